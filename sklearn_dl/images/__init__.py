@@ -1,0 +1,16 @@
+"""From photographs to pixels, lazily."""
+
+from sklearn_dl.images._lazy import ImageReadError, LazyImage
+from sklearn_dl.images._loader import ImageLoader
+from sklearn_dl.images._pixel_array import PixelArray
+from sklearn_dl.images._pixels import PixelExtractor
+from sklearn_dl.images._resizer import ImageResizer
+
+__all__ = [
+    "ImageLoader",
+    "ImageReadError",
+    "ImageResizer",
+    "LazyImage",
+    "PixelArray",
+    "PixelExtractor",
+]

@@ -1,0 +1,210 @@
+"""ImageLoader: paths, bytes, PIL images and arrays -> a column of lazy images."""
+
+import os
+import re
+import stat
+from numbers import Integral
+
+import numpy as np
+from PIL import Image
+from sklearn.base import TransformerMixin
+
+from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
+from sklearn_dl.images._step import ImageStepMixin
+from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._columns import is_missing, single_column
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+
+
+class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
+    """Turn paths, encoded files, PIL images and arrays into a column of lazy images.
+
+    No pixel is read here: each row becomes a :class:`LazyImage`, which is decoded when a later
+    step asks for it. So a pipeline over 100,000 photographs needs the memory of one batch.
+
+    Parameters
+    ----------
+    root : str, Path or None, default=None
+        Folder that relative paths are joined to. A path that leaves it (absolute, ``..``, through
+        a symbolic link) is refused. None: paths are used as they are.
+    mode : {"RGB", "RGBA", "L"}, default="RGB"
+        Pixel format of the images. "RGB" and "L" composite transparent images on black.
+    exif_transpose : bool, default=True
+        Turn photographs upright as their EXIF orientation says.
+    on_error : {"raise", "nan"}, default="raise"
+        What a row that cannot be read does: raise, naming its row and path; or be masked: it is
+        never scored, its outputs are NaN, and one warning counts such rows.
+    max_pixels : int or None, default=178_956_970
+        Largest width x height, in pixels, that is decoded: a guard against decompression bombs.
+        Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, applies besides (a warning above it,
+        an error above twice it). None: only Pillow's.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        1, after `fit`.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column, after `fit` on a data frame.
+
+    See Also
+    --------
+    ImageResizer : Next step: one size for all.
+    PixelExtractor : From images to numbers.
+
+    Notes
+    -----
+    ML.NET's LoadImages and LoadRawImageBytes. Unlike these it applies the EXIF orientation, reads
+    every format that Pillow reads, and never turns an empty path into a black image. Of an
+    animation the first frame is used; of 16-bit grey levels the high byte.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dl import ImageLoader
+    >>> images = ImageLoader().transform([np.zeros((2, 3, 3), dtype=np.uint8)])
+    >>> images
+    array([[LazyImage(<array 2 x 3 x 3>, RGB)]], dtype=object)
+    >>> np.asarray(images[0, 0]).shape
+    (2, 3, 3)
+    """
+
+    _parameter_constraints: dict = {
+        "root": [str, os.PathLike, None],
+        "mode": [StrOptions({"RGB", "RGBA", "L"})],
+        "exif_transpose": ["boolean"],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        root=None,
+        mode="RGB",
+        exif_transpose=True,
+        on_error="raise",
+        max_pixels=178_956_970,
+    ):
+        self.root = root
+        self.mode = mode
+        self.exif_transpose = exif_transpose
+        self.on_error = on_error
+        self.max_pixels = max_pixels
+
+    def transform(self, X):
+        """Describe each image of X.
+
+        Parameters
+        ----------
+        X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
+            Mixed freely: paths (str or Path), encoded files (bytes), PIL images, uint8 arrays of
+            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), lazy images. An array of shape
+            (n_samples, H, W, C) is a column of arrays.
+
+        Returns
+        -------
+        images : ndarray of shape (n_samples, 1), dtype object
+            One :class:`LazyImage` per row (a data frame if `set_output` asks for it).
+
+        Raises
+        ------
+        FileNotFoundError
+            If a file does not exist. Its row and path are named.
+        ValueError
+            If X is not one column; if a row is missing or of another type, is no file, or leaves
+            `root`. With ``on_error="nan"`` such rows are masked instead.
+        """
+        self._validate_params()
+        cells = single_column(_as_images(X), self, reset=False)
+        root = None if self.root is None else os.path.realpath(self.root)
+        if root is not None and not os.path.isdir(root):
+            raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
+        decoding = Decoding(self.mode, self.exif_transpose, self.on_error, self.max_pixels)
+        images = []
+        for row, cell in enumerate(cells):
+            if isinstance(cell, LazyImage):
+                images.append(cell)
+                continue
+            try:
+                images.append(LazyImage(_source(cell, root), decoding))
+            except (OSError, ValueError) as error:
+                if self.on_error == "raise":
+                    raise _with_row(error, row) from error
+                source = cell if isinstance(cell, str) else None
+                images.append(LazyImage(source, decoding, error=str(error)))
+        return image_column(images)
+
+
+def _as_images(X):
+    if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4):
+        raise ValueError(
+            f"X of shape {X.shape} looks like one image; put it in a list, or give arrays of "
+            "shape (n_samples, H, W, C)."
+        )
+    return X
+
+
+def _with_row(error, row):
+    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+    return kind(f"Row {row}: {error}")
+
+
+def _source(cell, root):
+    """What a LazyImage keeps of a cell, checked as far as it can be without decoding.
+
+    Raises
+    ------
+    FileNotFoundError or ValueError
+    """
+    if isinstance(cell, (str, os.PathLike)):
+        return _checked_path(os.fspath(cell), root)
+    if isinstance(cell, (bytes, bytearray, memoryview)):
+        return bytes(cell)
+    if isinstance(cell, Image.Image):
+        return cell
+    if isinstance(cell, np.ndarray):
+        if cell.dtype != np.uint8:
+            raise ValueError(
+                f"an array of dtype {cell.dtype} and shape {cell.shape}; images are uint8 arrays "
+                "with values 0 to 255"
+            )
+        if cell.ndim == 3 and cell.shape[2] == 1:
+            cell = cell[:, :, 0]
+        if cell.ndim != 2 and not (cell.ndim == 3 and cell.shape[2] in (3, 4)):
+            raise ValueError(
+                f"an array of shape {cell.shape}; images have shape (H, W), (H, W, 1), (H, W, 3) "
+                "or (H, W, 4)"
+            )
+        if not cell.size:
+            raise ValueError(f"an array without pixels, of shape {cell.shape}")
+        return cell
+    if is_missing(cell):
+        raise ValueError(f"the image is missing ({cell!r})")
+    raise ValueError(
+        f"{type(cell).__name__} is no image; a row is a path, encoded bytes, a PIL image or a "
+        "uint8 array"
+    )
+
+
+def _checked_path(path, root):
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if not path:
+        raise ValueError("the path is empty")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
+        raise ValueError(f"{path!r} is a URL; nothing is fetched: give a file or its bytes")
+    if root is None:
+        full = os.path.abspath(path)
+    else:
+        full = os.path.realpath(os.path.join(root, path))
+        if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
+            raise ValueError(f"{path!r} leaves the folder root={root!r}")
+    try:
+        mode = os.stat(full).st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(f"the file {full!r} does not exist") from None
+    if stat.S_ISDIR(mode):
+        raise ValueError(f"{full!r} is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{full!r} is not a regular file")
+    return full

@@ -1,0 +1,102 @@
+"""ML.NET's resizing, as SkiaSharp does it for ResizeImages."""
+
+import numpy as np
+from PIL import Image
+
+
+def resize(image, size, mode, anchor, color):
+    """Resize a PIL image with ML.NET's arithmetic.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image of mode "L", "RGB" or "RGBA"
+    size : tuple of int
+        (width, height) of the output.
+    mode : {"crop", "pad", "fill"}
+    anchor : {"center", "left", "right", "top", "bottom"}
+    color : int or tuple of int
+        Border of "pad".
+
+    Returns
+    -------
+    image : PIL.Image.Image of the same mode
+    """
+    if image.size == size:
+        return image
+    pixels = np.asarray(image)
+    if mode == "fill":
+        rows = _nearest(image.height, size[1])
+        columns = _nearest(image.width, size[0])
+        return Image.fromarray(pixels[rows[:, None], columns])
+    left, top, width, height = rectangle(image.size, size, mode, anchor)
+    x0, x1 = max(left, 0), min(left + width, size[0])
+    y0, y1 = max(top, 0), min(top + height, size[1])
+    out = pixels.astype(np.float32)
+    out = _cubic(out, np.arange(y0, y1) - top, height)
+    out = _cubic(out.swapaxes(0, 1), np.arange(x0, x1) - left, width).swapaxes(0, 1)
+    out = np.floor(out + np.float32(0.5)).clip(0, 255).astype(np.uint8)
+    canvas = Image.new(image.mode, size, color)
+    canvas.paste(Image.fromarray(out), (x0, y0))
+    return canvas
+
+
+def rectangle(source, target, mode, anchor):
+    """Where the whole source lands on the target: (left, top, width, height), in pixels.
+
+    float32 arithmetic and truncation as ML.NET does it, but the side that fits the target
+    exactly is the target's: truncated, it is one pixel short for one size in twenty.
+    """
+    f32 = np.float32
+    (sw, sh), (tw, th) = source, target
+    across, down = f32(tw) / f32(sw), f32(th) / f32(sh)
+    fits_across = down < across if mode == "crop" else across <= down
+    aspect = across if fits_across else down
+    width, height = int(f32(sw) * aspect), int(f32(sh) * aspect)
+    left = top = 0
+    if fits_across:
+        width = tw
+        gap = f32(th) - f32(sh) * aspect
+        top = _place(gap, anchor if mode == "crop" else "center", "top", "bottom")
+    else:
+        height = th
+        gap = f32(tw) - f32(sw) * aspect
+        left = _place(gap, anchor if mode == "crop" else "center", "left", "right")
+    return left, top, max(width, 1), max(height, 1)
+
+
+def _place(gap, anchor, near, far):
+    if anchor == near:
+        return 0
+    return int(gap) if anchor == far else int(gap / np.float32(2))
+
+
+def _nearest(n_source, n_target):
+    """Index of the nearest source pixel; exact ties take the lower."""
+    numerator = (2 * np.arange(n_target) + 1) * n_source
+    return -(-numerator // (2 * n_target)) - 1
+
+
+def _cubic(pixels, positions, length):
+    """Resample axis 0 at target `positions` of `length`, Mitchell's 4 taps, edges repeated.
+
+    The position is float32 and each tap is rounded by itself, as Skia does it.
+    """
+    half = np.float32(0.5)
+    scale = np.float32(1) / np.float32(length / len(pixels))
+    center = (positions.astype(np.float32) + half) * scale
+    above = center + half
+    fraction = above - np.floor(above)
+    out = np.zeros((len(positions), *pixels.shape[1:]), dtype=np.float32)
+    for tap in (-1.5, -0.5, 0.5, 1.5):
+        source = np.floor(center + np.float32(tap)).astype(int).clip(0, len(pixels) - 1)
+        weight = _mitchell(fraction - np.float32(tap + 0.5)).astype(np.float32)
+        out += weight.reshape(-1, *[1] * (pixels.ndim - 1)) * pixels[source]
+    return out
+
+
+def _mitchell(distance):
+    """Mitchell and Netravali's filter with B = C = 1/3."""
+    x = np.abs(distance)
+    near = (7 * x**3 - 12 * x**2 + 16 / 3) / 6
+    far = (-7 / 3 * x**3 + 12 * x**2 - 20 * x + 32 / 3) / 6
+    return np.where(x < 1, near, np.where(x < 2, far, 0.0))

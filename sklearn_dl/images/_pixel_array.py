@@ -1,0 +1,206 @@
+"""PixelArray: a 4-D array that is computed batch after batch, when a scorer asks."""
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sklearn_dl.images._lazy import ImageReadError
+from sklearn_dl.utils._threads import for_each_batch, thread_budget
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class PixelArray:
+    """Pixels of n images of one size, not computed yet.
+
+    Made by :class:`PixelExtractor`; immutable and picklable. Rows are selected as in numpy
+    (slices, integers, masks), which gives another PixelArray; ``np.asarray`` computes all of it.
+
+    Parameters
+    ----------
+    images : ndarray of LazyImage, of shape (n_samples,)
+    height, width : int
+        Size of every image, in pixels.
+    colors : str
+        Channels in order: of "R", "G", "B", "A"; or "L".
+    layout : {"NCHW", "NHWC"}
+    offset, scale : ndarray of shape (n_channels,), dtype float32
+    dtype : numpy.dtype
+    index : pandas.Index or None, default=None
+        The rows' names in the frame they came from.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, C, H, W) or (n, H, W, C).
+    ndim : int
+        4.
+    """
+
+    images: np.ndarray
+    height: int
+    width: int
+    colors: str
+    layout: str
+    offset: np.ndarray
+    scale: np.ndarray
+    dtype: np.dtype
+    index: Any = None
+
+    @property
+    def shape(self):
+        """Shape of the array that `np.asarray` gives."""
+        return (len(self.images), *self.row_shape)
+
+    @property
+    def row_shape(self):
+        """Shape of one row."""
+        if self.layout == "NHWC":
+            return self.height, self.width, len(self.colors)
+        return len(self.colors), self.height, self.width
+
+    @property
+    def ndim(self):
+        """Number of dimensions, 4."""
+        return 4
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, key):
+        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
+        if rows is Ellipsis or rows is None or any(part is not Ellipsis for part in rest):
+            return np.asarray(self)[key]
+        if isinstance(rows, list):
+            rows = np.asarray(rows, dtype=None if rows else int)
+        images = self.images[rows]
+        if not isinstance(images, np.ndarray):
+            return self[[rows]].compute()[0]
+        if images.ndim != 1:
+            return np.asarray(self)[key]
+        index = None if self.index is None else self.index[rows]
+        return replace(self, images=images, index=index)
+
+    def __iter__(self):
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype=None, copy=None):
+        if copy is False:
+            raise ValueError("A PixelArray has no memory to share; it is computed when asked for.")
+        return self.compute().astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self):
+        return f"PixelArray(shape={self.shape}, dtype={self.dtype}, {self.layout}, lazy)"
+
+    def read(self, rows):
+        """Compute some rows.
+
+        Parameters
+        ----------
+        rows : sequence of int
+
+        Returns
+        -------
+        pixels : ndarray of shape (n_read, ...), dtype `dtype`
+            The rows that could be read, in order.
+        errors : dict of int to str
+            Row number and message of those that could not (``on_error="nan"`` only).
+
+        Raises
+        ------
+        ValueError
+            If a row cannot be read and its loader says ``on_error="raise"``.
+        """
+        out = np.empty((len(rows), *self.row_shape), self.dtype)
+        errors = {}
+        n_read = 0
+        for row in rows:
+            image = self.images[row]
+            try:
+                self._write(image.to_pil(), out[n_read])
+            except ImageReadError as error:
+                message = f"Row {row}: {error}"
+                if image.decoding.on_error == "raise":
+                    raise ImageReadError(message) from error
+                errors[row] = message
+            else:
+                n_read += 1
+        return out[:n_read], errors
+
+    def compute(self):
+        """Compute the whole array, with as many threads as this process may use.
+
+        Returns
+        -------
+        pixels : ndarray of shape `shape`
+            Rows that cannot be read are NaN (``on_error="nan"``), with one warning.
+
+        Raises
+        ------
+        ValueError
+            If a row cannot be read, and ``on_error="raise"`` or dtype is uint8.
+        """
+        out = np.empty(self.shape, self.dtype)
+        failed: dict = {}
+
+        def work(start, stop):
+            pixels, errors = self.read(range(start, stop))
+            failed.update(errors)
+            if not errors:
+                out[start:stop] = pixels
+                return
+            if self.dtype == np.uint8:
+                raise ValueError(
+                    f"{next(iter(errors.values()))}; uint8 pixels have no NaN to mark it with: "
+                    "use a float dtype, or leave the row out"
+                )
+            good = [row for row in range(start, stop) if row not in errors]
+            out[start:stop] = np.nan
+            out[good] = pixels
+
+        for_each_batch(work, len(self), 8, thread_budget())
+        warn_of_failed_rows(failed, len(self))
+        return out
+
+    def _write(self, image, out):
+        """Write one PIL image as numbers into `out`, of shape `row_shape`."""
+        if image.size != (self.width, self.height):
+            raise ImageReadError(
+                f"its pixels are {image.size[0]} x {image.size[1]}, where its header said "
+                f"{self.width} x {self.height}"
+            )
+        if self.colors == "L":
+            planes = [image.convert("L")]
+        else:
+            bands = dict(zip(image.getbands(), image.split(), strict=True))
+            planes = [bands["L"] if "L" in bands else bands[color] for color in self.colors]
+        if self.layout == "NHWC":
+            out = np.moveaxis(out, 2, 0)
+        for plane, band, offset, scale in zip(out, planes, self.offset, self.scale, strict=True):
+            if self.dtype == np.uint8:
+                plane[...] = np.asarray(band)
+            elif self.dtype == np.float32:
+                np.subtract(np.asarray(band), offset, out=plane)
+                np.multiply(plane, scale, out=plane)
+            else:
+                plane[...] = (np.asarray(band) - offset) * scale
+
+
+def warn_of_failed_rows(errors, n_rows):
+    """One warning that counts the masked rows and shows the first.
+
+    Parameters
+    ----------
+    errors : dict of int to str
+        As `PixelArray.read` gives.
+    n_rows : int
+        Number of rows in all.
+    """
+    if errors:
+        warnings.warn(
+            f"{len(errors)} of {n_rows} images could not be read; their rows are missing values. "
+            f"{errors[min(errors)]}",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,314 @@
+"""PixelExtractor: from images to numbers, and back."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.exceptions import NotFittedError
+
+from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, describe, image_column
+from sklearn_dl.images._pixel_array import PixelArray
+from sklearn_dl.images._step import ImageStepMixin, lazy_images
+from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._columns import row_index
+from sklearn_dl.utils._output import OwnOutputMixin
+from sklearn_dl.utils._sklearn import StrOptions, output_container, wrap_output
+
+
+class PixelExtractor(
+    ImageStepMixin,
+    OwnOutputMixin,
+    TransformerMixin,
+    DeepEstimator,
+    auto_wrap_output_keys=None,  # type: ignore[call-arg]
+):
+    """Turn images of one size into numbers, lazily.
+
+    ``value = (pixel - offset) * scale``. The result is a :class:`PixelArray`, computed batch by
+    batch by the scorer that follows; or, with ``layout="flat"``, an ordinary 2-D array.
+
+    Parameters
+    ----------
+    colors : str, default="RGB"
+        The channels, in the order wanted: any of "R", "G", "B" and "A", each at most once
+        ("BGR"); or "L", grey levels.
+    layout : {"NCHW", "NHWC", "flat"}, default="NCHW"
+        "NCHW": channel by channel; "NHWC": pixel by pixel; both lazy. "flat": the values of
+        "NCHW" side by side, a dense array of shape (n_samples, C * H * W).
+    offset, scale : float or sequence of float, default=0.0 and 1.0
+        In grey levels (0 to 255), and per grey level; one for all channels, or one per channel in
+        the order of `colors`. For a network that wants ``(pixel / 255 - mean) / std``: offset is
+        ``255 * mean`` and scale ``1 / (255 * std)``.
+    dtype : {"float32", "float16", "uint8"}, default="float32"
+        Of the values. "uint8" needs offset 0 and scale 1.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        1, after `fit`.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column, after `fit` on a data frame.
+    image_size_ : tuple of int
+        (width, height) in pixels, after `fit` with ``layout="flat"``, which needs it for feature
+        names and `inverse_transform`.
+
+    See Also
+    --------
+    ImageResizer : The step before, for images that are not of one size.
+    OnnxScorer : The step after.
+
+    Notes
+    -----
+    ML.NET's ExtractPixels (and ConvertToGrayscale, ``colors="L"``: ITU-R 601 luma, as Pillow
+    computes it); `inverse_transform` is its ConvertToImage. Pixels of dtype float32 are computed
+    in float32, float16 ones are rounded from it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dl import ImageLoader, PixelExtractor
+    >>> images = ImageLoader().transform([np.full((2, 2, 3), 255, dtype=np.uint8)])
+    >>> pixels = PixelExtractor(offset=127, scale=1 / 128).transform(images)
+    >>> pixels
+    PixelArray(shape=(1, 3, 2, 2), dtype=float32, NCHW, lazy)
+    >>> np.asarray(pixels).max()
+    np.float32(1.0)
+    """
+
+    _parameter_constraints: dict = {
+        "colors": [str],
+        "layout": [StrOptions({"NCHW", "NHWC", "flat"})],
+        "offset": [Real, "array-like"],
+        "scale": [Real, "array-like"],
+        "dtype": [StrOptions({"float32", "float16", "uint8"})],
+    }
+
+    def __init__(self, *, colors="RGB", layout="NCHW", offset=0.0, scale=1.0, dtype="float32"):
+        self.colors = colors
+        self.layout = layout
+        self.offset = offset
+        self.scale = scale
+        self.dtype = dtype
+
+    def fit(self, X, y=None):
+        """Check the parameters; note the column's name, and the size if the layout is "flat".
+
+        Parameters
+        ----------
+        X : column of lazy images
+        y : ignored
+
+        Returns
+        -------
+        self : object
+        """
+        super().fit(X, y)
+        self._levels()
+        if self.layout == "flat":
+            self.image_size_ = common_size(lazy_images(X, self, reset=False))
+        return self
+
+    def transform(self, X):
+        """Describe the pixels of each image, or compute them if the layout is "flat".
+
+        Parameters
+        ----------
+        X : column of n_samples lazy images
+            What :class:`ImageLoader` or :class:`ImageResizer` gives.
+
+        Returns
+        -------
+        pixels : PixelArray of shape (n_samples, C, H, W) or (n_samples, H, W, C)
+            Or an ndarray of shape (n_samples, C * H * W) for ``layout="flat"`` (a data frame if
+            `set_output` asks for it). A PixelArray has no tabular form and is left alone.
+
+        Raises
+        ------
+        ValueError
+            If X is not one column of lazy images; if their sizes differ (without a resizer before,
+            they are read from the files' headers); if `colors` has alpha and the images do not.
+        """
+        self._validate_params()
+        offset, scale = self._levels()
+        images = lazy_images(X, self, reset=False)
+        if "A" in self.colors and any(image.mode != "RGBA" for image in images):
+            raise ValueError(
+                f'colors={self.colors!r} needs images with alpha: ImageLoader(mode="RGBA").'
+            )
+        width, height = common_size(images)
+        pixels = PixelArray(
+            images=images,
+            height=height,
+            width=width,
+            colors=self.colors,
+            layout="NCHW" if self.layout == "flat" else self.layout,
+            offset=offset,
+            scale=scale,
+            dtype=np.dtype(self.dtype),
+            index=row_index(X),
+        )
+        if self.layout != "flat":
+            return pixels
+        size = getattr(self, "image_size_", None) or (width, height)
+        if size != (width, height):
+            raise ValueError(
+                f"Images are {width} x {height}, those seen in fit were {size[0]} x {size[1]}."
+            )
+        flat = pixels.compute().reshape(len(pixels), -1)
+        if output_container(self) != "default" and not hasattr(self, "image_size_"):
+            raise NotFittedError("Column names of flat pixels need a fitted PixelExtractor.")
+        return wrap_output(self, flat, X)
+
+    def inverse_transform(self, X):
+        """Turn numbers back into images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, C, H, W), (n_samples, H, W, C) or (n_samples, C * H * W)
+            As `transform` gives for this layout. "flat" needs a fitted extractor.
+
+        Returns
+        -------
+        images : ndarray of shape (n_samples, 1), dtype object
+            Lazy images: ``X / scale + offset``, rounded and clipped to 0 to 255. Colours that
+            `colors` lacks are 0, alpha 255; "L" gives grey images.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or a value is NaN.
+        """
+        self._validate_params()
+        offset, scale = self._levels()
+        if (scale == 0).any():
+            raise ValueError("scale=0 cannot be inverted.")
+        values = np.asarray(X)
+        n_channels = len(self.colors)
+        if self.layout == "flat":
+            if not hasattr(self, "image_size_"):
+                raise NotFittedError(
+                    "The size of flat images is known after fit; call fit before inverse_transform."
+                )
+            width, height = self.image_size_
+            expected = f"(n_samples, {n_channels * height * width})"
+            fits = values.ndim == 2 and values.shape[1] == n_channels * height * width
+        else:
+            channel_axis = 1 if self.layout == "NCHW" else 3
+            names = ["n_samples", "H", "W"]
+            names.insert(channel_axis, str(n_channels))
+            expected = f"({', '.join(names)})"
+            fits = values.ndim == 4 and values.shape[channel_axis] == n_channels
+        if not fits:
+            raise ValueError(f"Expected an array of shape {expected}, got {values.shape}.")
+        if self.layout == "flat":
+            values = values.reshape(len(values), n_channels, height, width)
+        elif self.layout == "NHWC":
+            values = np.moveaxis(values, 3, 1)
+        bad = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1))
+        if len(bad):
+            raise ValueError(f"Row {bad[0]} holds NaN, which is no pixel.")
+        mode = "L" if self.colors == "L" else "RGBA" if "A" in self.colors else "RGB"
+        decoding = Decoding(mode, False, "raise", None)
+        return image_column(
+            [LazyImage(self._image(row, offset, scale, mode), decoding) for row in values]
+        )
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the output columns.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (1,) or None, default=None
+
+        Returns
+        -------
+        names : ndarray of str objects
+            The image's name; for ``layout="flat"`` "<name>_<color>_<row>_<column>" for each value.
+
+        Raises
+        ------
+        NotFittedError
+            For ``layout="flat"`` before `fit`.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self.layout != "flat":
+            return names
+        if not hasattr(self, "image_size_"):
+            raise NotFittedError("Column names of flat pixels need a fitted PixelExtractor.")
+        width, height = self.image_size_
+        return np.array(
+            [
+                f"{names[0]}_{color}_{row}_{column}"
+                for color in self.colors
+                for row in range(height)
+                for column in range(width)
+            ],
+            dtype=object,
+        )
+
+    def _levels(self):
+        """Offset and scale per channel, checked with `colors` and `dtype`."""
+        colors = self.colors
+        if colors != "L" and (
+            not colors or set(colors) - set("RGBA") or len(set(colors)) != len(colors)
+        ):
+            raise ValueError(
+                f"colors={colors!r} must be 'L' or any of R, G, B and A, each at most once."
+            )
+        levels = []
+        for name in ("offset", "scale"):
+            value = np.asarray(getattr(self, name), dtype=np.float32)
+            if value.shape not in ((), (len(colors),)):
+                raise ValueError(
+                    f"{name} must be a number or one per channel of colors={colors!r}, got shape "
+                    f"{value.shape}."
+                )
+            if not np.isfinite(value).all():
+                raise ValueError(f"{name}={getattr(self, name)!r} must be finite.")
+            levels.append(np.broadcast_to(value, len(colors)))
+        if self.dtype == "uint8" and ((levels[0] != 0).any() or (levels[1] != 1).any()):
+            raise ValueError(
+                f"dtype='uint8' keeps pixels as they are, so offset={self.offset!r} and "
+                f"scale={self.scale!r} must be 0 and 1; use dtype='float32' to shift and scale."
+            )
+        return levels
+
+    def _image(self, planes, offset, scale, mode):
+        height, width = planes.shape[1:]
+        levels = planes.astype(np.float64) / scale[:, None, None] + offset[:, None, None]
+        levels = np.rint(levels).clip(0, 255).astype(np.uint8)
+        if mode == "L":
+            return levels[0]
+        bands = dict(zip(self.colors, levels, strict=True))
+        missing = {"A": np.full((height, width), 255, np.uint8)}
+        black = np.zeros((height, width), np.uint8)
+        return np.stack([bands.get(c, missing.get(c, black)) for c in mode], axis=-1)
+
+
+def common_size(images):
+    """(width, height) that all images have; those that cannot be read are passed over.
+
+    Raises
+    ------
+    ValueError
+        If two differ, naming both, or none can be read.
+    """
+    first = None
+    for row, image in enumerate(images):
+        try:
+            size = image.size
+        except ImageReadError as error:
+            if image.decoding.on_error == "raise":
+                raise ImageReadError(f"Row {row}: {error}") from error
+            continue
+        if first is None:
+            first = row, image, size
+        elif size != first[2]:
+            raise ValueError(
+                f"Images differ in size: row {first[0]} ({describe(first[1].source)}) is "
+                f"{first[2][0]} x {first[2][1]}, row {row} ({describe(image.source)}) is "
+                f"{size[0]} x {size[1]}. Put an ImageResizer before PixelExtractor."
+            )
+    if first is None:
+        raise ValueError("No image can be read, so their size is unknown.")
+    return first[2]

@@ -1,0 +1,75 @@
+"""What the steps that map one image column to another share."""
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin
+
+from sklearn_dl.images._lazy import LazyImage
+from sklearn_dl.utils._columns import single_column
+
+
+class ImageStepMixin(OneToOneFeatureMixin):
+    """`fit` that learns nothing but the column's name, tags, and the output's name."""
+
+    def fit(self, X, y=None):
+        """Check the parameters and note the column's name.
+
+        Parameters
+        ----------
+        X : one column, as in `transform`
+        y : ignored
+
+        Returns
+        -------
+        self : object
+        """
+        self._validate_params()
+        single_column(X, self, reset=True)
+        return self
+
+    def get_feature_names_out(self, input_features=None):
+        """Name of the output column.
+
+        Parameters
+        ----------
+        input_features : array-like of str of shape (1,) or None, default=None
+            None: the name seen in `fit`, or "image".
+
+        Returns
+        -------
+        names : ndarray of shape (1,), dtype object
+        """
+        if input_features is None and not hasattr(self, "feature_names_in_"):
+            return np.array(["image"], dtype=object)
+        if not hasattr(self, "n_features_in_"):
+            return np.asarray(input_features, dtype=object)
+        return super().get_feature_names_out(input_features)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = False
+        return tags
+
+
+def lazy_images(X, estimator, *, reset):
+    """The lazy images of a column.
+
+    Returns
+    -------
+    images : ndarray of LazyImage, of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If X is not one column, or a row is no LazyImage.
+    """
+    images = single_column(X, estimator, reset=reset)
+    for row, image in enumerate(images):
+        if not isinstance(image, LazyImage):
+            raise ValueError(
+                f"Row {row}: {type(estimator).__name__} takes the images that ImageLoader makes, "
+                f"got {type(image).__name__}. Put an ImageLoader before it."
+            )
+    return images

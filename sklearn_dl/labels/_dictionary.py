@@ -1,0 +1,249 @@
+"""Values of any type as hashable cells, and dictionaries over them."""
+
+from datetime import date, datetime, time, timedelta
+from numbers import Number
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_dl.utils._columns import is_missing, natural_array, object_array, split_columns
+
+_KIND_OF_DTYPE = {
+    "b": "booleans",
+    "i": "numbers",
+    "u": "numbers",
+    "f": "numbers",
+    "U": "strings",
+    "T": "strings",
+    "S": "bytes",
+    "M": "dates",
+    "m": "durations",
+}
+# bool before Number: a bool is an int
+_KIND_OF_TYPE: dict = {
+    (bool, np.bool_): "booleans",
+    Number: "numbers",
+    str: "strings",
+    bytes: "bytes",
+    (date, np.datetime64): "dates",
+    (timedelta, np.timedelta64): "durations",
+}
+
+
+def hashable_cells(column):
+    """Python objects that are equal and hash equal where the values of `column` are equal.
+
+    Dates become `datetime.datetime`, so that a column in days finds its values in one in
+    nanoseconds.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+
+    Returns
+    -------
+    cells : list of length n
+    """
+    if column.dtype.kind == "c":
+        raise ValueError("Complex data not supported: complex numbers have no key.")
+    if column.dtype.kind in "Mm":
+        return _time_cells(column)
+    cells = column.tolist()
+    if column.dtype.kind == "O" and {date, np.datetime64, np.timedelta64} & set(map(type, cells)):
+        return [_time_cell(cell) for cell in cells]
+    return cells
+
+
+def _time_cells(column):
+    micro = column.astype(f"{column.dtype.kind}8[us]")
+    cells = micro.tolist()
+    # datetime has no nanoseconds: such values stand for themselves
+    for i in np.flatnonzero((micro != column) & ~np.isnat(column)):
+        cells[i] = column[i]
+    return cells
+
+
+def _time_cell(cell):
+    if type(cell) is date:
+        return datetime.combine(cell, time())
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return _time_cells(np.asarray([cell]))[0]
+    return cell
+
+
+def first_rows(column, where):
+    """First row of each distinct value, in the order of first sight.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+    where : str
+        What it is, for messages ("column 0").
+
+    Returns
+    -------
+    rows : ndarray of int
+        None for missing values and the empty string.
+    """
+    if column.dtype.kind in "biufMm":
+        values, rows = np.unique(column, return_index=True)
+        return np.sort(rows[values == values])  # NaN and NaT differ from themselves
+    first: dict = {}
+    for i, cell in enumerate(hashable_cells(column)):
+        try:
+            first.setdefault(cell, i)
+        except TypeError:
+            raise ValueError(
+                f"Row {i} of {where} holds a {type(cell).__name__}, which cannot be a key: pass "
+                "strings, numbers, booleans or dates."
+            ) from None
+    return np.array([i for cell, i in first.items() if not has_no_key(cell)], dtype=np.intp)
+
+
+def has_no_key(cell):
+    """Whether a cell is missing, or the empty string, which ML.NET counts as missing."""
+    return cell == "" if isinstance(cell, str) else is_missing(cell)
+
+
+def kind_of(column, cells):
+    """What sort of values a column holds, in words.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n,)
+    cells : list of length n
+        Its `hashable_cells`.
+
+    Returns
+    -------
+    kind : str or None
+        "strings", "numbers", ...; "mixed" for several; None if all are missing.
+    """
+    if all(map(has_no_key, cells)):
+        return None
+    if column.dtype.kind in _KIND_OF_DTYPE:
+        return _KIND_OF_DTYPE[column.dtype.kind]
+    types = set(map(type, cells))
+    if types != {str}:
+        types = {type(cell) for cell in cells if not has_no_key(cell)}
+    kinds = {_kind_of_type(t) for t in types}
+    return kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def _kind_of_type(t):
+    for base, kind in _KIND_OF_TYPE.items():
+        if issubclass(t, base):
+            return kind
+    return f"{t.__name__} objects"
+
+
+def in_value_order(column, cells, where):
+    """Argsort of a column of distinct values: numbers by size, strings by code points."""
+    if column.dtype.kind != "O":
+        return np.argsort(column, kind="stable")
+    try:
+        return sorted(range(len(cells)), key=cells.__getitem__)
+    except TypeError as error:
+        raise ValueError(
+            f"The values of {where} cannot be sorted ({error}): use order='occurrence'."
+        ) from error
+
+
+def decode(keys, codes):
+    """Values of `codes`, 0 being NaN, NaT or (where the dtype has neither) None.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys,)
+    codes : ndarray of shape (n,), int64, within 0..n_keys
+
+    Returns
+    -------
+    values : ndarray of shape (n,)
+        Integers become float64 where a code is 0, if that keeps them exact, else object.
+    """
+    if codes.all():
+        return keys[codes - 1]
+    dtype: np.dtype = keys.dtype
+    fill: object = np.nan
+    if dtype.kind in "iu" and _exact_as_float(keys):
+        dtype = np.dtype(np.float64)
+    elif dtype.kind in "Mm":
+        fill = np.array("NaT", dtype=dtype)
+    elif dtype.kind != "f":
+        dtype, fill = np.dtype(object), None
+    padded = np.empty(len(keys) + 1, dtype=dtype)
+    padded[0] = fill
+    padded[1:] = keys
+    return padded[codes]
+
+
+def side_by_side(columns):
+    """Stack columns to 2-D, as objects where no dtype holds all their values unchanged.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n,)
+
+    Returns
+    -------
+    table : ndarray of shape (n, n_columns)
+    """
+    kinds = {_KIND_OF_DTYPE.get(c.dtype.kind) for c in columns}
+    if len(kinds) == 1 and None not in kinds:
+        dtype = np.result_type(*columns)
+        if dtype.kind != "f" or all(c.dtype.kind == "f" or _exact_as_float(c) for c in columns):
+            return np.stack(columns, axis=1).astype(dtype, copy=False)
+    # astype(object) would make integers of nanoseconds
+    columns = [object_array(list(c)) if c.dtype.kind in "Mm" else c.astype(object) for c in columns]
+    return np.stack(columns, axis=1)
+
+
+def _exact_as_float(integers):
+    limit = 2**53
+    return not integers.size or (integers.max() <= limit and integers.min() >= -limit)
+
+
+def split(X, estimator):
+    """As `split_columns`, with lists of numbers in their own dtype; an empty X is an error."""
+    if sparse.issparse(X):
+        raise TypeError(
+            "Sparse data was passed, but LabelKeyMapper needs dense data: use X.toarray()."
+        )
+    if hasattr(X, "__array__") and not hasattr(X, "to_numpy"):
+        X = np.asarray(X)  # neither a frame nor a Series
+    if getattr(X, "ndim", 1) not in (1, 2):
+        raise ValueError(f"Expected a 1-D or 2-D array, got an array of {X.ndim} dimensions.")
+    columns, names, one_dimensional = split_columns(X, estimator)
+    if not columns or not len(columns[0]):
+        shape = (len(columns[0]) if columns else len(X), len(columns))
+        what = "sample" if columns else "feature"
+        raise ValueError(
+            f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required by "
+            "LabelKeyMapper."
+        )
+    if isinstance(X, (list, tuple)):
+        columns = [natural_array(column) for column in columns]
+    return columns, names, one_dimensional
+
+
+def whole_numbers(column, n_keys, where):
+    """`column` as int64 codes, each within 0..n_keys."""
+    numbers = natural_array(column) if column.dtype.kind == "O" else column
+    if numbers.dtype.kind in "iuf":
+        valid = (numbers >= 0) & (numbers <= n_keys) & (numbers == np.floor(numbers))
+    else:
+        # a cell that is no number spoils the dtype: name it, not row 0
+        valid = np.array([_is_key(cell, n_keys) for cell in numbers])
+    if not valid.all():
+        row = int(np.argmin(valid))
+        raise ValueError(
+            f"Row {row} of {where} holds {numbers[row]!r}, which is no key: keys are the whole "
+            f"numbers from 0 to {n_keys}."
+        )
+    return numbers.astype(np.int64)
+
+
+def _is_key(cell, n_keys):
+    number = isinstance(cell, (int, float, np.number)) and not isinstance(cell, bool)
+    return number and 0 <= cell <= n_keys and cell == int(cell)

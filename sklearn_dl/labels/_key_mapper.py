@@ -1,0 +1,275 @@
+"""Labels to integer keys and back."""
+
+import warnings
+from itertools import repeat
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dl.labels._dictionary import (
+    decode,
+    first_rows,
+    has_no_key,
+    hashable_cells,
+    in_value_order,
+    kind_of,
+    side_by_side,
+    split,
+    whole_numbers,
+)
+from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._columns import set_or_check_features
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+
+
+class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
+    """Map values to integer keys 1, 2, ..., K and back.
+
+    A value that was not seen by `fit`, and a missing one, gets the key 0.
+
+    Parameters
+    ----------
+    order : {"occurrence", "value"}, default="occurrence"
+        Order of the keys: that of first sight, or ascending values (numbers by size, strings by
+        code points: "A" < "Z" < "a").
+    max_keys : int, default=1_000_000
+        Number of distinct values that are kept, per dictionary: the first ones seen, whatever
+        `order` is. The others get the key 0. Ignored if `keys` is given.
+    keys : array-like of shape (n_keys,), default=None
+        A given dictionary, used for all columns: ``keys[0]`` gets the key 1. Without missing
+        values, empty strings and duplicates. With ``order="value"`` it is sorted first.
+    shared : bool, default=False
+        Whether all columns share one dictionary. Values are then seen row after row, within a row
+        from left to right.
+
+    Attributes
+    ----------
+    keys_ : list of ndarray of shape (n_keys,)
+        One dictionary per column of X, in the dtype of the column; the same array for all columns
+        if it is shared or given. The key of ``keys_[j][i]`` is ``i + 1``.
+    n_features_in_ : int
+        Number of columns of X, 1 for one-dimensional X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X is a frame with string column names.
+
+    See Also
+    --------
+    sklearn.preprocessing.OrdinalEncoder : Keys from 0 in ascending order, as floats.
+    sklearn.preprocessing.LabelEncoder : The same for `y`; an unseen value is an error.
+    ScoreClassifier : Scores of a network to labels.
+
+    Notes
+    -----
+    `fit` and `transform` are ML.NET's MapValueToKey, `inverse_transform` is its MapKeyToValue.
+    Missing are None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string. As there, values
+    are matched exactly (case counts, blanks count), and a column has to hold the kind of values
+    that its dictionary holds: strings are not looked up among numbers, nor booleans. Only in
+    object columns of several kinds, Python's equality decides, and True is 1.
+
+    Examples
+    --------
+    >>> from sklearn_dl import LabelKeyMapper
+    >>> mapper = LabelKeyMapper().fit(["dog", "cat", "dog", "bird"])
+    >>> mapper.keys_
+    [array(['dog', 'cat', 'bird'], dtype=object)]
+    >>> mapper.transform(["bird", "dog", "fish", None])
+    array([3, 1, 0, 0])
+    >>> mapper.inverse_transform([3, 1, 0])
+    array(['bird', 'dog', None], dtype=object)
+
+    Several columns, each with its own dictionary:
+
+    >>> X = [["0-4", "CS"], ["6-11", "CS"], ["12-25", "LA"], ["0-5", "DS"]]
+    >>> LabelKeyMapper(order="value").fit_transform(X)
+    array([[1, 1],
+           [4, 1],
+           [3, 3],
+           [2, 2]])
+    """
+
+    _parameter_constraints: dict = {
+        "order": [StrOptions({"occurrence", "value"})],
+        "max_keys": [Interval(Integral, 1, None, closed="left")],
+        "keys": ["array-like", None],
+        "shared": ["boolean"],
+    }
+
+    def __init__(self, *, order="occurrence", max_keys=1_000_000, keys=None, shared=False):
+        self.order = order
+        self.max_keys = max_keys
+        self.keys = keys
+        self.shared = shared
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def fit(self, X, y=None):
+        """Learn the dictionaries.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_features)
+            Strings, numbers, booleans or dates.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : LabelKeyMapper
+
+        Raises
+        ------
+        ValueError
+            If `keys` holds missing or duplicate values or is of another kind than a column of X;
+            if a cell is not hashable; if values have no order and ``order="value"``.
+        """
+        self._validate_params()
+        columns, _ = self._columns(X, reset=True)
+        if self.keys is not None:
+            keys = [self._given_keys()] * len(columns)
+        elif self.shared:
+            self._check_same_kind(columns)
+            keys = [self._learn(side_by_side(columns).ravel(), "X")] * len(columns)
+        else:
+            keys = [self._learn(c, self._where(j)) for j, c in enumerate(columns)]
+        self.keys_ = keys
+        self._set_tables()
+        if self.keys is not None:
+            for j, column in enumerate(columns):
+                self._check_kind(j, column, hashable_cells(column))
+        return self
+
+    def transform(self, X):
+        """Replace values by their keys.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_features)
+            One-dimensional only if `fit` saw one column.
+
+        Returns
+        -------
+        keys : ndarray of int64, of the shape of X
+            0 where the value is missing or has no key.
+
+        Raises
+        ------
+        ValueError
+            If a column holds another kind of values than its dictionary.
+        """
+        check_is_fitted(self)
+        columns, one_dimensional = self._columns(X, reset=False)
+        out = np.empty((len(columns[0]), len(columns)), dtype=np.int64)
+        for j, column in enumerate(columns):
+            cells = hashable_cells(column)
+            self._check_kind(j, column, cells)
+            table, _ = self._tables[j]
+            try:
+                out[:, j] = np.fromiter(map(table.get, cells, repeat(0)), np.int64, len(cells))
+            except TypeError:
+                first_rows(column, self._where(j))  # names the cell that cannot be hashed
+                raise
+        return out[:, 0] if one_dimensional else out
+
+    def inverse_transform(self, X):
+        """Replace keys by their values.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_features)
+            Whole numbers from 0 to the number of keys of the column.
+
+        Returns
+        -------
+        values : ndarray of the shape of X
+            In the dtype of the column, or in one that holds all columns. A key 0 becomes NaN among
+            numbers (integers become float64), NaT among dates, else None in an object array.
+
+        Raises
+        ------
+        ValueError
+            If a key is no whole number or has no value.
+        """
+        check_is_fitted(self)
+        columns, _, one_dimensional = split(X, self)
+        if len(columns) != self.n_features_in_:
+            raise ValueError(
+                f"X has {len(columns)} columns of keys, but LabelKeyMapper was fitted on "
+                f"{self.n_features_in_}."
+            )
+        values = [
+            decode(keys, whole_numbers(column, len(keys), self._where(j)))
+            for j, (column, keys) in enumerate(zip(columns, self.keys_, strict=True))
+        ]
+        return values[0] if one_dimensional else side_by_side(values)
+
+    def _columns(self, X, *, reset):
+        columns, names, one_dimensional = split(X, self)
+        shape_only = np.broadcast_to(False, (len(columns[0]), len(columns)))
+        set_or_check_features(self, X if names else shape_only, names, reset=reset)
+        return columns, one_dimensional
+
+    def _where(self, j):
+        names = getattr(self, "feature_names_in_", None)
+        return f"column {j}" if names is None else f"column {names[j]!r}"
+
+    def _learn(self, column, where):
+        rows = first_rows(column, where)[: self.max_keys]
+        if not len(rows):
+            warnings.warn(
+                f"There is no value in {where}: its dictionary is empty and all keys will be 0.",
+                stacklevel=3,
+            )
+        return self._ordered(column[rows], where)
+
+    def _ordered(self, keys, where):
+        if self.order == "occurrence":
+            return keys
+        return keys[in_value_order(keys, hashable_cells(keys), where)]
+
+    def _given_keys(self):
+        columns, _, one_dimensional = split(self.keys, self)
+        if not one_dimensional:
+            raise ValueError(f"keys has {len(columns)} columns: pass one 1-D array.")
+        (keys,) = columns
+        rows = set(first_rows(keys, "keys").tolist())
+        cells = hashable_cells(keys)
+        for i, cell in enumerate(cells):
+            if has_no_key(cell):
+                raise ValueError(f"keys[{i}] is missing or empty ({cell!r}): leave it out.")
+            if i not in rows:
+                raise ValueError(f"keys[{cells.index(cell)}] and keys[{i}] are both {cell!r}.")
+        return self._ordered(keys, "keys")
+
+    def _set_tables(self):
+        tables: dict = {}
+        for keys in self.keys_:
+            if id(keys) not in tables:
+                cells = hashable_cells(keys)
+                table = dict(zip(cells, range(1, len(cells) + 1), strict=True))
+                tables[id(keys)] = table, kind_of(keys, cells)
+        self._tables = [tables[id(keys)] for keys in self.keys_]
+
+    def _check_kind(self, j, column, cells):
+        _, expected = self._tables[j]
+        seen = kind_of(column, cells)
+        if seen != expected and not {seen, expected} & {None, "mixed"}:
+            raise ValueError(
+                f"The values of {self._where(j)} are {seen}, but its keys are {expected}."
+            )
+
+    def _check_same_kind(self, columns):
+        kinds: dict = {}
+        for j, column in enumerate(columns):
+            kinds.setdefault(kind_of(column, hashable_cells(column)), self._where(j))
+        kinds = {kind: where for kind, where in kinds.items() if kind not in (None, "mixed")}
+        if len(kinds) > 1:
+            seen = ", ".join(f"those of {where} are {kind}" for kind, where in kinds.items())
+            raise ValueError(f"shared=True needs values of one kind in all columns, but {seen}.")

@@ -1,0 +1,21 @@
+"""Pretrained models by name: verified local files, and what is known about them."""
+
+from sklearn_dl.models._cache import model_path
+from sklearn_dl.models._registry import list_models, model_card, register_model
+from sklearn_dl.models._sources import (
+    FolderSource,
+    HubSource,
+    HubUnreachableError,
+    ModelNotAvailableError,
+)
+
+__all__ = [
+    "FolderSource",
+    "HubSource",
+    "HubUnreachableError",
+    "ModelNotAvailableError",
+    "list_models",
+    "model_card",
+    "model_path",
+    "register_model",
+]

@@ -1,0 +1,172 @@
+"""Verified copies of models in a cache folder: whole or absent."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sklearn_dl.models._entry import MANIFEST, ModelEntry
+from sklearn_dl.models._registry import file_digest, find_model
+from sklearn_dl.models._sources import HubSource, ModelNotAvailableError
+from sklearn_dl.utils._optional import import_optional
+
+# path -> what the file looked like when it was hashed, and its sha256
+_seen: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+
+def model_path(name: str, *, download: bool = False) -> Path:
+    """Verified local files of a model.
+
+    The files are copied (or exported to ONNX) once into a cache folder, and checked against
+    their checksums on every call; a damaged copy is made again.
+
+    Parameters
+    ----------
+    name : str
+        A name of :func:`list_models`.
+    download : bool, default=False
+        Whether a hub may be contacted. Models of installed packages never need it.
+
+    Returns
+    -------
+    path : pathlib.Path
+        A file, or the folder of a model that is several files. It is not to be written to.
+
+    Raises
+    ------
+    ValueError
+        If no model has this name, or a file of the source has the wrong checksum.
+    ImportError
+        If the package with the weights, or one that the export needs, is not installed.
+    ModelNotAvailableError
+        If the files would have to be downloaded and `download` is False, or the hub refuses.
+    HubUnreachableError
+        If the hub cannot be reached.
+
+    See Also
+    --------
+    model_card : What is known about a model.
+    register_model : Add a model.
+
+    Notes
+    -----
+    The cache is the folder named by the environment variable ``SKLEARN_DL_HOME``, by default the
+    platform's cache folder of the user. Several processes may ask at once: one does the work.
+    """
+    entry = find_model(name)
+    folder = _home() / "models" / entry.name / entry.key
+    if not _is_intact(folder, entry):
+        _make(folder, entry, download)
+    return folder if entry.file is None else folder / entry.file
+
+
+def _home() -> Path:
+    home = os.environ.get("SKLEARN_DL_HOME")
+    if home:
+        return Path(home).expanduser().absolute()
+    platformdirs = import_optional("platformdirs", extra="models", purpose="model_path")
+    return platformdirs.user_cache_path("sklearn_dl", appauthor=False)
+
+
+def _is_intact(folder: Path, entry: ModelEntry) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if entry.export is None:
+            known = manifest == entry.sha256
+        else:
+            known = isinstance(manifest, dict) and list(manifest) == [entry.file]
+        return known and all(_digest(folder / file) == manifest[file] for file in manifest)
+    # RecursionError: what json makes of garbage such as 100,000 brackets
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    status = path.stat()
+    look = (status.st_size, status.st_mtime_ns, status.st_ino)
+    if _seen.get(path, (None,))[0] != look:
+        _seen[path] = look, file_digest(path)
+    return _seen[path][1]
+
+
+def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
+    if isinstance(entry.source, HubSource) and not download:
+        state = "damaged" if folder.exists() else "not on this machine"
+        raise ModelNotAvailableError(
+            f"model {entry.name!r} is {state}: model_path({entry.name!r}, download=True) fetches "
+            f"it from the {entry.source}"
+        )
+    filelock = import_optional("filelock", extra="models", purpose="model_path")
+    parent = folder.parent
+    with ExitStack() as stack:
+        with _explained(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(filelock.FileLock(parent / f"{folder.name}.lock"))
+        if _is_intact(folder, entry):
+            return
+        # of processes that were killed: a living one would hold the lock
+        for leftover in parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(leftover)
+        staging = parent / f".{folder.name}.{uuid.uuid4().hex}"
+        with _explained(parent):
+            staging.mkdir()
+        try:
+            _fill(staging, entry)
+            if folder.exists():
+                shutil.rmtree(folder)
+            staging.rename(folder)
+            _sync(parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            "the model cache cannot be written to; set the environment variable SKLEARN_DL_HOME "
+            f"to a folder that can ({error.strerror})",
+            str(folder),
+        ) from error
+
+
+def _fill(staging: Path, entry: ModelEntry) -> None:
+    """Put the model's files and their manifest into the empty folder `staging`."""
+    source = staging if entry.export is None else staging / "source"
+    for file, expected in entry.sha256.items():
+        target = source / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        entry.source.fetch(file, target)
+        # the copy is checked, not the original: it is the copy that is used
+        seen = file_digest(target)
+        if seen != expected:
+            raise ValueError(
+                f"wrong checksum: {file} of the {entry.source} (model {entry.name!r}) has sha256 "
+                f"{seen}, expected {expected}. It is not used."
+            )
+    manifest = dict(entry.sha256)
+    if entry.export is not None and entry.file is not None:
+        entry.export(source, staging)
+        shutil.rmtree(source)
+        manifest = {entry.file: file_digest(staging / entry.file)}
+    (staging / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    for path in staging.rglob("*"):
+        _sync(path)
+    _sync(staging)
+
+
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,78 @@
+"""EfficientNet-Lite0: packaged PyTorch weights -> ONNX graph."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sklearn_dl.utils._optional import import_optional
+
+_PURPOSE = 'model_path("efficientnet-lite0")'
+# loggers of the exporter that warn of things that do not concern this graph
+_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+def export_efficientnet(source: Path, target: Path) -> None:
+    """Write ``target/efficientnet-lite0.onnx`` from the checked weights in `source`.
+
+    The bytes depend on the weights and on the versions of torch and onnxscript only: neither
+    on this machine's paths nor on global torch settings, which are left as they were.
+    """
+    torch = import_optional("torch", extra="models", purpose=_PURPOSE)
+    # the first import of torch sets the levels of its loggers; the exporter's imports warn too
+    with _silenced():
+        content = _export(torch, *source.iterdir())
+    (target / "efficientnet-lite0.onnx").write_bytes(content)
+
+
+def _export(torch, weights: Path) -> bytes:
+    import_optional("onnxscript", extra="models", purpose=_PURPOSE)
+    lite = import_optional("efficientnet_lite_pytorch", extra="models", purpose=_PURPOSE)
+
+    class FeaturesAndLogits(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image):
+            features = self.network.extract_features(image).mean((2, 3))
+            return features, self.network._fc(features)
+
+    # the architecture's initial weights, overwritten at once, are drawn from the global generator
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = lite.EfficientNet.from_name("efficientnet-lite0").float()
+        network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+        program = torch.onnx.export(
+            FeaturesAndLogits(network).eval(),
+            (torch.zeros(2, 3, 224, 224, dtype=torch.float32),),
+            input_names=["image"],
+            output_names=["features", "logits"],
+            dynamic_shapes=({0: torch.export.Dim("N")},),
+            dynamo=True,
+            opset_version=18,
+            verbose=False,
+        )
+    model = program.model_proto
+    graph = model.graph
+    # they hold stack traces and source paths of this machine
+    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    return model.SerializeToString(deterministic=True)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,63 @@
+"""What the registry knows of one model."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A registered model.
+
+    `sha256` maps each file of the source to its checksum. `file` is the one that `model_path`
+    answers with (None: the folder). `export(source, target)` writes `file` from the checked files;
+    a new `export_version` makes exports in existing caches obsolete.
+    """
+
+    name: str
+    source: PackageSource | FolderSource | HubSource
+    sha256: Mapping[str, str]
+    file: str | None = None
+    export: Callable[[Path, Path], None] | None = None
+    export_version: int = 1
+    task: str | None = None
+    license: str | None = None
+    size: int | None = None
+    inputs: Mapping[str, str] | None = None
+    outputs: Mapping[str, str] | None = None
+    preprocessing: str | None = None
+    labels: tuple[str, ...] | None = None
+    homepage: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name):
+            raise ValueError(
+                "a model's name is 1 to 100 letters, digits, '.', '_' or '-', the first a letter "
+                f"or digit, got {self.name!r}"
+            )
+        if not self.sha256:
+            raise ValueError(f"model {self.name!r} has no files")
+        for file, digest in self.sha256.items():
+            parts = PurePosixPath(file).parts
+            if not parts or ".." in parts or "/".join(parts) != file or re.search(r"[\\:]", file):
+                raise ValueError(f"not a relative path with forward slashes: {file!r}")
+            if file == MANIFEST:
+                raise ValueError(f"a model's own file cannot be called {MANIFEST}")
+            if not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"sha256 of {file} must be 64 hexadecimal digits, got {digest!r}")
+        if self.export is None and self.file is not None and self.file not in self.sha256:
+            raise ValueError(f"file must be one of {sorted(self.sha256)}, got {self.file!r}")
+
+    @property
+    def key(self) -> str:
+        """Identity of the cached files: they are the same whatever source they came from."""
+        recipe = None if self.export is None else [self.file, self.export_version]
+        text = json.dumps([dict(self.sha256), recipe], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

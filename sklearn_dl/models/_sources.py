@@ -1,0 +1,149 @@
+"""Where the files of a model come from: an installed package, a folder, a hub."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from sklearn_dl.utils._optional import import_optional
+
+
+class ModelNotAvailableError(OSError):
+    """The files of a registered model are not on this machine, and were not to be had."""
+
+
+class HubUnreachableError(ModelNotAvailableError):
+    """A download was asked for, and the hub did not answer or did not send the whole file."""
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """A folder inside an installed package; the package is never imported."""
+
+    distribution: str
+    version: str
+    folder: str
+
+    def __str__(self) -> str:
+        return f"package {self.distribution}=={self.version}"
+
+    def fetch(self, file: str, target: Path) -> None:
+        try:
+            distribution = metadata.distribution(self.distribution)
+        except metadata.PackageNotFoundError as error:
+            raise ImportError(
+                f'{self.distribution} is not installed: pip install "sklearn-dl[models]"'
+            ) from error
+        path = Path(str(distribution.locate_file(f"{self.folder}/{file}")))
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{self.distribution} {distribution.version} has no file {path}: "
+                f'pip install --force-reinstall "{self.distribution}=={self.version}"'
+            )
+        shutil.copyfile(path, target)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder of this machine.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder. Its files are copied into the cache when the model is first asked for.
+    """
+
+    folder: str | Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder).expanduser().absolute())
+
+    def __str__(self) -> str:
+        return f"folder {self.folder}"
+
+    def fetch(self, file: str, target: Path) -> None:
+        shutil.copyfile(Path(self.folder, file), target)
+
+
+@dataclass(frozen=True)
+class HubSource:
+    """A repository of a Hugging Face hub at one commit.
+
+    Parameters
+    ----------
+    repo_id : str
+        ``"owner/name"``.
+    revision : str
+        The full commit, 40 hexadecimal digits. Branches and tags are refused: they move.
+    endpoint : str, default=None
+        Address of the hub; None is huggingface_hub's own (``HF_ENDPOINT``). The user's access
+        token is sent to the default hub only.
+    """
+
+    repo_id: str
+    revision: str
+    endpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", self.repo_id, re.ASCII):
+            raise ValueError(f"repo_id must look like 'owner/name', got {self.repo_id!r}")
+        if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError(
+                f"revision must be a full commit (40 hexadecimal digits), got {self.revision!r}: "
+                "branches and tags move. The hub shows the commit under 'Files and versions'."
+            )
+
+    def __str__(self) -> str:
+        return f"hub repository {self.repo_id}@{self.revision}"
+
+    def fetch(self, file: str, target: Path) -> None:
+        purpose = f"downloading {self}"
+        hub = import_optional("huggingface_hub", extra="models", purpose=purpose)
+        constants = import_optional("huggingface_hub.constants", extra="models", purpose=purpose)
+        utils = import_optional("huggingface_hub.utils", extra="models", purpose=purpose)
+
+        class NoBar(utils.tqdm):  # type: ignore[name-defined]
+            def __init__(self, *args, **kwargs):
+                super().__init__(*args, **{**kwargs, "disable": True})
+
+        endpoint = self.endpoint or constants.ENDPOINT
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _no_telemetry(constants):
+            try:
+                path = hub.hf_hub_download(
+                    self.repo_id,
+                    file,
+                    revision=self.revision,
+                    # with a local_dir the user's own cache would still be read
+                    cache_dir=Path(scratch, "cache"),
+                    local_dir=Path(scratch, "files"),
+                    endpoint=endpoint,
+                    token=None if self.endpoint is None else False,
+                    tqdm_class=NoBar,
+                )
+            # the hub's client raises errors of httpx, xet and its own, other ones in each version
+            except Exception as error:
+                answer = getattr(error, "response", None)
+                if answer is not None and answer.status_code < 500:
+                    raise ModelNotAvailableError(
+                        f"{endpoint} refuses {file} of {self}: {error}"
+                    ) from error
+                raise HubUnreachableError(
+                    f"{file} of {self} could not be downloaded from {endpoint}: check the network, "
+                    "HF_ENDPOINT and HF_HUB_OFFLINE, or fetch the files elsewhere and register "
+                    f"their folder. {type(error).__name__}: {error}"
+                ) from error
+            shutil.move(path, target)
+
+
+@contextmanager
+def _no_telemetry(constants) -> Iterator[None]:
+    before = constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = before

@@ -1,0 +1,7 @@
+"""Pixels, features and strings to scores of a pretrained graph, and scores to labels."""
+
+from sklearn_dl.scoring._classifier import ScoreClassifier
+from sklearn_dl.scoring._onnx import OnnxScorer
+from sklearn_dl.scoring._sessions import clear_sessions
+
+__all__ = ["OnnxScorer", "ScoreClassifier", "clear_sessions"]

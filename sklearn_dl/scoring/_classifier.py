@@ -1,0 +1,285 @@
+"""Scores of a network to labels."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from sklearn_dl.scoring._probabilities import enumerated, probabilities, unique_labels
+from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._sklearn import StrOptions
+
+
+class ScoreClassifier(ClassifierMixin, DeepEstimator):
+    """Turn the scores of a network into labels: the last step of a pipeline.
+
+    Learns nothing from X. Without `fit` it works if `classes` is given.
+
+    Parameters
+    ----------
+    classes : array-like of shape (n_classes,), default=None
+        One unique label per column of scores, in the order of the columns. With one column of
+        scores: two labels, the scores being those of the second. If None, column k belongs to
+        the k-th label of ``np.unique(y)``.
+    activation : {"softmax", "sigmoid"}, default=None
+        What makes probabilities of scores. "softmax" over each row; "sigmoid" of each score, which
+        with several columns is then divided by the sum of the row; None if the scores are
+        probabilities already.
+    missing : label, default=None
+        The label of a row that contains NaN. If None, such a row is an error. For `score` to
+        compare it with `y` it should be of the type of the classes.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels in ascending order. All outputs follow it, as scikit-learn's metrics assume.
+    n_features_in_ : int
+        Number of columns of scores seen by `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X was a frame with string column names.
+
+    See Also
+    --------
+    OnnxScorer : Scores of an ONNX model.
+    LabelKeyMapper : Labels to integer keys.
+
+    Notes
+    -----
+    This is ML.NET's step from Score to PredictedLabel. Scores in float16 are computed in float32,
+    float32 stays float32, all else is float64. Equal probabilities are a tie, which the first
+    label of `classes_` wins. With ``activation=None`` the probabilities of a row must lie in
+    [0, 1] and sum to 1 within 0.005 (which float16 keeps); they are divided by that sum.
+
+    Examples
+    --------
+    >>> from sklearn_dl import ScoreClassifier
+    >>> logits = [[2.0, 0.0, 1.0], [0.0, 0.5, 3.0]]
+    >>> clf = ScoreClassifier(["dog", "cat", "bird"], activation="softmax")
+    >>> clf.predict(logits)
+    array(['dog', 'bird'], dtype='<U4')
+    >>> clf.classes_
+    array(['bird', 'cat', 'dog'], dtype='<U4')
+    >>> clf.predict_proba(logits).round(2)
+    array([[0.24, 0.09, 0.67],
+           [0.88, 0.07, 0.04]])
+    >>> labels, probabilities = clf.top_k(logits, 2)
+    >>> labels
+    array([['dog', 'bird'],
+           ['bird', 'cat']], dtype='<U4')
+    """
+
+    _parameter_constraints: dict = {
+        "classes": ["array-like", None],
+        "activation": [StrOptions({"softmax", "sigmoid"}), None],
+        "missing": "no_validation",
+    }
+
+    def __init__(self, classes=None, *, activation=None, missing=None):
+        self.classes = classes
+        self.activation = activation
+        self.missing = missing
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = self.classes is None
+        tags.input_tags.allow_nan = self.missing is not None
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return self.classes is not None or hasattr(self, "_seen_classes")
+
+    @property
+    def classes_(self):
+        """The labels in ascending order."""
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError("classes_ is known after fit, or if classes is given.")
+        try:
+            return np.sort(self._column_labels())
+        except ValueError as error:
+            # the notebook repr looks at every property: only an AttributeError may leave one
+            raise AttributeError(str(error)) from error
+
+    def fit(self, X, y):
+        """Check X and y against the classes, or learn them from y.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+            Scores, one column per class, or a single one.
+        y : array-like of shape (n_samples,)
+            Labels. If `classes` is given, each must be one of them.
+
+        Returns
+        -------
+        self : ScoreClassifier
+
+        Raises
+        ------
+        ValueError
+            If `classes` holds a label twice; if y holds a label that is not in it; if the number
+            of columns does not match; if X is not finite (NaN is allowed with `missing`).
+        """
+        self._validate_params()
+        X, y = validate_data(self, X, y, dtype="numeric", ensure_all_finite="allow-nan")
+        check_classification_targets(y)
+        seen = np.unique(y)
+        self._seen_classes = seen
+        if self.classes is not None:
+            known = set(self._column_labels().tolist())
+            unknown = [label for label in seen.tolist() if label not in known]
+            if unknown:
+                raise ValueError(f"y holds labels that are not in classes: {enumerated(unknown)}.")
+        self._check_scores(X)
+        return self
+
+    def predict(self, X):
+        """Most probable label of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            In the dtype of `classes_`; object if `missing` is given and is of another type.
+        """
+        proba = self.predict_proba(X)
+        # argmax of a row of NaN is 0
+        return self._labels(proba.argmax(axis=1), np.isnan(proba[:, 0]))
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
+            In the order of `classes_`. NaN for the rows that get the label `missing`.
+        """
+        return self._probabilities(X, log=False)
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each class, exact where the probability underflows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
+            In the order of `classes_`. NaN for the rows that get the label `missing`.
+        """
+        return self._probabilities(X, log=True)
+
+    def decision_function(self, X):
+        """Scores as they are, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32 or float64
+            With two classes one number per row, positive where ``classes_[1]`` is the more
+            probable: its score less the other one; of a single column the score itself
+            (``activation="sigmoid"``), or what the probability exceeds 0.5 by
+            (``activation=None``), negated if that column is the score of ``classes_[0]``.
+        """
+        scores, is_nan, order = self._check_call(X)
+        if scores.shape[1] == 1:
+            margin = scores[:, 0] - (0.5 if self.activation is None else 0)
+            return margin if order[1] == 1 else -margin
+        scores = scores[:, order]
+        scores[is_nan] = np.nan
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def top_k(self, X, k):
+        """The k most probable labels of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_scores)
+        k : int
+            From 1 to the number of classes.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples, k)
+            Most probable first; equally probable ones in the order of `classes_`.
+        probabilities : ndarray of shape (n_samples, k), float32 or float64
+            Their probabilities.
+        """
+        proba = self.predict_proba(X)
+        n_classes = proba.shape[1]
+        if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n_classes:
+            raise ValueError(f"k must be an int from 1 to the {n_classes} classes, got {k!r}.")
+        best = np.argsort(-proba, axis=1, kind="stable")[:, :k]
+        return self._labels(best, np.isnan(proba[:, 0])), np.take_along_axis(proba, best, axis=1)
+
+    def _column_labels(self):
+        """The labels in the order of the columns."""
+        return self._seen_classes if self.classes is None else unique_labels(self.classes, self)
+
+    def _labels(self, indices, is_nan):
+        """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
+        classes = self.classes_
+        if self.missing is None:
+            return classes[indices]
+        fill = np.asarray(self.missing)
+        same_kind = fill.dtype.kind == classes.dtype.kind
+        # whether or not a row is NaN, so that the dtype does not depend on the batch
+        dtype = np.result_type(classes, fill) if same_kind else object
+        labels = classes.astype(dtype)[indices]
+        labels[is_nan] = self.missing
+        return labels
+
+    def _check_call(self, X):
+        self._validate_params()
+        check_is_fitted(self)
+        options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
+        if hasattr(self, "n_features_in_"):
+            X = validate_data(self, X, reset=False, **options)
+        else:
+            X = check_array(X, estimator=self, **options)
+        return self._check_scores(X)
+
+    def _check_scores(self, X):
+        """Scores as floats, which rows are NaN, and the column of each of `classes_`."""
+        labels = self._column_labels()
+        n_columns, n_classes = X.shape[1], len(labels)
+        if n_columns == 1 and self.activation == "softmax":
+            raise ValueError(
+                "activation='softmax' of one column of scores is always 1: use 'sigmoid'."
+            )
+        if n_classes != (2 if n_columns == 1 else n_columns):
+            raise ValueError(
+                f"X has {n_columns} column(s) of scores, but there are {n_classes} classes: "
+                f"{enumerated(labels.tolist())}. One column needs two classes, several need one "
+                "class each."
+            )
+        if X.dtype == np.float16:
+            X = X.astype(np.float32)
+        elif X.dtype != np.float32:
+            X = X.astype(np.float64)
+        is_nan = np.isnan(X).any(axis=1)
+        if self.missing is None and is_nan.any():
+            rows = np.flatnonzero(is_nan).tolist()
+            raise ValueError(
+                f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
+                "such rows a label of their own."
+            )
+        return X, is_nan, np.argsort(labels, kind="stable")
+
+    def _probabilities(self, X, *, log):
+        scores, is_nan, order = self._check_call(X)
+        rows = np.flatnonzero(~is_nan)
+        values = probabilities(scores[rows], rows, self.activation, log=log)
+        out = np.full((len(scores), len(order)), np.nan, dtype=scores.dtype)
+        out[rows] = values[:, order]
+        return out

@@ -1,0 +1,128 @@
+"""Batches of output -> one result."""
+
+from threading import Lock
+
+import numpy as np
+
+from sklearn_dl.utils._columns import object_array
+
+
+class Collector:
+    """Results of batches put together in the order of the rows.
+
+    Parameters
+    ----------
+    n_rows : int
+    specs : sequence of TensorSpec
+        The graph's outputs.
+    """
+
+    def __init__(self, n_rows, specs):
+        self.n_rows, self.specs = n_rows, specs
+        self.arrays: list = [None] * len(specs)
+        self.keys: dict = {}
+        self.errors: dict = {}
+        self._lock = Lock()
+
+    def add(self, rows, outputs, n_fed):
+        """Take the outputs of a batch.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Where the first ``len(rows)`` rows of each output belong; the others are padding.
+        outputs : list of ndarray or list of dict
+        n_fed : int
+            Rows that the graph was fed.
+        """
+        where = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        for i, output in enumerate(outputs):
+            if isinstance(output, list):
+                output = self._from_maps(i, output)
+            if np.ndim(output) == 0 or len(output) != n_fed:
+                raise ValueError(
+                    f"The output {self.specs[i].name!r} has shape {np.shape(output)} for a batch "
+                    f"of {n_fed} rows: it does not give one result per row. Name others in "
+                    "`outputs`."
+                )
+            values = output[: len(rows)]
+            with self._lock:
+                room = self._room_for(i, output)
+                same = room.shape[1:] == values.shape[1:]
+                room[where] = values if same else object_array(list(values))
+
+    def _room_for(self, i, output):
+        array = self.arrays[i]
+        if array is None:
+            array = np.empty((self.n_rows, *output.shape[1:]), output.dtype)
+        elif array.shape[1:] != output.shape[1:] and array.ndim > 1:
+            array = object_array(list(array))  # rows of unequal shapes are kept apart
+        self.arrays[i] = array
+        return array
+
+    def _from_maps(self, i, maps):
+        """Sequence of maps (ZipMap) -> one column per key."""
+        if not all(isinstance(row, dict) for row in maps):
+            raise ValueError(
+                f"The output {self.specs[i].name!r} is a sequence that is no table; name others "
+                "in `outputs`."
+            )
+        keys = self.keys.setdefault(i, list(maps[0]))
+        return np.array([[row[key] for key in keys] for row in maps])
+
+    def result(self):
+        """The arrays, in the order of the outputs, with missing values where rows failed."""
+        failed = sorted(self.errors)
+        for i, (array, spec) in enumerate(zip(self.arrays, self.specs, strict=True)):
+            if array is None:
+                if spec.width is None or spec.dtype is None:
+                    raise ValueError(
+                        "No row could be scored, and the graph does not state the shape of its "
+                        f"output {spec.name!r}. {self.errors[failed[0]]}"
+                    )
+                array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
+            if failed:
+                if array.dtype.kind in "iub":
+                    array = array.astype(np.float64)
+                array[failed] = None if array.dtype == object else np.nan
+            self.arrays[i] = array
+        return self.arrays
+
+    def table(self):
+        """Each output flattened per row, side by side, and the columns' names.
+
+        Returns
+        -------
+        table : ndarray of shape (n_samples, n_columns)
+        names : ndarray of str objects, of shape (n_columns,)
+        """
+        blocks, names = [], []
+        for i, (array, spec) in enumerate(zip(self.result(), self.specs, strict=True)):
+            if array.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in array):
+                shapes = sorted({cell.shape for cell in array if cell is not None})
+                raise ValueError(
+                    f"The output {spec.name!r} has rows of unequal shapes ({shapes[0]}, "
+                    f'{shapes[-1]}), which make no table; use output_shape="native".'
+                )
+            block = array.reshape(self.n_rows, -1)
+            blocks.append(block)
+            names += column_names(spec.name, block.shape[1], self.keys.get(i))
+        if any(block.dtype == object for block in blocks):
+            blocks = [block.astype(object) for block in blocks]
+        table = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        return table, np.array(names, dtype=object)
+
+
+def column_names(output, width, keys=None):
+    """Names of the columns that one output becomes."""
+    if keys is not None:
+        return [str(key) for key in keys]
+    return [output] if width == 1 else [f"{output}_{j}" for j in range(width)]
+
+
+def static_names(specs):
+    """Names of the columns that outputs become, or None if the data decide their number."""
+    if any(spec.width is None for spec in specs):
+        return None
+    names = [name for spec in specs for name in column_names(spec.name, spec.width)]
+    return np.array(names, dtype=object)

@@ -1,0 +1,61 @@
+"""Estimators whose pickles carry the model that a parameter names."""
+
+import os
+from typing import Any, NamedTuple
+
+from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._sklearn import clone_parametrized
+
+
+class _Embedded(NamedTuple):
+    """A model's content that came with a pickle, and the parameter value it stands for."""
+
+    model: Any
+    content: _onnx_graph.OnnxModel
+
+
+class EmbeddedModelEstimator(DeepEstimator):
+    """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
+
+    For an estimator with the parameters `model` and `embed_model`. The content counts while
+    `model` is what it was when pickled; clones share it.
+    """
+
+    model: Any
+    embed_model: bool
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_embedded", None)
+        if isinstance(self.model, (str, os.PathLike)):
+            content = self._content()
+            data = content.read_whole() if self.embed_model else None
+            state["_embedded"] = _Embedded(
+                self.model, _onnx_graph.OnnxModel(content.sha256, data=data)
+            )
+        return state
+
+    def __sklearn_clone__(self):
+        clone = clone_parametrized(self)
+        embedded = self._valid_embedded()
+        if embedded is not None:
+            clone._embedded = embedded
+        return clone
+
+    def _valid_embedded(self):
+        embedded = getattr(self, "_embedded", None)
+        return embedded if embedded is not None and embedded.model == self.model else None
+
+    def _content(self):
+        """The content of `model`: that which came with the pickle, else what is found now."""
+        embedded = self._valid_embedded()
+        if embedded is not None and embedded.content.data is not None:
+            return embedded.content
+        content = _onnx_graph.resolve(self.model)
+        if embedded is not None and embedded.content.sha256 != content.sha256:
+            raise ValueError(
+                f"model={self.model!r} is not the one that this estimator was pickled with "
+                f"(sha256 {content.sha256[:12]}, expected {embedded.content.sha256[:12]})."
+            )
+        return content

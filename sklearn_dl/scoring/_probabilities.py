@@ -1,0 +1,87 @@
+"""The arithmetic of ScoreClassifier: scores to probabilities, and its labels."""
+
+import numpy as np
+from scipy.special import log_expit, log_softmax, softmax
+
+from sklearn_dl.utils._columns import is_missing, natural_array, split_columns
+
+# a float16 softmax over 1000 classes sums to 1 within 1e-3
+_SUM_TOLERANCE = 5e-3
+
+
+def probabilities(scores, rows, activation, *, log):
+    """Probabilities, or their logarithms, of rows of scores.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_columns), float32 or float64, finite
+    rows : ndarray of shape (n,)
+        Their row numbers, for messages.
+    activation : {"softmax", "sigmoid"} or None
+    log : bool
+
+    Returns
+    -------
+    values : ndarray of shape (n, n_columns), or (n, 2) for one column
+        In the order of the columns.
+    """
+    if activation is None:
+        values = _normalised(scores, rows)
+        if not log:
+            return values
+        with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
+            return np.log(values)
+    if activation == "sigmoid":
+        # numbers whose softmax is the sigmoid, divided by the row's sum if there are several
+        one = scores.shape[1] == 1
+        scores = np.hstack([np.zeros_like(scores), scores]) if one else log_expit(scores)
+    with np.errstate(over="ignore"):  # scores further apart than floats reach: 0 and 1
+        return (log_softmax if log else softmax)(scores, axis=1)
+
+
+def _normalised(scores, rows):
+    low, high = scores.min(axis=1), scores.max(axis=1)
+    if scores.shape[1] == 1:
+        bad, advice = (low < 0) | (high > 1), "'sigmoid'"
+        scores = np.hstack([1 - scores, scores])
+        total = scores.sum(axis=1)
+    else:
+        total = scores.sum(axis=1)
+        # with no score below 0 and this sum, one above 1 is rounding
+        bad, advice = (low < 0) | (abs(total - 1) > _SUM_TOLERANCE), "'softmax' or 'sigmoid'"
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise ValueError(
+            f"Row {rows[i]} of X holds no probabilities: its scores range from {low[i]:.6g} to "
+            f"{high[i]:.6g}, summing to {total[i]:.6g}. For raw scores set activation={advice}."
+        )
+    return scores / total[:, np.newaxis]
+
+
+def unique_labels(classes, estimator):
+    """`classes` as an array, checked: 1-D, sortable, no missing one and none twice."""
+    columns, _, one_dimensional = split_columns(classes, estimator)
+    if not one_dimensional:
+        raise ValueError("classes must be 1-D, one label per column of scores.")
+    labels = natural_array(columns[0]) if columns[0].dtype.kind == "O" else columns[0]
+    if all(type(label) is str for label in labels):
+        labels = np.asarray(labels.tolist(), dtype=str)
+    first: dict = {}
+    for j, label in enumerate(labels.tolist()):
+        if is_missing(label):
+            raise ValueError(f"classes[{j}] is missing ({label!r}).")
+        if first.setdefault(label, j) != j:
+            raise ValueError(
+                f"classes must be unique, but columns {first[label]} and {j} are both {label!r}."
+            )
+    try:
+        np.sort(labels)
+    except TypeError as error:
+        raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
+    return labels
+
+
+def enumerated(items, at_most=5):
+    """The first items and how many more there are, in words."""
+    more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
+    return ", ".join(map(repr, items[:at_most])) + more

@@ -1,0 +1,131 @@
+"""What the scorers of all runtimes share: what a tensor is, and the loop over batches."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_dl.scoring._collector import Collector
+from sklearn_dl.utils._threads import for_each_batch
+
+
+class TensorSpec(NamedTuple):
+    """An input or output of a graph.
+
+    Parameters
+    ----------
+    name : str
+    shape : tuple of int, str or None, or None
+        The batch first; a str or None is a size that the data decide. None: rank unknown.
+    dtype : numpy.dtype or None
+        object for strings; None where numpy has no such type.
+    """
+
+    name: str
+    shape: tuple | None
+    dtype: np.dtype | None
+
+    @property
+    def batch(self):
+        """The fixed batch size, or None."""
+        return self.shape[0] if self.shape and isinstance(self.shape[0], int) else None
+
+    @property
+    def row_shape(self):
+        """Shape without the batch; sizes that the data decide are None. None: rank unknown."""
+        if self.shape is None:
+            return None
+        return tuple(size if isinstance(size, int) else None for size in self.shape[1:])
+
+    @property
+    def width(self):
+        """Number of values per row, or None if the data decide it."""
+        row = self.row_shape
+        return None if row is None or None in row else int(np.prod(row, dtype=int))
+
+    def __str__(self):
+        shape = "unknown" if self.shape is None else tuple(s if s else "?" for s in self.shape)
+        kind = "str" if self.dtype == object else self.dtype
+        return f"{self.name!r}: shape {shape}, {kind}"
+
+
+def listed(specs):
+    """Specs for a message."""
+    return "; ".join(map(str, specs))
+
+
+def score(graph, sources, rows, batch_size, n_workers=1, done=None):
+    """Run a graph over rows, batch by batch.
+
+    Parameters
+    ----------
+    graph : opened graph
+        With `inputs` and `outputs`, tuples of TensorSpec, and ``run(feeds)``, safe to be called
+        by several threads, which gives a list of outputs.
+    sources : dict of str to source
+        Of every input that is fed.
+    rows : sequence of int
+        Rows to score; the result has one row for each.
+    batch_size : int
+        For graphs that have no batch size of their own.
+    n_workers : int, default=1
+        Threads that take batches side by side.
+    done : callable(n_rows) or None
+
+    Returns
+    -------
+    collector : Collector
+    """
+    collector = Collector(len(rows), graph.outputs)
+    fixed = {sources[spec.name].spec.batch for spec in graph.inputs} - {None}
+    if len(fixed) > 1:
+        raise ValueError(f"The inputs have different batch sizes: {listed(graph.inputs)}.")
+    fixed_size = fixed.pop() if fixed else None
+
+    def run(places):
+        contiguous = isinstance(places, range)
+        wanted = rows[places.start : places.stop] if contiguous else [rows[p] for p in places]
+        feeds, errors = {}, {}
+        for name, source in sources.items():
+            feeds[name], failed = source.read(wanted)
+            errors.update(failed)
+        if errors:
+            collector.errors.update(errors)
+            places = [place for place in places if rows[place] not in errors]
+            if not places:
+                return
+        n_fed = len(places)
+        if fixed_size is not None and n_fed < fixed_size:
+            n_fed = fixed_size
+            feeds = {name: _pad(values, n_fed) for name, values in feeds.items()}
+        try:
+            outputs = graph.run(feeds)
+        except Exception as error:  # runtimes have error classes of their own
+            raise ValueError(
+                f"The graph failed on rows {rows[places[0]]} to {rows[places[-1]]}: {error}"
+            ) from error
+        collector.add(places, outputs, n_fed)
+
+    for group in _groups(sources, rows):
+        for_each_batch(
+            lambda start, stop, group=group: run(group[start:stop]),
+            len(group),
+            fixed_size or batch_size,
+            n_workers,
+            done,
+        )
+    return collector
+
+
+def _groups(sources, rows):
+    """Places of `rows` whose rows have equal shapes in every source."""
+    ragged = [source for source in sources.values() if source.shapes is not None]
+    if not ragged:
+        return [range(len(rows))]
+    groups: dict = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(tuple(source.shapes[row] for source in ragged), []).append(place)
+    return list(groups.values())
+
+
+def _pad(values, n_rows):
+    return np.concatenate([values, np.repeat(values[-1:], n_rows - len(values), axis=0)])

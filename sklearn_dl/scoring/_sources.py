@@ -1,0 +1,355 @@
+"""From X to the inputs of a graph, batch by batch."""
+
+import operator
+
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from sklearn_dl.images import LazyImage, PixelArray
+from sklearn_dl.scoring._scorer import listed
+from sklearn_dl.utils._columns import (
+    is_frame,
+    is_missing,
+    object_array,
+    reject_scalar,
+    set_or_check_features,
+    split_columns,
+)
+
+
+class PixelSource:
+    """Batches from a PixelArray."""
+
+    shapes = None
+
+    def __init__(self, pixels, spec):
+        self.pixels, self.spec = pixels, spec
+        check_row_shape(pixels.row_shape, spec)
+
+    def read(self, rows):
+        """The rows that can be read, and the messages of those that cannot."""
+        values, errors = self.pixels.read(rows)
+        good = [row for row in rows if row not in errors] if errors else rows
+        return cast(values, self.spec, good), errors
+
+
+class ArraySource:
+    """Batches from an array in memory."""
+
+    shapes = None
+
+    def __init__(self, values, spec):
+        self.values, self.spec = fit_rank(values, spec), spec
+
+    def read(self, rows):
+        """Rows, cast to what the graph wants."""
+        key = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
+        return cast(self.values[key], self.spec, rows), {}
+
+
+class RaggedSource:
+    """Batches from rows of unequal shapes; a batch has rows of one shape only."""
+
+    def __init__(self, cells, spec):
+        self.cells, self.spec = cells, spec
+        self.shapes = [cell.shape for cell in cells]
+        for row, cell in enumerate(cells):
+            check_row_shape(cell.shape, spec, row)
+
+    def read(self, rows):
+        """Rows of one shape, stacked and cast."""
+        return cast(np.stack([self.cells[row] for row in rows]), self.spec, rows), {}
+
+
+def make_source(columns, spec, estimator, *, allow_nan):
+    """A source for one input of the graph from columns of X.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_samples,)
+    spec : TensorSpec
+    estimator : estimator, for messages
+    allow_nan : bool
+
+    Raises
+    ------
+    ValueError
+        If the cells are of a kind that the input cannot take.
+    """
+    if len(columns) == 1 and columns[0].dtype == object:
+        cells = columns[0]
+        if any(isinstance(cell, LazyImage) for cell in cells):
+            raise ValueError(
+                f"{type(estimator).__name__} got images, not numbers: put a PixelExtractor before."
+            )
+        if any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells):
+            return _nested_source(cells, spec, allow_nan)
+    if spec.dtype == object:
+        return ArraySource(_strings(columns, spec), spec)
+    block = check_numbers(np.column_stack(columns), estimator, allow_nan=allow_nan)
+    return ArraySource(block, spec)
+
+
+def _nested_source(cells, spec, allow_nan):
+    arrays = []
+    for row, cell in enumerate(cells):
+        if not isinstance(cell, (np.ndarray, list, tuple)):
+            raise ValueError(
+                f"Row {row} is {type(cell).__name__}, where other rows of this column are arrays."
+            )
+        array = np.asarray(cell)
+        if array.dtype.kind not in ("biuf" if spec.dtype != object else "OUT"):
+            raise ValueError(
+                f"Row {row}: an array of dtype {array.dtype} cannot be the input {spec}."
+            )
+        if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
+            raise ValueError(f"Row {row} contains NaN or infinity.")
+        arrays.append(array)
+    if len({array.shape for array in arrays}) == 1:
+        return ArraySource(np.stack(arrays), spec)
+    return RaggedSource(arrays, spec)
+
+
+def _strings(columns, spec):
+    for column in columns:
+        for row, cell in enumerate(column):
+            if not isinstance(cell, str):
+                what = "missing" if is_missing(cell) else f"{cell!r}, a {type(cell).__name__}"
+                raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
+    return np.column_stack([column.astype(object) for column in columns])
+
+
+def nested_cells(X, estimator):
+    """The cells of a column whose rows are arrays, or None if X is none such.
+
+    Parameters
+    ----------
+    X : list, ndarray, Series or frame
+    """
+    if isinstance(X, (list, tuple)):
+        if not X or not all(isinstance(row, (np.ndarray, list, tuple, LazyImage)) for row in X):
+            return None
+        shapes = {np.shape(row) if isinstance(row, np.ndarray) else (len(row),) for row in X}
+        return object_array(X) if len(shapes) > 1 else None
+    if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim > 2):
+        return None
+    columns = split_columns(X, estimator)[0]
+    if len(columns) != 1 or columns[0].dtype != object:
+        return None
+    kinds = (np.ndarray, list, tuple, LazyImage)
+    return columns[0] if any(isinstance(cell, kinds) for cell in columns[0]) else None
+
+
+def select_columns(X, wanted, estimator):
+    """Columns of X for each input.
+
+    Parameters
+    ----------
+    X : DataFrame or 2-D array
+    wanted : dict of str to (str, int, list or slice), or None
+        None: columns that carry the names of the inputs.
+    estimator : estimator, for messages
+
+    Returns
+    -------
+    blocks : dict of str to list of ndarray
+    """
+    columns, names, one_dimensional = split_columns(X, estimator)
+    if one_dimensional:
+        raise ValueError("Several inputs need a data frame or a 2-D array, got one column.")
+
+    def pick(name, key):
+        if isinstance(key, slice):
+            return columns[key]
+        keys = key if isinstance(key, (list, tuple, np.ndarray)) else [key]
+        picked = []
+        for one in keys:
+            if isinstance(one, str):
+                if names is None or one not in names:
+                    raise ValueError(
+                        f"inputs[{name!r}] names the column {one!r}; X has "
+                        f"{'no column names' if names is None else names}."
+                    )
+                picked.append(columns[names.index(one)])
+            else:
+                position = operator.index(one)
+                if not -len(columns) <= position < len(columns):
+                    raise ValueError(
+                        f"inputs[{name!r}] asks for column {position} of {len(columns)}."
+                    )
+                picked.append(columns[position])
+        return picked
+
+    return {name: pick(name, key) for name, key in wanted.items()}
+
+
+def bind(X, graph, estimator, *, reset, allow_nan):
+    """Bind X to the inputs of a graph.
+
+    Parameters
+    ----------
+    X : as a scorer's `transform` takes it
+    graph : opened graph
+        With `inputs` and `optional_inputs`, tuples of TensorSpec.
+    estimator : estimator with the parameter `inputs`
+        Gets `n_features_in_` and `feature_names_in_` if `reset`, else X is checked against them.
+    reset, allow_nan : bool
+
+    Returns
+    -------
+    sources : dict of str to source
+    n_rows : int
+    """
+    if isinstance(X, PixelArray):
+        if estimator.inputs is not None or len(graph.inputs) != 1:
+            raise ValueError(
+                f"Pixels are for a graph with one input; this has {listed(graph.inputs)}."
+            )
+        _check_rows(len(X), estimator)
+        return {graph.inputs[0].name: PixelSource(X, graph.inputs[0])}, len(X)
+    reject_scalar(X, estimator)
+    wanted = _wanted_columns(X, graph, estimator)
+    if wanted is None:
+        source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)
+        return {graph.inputs[0].name: source}, n_rows
+    specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
+    blocks = select_columns(X, wanted, estimator)
+    n_rows = len(next(iter(blocks.values()))[0])
+    _check_rows(n_rows, estimator)
+    set_or_check_features(estimator, X, split_columns(X, estimator)[1], reset=reset)
+    return {
+        name: make_source(block, specs[name], estimator, allow_nan=allow_nan)
+        for name, block in blocks.items()
+    }, n_rows
+
+
+def _wanted_columns(X, graph, estimator):
+    """Columns of X for each input, or None where one input takes all of X."""
+    required = [spec.name for spec in graph.inputs]
+    wanted = estimator.inputs
+    if wanted is not None:
+        known = required + [spec.name for spec in graph.optional_inputs]
+        unknown = [name for name in wanted if name not in known]
+        left = [name for name in required if name not in wanted]
+        if unknown or left or not wanted:
+            what = f"unknown inputs {unknown}" if unknown else f"no columns for {left}"
+            raise ValueError(f"`inputs` has {what}; the graph has {listed(graph.inputs)}.")
+        return wanted
+    if len(required) == 1:
+        return None
+    names = split_columns(X, estimator)[1] or []
+    if set(required) - set(names):
+        raise ValueError(
+            f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Give a data frame "
+            f"whose columns carry their names (X has {names or 'no names'}), or set `inputs`."
+        )
+    return {name: name for name in required}
+
+
+def _whole(X, spec, estimator, reset, allow_nan):
+    """All of X for the only input."""
+    cells = nested_cells(X, estimator)
+    if cells is None and spec.dtype != object:
+        values = check_numbers(X, estimator, allow_nan=allow_nan)
+        if values.ndim == 2:
+            names = split_columns(X, estimator)[1] if is_frame(X) else None
+            set_or_check_features(estimator, X if names else values, names, reset=reset)
+        return ArraySource(values, spec), len(values)
+    columns, names = ([cells], None) if cells is not None else split_columns(X, estimator)[:2]
+    _check_rows(len(columns[0]) if columns else 0, estimator)
+    shown = X if names else np.empty((len(columns[0]), len(columns)), dtype=object)
+    set_or_check_features(estimator, shown, names, reset=reset)
+    return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
+
+
+def _check_rows(n_rows, estimator):
+    if not n_rows:
+        raise ValueError(
+            f"Found array with 0 sample(s) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}."
+        )
+
+
+def check_numbers(X, estimator, *, allow_nan):
+    """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
+    return check_array(
+        X,
+        dtype="numeric",
+        allow_nd=True,
+        ensure_all_finite="allow-nan" if allow_nan else True,
+        estimator=estimator,
+        input_name="X",
+    )
+
+
+def fit_rank(values, spec):
+    """Reshape rows to what the input declares, where that is unambiguous.
+
+    A 2-D X, the only shape that most of scikit-learn knows, is reshaped if the graph states every
+    size of a row and their product is the number of columns.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit: it states the shape expected and that seen.
+    """
+    row = spec.row_shape
+    if row is not None and values.ndim == 2 and values.ndim != len(row) + 1:
+        if row == () and values.shape[1] == 1:
+            return values[:, 0]
+        if row and None not in row and values.shape[1] == np.prod(row):
+            return values.reshape(len(values), *row)
+    check_row_shape(values.shape[1:], spec)
+    return values
+
+
+def check_row_shape(seen, spec, row=None):
+    """Raise if rows of shape `seen` cannot be the input."""
+    expected = spec.row_shape
+    if expected is None:
+        return
+    if len(seen) != len(expected) or any(
+        e is not None and s != e for s, e in zip(seen, expected, strict=True)
+    ):
+        where = "rows" if row is None else f"row {row}"
+        raise ValueError(f"The graph expects {spec}; X has {where} of shape {tuple(seen)}.")
+
+
+def cast(values, spec, rows):
+    """Cast numbers to the input's dtype.
+
+    What numpy's "same_kind" allows, plus numbers to integers where every value is integral; a
+    value that is out of the new type's range is an error, never wrapped or made infinite.
+
+    Parameters
+    ----------
+    values : ndarray
+    spec : TensorSpec
+    rows : sequence of int
+        Row numbers of `values`, for messages.
+    """
+    dtype = spec.dtype
+    if dtype is None:
+        raise ValueError(f"The input {spec} has a type that numpy does not know.")
+    if values.dtype == dtype:
+        return np.ascontiguousarray(values)
+    if dtype.kind == "O" or values.dtype.kind not in "biuf":
+        raise ValueError(f"The graph expects {spec}; X has dtype {values.dtype}.")
+    if dtype.kind == "b":
+        bad = (values != 0) & (values != 1)
+    elif dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        bad = (values < info.min) | (values > info.max)
+        if values.dtype.kind == "f":
+            bad |= values != np.rint(values)
+    elif values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
+        bad = np.isfinite(values) & (np.abs(values) > np.finfo(dtype).max)
+    else:
+        bad = None
+    if bad is not None and bad.any():
+        where = np.argwhere(bad)[0]
+        raise ValueError(
+            f"Row {rows[where[0]]}: the value {values[tuple(where)]} cannot be {dtype} without "
+            f"loss; the graph expects {spec}."
+        )
+    return np.ascontiguousarray(values, dtype=dtype)

@@ -1,0 +1,79 @@
+"""The almost empty base class of the package's estimators."""
+
+import sys
+import warnings
+from hashlib import sha256
+
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import InconsistentVersionWarning
+
+from sklearn_dl._version import __version__
+
+
+class DeepEstimator(BaseEstimator):
+    """BaseEstimator with the package's version in its pickles, and short reprs of models.
+
+    As scikit-learn does for its own estimators: loading a pickle made by another version
+    warns with `sklearn.exceptions.InconsistentVersionWarning`.
+    """
+
+    def get_params(self, deep=True):
+        """Parameters of this estimator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Also those of estimators among the parameters.
+
+        Returns
+        -------
+        params : dict
+        """
+        params = super().get_params(deep)
+        # scikit-learn's printer has no hook, and the repr of 18 MB of bytes takes seconds
+        if sys._getframe(1).f_globals.get("__name__") == "sklearn.utils._pprint":
+            params = {name: shown(value) for name, value in params.items()}
+        return params
+
+    def _get_params_html(self, *args, **kwargs):
+        params = super()._get_params_html(*args, **kwargs)
+        params.data = {name: shown(value) for name, value in params.data.items()}
+        return params
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_sklearn_dl_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        pickled = state.pop("_sklearn_dl_version", "unknown")
+        if pickled != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=f"(sklearn_dl) {__version__}",
+                    original_sklearn_version=f"(sklearn_dl) {pickled}",
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)
+
+
+class _Shown:
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+def shown(value):
+    """`value` as a repr shows it: models in memory by their size and hash."""
+    if hasattr(value, "SerializeToString"):
+        value = value.SerializeToString()
+    if not isinstance(value, bytes):
+        return value
+    size, unit = float(len(value)), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if size >= 1000:
+            size, unit = size / 1000, larger
+    return _Shown(f"<{size:.0f} {unit} sha256:{sha256(value).hexdigest()[:4]}>")

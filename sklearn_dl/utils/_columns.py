@@ -1,0 +1,174 @@
+"""One idea of "a column" for everything that scikit-learn's users hand over.
+
+A list, a tuple, a 1-D array, a Series, a one-column frame and a one-column 2-D array all mean
+the same; names come only from frames.
+"""
+
+import os
+from collections.abc import Mapping
+
+import narwhals.stable.v1 as nw
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+
+def object_array(cells):
+    """1-D object array of `cells`, filled element by element.
+
+    ``np.array(cells, dtype=object)`` would ask each lazy image for its pixels, and would stack
+    arrays of equal shape.
+    """
+    out = np.empty(len(cells), dtype=object)
+    for i, cell in enumerate(cells):
+        out[i] = cell
+    return out
+
+
+def natural_array(cells):
+    """1-D array of `cells` in their own dtype where all are bools, numbers or numpy dates.
+
+    Anything else stays an object array: ``np.asarray([True, 2, "a"])`` would make strings of all.
+    """
+    types = {type(cell) for cell in cells}
+    if types and (
+        types <= {bool, np.bool_}
+        or all(issubclass(t, (int, float, np.number)) and t is not bool for t in types)
+        or types in ({np.datetime64}, {np.timedelta64})
+    ):
+        array = np.asarray(list(cells))
+        # numpy makes floats of integers that fit no common integer type
+        integral = all(issubclass(t, (int, np.integer)) for t in types)
+        if not (integral and array.dtype.kind == "f"):
+            return array
+    return object_array(cells)
+
+
+def is_missing(cell):
+    """Whether a cell is None, NaN, NaT or pandas.NA."""
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(cell, (float, np.floating)):
+        return bool(np.isnan(cell))
+    return isinstance(cell, (np.datetime64, np.timedelta64)) and bool(np.isnat(cell))
+
+
+def is_frame(X):
+    """Whether `X` is a data frame that narwhals knows."""
+    return isinstance(_from_native(X), nw.DataFrame)
+
+
+def _from_native(X):
+    if isinstance(X, (list, tuple, np.ndarray)):
+        return X
+    return nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
+
+
+def row_index(X):
+    """The pandas index of a frame or Series, else None."""
+    return X.index if hasattr(X, "iloc") else None
+
+
+def reject_scalar(X, estimator):
+    """Raise for a bare string, bytes, path or mapping, which iterate but are no column."""
+    if isinstance(X, (str, bytes, os.PathLike, Mapping)) or X is None:
+        kind = type(X).__name__
+        hint = "wrap it in a list" if not isinstance(X, Mapping) else "pass one column"
+        raise ValueError(
+            f"{type(estimator).__name__} expects a column of values, one per row, got a single "
+            f"{kind}: {hint}."
+        )
+
+
+def split_columns(X, estimator):
+    """Split `X` into columns without changing what is in its cells.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series or DataFrame
+    estimator : estimator, for messages
+
+    Returns
+    -------
+    columns : list of ndarray of shape (n_samples,)
+        Of X's own dtypes; object dtype where X is a list.
+    names : list of str or None
+        Column names, if X is a frame.
+    one_dimensional : bool
+        Whether X was 1-D (a list of scalars, a 1-D array, a Series).
+    """
+    reject_scalar(X, estimator)
+    native = _from_native(X)
+    if isinstance(native, nw.DataFrame):
+        columns = [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
+        return columns, list(native.columns), False
+    if isinstance(native, nw.Series):
+        return [_series_to_numpy(native)], None, True
+    if isinstance(X, np.ndarray):
+        if X.ndim == 2:
+            return [X[:, j] for j in range(X.shape[1])], None, False
+        if X.ndim == 1:
+            return [X], None, True
+        return [object_array(list(X))] if X.ndim else [], None, True
+    cells = list(X)
+    if cells and all(isinstance(cell, (list, tuple)) for cell in cells):
+        width = len(cells[0])
+        for i, cell in enumerate(cells):
+            if len(cell) != width:
+                raise ValueError(f"Row {i} has {len(cell)} columns, row 0 has {width}.")
+        return [object_array([c[j] for c in cells]) for j in range(width)], None, False
+    return [object_array(cells)], None, True
+
+
+def _series_to_numpy(series):
+    native = series.to_native()
+    # an Object column of polars holds Python objects that narwhals does not convert
+    if hasattr(native, "to_numpy"):
+        return np.asarray(native.to_numpy())
+    return series.to_numpy()
+
+
+def single_column(X, estimator, *, reset):
+    """The cells of a one-column `X`, with `n_features_in_` set or checked.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series or one-column DataFrame
+    estimator : estimator
+        Gets `n_features_in_` (and `feature_names_in_` from a frame) if `reset`; else X is checked
+        against them, where they are set.
+    reset : bool
+
+    Returns
+    -------
+    cells : object ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If X is no column, has no rows, or has more than one column.
+    """
+    columns, names, _ = split_columns(X, estimator)
+    name = type(estimator).__name__
+    if len(columns) != 1:
+        raise ValueError(f"{name} expects one column, got {len(columns)}.")
+    cells = object_array(columns[0])
+    if len(cells) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0, 1)) while a minimum of 1 is required by "
+            f"{name}."
+        )
+    set_or_check_features(estimator, X if names else cells.reshape(-1, 1), names, reset=reset)
+    return cells
+
+
+def set_or_check_features(estimator, X, names, *, reset):
+    """`validate_data` for the feature count and names only.
+
+    A nameless single column after a named one is accepted silently.
+    """
+    if not reset:
+        if not hasattr(estimator, "n_features_in_"):
+            return
+        if names is None and estimator.n_features_in_ == 1 and X.shape[1] == 1:
+            return
+    validate_data(estimator, X, skip_check_array=True, reset=reset)

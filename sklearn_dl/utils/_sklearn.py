@@ -1,0 +1,62 @@
+"""The private names of scikit-learn that the package uses: imported here and nowhere else."""
+
+from sklearn.base import _clone_parametrized as clone_parametrized
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
+from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "clone_parametrized",
+    "output_container",
+    "wrap_output",
+]
+
+
+def output_container(estimator):
+    """Name of the container that `set_output` (or the global config) asks of `transform`.
+
+    Returns
+    -------
+    container : {"default", "pandas", "polars"}
+    """
+    return _get_output_config("transform", estimator)["dense"]
+
+
+def wrap_output(estimator, data, original_input, columns=None, index=None):
+    """Wrap 2-D `data` in the configured container.
+
+    For the steps whose output has a tabular form only sometimes, where scikit-learn's own
+    automatic wrapping cannot be used.
+
+    Parameters
+    ----------
+    estimator : estimator with `get_feature_names_out`
+    data : ndarray of shape (n_samples, n_features)
+    original_input : object
+        The X of `transform`; a pandas frame's index is kept.
+    columns : ndarray of str or None
+        Names; None: the estimator's `get_feature_names_out`, asked only if there is a container.
+    index : pandas.Index or None
+        Used in place of `original_input`'s, when given.
+    """
+    container = output_container(estimator)
+    if container == "default":
+        return data
+    frame = ADAPTERS_MANAGER.adapters[container].create_container(
+        data,
+        original_input,
+        columns=estimator.get_feature_names_out if columns is None else columns,
+    )
+    if container == "pandas" and index is not None:
+        frame.index = index
+    return frame

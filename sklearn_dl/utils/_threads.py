@@ -1,0 +1,85 @@
+"""How many threads a call may use, and work shared out between them."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import current_process
+from threading import Lock
+
+import joblib
+from joblib.parallel import get_active_backend
+
+
+def thread_budget(n_threads=None):
+    """Threads that may be busy at once in this process.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        Given by the user. None: the CPUs that this process may use (affinity and cgroup quota);
+        inside a joblib worker its share of them: what loky hands to its worker processes as
+        OMP_NUM_THREADS (`inner_max_num_threads`, else CPUs over workers), and 1 in the workers
+        of other backends.
+
+    Returns
+    -------
+    budget : int, at least 1
+    """
+    if n_threads is not None:
+        return n_threads
+    backend, _ = get_active_backend()
+    if backend.nesting_level:
+        share = os.environ.get("OMP_NUM_THREADS", "")
+        in_loky = current_process().name.startswith("LokyProcess")
+        return max(1, int(share)) if in_loky and share.isdigit() else 1
+    return joblib.cpu_count()
+
+
+def for_each_batch(work, n_rows, batch_size, n_workers, done=None):
+    """Call ``work(start, stop)`` for the batches of `n_rows` rows, by `n_workers` threads.
+
+    Workers take batches in order, so memory is that of one batch a worker, whatever `n_rows`.
+    If several batches raise, the first of them in row order is what the caller sees. No thread
+    outlives the call.
+
+    Parameters
+    ----------
+    work : callable(start, stop)
+    n_rows, batch_size, n_workers : int
+    done : callable(n_rows) or None
+        Called after each batch, by one thread at a time.
+    """
+    starts = iter(range(0, n_rows, batch_size))
+    lock = Lock()
+    errors: dict[int, BaseException] = {}
+
+    def run():
+        while True:
+            with lock:
+                start = None if errors else next(starts, None)
+            if start is None:
+                return
+            stop = min(start + batch_size, n_rows)
+            try:
+                work(start, stop)
+            except BaseException as error:
+                with lock:
+                    errors[start] = error
+                return
+            if done is not None:
+                with lock:
+                    done(stop - start)
+
+    n_workers = min(n_workers, -(-n_rows // batch_size))
+    if n_workers <= 1:
+        run()
+    else:
+        with ThreadPoolExecutor(n_workers, thread_name_prefix="sklearn_dl") as pool:
+            futures = [pool.submit(run) for _ in range(n_workers)]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException as error:  # Ctrl-C in the waiting thread: stop the workers too
+                errors[-1] = error
+                raise
+    if errors:
+        raise errors[min(errors)]

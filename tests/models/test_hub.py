@@ -1,0 +1,226 @@
+"""The hub's client against a server of this machine that speaks enough of its protocol."""
+
+import hashlib
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sklearn_dl.models import (
+    HubSource,
+    HubUnreachableError,
+    ModelNotAvailableError,
+    model_card,
+    model_path,
+    register_model,
+)
+
+hub = pytest.importorskip("huggingface_hub")
+constants = pytest.importorskip("huggingface_hub.constants")
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILES = {"config.json": b"{}", "onnx/model.onnx": b"graph" * 1000}
+SHA256 = {file: hashlib.sha256(content).hexdigest() for file, content in FILES.items()}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def do_HEAD(self):
+        self.answer(body=False)
+
+    def do_GET(self):
+        self.answer(body=True)
+
+    def answer(self, body):
+        server = self.server
+        server.requests.append((self.command, self.path, dict(self.headers)))
+        content = server.files.get(self.path.removeprefix(f"/me/mine/resolve/{COMMIT}/"))
+        if content is None or server.status != 200:
+            self.send_response(404 if content is None else server.status)
+            self.send_header("X-Error-Code", "EntryNotFound" if content is None else "")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
+        sent = content[start:]
+        if body and server.short:
+            sent = sent[: len(sent) // 2]
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        if body and server.cuts:
+            server.cuts -= 1
+            self.wfile.write(sent[: len(sent) // 2])
+            self.close_connection = True
+        elif body:
+            self.wfile.write(sent)
+
+
+@pytest.fixture
+def server():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.files, server.requests = dict(FILES), []
+    server.status, server.short, server.cuts = 200, False, 0
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(autouse=True)
+def quick_and_clean(monkeypatch):
+    """No waiting between the client's attempts; its connections are closed after the test."""
+    from huggingface_hub import file_download
+
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+    yield
+    hub.close_session()
+
+
+def register(url, **arguments):
+    source = HubSource("me/mine", COMMIT, endpoint=url)
+    register_model("mine", source, sha256={**SHA256, **arguments})
+
+
+def nothing_cached(home):
+    return [path.suffix for path in (home / "models" / "mine").iterdir()] == [".lock"]
+
+
+def test_download(server, capfd):
+    telemetry = constants.HF_HUB_DISABLE_TELEMETRY
+    register(server.url)
+    path = model_path("mine", download=True)
+    for file, content in FILES.items():
+        assert (path / file).read_bytes() == content
+    names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*"))
+    assert names == ["config.json", "manifest.json", "onnx", "onnx/model.onnx"]
+    assert all(f"/me/mine/resolve/{COMMIT}/" in path for _, path, _ in server.requests)
+    assert not any("Authorization" in headers for _, _, headers in server.requests)
+    assert not any("torch" in headers["user-agent"] for _, _, headers in server.requests)
+    assert constants.HF_HUB_DISABLE_TELEMETRY is telemetry
+    assert not hub.utils.are_progress_bars_disabled()
+    assert capfd.readouterr() == ("", "")
+    assert model_card("mine").source == f"hub repository me/mine@{COMMIT}"
+    # what is there needs no hub
+    count = len(server.requests)
+    assert model_path("mine") == model_path("mine", download=True) == path
+    assert len(server.requests) == count
+
+
+def test_offline_is_the_default(server, home, monkeypatch):
+    def connect(*args):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    register(server.url)
+    with pytest.raises(
+        ModelNotAvailableError,
+        match=rf"'mine' is not on this machine: .*download=True\) fetches it from .*{COMMIT}",
+    ):
+        model_path("mine")
+    assert not server.requests
+    assert not home.exists()
+
+
+def test_damaged_copy_needs_download(server):
+    register(server.url)
+    path = model_path("mine", download=True)
+    (path / "config.json").write_bytes(b"[]")
+    with pytest.raises(ModelNotAvailableError, match=r"'mine' is damaged: .*download=True"):
+        model_path("mine")
+    assert (model_path("mine", download=True) / "config.json").read_bytes() == b"{}"
+
+
+def test_wrong_content(server, home):
+    server.files["onnx/model.onnx"] = b"other"
+    register(server.url)
+    with pytest.raises(ValueError, match=r"wrong checksum: onnx/model\.onnx of the hub .*expected"):
+        model_path("mine", download=True)
+    assert nothing_cached(home)
+
+
+def test_short_body(server, home):
+    server.short = True
+    register(server.url)
+    with pytest.raises(HubUnreachableError, match="should be of size"):
+        model_path("mine", download=True)
+    assert nothing_cached(home)
+
+
+def test_body_cut_once_is_resumed(server, caplog):
+    server.cuts = 1
+    register(server.url)
+    with caplog.at_level(logging.ERROR):
+        path = model_path("mine", download=True)
+    assert (path / "onnx/model.onnx").read_bytes() == FILES["onnx/model.onnx"]
+
+
+def test_server_down(home):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    register(url)
+    with pytest.raises(
+        HubUnreachableError,
+        match=rf"config\.json of hub repository me/mine@{COMMIT} could not .* {url}: check the net",
+    ) as caught:
+        model_path("mine", download=True)
+    assert isinstance(caught.value, ModelNotAvailableError)
+    assert isinstance(caught.value, OSError)
+    assert nothing_cached(home)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_server_error(server, home, status):
+    server.status = status
+    register(server.url)
+    with pytest.raises(HubUnreachableError, match="could not be downloaded"):
+        model_path("mine", download=True)
+    assert nothing_cached(home)
+
+
+def test_no_such_file(server, home):
+    register(server.url, **{"none.bin": "a" * 64})
+    with pytest.raises(ModelNotAvailableError, match=r"refuses none\.bin of hub") as caught:
+        model_path("mine", download=True)
+    assert not isinstance(caught.value, HubUnreachableError)
+    assert nothing_cached(home)
+
+
+CODE = f"""
+from sklearn_dl.models import HubSource, HubUnreachableError, model_path, register_model
+register_model("mine", HubSource("me/mine", {COMMIT!r}), sha256={SHA256!r})
+try:
+    print(model_path("mine", download=True))
+except HubUnreachableError as error:
+    print("unreachable", error)
+"""
+
+
+@pytest.mark.parametrize("offline", ["0", "1"])
+def test_environment(server, home, tmp_path, monkeypatch, offline):
+    """The hub's client reads its variables when it is imported."""
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_HUB_OFFLINE", offline)
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    if offline == "1":
+        assert done.stdout.startswith("unreachable")
+        assert not server.requests
+    else:
+        assert done.stdout.startswith(str(home))
+    assert done.stderr == ""
+    assert not (tmp_path / "hf").exists()

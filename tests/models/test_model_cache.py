@@ -1,0 +1,305 @@
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from sklearn_dl.models import FolderSource, _cache, _registry, model_path, register_model
+from sklearn_dl.models._entry import ModelEntry
+from sklearn_dl.models._sources import PackageSource
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def content_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+@pytest.fixture
+def mine(folder):
+    register_model("mine", FolderSource(folder))
+    return {"model.bin": b"weights" * 1000, "sub/config.json": b"{}"}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def connect(*args):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+def test_copy_and_manifest(mine, home):
+    path = model_path("mine")
+    assert path.parent == home / "models" / "mine"
+    content = content_of(path)
+    manifest = json.loads(content.pop("manifest.json"))
+    assert content == mine
+    assert manifest == {file: sha256(content) for file, content in mine.items()}
+    assert model_path("mine") == path
+
+
+def test_one_file(folder):
+    register_model("mine", FolderSource(folder), file="model.bin")
+    assert model_path("mine").read_bytes() == b"weights" * 1000
+    assert isinstance(model_path("mine"), Path)
+
+
+def test_default_home(mine, monkeypatch, tmp_path):
+    monkeypatch.setenv("SKLEARN_DL_HOME", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    platformdirs = pytest.importorskip("platformdirs")
+    assert _cache._home() == platformdirs.user_cache_path("sklearn_dl", appauthor=False)
+
+
+def test_wrong_checksum(folder, home):
+    expected = sha256(b"other")
+    register_model("mine", FolderSource(folder), sha256={"model.bin": expected})
+    seen = sha256(b"weights" * 1000)
+    with pytest.raises(
+        ValueError, match=f"wrong checksum: model.bin of .*{seen}, expected {expected}"
+    ):
+        model_path("mine")
+    assert content_of(home) == {}
+    assert [path.suffix for path in (home / "models" / "mine").iterdir()] == [".lock"]
+
+
+def damage_content(path):
+    (path / "model.bin").write_bytes(b"Weights" + b"weights" * 999)
+
+
+def damage_truncate(path):
+    (path / "model.bin").write_bytes(b"weights" * 500)
+
+
+def damage_missing(path):
+    (path / "model.bin").unlink()
+
+
+def damage_folder(path):
+    (path / "model.bin").unlink()
+    (path / "model.bin").mkdir()
+
+
+def damage_no_manifest(path):
+    (path / "manifest.json").unlink()
+
+
+def damage_cut_manifest(path):
+    text = (path / "manifest.json").read_bytes()
+    (path / "manifest.json").write_bytes(text[: len(text) // 2])
+
+
+def damage_garbage_manifest(path):
+    (path / "manifest.json").write_bytes(b"\xff\x00" + os.urandom(100))
+
+
+def damage_deep_manifest(path):
+    (path / "manifest.json").write_bytes(b"[" * 100_000)
+
+
+def damage_list_manifest(path):
+    (path / "manifest.json").write_bytes(b"[]")
+
+
+def damage_empty_manifest(path):
+    (path / "manifest.json").write_bytes(b"{}")
+
+
+def damage_both(path):
+    """A file and its line in the manifest: the registry knows better."""
+    manifest = json.loads((path / "manifest.json").read_bytes())
+    (path / "model.bin").write_bytes(b"bad")
+    (path / "manifest.json").write_text(json.dumps({**manifest, "model.bin": sha256(b"bad")}))
+
+
+DAMAGES = [value for key, value in globals().items() if key.startswith("damage_")]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("forget", [True, False], ids=["new process", "same process"])
+def test_damaged_copy_is_made_again(mine, damage, forget):
+    path = model_path("mine")
+    model_path("mine")
+    damage(path)
+    if forget:
+        _cache._seen.clear()
+    assert model_path("mine") == path
+    content = content_of(path)
+    content.pop("manifest.json")
+    assert content == mine
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
+def test_hashed_once(mine, monkeypatch):
+    model_path("mine")
+    model_path("mine")
+    monkeypatch.setattr(_cache, "file_digest", lambda path: pytest.fail("hashed again"))
+    model_path("mine")
+
+
+def test_source_changes_after_registration(mine, folder, home):
+    path = model_path("mine")
+    (folder / "model.bin").write_bytes(b"new")
+    assert model_path("mine") == path
+    assert (path / "model.bin").read_bytes() == mine["model.bin"]
+    damage_content(path)
+    with pytest.raises(ValueError, match=r"wrong checksum: model\.bin"):
+        model_path("mine")
+    register_model("mine", FolderSource(folder), overwrite=True)
+    assert model_path("mine") != path
+    assert (model_path("mine") / "model.bin").read_bytes() == b"new"
+
+
+def test_source_gone(mine, folder, home):
+    (folder / "model.bin").unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.bin"):
+        model_path("mine")
+    assert content_of(home) == {}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left"), MemoryError])
+@pytest.mark.parametrize("when", ["fetch", "rename"])
+def test_nothing_is_left_behind(mine, home, monkeypatch, error, when):
+    def fail(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*((FolderSource, "fetch") if when == "fetch" else (Path, "rename")), fail)
+        with pytest.raises(error if isinstance(error, type) else OSError):
+            model_path("mine")
+    assert [path.suffix for path in (home / "models" / "mine").iterdir()] == [".lock"]
+    assert model_path("mine").is_dir()
+
+
+def test_home_cannot_be_written(mine, home):
+    home.write_bytes(b"a file")
+    with pytest.raises(OSError, match=r"cannot be written to; set .* SKLEARN_DL_HOME"):
+        model_path("mine")
+
+
+def test_read_only_home(mine, home, monkeypatch):
+    path = model_path("mine")
+
+    def mkdir(self, *args, **kwargs):
+        raise OSError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert model_path("mine") == path  # reading is enough for what is there
+    damage_content(path)
+    with pytest.raises(OSError, match=r"SKLEARN_DL_HOME .*\(Read-only file system\)") as caught:
+        model_path("mine")
+    assert caught.value.errno == 30
+
+
+# a slow copy that says when it starts
+SLOW = """
+import sys, time
+from sklearn_dl.models import FolderSource, model_path, register_model
+folder, log, seconds = sys.argv[1:]
+fetch = FolderSource.fetch
+def slow(self, file, target):
+    fetch(self, file, target)
+    with open(log, "a") as stream:
+        stream.write(file + "\\n")
+    time.sleep(float(seconds))
+FolderSource.fetch = slow
+register_model("mine", FolderSource(folder))
+print(model_path("mine"))
+"""
+
+
+def start(folder, log, seconds):
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW, folder, log, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_processes_at_once(mine, folder, home, tmp_path):
+    log = tmp_path / "log"
+    processes = [start(folder, log, 0.5) for _ in range(3)]
+    answers = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert answers == {str(model_path("mine"))}
+    assert sorted(log.read_text().split()) == ["model.bin", "sub/config.json"]  # once
+    (parent,) = (home / "models").iterdir()
+    assert len(list(parent.iterdir())) == 2  # the copy and its lock
+
+
+def test_threads_at_once(mine, folder, monkeypatch):
+    fetched = []
+    fetch = FolderSource.fetch
+
+    def slow(self, file, target):
+        fetched.append(file)
+        time.sleep(0.1)
+        fetch(self, file, target)
+
+    monkeypatch.setattr(FolderSource, "fetch", slow)
+    with ThreadPoolExecutor(8) as pool:
+        answers = set(pool.map(model_path, ["mine"] * 8))
+    assert len(answers) == 1
+    assert sorted(fetched) == ["model.bin", "sub/config.json"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX")
+def test_killed_in_the_middle(mine, folder, home, tmp_path):
+    log = tmp_path / "log"
+    process = start(folder, log, 60)
+    deadline = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    parent = home / "models" / "mine"
+    assert any(path.name.startswith(".") for path in parent.iterdir())
+    path = model_path("mine")
+    assert (path / "model.bin").read_bytes() == mine["model.bin"]
+    assert sorted(p.name for p in parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
+def package_model(**changes):
+    source = {
+        "distribution": "scikit-learn",
+        "version": "1.9",
+        "folder": "sklearn/datasets/descr",
+        **changes,
+    }
+    entry = ModelEntry(
+        name="packaged", source=PackageSource(**source), sha256={"iris.rst": sha256(b"other")}
+    )
+    _registry._entries["packaged"] = entry
+
+
+def test_package_missing():
+    package_model(distribution="no-such-package")
+    with pytest.raises(
+        ImportError, match=r'no-such-package is not installed: pip install "sklearn-dl\[models\]"'
+    ):
+        model_path("packaged")
+
+
+def test_package_without_the_file():
+    package_model(folder="sklearn/none")
+    with pytest.raises(FileNotFoundError, match=r"has no file .*iris\.rst: pip install --force"):
+        model_path("packaged")
+
+
+def test_package_wrong_checksum(home):
+    package_model()
+    with pytest.raises(ValueError, match=r"wrong checksum: iris\.rst of the package scikit-learn"):
+        model_path("packaged")
+    assert content_of(home) == {}
