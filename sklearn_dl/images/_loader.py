@@ -136,6 +136,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
 
 
 def _as_images(X):
+    if isinstance(X, (Image.Image, LazyImage)):
+        raise ValueError("X is a single image; put it in a list.")
     if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4):
         raise ValueError(
             f"X of shape {X.shape} looks like one image; put it in a list, or give arrays of "

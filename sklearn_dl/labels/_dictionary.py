@@ -4,9 +4,14 @@ from datetime import date, datetime, time, timedelta
 from numbers import Number
 
 import numpy as np
-from scipy import sparse
 
-from sklearn_dl.utils._columns import is_missing, natural_array, object_array, split_columns
+from sklearn_dl.utils._columns import (
+    is_missing,
+    natural_array,
+    object_array,
+    reject_non_column,
+    split_columns,
+)
 
 _KIND_OF_DTYPE = {
     "b": "booleans",
@@ -206,12 +211,7 @@ def _exact_as_float(integers):
 
 def split(X, estimator):
     """As `split_columns`, with lists of numbers in their own dtype; an empty X is an error."""
-    if sparse.issparse(X):
-        raise TypeError(
-            "Sparse data was passed, but LabelKeyMapper needs dense data: use X.toarray()."
-        )
-    if hasattr(X, "__array__") and not hasattr(X, "to_numpy"):
-        X = np.asarray(X)  # neither a frame nor a Series
+    reject_non_column(X, estimator)
     if getattr(X, "ndim", 1) not in (1, 2):
         raise ValueError(f"Expected a 1-D or 2-D array, got an array of {X.ndim} dimensions.")
     columns, names, one_dimensional = split_columns(X, estimator)

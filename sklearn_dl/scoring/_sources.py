@@ -11,7 +11,7 @@ from sklearn_dl.utils._columns import (
     is_frame,
     is_missing,
     object_array,
-    reject_scalar,
+    reject_non_column,
     set_or_check_features,
     split_columns,
 )
@@ -207,7 +207,7 @@ def bind(X, graph, estimator, *, reset, allow_nan):
             )
         _check_rows(len(X), estimator)
         return {graph.inputs[0].name: PixelSource(X, graph.inputs[0])}, len(X)
-    reject_scalar(X, estimator)
+    reject_non_column(X, estimator)
     wanted = _wanted_columns(X, graph, estimator)
     if wanted is None:
         source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils.validation import validate_data
 
 
@@ -68,8 +69,13 @@ def row_index(X):
     return X.index if hasattr(X, "iloc") else None
 
 
-def reject_scalar(X, estimator):
-    """Raise for a bare string, bytes, path or mapping, which iterate but are no column."""
+def reject_non_column(X, estimator):
+    """Raise for sparse data, and for a bare string, bytes, path or mapping."""
+    if issparse(X):
+        raise TypeError(
+            f"Sparse data was passed, but {type(estimator).__name__} needs dense data: use "
+            "X.toarray()."
+        )
     if isinstance(X, (str, bytes, os.PathLike, Mapping)) or X is None:
         kind = type(X).__name__
         hint = "wrap it in a list" if not isinstance(X, Mapping) else "pass one column"
@@ -96,13 +102,15 @@ def split_columns(X, estimator):
     one_dimensional : bool
         Whether X was 1-D (a list of scalars, a 1-D array, a Series).
     """
-    reject_scalar(X, estimator)
+    reject_non_column(X, estimator)
     native = _from_native(X)
     if isinstance(native, nw.DataFrame):
         columns = [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
         return columns, list(native.columns), False
     if isinstance(native, nw.Series):
         return [_series_to_numpy(native)], None, True
+    if hasattr(X, "__array__") and not hasattr(X, "__iter__"):
+        X = np.asarray(X)
     if isinstance(X, np.ndarray):
         if X.ndim == 2:
             return [X[:, j] for j in range(X.shape[1])], None, False
