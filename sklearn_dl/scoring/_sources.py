@@ -133,11 +133,14 @@ def nested_cells(X, estimator):
         return object_array(X) if len(shapes) > 1 else None
     if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim > 2):
         return None
-    columns = split_columns(X, estimator)[0]
-    if len(columns) != 1 or columns[0].dtype != object:
-        return None
     kinds = (np.ndarray, list, tuple, LazyImage)
-    return columns[0] if any(isinstance(cell, kinds) for cell in columns[0]) else None
+    columns = split_columns(X, estimator)[0]
+    nested = [c for c in columns if c.dtype == object and any(isinstance(v, kinds) for v in c)]
+    if nested and len(columns) > 1:
+        raise ValueError(
+            f"A graph with one input takes one column of arrays, got {len(columns)} columns."
+        )
+    return nested[0] if nested else None
 
 
 def select_columns(X, wanted, estimator):
@@ -255,7 +258,9 @@ def _whole(X, spec, estimator, reset, allow_nan):
             names = split_columns(X, estimator)[1] if is_frame(X) else None
             set_or_check_features(estimator, X if names else values, names, reset=reset)
         return ArraySource(values, spec), len(values)
-    columns, names = ([cells], None) if cells is not None else split_columns(X, estimator)[:2]
+    columns, names = [cells], None
+    if cells is None or is_frame(X):
+        columns, names, _ = split_columns(X, estimator)
     _check_rows(len(columns[0]) if columns else 0, estimator)
     shown = X if names else np.empty((len(columns[0]), len(columns)), dtype=object)
     set_or_check_features(estimator, shown, names, reset=reset)

@@ -1,0 +1,93 @@
+"""The package as a whole: public names, what importing it loads, which room imports which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sklearn_dl
+
+PACKAGE = Path(sklearn_dl.__file__).parent
+RUNTIMES = ("torch", "tensorflow", "onnxruntime", "onnx", "transformers", "PIL", "matplotlib")
+
+# besides utils, which every room may import
+MAY_IMPORT = {
+    "utils": set(),
+    "images": set(),
+    "labels": set(),
+    "models": set(),
+    "training": set(),
+    "metrics": set(),
+    "scoring": {"images", "models"},
+    "text": {"training", "models"},
+    "vision": {"images", "scoring", "training", "models", "metrics"},
+    "inspection": None,
+    "export": None,
+}
+
+
+def imported_rooms(room):
+    """Rooms that the modules of a room import, wherever in the module."""
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "sklearn_dl" and parts[1] != "_version":
+                    yield path, parts[1]
+
+
+ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_it_may(room):
+    allowed = MAY_IMPORT[room]
+    for path, other in imported_rooms(room):
+        assert allowed is None or other in {room, "utils", *allowed}, f"{path} imports {other}"
+
+
+def test_private_names_of_scikit_learn_are_imported_in_one_module():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "_sklearn.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn."):
+                private = [p for p in node.module.split(".") if p.startswith("_")]
+                private += [alias.name for alias in node.names if alias.name.startswith("_")]
+                assert not private, f"{path} imports {private}"
+
+
+def test_every_public_name_can_be_imported_and_is_listed():
+    for name in sklearn_dl.__all__:
+        assert getattr(sklearn_dl, name) is not None
+    assert set(sklearn_dl.__all__) <= set(dir(sklearn_dl))
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        sklearn_dl.Nothing  # noqa: B018
+
+
+def test_importing_the_package_loads_no_runtime():
+    code = (
+        "import sys, sklearn_dl\n"
+        "before = set(sys.modules)\n"
+        f"loaded = [m for m in {RUNTIMES} if m in sys.modules]\n"
+        "assert not loaded, loaded\n"
+        "import sklearn_dl.models, sklearn_dl.scoring, sklearn_dl.labels\n"
+        f"loaded = [m for m in {RUNTIMES} if m in sys.modules and m != 'PIL']\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_star_import_needs_no_runtime():
+    code = (
+        "from sklearn_dl import *; import sys; assert 'onnxruntime' not in sys.modules; OnnxScorer"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
