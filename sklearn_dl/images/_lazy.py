@@ -1,14 +1,17 @@
 """LazyImage: where a photograph comes from and what is to be done to it, not its pixels."""
 
 import os
+import stat
+import warnings
 from dataclasses import dataclass, replace
 from io import BytesIO
 from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, TiffImagePlugin
 
+from sklearn_dl.images._modes import to_mode
 from sklearn_dl.utils._columns import object_array
 
 _ORIENTATION_TAG = 0x0112
@@ -21,8 +24,11 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_INVERSE_ORIENTATION = {6: 8, 8: 6}
 # a PIL image given by the user may not have read its file yet, and two rows may share it
 _USER_IMAGE_LOCK = Lock()
+# Python 3.11 keeps the warning filters per process, not per thread
+_WARNINGS_LOCK = Lock()
 
 
 class ImageReadError(ValueError):
@@ -36,6 +42,13 @@ class Decoding(NamedTuple):
     exif_transpose: bool
     on_error: str
     max_pixels: int | None
+
+
+class Reduced(NamedTuple):
+    """A picture decoded at a reduced scale: its true size, and the box that it fills."""
+
+    size: tuple
+    box: tuple
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -87,10 +100,7 @@ class LazyImage:
         """
         for step in reversed(self.steps):
             return step.width, step.height
-        with self._reading(), self._open() as image:
-            self._check_size(image)
-            width, height = image.size
-            return (height, width) if self._orientation(image) >= 5 else (width, height)
+        return self._read(self._header_size)
 
     def to_pil(self):
         """Read the image and do its steps.
@@ -105,23 +115,10 @@ class LazyImage:
         ImageReadError
             If the source is missing, damaged, too large or no image.
         """
-        with self._reading():
-            with self._open() as opened:
-                self._check_size(opened)
-                orientation = self._orientation(opened)
-                if self.steps:
-                    self._reduce(opened, orientation)
-                if isinstance(self.source, Image.Image):
-                    with _USER_IMAGE_LOCK:
-                        opened.load()
-                image = to_mode(opened, self.mode)
-                if image is opened:
-                    image.load()
-                if orientation in _TRANSPOSE:
-                    image = image.transpose(_TRANSPOSE[orientation])
-            for step in self.steps:
-                image = step.apply(image)
-            return image
+        image, reduced = self._read(self._decode)
+        for step in self.steps:
+            image, reduced = step.apply(image, reduced), None
+        return image
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
@@ -139,14 +136,47 @@ class LazyImage:
         return f"LazyImage({', '.join(parts)})"
 
     def _repr_png_(self):
-        if self.error:
-            return None
+        try:
+            image = self.to_pil()
+        except ImageReadError:
+            return None  # a notebook falls back on the repr
         buffer = BytesIO()
-        self.to_pil().save(buffer, "PNG")
+        image.save(buffer, "PNG")
         return buffer.getvalue()
 
-    def _reading(self):
-        return _Reading(self)
+    def _read(self, work):
+        """Do `work` with warnings of no consequence, and any error as an ImageReadError.
+
+        Where the user makes errors of warnings, what Pillow warns of (a damaged EXIF block, an
+        image of half the size that it refuses) must not cost a picture that can be read.
+        """
+        try:
+            try:
+                return work()
+            except Warning:
+                with _WARNINGS_LOCK, warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    return work()
+        except Exception as error:
+            raise ImageReadError(f"cannot read {describe(self.source)}: {_why(error)}") from error
+
+    def _header_size(self):
+        with self._open() as image:
+            self._check_header(image)
+            width, height = image.size
+            orientation = self._orientation(image, header_only=True)
+            return (height, width) if orientation >= 5 else (width, height)
+
+    def _decode(self):
+        with self._open() as opened:
+            self._check_header(opened)
+            orientation = self._orientation(opened)
+            reduced = self._reduce(opened, orientation) if self.steps else None
+            opened.load()
+            image = to_mode(opened, self.mode)
+            if orientation in _TRANSPOSE:
+                image = image.transpose(_TRANSPOSE[orientation])
+            return image, reduced
 
     def _open(self):
         source = self.source
@@ -160,11 +190,13 @@ class LazyImage:
             if not source:
                 raise ImageReadError("it is empty (0 bytes)")
             return Image.open(BytesIO(source))
-        if not os.path.getsize(source):
+        if not file_stat(source).st_size:
             raise ImageReadError("the file is empty (0 bytes)")
         return Image.open(source)
 
-    def _check_size(self, image):
+    def _check_header(self, image):
+        if image.format == "EPS":
+            raise ImageReadError("it is PostScript, a program that reading it would run")
         width, height = image.size
         limit = self.decoding.max_pixels
         if limit is not None and width * height > limit:
@@ -175,83 +207,68 @@ class LazyImage:
         if not width * height:
             raise ImageReadError(f"it has no pixels ({width} x {height})")
 
-    def _orientation(self, image):
-        if not self.decoding.exif_transpose or isinstance(self.source, np.ndarray):
+    def _orientation(self, image, header_only=False):
+        """EXIF orientation, 1 to 8, of what Pillow gives: how it has to be turned."""
+        pillow_turns = isinstance(image, TiffImagePlugin.TiffImageFile)
+        owned = not isinstance(self.source, Image.Image)
+        if self.decoding.exif_transpose == pillow_turns or (pillow_turns and not owned):
             return 1
-        return image.getexif().get(_ORIENTATION_TAG, 1)
+        try:
+            # the method of a PNG decodes all of it, to look for EXIF after the pixels
+            exif = Image.Image.getexif(image) if header_only and owned else image.getexif()
+            orientation = exif.get(_ORIENTATION_TAG, 1)
+        except Warning:
+            raise
+        except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
+            return 1
+        if orientation not in _TRANSPOSE:
+            return 1
+        return _INVERSE_ORIENTATION.get(orientation, orientation) if pillow_turns else orientation
 
     def _reduce(self, image, orientation):
-        """Have a JPEG decoded at the reduced scale that the first step allows."""
-        if not hasattr(image, "draft") or isinstance(self.source, Image.Image):
-            return
-        size = image.size if orientation < 5 else image.size[::-1]
+        """Have a JPEG decoded at the reduced scale that the first step allows.
+
+        Returns
+        -------
+        reduced : Reduced or None
+            None if it is decoded in full.
+        """
+        if isinstance(self.source, Image.Image):
+            return None
+        sideways = orientation >= 5
+        size = image.size[::-1] if sideways else image.size
         needed = self.steps[0].needed_size(size)
-        if needed is not None:
-            image.draft(None, needed if orientation < 5 else needed[::-1])
+        drafted = needed and image.draft(None, needed[::-1] if sideways else needed)
+        if not drafted:
+            return None
+        # the last column and row may be partly beyond the picture; turned, they may be the first
+        across, down = drafted[1][2:][::-1] if sideways else drafted[1][2:]
+        width, height = image.size[::-1] if sideways else image.size
+        left = width - across if orientation in (2, 3, 6, 7) else 0.0
+        top = height - down if orientation in (3, 4, 7, 8) else 0.0
+        return Reduced(size, (left, top, left + across, top + down))
 
 
 class _Borrowed:
-    """The user's own PIL image: used, never closed."""
+    """The user's own PIL image: used by one thread at a time, never closed."""
 
     def __init__(self, image):
         self.image = image
 
     def __enter__(self):
+        _USER_IMAGE_LOCK.acquire()
         return self.image
 
     def __exit__(self, *exc_info):
-        pass
+        _USER_IMAGE_LOCK.release()
 
 
-class _Reading:
-    """Turn whatever Pillow raises on a bad image into an ImageReadError that names it."""
-
-    def __init__(self, image):
-        self.image = image
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, traceback):
-        if not isinstance(error, Exception):
-            return
-        if isinstance(error, Image.DecompressionBombError):
-            reason = f"{error} (the limit is PIL.Image.MAX_IMAGE_PIXELS)"
-        elif isinstance(error, Image.UnidentifiedImageError):
-            reason = "it is not an image in a format that Pillow reads"
-        else:
-            reason = str(error) or type(error).__name__
-        raise ImageReadError(f"cannot read {describe(self.image.source)}: {reason}") from error
-
-
-def to_mode(image, mode):
-    """Convert a PIL image to "RGB", "RGBA" or "L", whatever its own mode.
-
-    Alpha is composited on black unless `mode` keeps it; 16-bit grey levels keep their high byte
-    (Pillow's own conversion clips them at 255).
-    """
-    if image.mode.startswith("I;16") or image.mode == "I":
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ImageReadError(
-                f"32-bit grey levels from {levels.min()} to {levels.max()} have no standard "
-                "meaning; convert the image to 8 or 16 bits"
-            )
-        image = Image.fromarray((levels.astype(np.int32) >> 8).astype(np.uint8))
-    elif image.mode == "F":
-        raise ImageReadError(
-            "floating-point pixels have no standard range; convert the image to 8 or 16 bits"
-        )
-    elif image.mode == "LAB":
-        to_srgb = ImageCms.buildTransform(
-            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
-        )
-        image = ImageCms.applyTransform(image, to_srgb)
-    elif image.has_transparency_data and mode != "RGBA":
-        image = image.convert("RGBA")
-        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
-        image = Image.alpha_composite(black, image)
-    return image if image.mode == mode else image.convert(mode)
+def _why(error):
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{error} (Pillow's limit: twice PIL.Image.MAX_IMAGE_PIXELS)"
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "it is not an image in a format that Pillow reads"
+    return str(error) or type(error).__name__
 
 
 def describe(source):
@@ -272,14 +289,35 @@ def image_column(images):
     return object_array(images).reshape(-1, 1)
 
 
+def file_stat(path):
+    """`os.stat` of a regular file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    ValueError
+        If it is a folder, a pipe (which could be waited for without end) or a device.
+    """
+    try:
+        result = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"the file {path!r} does not exist") from None
+    if stat.S_ISDIR(result.st_mode):
+        raise ValueError(f"{path!r} is a folder, not a file")
+    if not stat.S_ISREG(result.st_mode):
+        raise ValueError(f"{path!r} is not a regular file")
+    return result
+
+
 def _file_stamp(source):
     if not isinstance(source, str):
         return None
     try:
-        stat = os.stat(source)
+        found = os.stat(source)
     except (OSError, ValueError):
         return None
-    return stat.st_size, stat.st_mtime_ns
+    return found.st_size, found.st_mtime_ns
 
 
 def _unpickle(fields, stamp):

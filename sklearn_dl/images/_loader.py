@@ -2,14 +2,13 @@
 
 import os
 import re
-import stat
 from numbers import Integral
 
 import numpy as np
 from PIL import Image
 from sklearn.base import TransformerMixin
 
-from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
+from sklearn_dl.images._lazy import Decoding, LazyImage, file_stat, image_column
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import is_missing, single_column
@@ -54,8 +53,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     Notes
     -----
     ML.NET's LoadImages and LoadRawImageBytes. Unlike these it applies the EXIF orientation, reads
-    every format that Pillow reads, and never turns an empty path into a black image. Of an
-    animation the first frame is used; of 16-bit grey levels the high byte.
+    every format that Pillow reads (but PostScript, which is a program), and never turns an empty
+    path into a black image. Of an animation the first frame is used; of 16-bit grey levels the
+    high byte.
 
     Examples
     --------
@@ -126,7 +126,11 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                 images.append(cell)
                 continue
             try:
-                images.append(LazyImage(_source(cell, root), decoding))
+                source = _source(cell, root)
+                # a masked row is looked for when it is read: a cached one may have come since
+                if isinstance(source, str) and self.on_error == "raise":
+                    file_stat(source)
+                images.append(LazyImage(source, decoding))
             except (OSError, ValueError) as error:
                 if self.on_error == "raise":
                     raise _with_row(error, row) from error
@@ -193,6 +197,8 @@ def _checked_path(path, root):
         path = os.fsdecode(path)
     if not path:
         raise ValueError("the path is empty")
+    if "\0" in path:
+        raise ValueError(f"the path {path!r} holds a null character")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
         raise ValueError(f"{path!r} is a URL; nothing is fetched: give a file or its bytes")
     if root is None:
@@ -201,12 +207,4 @@ def _checked_path(path, root):
         full = os.path.realpath(os.path.join(root, path))
         if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
             raise ValueError(f"{path!r} leaves the folder root={root!r}")
-    try:
-        mode = os.stat(full).st_mode
-    except FileNotFoundError:
-        raise FileNotFoundError(f"the file {full!r} does not exist") from None
-    if stat.S_ISDIR(mode):
-        raise ValueError(f"{full!r} is a folder, not a file")
-    if not stat.S_ISREG(mode):
-        raise ValueError(f"{full!r} is not a regular file")
     return full

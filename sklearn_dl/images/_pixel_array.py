@@ -70,17 +70,16 @@ class PixelArray:
 
     def __getitem__(self, key):
         rows, rest = (key[0], key[1:]) if isinstance(key, tuple) and key else (key, ())
-        if rows is Ellipsis or rows is None or any(part is not Ellipsis for part in rest):
-            return np.asarray(self)[key]
-        if isinstance(rows, list):
+        if isinstance(rows, (list, tuple)):
             rows = np.asarray(rows, dtype=None if rows else int)
-        images = self.images[rows]
-        if not isinstance(images, np.ndarray):
-            return self[[rows]].compute()[0]
-        if images.ndim != 1:
+        if any(part is not Ellipsis for part in rest) or len(rest) > 1:
+            return np.asarray(self)[key]
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            return self._compute([range(len(self))[rows]])[0]
+        if not isinstance(rows, slice) and np.ndim(rows) != 1:
             return np.asarray(self)[key]
         index = None if self.index is None else self.index[rows]
-        return replace(self, images=images, index=index)
+        return replace(self, images=self.images[rows], index=index)
 
     def __iter__(self):
         return (self[row] for row in range(len(self)))
@@ -141,25 +140,28 @@ class PixelArray:
         ValueError
             If a row cannot be read, and ``on_error="raise"`` or dtype is uint8.
         """
-        out = np.empty(self.shape, self.dtype)
+        return self._compute(range(len(self)))
+
+    def _compute(self, rows):
+        out = np.empty((len(rows), *self.row_shape), self.dtype)
         failed: dict = {}
 
         def work(start, stop):
-            pixels, errors = self.read(range(start, stop))
+            pixels, errors = self.read(rows[start:stop])
             failed.update(errors)
-            if not errors:
-                out[start:stop] = pixels
-                return
-            if self.dtype == np.uint8:
+            if errors and self.dtype == np.uint8:
                 raise ValueError(
                     f"{next(iter(errors.values()))}; uint8 pixels have no NaN to mark it with: "
                     "use a float dtype, or leave the row out"
                 )
-            good = [row for row in range(start, stop) if row not in errors]
+            if not errors:
+                out[start:stop] = pixels
+                return
+            good = [place for place in range(start, stop) if rows[place] not in errors]
             out[start:stop] = np.nan
             out[good] = pixels
 
-        for_each_batch(work, len(self), 8, thread_budget())
+        for_each_batch(work, len(rows), 8, thread_budget())
         warn_of_failed_rows(failed, len(self))
         return out
 

@@ -31,7 +31,7 @@ class PixelExtractor(
     ----------
     colors : str, default="RGB"
         The channels, in the order wanted: any of "R", "G", "B" and "A", each at most once
-        ("BGR"); or "L", grey levels.
+        ("BGR"); or "L", grey levels. Without "A" the alpha of "RGBA" images is left out.
     layout : {"NCHW", "NHWC", "flat"}, default="NCHW"
         "NCHW": channel by channel; "NHWC": pixel by pixel; both lazy. "flat": the values of
         "NCHW" side by side, a dense array of shape (n_samples, C * H * W).
@@ -135,7 +135,8 @@ class PixelExtractor(
             raise ValueError(
                 f'colors={self.colors!r} needs images with alpha: ImageLoader(mode="RGBA").'
             )
-        width, height = common_size(images)
+        seen = getattr(self, "image_size_", None) if self.layout == "flat" else None
+        width, height = common_size(images, otherwise=seen)
         pixels = PixelArray(
             images=images,
             height=height,
@@ -149,10 +150,9 @@ class PixelExtractor(
         )
         if self.layout != "flat":
             return pixels
-        size = getattr(self, "image_size_", None) or (width, height)
-        if size != (width, height):
+        if seen not in (None, (width, height)):
             raise ValueError(
-                f"Images are {width} x {height}, those seen in fit were {size[0]} x {size[1]}."
+                f"Images are {width} x {height}, those seen in fit were {seen[0]} x {seen[1]}."
             )
         flat = pixels.compute().reshape(len(pixels), -1)
         if output_container(self) != "default" and not hasattr(self, "image_size_"):
@@ -285,13 +285,15 @@ class PixelExtractor(
         return np.stack([bands.get(c, missing.get(c, black)) for c in mode], axis=-1)
 
 
-def common_size(images):
+def common_size(images, otherwise=None):
     """(width, height) that all images have; those that cannot be read are passed over.
+
+    If none can be read it is `otherwise`.
 
     Raises
     ------
     ValueError
-        If two differ, naming both, or none can be read.
+        If two differ, naming both, or none can be read and `otherwise` is None.
     """
     first = None
     for row, image in enumerate(images):
@@ -309,6 +311,8 @@ def common_size(images):
                 f"{first[2][0]} x {first[2][1]}, row {row} ({describe(image.source)}) is "
                 f"{size[0]} x {size[1]}. Put an ImageResizer before PixelExtractor."
             )
-    if first is None:
+    if first is not None:
+        return first[2]
+    if otherwise is None:
         raise ValueError("No image can be read, so their size is unknown.")
-    return first[2]
+    return otherwise

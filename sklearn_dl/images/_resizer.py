@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from numbers import Integral
 
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor
 from sklearn.base import TransformerMixin
 
 from sklearn_dl.images import _mlnet
@@ -20,8 +20,9 @@ _CENTERING = {
     "bottom": (0.5, 1.0),
 }
 _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-# a JPEG decoded at no less than this many times the size asked for shows no difference
-_REDUCING_GAP = 2
+# a JPEG decoded at no less than this many times the size asked for shows no difference: less than
+# one grey level on average ("box" would need more, "nearest" and "mlnet" pick single pixels)
+_REDUCING_GAP = {"hamming": 3, "bilinear": 2, "bicubic": 2, "lanczos": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Resize:
 
     def needed_size(self, size):
         """(width, height) that a source of `size` may be decoded at, or None for its own."""
-        if self.resample in ("nearest", "mlnet"):
+        gap = _REDUCING_GAP.get(self.resample)
+        if gap is None:
             return None
         across, down = self.width / size[0], self.height / size[1]
         if self.mode == "crop":
@@ -48,27 +50,57 @@ class Resize:
         elif self.mode == "pad":
             across = down = min(across, down)
         return (
-            max(1, round(size[0] * across * _REDUCING_GAP)),
-            max(1, round(size[1] * down * _REDUCING_GAP)),
+            max(1, round(size[0] * across * gap)),
+            max(1, round(size[1] * down * gap)),
         )
 
-    def apply(self, image):
-        """Resize a PIL image."""
+    def apply(self, image, reduced=None):
+        """Resize a PIL image.
+
+        Parameters
+        ----------
+        image : PIL.Image.Image
+        reduced : Reduced or None
+            If `image` was decoded at a reduced scale: where its pixels belong.
+        """
         size = (self.width, self.height)
         color = _color(self.fill_color, image.mode)
         if self.resample == "mlnet":
             return _mlnet.resize(image, size, self.mode, self.anchor, color)
+        full = image.size if reduced is None else reduced.size
+        # what is kept and how large it is follow from the true size: no shift of half a pixel
+        kept = self._kept(full) if self.mode == "crop" else (0, 0, *full)
+        if reduced is not None:
+            kept = _into(kept, reduced, image.size)
         resample = Image.Resampling[self.resample.upper()]
-        if self.mode == "fill":
-            return image.resize(size, resample)
-        if self.mode == "crop":
-            return ImageOps.fit(image, size, resample, centering=_CENTERING[self.anchor])
-        scale = min(self.width / image.width, self.height / image.height)
-        inner = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        if self.mode != "pad":
+            return image.resize(size, resample, kept)
+        scale = min(self.width / full[0], self.height / full[1])
+        inner = (max(1, round(full[0] * scale)), max(1, round(full[1] * scale)))
         canvas = Image.new(image.mode, size, color)
         left, top = (self.width - inner[0]) // 2, (self.height - inner[1]) // 2
-        canvas.paste(image.resize(inner, resample), (left, top))
+        canvas.paste(image.resize(inner, resample, kept), (left, top))
         return canvas
+
+    def _kept(self, size):
+        """The box of a picture of `size` that "crop" keeps, in its pixels."""
+        scale = max(self.width / size[0], self.height / size[1])
+        width, height = min(size[0], self.width / scale), min(size[1], self.height / scale)
+        across, down = _CENTERING[self.anchor]
+        left, top = (size[0] - width) * across, (size[1] - height) * down
+        return left, top, min(left + width, size[0]), min(top + height, size[1])
+
+
+def _into(box, reduced, limit):
+    """`box` of the true size, as a box of the reduced image, whose size is `limit`."""
+    left, top, right, bottom = reduced.box
+    across, down = (right - left) / reduced.size[0], (bottom - top) / reduced.size[1]
+    return (
+        left + box[0] * across,
+        top + box[1] * down,
+        min(left + box[2] * across, limit[0]),
+        min(top + box[3] * down, limit[1]),
+    )
 
 
 def _color(fill_color, mode):
@@ -76,13 +108,16 @@ def _color(fill_color, mode):
         return ImageColor.getcolor(fill_color, mode)
     if isinstance(fill_color, Integral):
         return int(fill_color) if mode == "L" else (int(fill_color),) * len(mode)
-    color = tuple(int(level) for level in fill_color)
+    color = tuple(fill_color)
+    for level in color:
+        if not isinstance(level, Integral) or int(level) not in range(256):
+            raise ValueError(f"fill_color={fill_color!r} must hold integers from 0 to 255.")
     if len(color) != len(mode):
         raise ValueError(
             f"fill_color={fill_color!r} has {len(color)} levels, but mode {mode!r} images have "
             f"{len(mode)} channels."
         )
-    return color[0] if mode == "L" else color
+    return int(color[0]) if mode == "L" else tuple(map(int, color))
 
 
 class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):

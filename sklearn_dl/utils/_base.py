@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_dl._version import __version__
+from sklearn_dl.utils._sklearn import validate_parameter_constraints
 
 
 class DeepEstimator(BaseEstimator):
@@ -16,6 +17,8 @@ class DeepEstimator(BaseEstimator):
     As scikit-learn does for its own estimators: loading a pickle made by another version
     warns with `sklearn.exceptions.InconsistentVersionWarning`.
     """
+
+    _parameter_constraints: dict
 
     def get_params(self, deep=True):
         """Parameters of this estimator.
@@ -34,6 +37,13 @@ class DeepEstimator(BaseEstimator):
         if sys._getframe(1).f_globals.get("__name__") == "sklearn.utils._pprint":
             params = {name: shown(value) for name, value in params.items()}
         return params
+
+    def _validate_params(self):
+        # scikit-learn's own goes through get_params, which costs more than the checks, per call
+        params = {name: getattr(self, name) for name in self._parameter_constraints}
+        validate_parameter_constraints(
+            self._parameter_constraints, params, caller_name=type(self).__name__
+        )
 
     def _get_params_html(self, *args, **kwargs):
         params = super()._get_params_html(*args, **kwargs)

@@ -76,7 +76,7 @@ def reject_non_column(X, estimator):
             f"Sparse data was passed, but {type(estimator).__name__} needs dense data: use "
             "X.toarray()."
         )
-    if isinstance(X, (str, bytes, os.PathLike, Mapping)) or X is None:
+    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)) or X is None:
         kind = type(X).__name__
         hint = "wrap it in a list" if not isinstance(X, Mapping) else "pass one column"
         raise ValueError(

@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    validate_parameter_constraints,
 )
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 
@@ -18,6 +19,7 @@ __all__ = [
     "StrOptions",
     "clone_parametrized",
     "output_container",
+    "validate_parameter_constraints",
     "wrap_output",
 ]
 

@@ -1,0 +1,269 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from image_files import bmp, encode, gif, gradient, png
+from PIL import Image
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
+from sklearn_dl.images import ImageReadError
+
+
+def load(cell, **params):
+    """The pixels of one cell."""
+    return np.asarray(ImageLoader(**params).transform([cell])[0, 0])
+
+
+# --- what a row may be
+
+
+def test_kinds_of_rows_mix(path, pixels):
+    unread = Image.open(path)
+    data = path.read_bytes()
+    cells = [str(path), path, data, bytearray(data), memoryview(data), unread, unread, pixels]
+    column = ImageLoader().transform(cells)
+    assert column.shape == (8, 1)
+    assert column.dtype == object
+    for image in column[:, 0]:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)])
+def test_array_shapes(shape):
+    array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    rgba = load(array, mode="RGBA")
+    assert rgba.shape == (2, 3, 4)
+    grey_or_colors = np.broadcast_to(array.reshape(2, 3, -1)[..., :3], (2, 3, 3))
+    np.testing.assert_array_equal(rgba[..., :3], grey_or_colors)
+    alpha = array[..., 3] if shape[-1] == 4 else np.full((2, 3), 255)
+    np.testing.assert_array_equal(rgba[..., 3], alpha)
+
+
+def test_lazy_images_pass_through_unchanged(path):
+    column = ImageLoader(mode="L").transform([path])
+    assert ImageLoader(mode="RGB").transform(column)[0, 0] is column[0, 0]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        lambda cells: [[cell] for cell in cells],
+        np.array,
+        lambda cells: np.array(cells)[:, None],
+        lambda cells: np.array(cells, dtype=object),
+        pd.Series,
+        lambda cells: pd.Series(cells, dtype="category"),
+        lambda cells: pd.DataFrame({"photo": cells}),
+        pl.Series,
+        lambda cells: pl.DataFrame({"photo": cells}),
+    ],
+)
+def test_containers_are_equal(path, tmp_path, container):
+    other = tmp_path / "b.png"
+    other.write_bytes(encode(gradient(3, 2), "PNG"))
+    X = container([str(path), str(other)])
+    loader = ImageLoader().fit(X)
+    assert [image.source for image in loader.transform(X)[:, 0]] == [str(path), str(other)]
+    assert loader.n_features_in_ == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (2, 5, 4, 1), (2, 5, 6)])
+def test_an_array_of_many_images_is_a_column(shape):
+    X = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    column = ImageLoader(mode="L" if X.ndim == 3 else "RGB").fit_transform(X)
+    assert column.shape == (2, 1)
+    expected = X[1] if X.ndim == 3 else np.broadcast_to(X[1], (5, 4, 3))
+    np.testing.assert_array_equal(np.asarray(column[1, 0]), expected)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ("a.png", "single str: wrap it in a list"),
+        (b"\x89PNG", "single bytes"),
+        (bytearray(b"\x89PNG"), "single bytearray"),
+        (Path("a.png"), "single PosixPath"),
+        ({"a": ["a.png"]}, "single dict: pass one column"),
+        (Image.new("RGB", (2, 2)), "X is a single image; put it in a list"),
+        (np.zeros((4, 4, 3), np.uint8), r"\(4, 4, 3\) looks like one image"),
+        ([["a.png", "b.png"]], "one column, got 2"),
+        ([], r"0 sample\(s\)"),
+    ],
+)
+def test_no_column(X, message):
+    with pytest.raises(ValueError, match=message):
+        ImageLoader().transform(X)
+
+
+def test_names_and_index_of_pandas(path):
+    X = pd.DataFrame({"photo": [path] * 3}, index=[7, 3, 3])
+    loader = ImageLoader().set_output(transform="pandas").fit(X)
+    out = loader.transform(X)
+    assert list(out.index) == [7, 3, 3]
+    assert list(out.columns) == ["photo"]
+    assert list(loader.feature_names_in_) == ["photo"]
+    assert list(ImageLoader().get_feature_names_out()) == ["image"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        loader.transform(X.rename(columns={"photo": "other"}))
+
+
+def test_polars_output_feeds_the_next_step(path, pixels):
+    X = pl.DataFrame({"photo": [str(path)] * 2})
+    steps = make_pipeline(ImageLoader(), ImageResizer(12, 8), PixelExtractor(layout="NHWC"))
+    out = steps.set_output(transform="polars").fit(X)[:-1].transform(X)
+    assert isinstance(out, pl.DataFrame)
+    assert out.columns == ["photo"]
+    np.testing.assert_array_equal(np.asarray(steps.transform(X)), [pixels, pixels])
+
+
+# --- root
+
+
+def test_root_joins_relative_paths(path, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "link.png").symlink_to(path)
+    X = ["a.png", "sub/../a.png", "sub/link.png"]
+    column = ImageLoader(root=tmp_path).transform(X)
+    assert [image.source for image in column[:, 0]] == [str(path)] * 3
+    assert ImageLoader(root=str(tmp_path)).transform(["a.png"])[0, 0].source == str(path)
+
+
+@pytest.mark.parametrize("kind", ["dots", "absolute", "symlink", "sibling"])
+def test_root_is_not_left(path, tmp_path, kind):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "link.png").symlink_to(path)
+    (tmp_path / "rootless").mkdir()
+    cell = {
+        "dots": "../a.png",
+        "absolute": str(path),
+        "symlink": "link.png",
+        "sibling": "../rootless/a.png",
+    }[kind]
+    with pytest.raises(ValueError, match=r"Row 0: .* leaves the folder root"):
+        ImageLoader(root=root).transform([cell])
+
+
+def test_missing_root(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"root='.*nowhere' does not exist"):
+        ImageLoader(root=tmp_path / "nowhere").transform(["a.png"])
+
+
+# --- bad rows
+
+BAD_ROWS = [
+    ("missing.png", FileNotFoundError, "'.*missing.png' does not exist"),
+    ("", ValueError, "the path is empty"),
+    ("http://host/a.png", ValueError, "'http://host/a.png' is a URL; nothing is fetched"),
+    ("a\0.png", ValueError, r"the path 'a\\x00.png' holds a null character"),
+    ("x" * 5000, ValueError, "File name too long"),
+    (os.getcwd(), ValueError, "is a folder"),
+    ("/dev/zero", ValueError, "'/dev/zero' is not a regular file"),
+    (None, ValueError, r"missing \(None\)"),
+    (float("nan"), ValueError, r"missing \(nan\)"),
+    (pd.NA, ValueError, r"missing \(<NA>\)"),
+    (3, ValueError, "int is no image"),
+    (np.zeros((2, 2, 3)), ValueError, r"dtype float64 and shape \(2, 2, 3\)"),
+    (np.zeros((2, 2, 2), np.uint8), ValueError, r"shape \(2, 2, 2\)"),
+    (np.zeros((0, 2), np.uint8), ValueError, r"without pixels, of shape \(0, 2\)"),
+]
+
+
+@pytest.mark.parametrize(("cell", "kind", "message"), BAD_ROWS)
+def test_bad_row_raises(path, cell, kind, message):
+    with pytest.raises(kind, match=f"Row 1: .*{message}"):
+        ImageLoader().transform([path, cell])
+
+
+@pytest.mark.parametrize(("cell", "kind", "message"), BAD_ROWS)
+def test_bad_row_is_masked(path, pixels, cell, kind, message):
+    column = ImageLoader(on_error="nan").transform([cell, path])
+    extractor = PixelExtractor(layout="NHWC")
+    with pytest.warns(UserWarning, match=f"1 of 2 images could not be read.*{message}"):
+        out = np.asarray(extractor.transform(column))
+    assert np.isnan(out[0]).all()
+    np.testing.assert_array_equal(out[1], pixels)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_fifo_is_never_waited_for(path, tmp_path, on_error):
+    loader = ImageLoader(on_error=on_error)
+    fifo = tmp_path / "fifo.png"
+    os.mkfifo(fifo)
+    with pytest.raises(ValueError, match=r"fifo.png' is not a regular file"):
+        np.asarray(loader.transform([fifo])[0, 0])
+    image = loader.transform([path])[0, 0]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ImageReadError, match=r"a.png' is not a regular file"):
+        np.asarray(image)
+
+
+# --- bad content
+
+FORGED = {
+    "png": png(50_000, 50_000),
+    "bmp": bmp(50_000, 50_000),
+    "gif": gif(50_000, 50_000),
+}
+
+
+@pytest.mark.parametrize("format", FORGED)
+@pytest.mark.parametrize("max_pixels", [178_956_970, None])
+def test_decompression_bomb(format, max_pixels, monkeypatch):
+    def allocate(*args):
+        raise AssertionError("the pixels were allocated")
+
+    monkeypatch.setattr(Image.core, "new", allocate)
+    monkeypatch.setattr(Image.core, "fill", allocate)
+    with pytest.raises(ImageReadError, match=r"2500000000 pixels.*decompression bomb"):
+        load(FORGED[format], max_pixels=max_pixels)
+
+
+def test_max_pixels(path):
+    assert load(path, max_pixels=96).shape == (8, 12, 3)
+    image = ImageLoader(max_pixels=95).transform([path])[0, 0]
+    for ask in (np.asarray, lambda image: image.size):
+        with pytest.raises(ImageReadError, match="12 x 8 pixels are more than max_pixels=95"):
+            ask(image)
+
+
+JPEG = encode(gradient(64, 48), "JPEG")
+PNG = encode(gradient(64, 48), "PNG")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "empty"),
+        (b"I am no photograph", "not an image in a format that Pillow reads"),
+        (JPEG[:-40], "[Tt]runcated"),
+        (PNG[: len(PNG) // 2], "truncated"),
+        (PNG[:20], "Truncated"),
+        (png(0, 5), "not an image"),
+    ],
+    ids=["empty", "text", "half a JPEG", "half a PNG", "PNG signature", "no width"],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_damaged_file(data, message, as_file, tmp_path):
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(data)
+    image = ImageLoader().transform([file if as_file else data])[0, 0]
+    named = "'.*photo.jpg'" if as_file else f"<{len(data)} bytes>"
+    with pytest.raises(ImageReadError, match=f"cannot read {named}: .*{message}"):
+        np.asarray(image)
+
+
+def test_row_and_path_of_damaged_file(path, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(JPEG[:500])
+    column = ImageLoader().transform([path, path, bad])
+    pixels = PixelExtractor().transform(ImageResizer(4, 4).transform(column))
+    with pytest.raises(ImageReadError, match=r"Row 2: cannot read '.*bad.jpg'"):
+        np.asarray(pixels)

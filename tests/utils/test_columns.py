@@ -1,0 +1,168 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
+
+from sklearn_dl.utils._columns import (
+    is_frame,
+    is_missing,
+    natural_array,
+    object_array,
+    row_index,
+    single_column,
+    split_columns,
+)
+
+
+class Step(BaseEstimator):
+    """An estimator to be named in messages."""
+
+
+class Explosive:
+    """Like a lazy image: it must not be asked for its numbers."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("asked for numbers")
+
+
+def test_object_array_keeps_cells_as_they_are():
+    cells = [np.zeros((2, 2)), np.ones((2, 2)), Explosive(), [1, 2], "a"]
+    out = object_array(cells)
+    assert out.shape == (5,)
+    assert all(a is b for a, b in zip(out, cells, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        ([True, False], "bool"),
+        ([1, 2], "int64"),
+        ([1, 2.5], "float64"),
+        ([2**63], "uint64"),
+        ([np.datetime64("2020-01-01")], "datetime64[D]"),
+        ([True, 2], "object"),
+        ([1, "a"], "object"),
+        ([2**70, 1], "object"),
+        ([2**63, -1], "object"),
+        ([], "object"),
+    ],
+)
+def test_natural_array(cells, dtype):
+    out = natural_array(cells)
+    assert out.dtype == dtype
+    assert out.tolist() == cells or dtype.startswith("datetime")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")],
+)
+def test_is_missing(cell):
+    assert is_missing(cell) is True
+
+
+@pytest.mark.parametrize("cell", [0, 0.0, "", "nan", b"", False, [], np.datetime64("2020")])
+def test_is_not_missing(cell):
+    assert is_missing(cell) is False
+
+
+COLUMNS = {
+    "list": ["a", "b"],
+    "tuple": ("a", "b"),
+    "rows": [["a"], ["b"]],
+    "1-D": np.array(["a", "b"]),
+    "2-D": np.array([["a"], ["b"]], dtype=object),
+    "pandas Series": pd.Series(["a", "b"], index=[4, 2]),
+    "pandas frame": pd.DataFrame({"x": ["a", "b"]}, index=[4, 2]),
+    "polars Series": pl.Series(["a", "b"]),
+    "polars frame": pl.DataFrame({"x": ["a", "b"]}),
+    "polars objects": pl.DataFrame({"x": pl.Series(["a", "b"], dtype=pl.Object)}),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_single_column(kind):
+    step = Step()
+    cells = single_column(COLUMNS[kind], step, reset=True)
+    assert cells.dtype == object
+    assert cells.tolist() == ["a", "b"]
+    assert step.n_features_in_ == 1
+    assert getattr(step, "feature_names_in_", None) == (
+        ["x"] if "frame" in kind or "objects" in kind else None
+    )
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_nameless_after_a_name_is_accepted(kind):
+    step = Step()
+    single_column(COLUMNS["pandas frame"], step, reset=True)
+    assert single_column(COLUMNS[kind], step, reset=False).tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        single_column(pd.DataFrame({"y": ["a"]}), step, reset=False)
+
+
+@pytest.mark.parametrize("X", [[], np.empty((0, 1)), pd.DataFrame({"x": []}), pl.Series([])])
+def test_no_rows(X):
+    with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\).*required by Step"):
+        single_column(X, Step(), reset=True)
+
+
+@pytest.mark.parametrize("X", [[["a", "b"]], np.zeros((3, 2)), pd.DataFrame({"x": [1], "y": [2]})])
+def test_two_columns(X):
+    with pytest.raises(ValueError, match="Step expects one column, got 2"):
+        single_column(X, Step(), reset=True)
+
+
+@pytest.mark.parametrize(
+    ("X", "kind"),
+    [
+        ("a", "str: wrap it in a list"),
+        (b"a", "bytes"),
+        (bytearray(b"a"), "bytearray"),
+        (memoryview(b"a"), "memoryview"),
+        (Path("a"), "PosixPath"),
+        (None, "NoneType"),
+        ({"a": [1]}, "dict: pass one column"),
+    ],
+)
+def test_a_single_thing(X, kind):
+    with pytest.raises(ValueError, match=f"Step expects a column .*got a single {kind}"):
+        single_column(X, Step(), reset=True)
+
+
+def test_sparse():
+    with pytest.raises(TypeError, match=r"Sparse data .* Step needs dense data: use X.toarray"):
+        split_columns(csr_array(np.eye(2)), Step())
+
+
+def test_split_columns_keeps_dtypes():
+    frame = pd.DataFrame({"x": [1, 2], "y": ["a", "b"], "z": [0.5, 1.5]})
+    for X in (frame, pl.DataFrame(frame.to_dict("list"))):
+        columns, names, one_dimensional = split_columns(X, Step())
+        assert names == ["x", "y", "z"]
+        assert not one_dimensional
+        assert [column.tolist() for column in columns] == [[1, 2], ["a", "b"], [0.5, 1.5]]
+        assert [columns[0].dtype.kind, columns[2].dtype.kind] == ["i", "f"]
+
+
+def test_split_columns_of_rows():
+    columns, names, one_dimensional = split_columns([("a", 1), ("b", 2)], Step())
+    assert [column.tolist() for column in columns] == [["a", "b"], [1, 2]]
+    assert names is None
+    assert not one_dimensional
+    assert split_columns(["a"], Step())[2]
+    assert split_columns(pl.Series(["a"]), Step())[2]
+    with pytest.raises(ValueError, match="Row 1 has 1 columns, row 0 has 2"):
+        split_columns([("a", 1), ("b",)], Step())
+
+
+def test_frames_and_their_index():
+    assert is_frame(pd.DataFrame())
+    assert is_frame(pl.DataFrame())
+    assert not any(map(is_frame, [pd.Series([1]), pl.Series([1]), [1], np.ones((1, 1))]))
+    assert row_index(COLUMNS["pandas Series"]).tolist() == [4, 2]
+    assert row_index(COLUMNS["polars frame"]) is None

@@ -1,0 +1,88 @@
+import threading
+import time
+
+import joblib
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joblib import Parallel, delayed
+
+from sklearn_dl.utils._threads import for_each_batch, thread_budget
+
+
+def test_budget():
+    assert thread_budget() == joblib.cpu_count()
+    assert thread_budget(7) == 7
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_workers_share_the_processors(backend):
+    with joblib.parallel_config(backend, n_jobs=2):
+        budgets = Parallel()(delayed(thread_budget)() for _ in range(2))
+    share = max(1, joblib.cpu_count() // 2) if backend == "loky" else 1
+    assert budgets == [share, share]
+
+
+def test_inner_max_num_threads():
+    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=3):
+        assert Parallel()(delayed(thread_budget)() for _ in range(2)) == [3, 3]
+
+
+@given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 8))
+def test_each_row_once(n_rows, batch_size, n_workers):
+    batches, counts = [], []
+    for_each_batch(
+        lambda start, stop: batches.append((start, stop)),
+        n_rows,
+        batch_size,
+        n_workers,
+        counts.append,
+    )
+    rows = [row for start, stop in sorted(batches) for row in range(start, stop)]
+    assert rows == list(range(n_rows))
+    assert sum(counts) == n_rows
+    assert all(stop - start <= batch_size for start, stop in batches)
+
+
+def test_workers_work_at_once():
+    together = threading.Barrier(3, timeout=10)
+    for_each_batch(lambda start, stop: together.wait(), 3, 1, 3)
+    assert not together.broken
+
+
+def test_one_worker_is_the_caller():
+    seen = []
+    for_each_batch(lambda start, stop: seen.append(threading.current_thread()), 5, 2, 1)
+    assert seen == [threading.current_thread()] * 3
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 4])
+def test_first_error_in_row_order(n_workers):
+    def work(start, stop):
+        if start == 4:
+            time.sleep(0.02)
+        if start >= 4:
+            raise KeyError(start)
+
+    with pytest.raises(KeyError, match="4"):
+        for_each_batch(work, 20, 2, n_workers)
+
+
+def test_nothing_is_started_after_an_error():
+    started = []
+
+    def work(start, stop):
+        started.append(start)
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        for_each_batch(work, 1000, 1, 2)
+    assert len(started) <= 2
+
+
+def test_no_thread_stays():
+    before = psutil.Process().num_threads()
+    for _ in range(50):
+        for_each_batch(lambda start, stop: None, 8, 1, 4)
+    assert psutil.Process().num_threads() == before
