@@ -40,11 +40,7 @@ class Collector:
             if isinstance(output, list):
                 output = self._from_maps(i, output)
             if np.ndim(output) == 0 or len(output) != n_fed:
-                raise ValueError(
-                    f"The output {self.specs[i].name!r} has shape {np.shape(output)} for a batch "
-                    f"of {n_fed} rows: it does not give one result per row. Name others in "
-                    "`outputs`."
-                )
+                raise not_per_row(self.specs[i], np.shape(output), n_fed)
             values = output[: len(rows)]
             with self._lock:
                 room = self._room_for(i, output)
@@ -67,8 +63,16 @@ class Collector:
                 f"The output {self.specs[i].name!r} is a sequence that is no table; name others "
                 "in `outputs`."
             )
-        keys = self.keys.setdefault(i, list(maps[0]))
-        return np.array([[row[key] for key in keys] for row in maps])
+        with self._lock:
+            keys = self.keys.setdefault(i, list(maps[0]) if maps else [])
+        values = [[row.get(key) for key in keys] for row in maps]
+        if any(
+            len(row) != len(keys) or None in cells for row, cells in zip(maps, values, strict=True)
+        ):
+            raise ValueError(
+                f"The output {self.specs[i].name!r} is maps of unequal keys, which make no table."
+            )
+        return np.array(values, dtype=self.specs[i].dtype)
 
     def result(self):
         """The arrays, in the order of the outputs, with missing values where rows failed."""
@@ -89,28 +93,38 @@ class Collector:
         return self.arrays
 
     def table(self):
-        """Each output flattened per row, side by side, and the columns' names.
-
-        Returns
-        -------
-        table : ndarray of shape (n_samples, n_columns)
-        names : ndarray of str objects, of shape (n_columns,)
-        """
-        blocks, names = [], []
-        for i, (array, spec) in enumerate(zip(self.result(), self.specs, strict=True)):
+        """Each output flattened per row, side by side: ndarray of shape (n_samples, n_columns)."""
+        blocks = []
+        for array, spec in zip(self.result(), self.specs, strict=True):
             if array.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in array):
                 shapes = sorted({cell.shape for cell in array if cell is not None})
                 raise ValueError(
                     f"The output {spec.name!r} has rows of unequal shapes ({shapes[0]}, "
                     f'{shapes[-1]}), which make no table; use output_shape="native".'
                 )
-            block = array.reshape(self.n_rows, -1)
-            blocks.append(block)
-            names += column_names(spec.name, block.shape[1], self.keys.get(i))
+            blocks.append(array.reshape(self.n_rows, _width(array)))
         if any(block.dtype == object for block in blocks):
             blocks = [block.astype(object) for block in blocks]
-        table = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-        return table, np.array(names, dtype=object)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+
+    def names(self):
+        """Names of the table's columns: ndarray of str objects, of shape (n_columns,)."""
+        names = []
+        for i, (array, spec) in enumerate(zip(self.result(), self.specs, strict=True)):
+            names += column_names(spec.name, _width(array), self.keys.get(i))
+        return np.array(names, dtype=object)
+
+
+def _width(array):
+    return int(np.prod(array.shape[1:]))
+
+
+def not_per_row(spec, shape, n_rows):
+    """The error for an output that does not have one result per row."""
+    return ValueError(
+        f"The output {spec.name!r} has shape {shape} for a batch of {n_rows} rows: it does not "
+        "give one result per row. Name others in `outputs`."
+    )
 
 
 def column_names(output, width, keys=None):

@@ -13,7 +13,7 @@ from sklearn_dl.scoring import _onnx_graph
 from sklearn_dl.scoring._collector import static_names
 from sklearn_dl.scoring._embedding import EmbeddedModelEstimator
 from sklearn_dl.scoring._scorer import score
-from sklearn_dl.scoring._sessions import cached_session
+from sklearn_dl.scoring._sessions import cached_session, find_session
 from sklearn_dl.scoring._sources import bind
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin
@@ -177,14 +177,16 @@ class OnnxScorer(
         self : object
         """
         self._validate_params()
-        session = self._session()
-        sources, n_rows = self._bind(X, session, reset=True)
+        session = self._session(*self._share(X))
+        allow_nan = session.facts.handles_nan
+        sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)
         self._learned_names = None
         if self.output_shape == "2d" and static_names(session.outputs) is None:
             for row in range(n_rows):
                 collector = score(session, sources, [row], 1)
                 if not collector.errors:
-                    self._learned_names = collector.table()[1]
+                    collector.table()  # rows of unequal shapes raise
+                    self._learned_names = collector.names()
                     break
         return self
 
@@ -215,21 +217,23 @@ class OnnxScorer(
             If the model cannot be found.
         """
         self._validate_params()
-        n_workers = self._n_workers(X)
-        session = self._session(n_workers)
-        sources, n_rows = self._bind(X, session, reset=False)
+        n_threads, n_workers = self._share(X)
+        session = self._session(n_threads, n_workers)
+        allow_nan = session.facts.handles_nan
+        sources, n_rows = bind(X, session, self, reset=False, allow_nan=allow_nan)
         with self._progress(n_rows) as done:
             batch_size = self._batch_size(session)
             collector = score(session, sources, range(n_rows), batch_size, n_workers, done)
-        warn_of_failed_rows(collector.errors, n_rows)
         if self.output_shape == "native":
             arrays = collector.result()
+            warn_of_failed_rows(collector.errors, n_rows)
             if len(arrays) == 1:
                 return arrays[0]
             return {spec.name: array for spec, array in zip(session.outputs, arrays, strict=True)}
-        table, names = collector.table()
+        table = collector.table()
+        warn_of_failed_rows(collector.errors, n_rows)
         index = X.index if isinstance(X, PixelArray) else None
-        return wrap_output(self, table, X, names, index)
+        return wrap_output(self, table, X, collector.names, index)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns.
@@ -261,12 +265,12 @@ class OnnxScorer(
     @property
     def inputs_(self):
         """Inputs of the graph: tuple of (name, shape, dtype)."""
-        return self._session().inputs
+        return self._any_session().inputs
 
     @property
     def outputs_(self):
         """Outputs asked for: tuple of (name, shape, dtype)."""
-        return self._session().outputs
+        return self._any_session().outputs
 
     def _providers(self):
         ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
@@ -278,40 +282,55 @@ class OnnxScorer(
             raise ValueError(f"providers={self.providers!r} must be of {available}.")
         return list(self.providers)
 
-    def _n_workers(self, X):
-        """Threads that take batches side by side: photographs gain from it, arrays do not."""
-        budget = thread_budget(self.n_threads)
-        return budget if isinstance(X, PixelArray) and len(X) >= 2 * budget else 1
+    def _share(self, X):
+        """The thread budget, and how many of its threads take batches side by side.
 
-    def _session(self, n_workers=1):
+        Photographs gain from it, arrays do not.
+        """
+        budget = thread_budget(self.n_threads)
+        return budget, budget if isinstance(X, PixelArray) and len(X) >= 2 * budget else 1
+
+    def _session(self, n_threads=None, n_workers=1):
         """The session for `n_workers` threads that call it at once, from the process's cache."""
-        content = self._content()
-        outputs = (self.outputs,) if isinstance(self.outputs, str) else self.outputs
-        outputs = None if outputs is None else tuple(outputs)
-        if outputs is not None and (not outputs or len(set(outputs)) != len(outputs)):
-            raise ValueError(f"outputs={self.outputs!r} must name one or more, each once.")
-        n_threads = max(1, thread_budget(self.n_threads) // n_workers)
+        content, outputs = self._content(), self._asked_outputs()
+        n_threads = (n_threads or thread_budget(self.n_threads)) // n_workers
         providers = self._providers()
         options = self.session_options or {}
         log_level = 2 if self.verbose > 1 else 4
         key = (content.sha256, outputs, n_threads, repr(providers), repr(options), log_level)
-        return cached_session(
+        session = cached_session(
             key,
             lambda: _onnx_graph.open_session(
                 content, outputs, n_threads, providers, options, log_level
             ),
         )
+        if self.providers != "auto":
+            wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+            started = session.session.get_providers()
+            if wanted not in started:
+                raise ValueError(f"ONNX Runtime could not start {wanted}; it has {started}.")
+        return session
 
-    def _bind(self, X, session, *, reset):
-        allow_nan = _onnx_graph.graph_facts(self._content()).handles_nan
-        return bind(X, session, self, reset=reset, allow_nan=allow_nan)
+    def _any_session(self):
+        """A session that is open for some number of threads, else a new one: for the specs."""
+        opened = find_session((self._content().sha256, self._asked_outputs()))
+        return opened or self._session()
+
+    def _asked_outputs(self):
+        outputs = (self.outputs,) if isinstance(self.outputs, str) else self.outputs
+        if outputs is None:
+            return None
+        if not outputs or len(set(outputs)) != len(outputs):
+            raise ValueError(f"outputs={self.outputs!r} must name one or more, each once.")
+        return tuple(outputs)
 
     def _batch_size(self, session):
         if self.batch_size != "auto":
             return self.batch_size
-        kind = _onnx_graph.graph_facts(self._content()).kind
         first = session.session.get_providers()[0]
-        return _AUTO_BATCH_SIZE[kind, "cpu" if first == "CPUExecutionProvider" else "gpu"]
+        return _AUTO_BATCH_SIZE[
+            session.facts.kind, "cpu" if first == "CPUExecutionProvider" else "gpu"
+        ]
 
     @contextmanager
     def _progress(self, n_rows):

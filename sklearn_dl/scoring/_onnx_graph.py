@@ -26,7 +26,14 @@ _DTYPES: dict[str, np.dtype] = {
     "string": np.dtype(object),
     **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
 }
-_NAN_OPS = {"IsNaN", "Imputer", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+_NAN_OPS = {
+    "Imputer",
+    "IsInf",
+    "IsNaN",
+    "TreeEnsemble",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class GraphFacts:
     external : tuple of str
         External data files, relative to the model's folder.
     handles_nan : bool
-        Whether operators that give NaN a meaning occur (tree ensembles, imputers).
+        Whether operators that give NaN and infinity a meaning occur (tree ensembles, imputers).
     """
 
     kind: str
@@ -125,10 +132,12 @@ def resolve(model):
     if hasattr(model, "SerializeToString"):
         return _from_bytes(model.SerializeToString())
     path = os.path.abspath(_find_file(model))
-    try:
-        return _from_path(path, *_stamp(path, _external_files(path, *_stamp(path))))
-    except IsADirectoryError:
-        raise ValueError(f"model={os.fspath(model)!r} is a folder, not an ONNX file.") from None
+    if os.path.isdir(path):
+        raise ValueError(f"model={os.fspath(model)!r} is a folder, not an ONNX file.")
+    external = _external_files(path, *_stamp(path))
+    for location in external:
+        _check_location(location, path)
+    return _from_path(path, *_stamp(path, external))
 
 
 def _find_file(model):
@@ -167,7 +176,7 @@ def _from_bytes(data):
 
 @lru_cache(maxsize=32)
 def _external_files(path, stamp):
-    return _facts(Path(path).read_bytes(), os.path.dirname(path), path).external
+    return _facts(Path(path).read_bytes(), path).external
 
 
 @lru_cache(maxsize=32)
@@ -181,20 +190,25 @@ def _from_path(path, *stamps):
     return OnnxModel(digest.hexdigest(), path=path)
 
 
-@also_clear
-@lru_cache(maxsize=32)
 def graph_facts(content):
     """The facts of a model.
 
     Raises
     ------
     ValueError
-        If it is no ONNX model, or refers to data outside its folder.
+        If it is no ONNX model.
     """
-    return _facts(content.read(), content.folder if content.path else None, content.name)
+    return _facts_of(content, content.path is None)
 
 
-def _facts(data, folder, name):
+@also_clear
+@lru_cache(maxsize=32)
+def _facts_of(content, embedded):
+    # a file with external data and a pickle's copy of both are one content: they differ here only
+    return _facts(content.read(), content.name)
+
+
+def _facts(data, name):
     onnx = _onnx("OnnxScorer")
     model = parse(data, name)
     graphs = [model.graph, *model.functions]
@@ -203,10 +217,7 @@ def _facts(data, folder, name):
     external = set()
     for tensor in _all_tensors(model.graph, nodes):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            location = {entry.key: entry.value for entry in tensor.external_data}["location"]
-            external.add(location)
-            if folder is not None:
-                _check_location(folder, location, name)
+            external.add({e.key: e.value for e in tensor.external_data}.get("location", ""))
     if ops & {"Conv", "ConvInteger", "QLinearConv"}:
         kind = "convolution"
     elif ops & {"Softmax", "LayerNormalization", "Attention", "LSTM", "GRU"} and len(nodes) > 50:
@@ -230,7 +241,8 @@ def parse(data, name):
     return model
 
 
-def _check_location(folder, location, name):
+def _check_location(location, name):
+    folder = os.path.dirname(name)
     full = os.path.realpath(os.path.join(folder, location))
     inside = os.path.commonpath([os.path.realpath(folder), full]) == os.path.realpath(folder)
     if os.path.isabs(location) or not inside:
@@ -249,6 +261,8 @@ def _all_nodes(graph) -> Iterator:
 
 def _all_tensors(graph, nodes) -> Iterator:
     yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
     for node in nodes:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
@@ -323,6 +337,7 @@ class OnnxSession:
     inputs: tuple
     optional_inputs: tuple
     outputs: tuple
+    facts: GraphFacts
 
     def run(self, feeds):
         """Run the graph; safe to be called by several threads at once."""
@@ -356,7 +371,8 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         cut(model, outputs)
         data = model.SerializeToString()
     session_options = _session_options(ort, n_threads, options, log_level)
-    if graph_facts(content).external:
+    facts = graph_facts(content)
+    if facts.external:
         session_options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", content.folder
         )
@@ -364,16 +380,12 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         session = ort.InferenceSession(data, session_options, providers=providers)
     except Exception as error:  # ONNX Runtime has a class per status code, none of them public
         raise ValueError(f"ONNX Runtime cannot run {content.name}: {error}") from error
-    wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
-    if wanted not in session.get_providers():
-        raise ValueError(
-            f"ONNX Runtime could not start {wanted}; it has {session.get_providers()}."
-        )
     return OnnxSession(
         session,
         tuple(map(_spec, session.get_inputs())),
         tuple(map(_spec, session.get_overridable_initializers())),
         tuple(map(_spec, session.get_outputs())),
+        facts,
     )
 
 
@@ -382,8 +394,6 @@ def _session_options(ort, n_threads, options, log_level):
     made.log_severity_level = log_level
     made.intra_op_num_threads = n_threads
     made.inter_op_num_threads = 1
-    # a pool that spins between runs takes the processor from the threads that decode
-    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, value in options.items():
         if "." in name:
             made.add_session_config_entry(name, str(value))
@@ -404,7 +414,11 @@ def _session_options(ort, n_threads, options, log_level):
                     f"session_options {name}={value!r} must be one of {list(enum.__members__)}."
                 )
             value = enum.__members__[value]
-        setattr(made, name, value)
+        try:
+            setattr(made, name, value)
+        except TypeError:
+            kind = enum.__name__
+            raise ValueError(f"session_options {name}={value!r} must be {kind}.") from None
     return made
 
 
@@ -413,8 +427,8 @@ def _spec(value):
     if kind.startswith("seq(map("):
         return TensorSpec(value.name, None, _DTYPES.get(kind[:-3].rpartition("(")[2]))
     dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
-    shape = None if value.shape is None else tuple(value.shape)
-    return TensorSpec(value.name, shape, dtype)
+    # ONNX Runtime shows an unknown rank as it shows rank 0, which nothing with rows can have
+    return TensorSpec(value.name, tuple(value.shape or ()) or None, dtype)
 
 
 def _onnx(purpose):

@@ -1,5 +1,7 @@
 """The arithmetic of ScoreClassifier: scores to probabilities, and its labels."""
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import log_expit, log_softmax, softmax
 
@@ -60,25 +62,39 @@ def _normalised(scores, rows):
 
 def unique_labels(classes, estimator):
     """`classes` as an array, checked: 1-D, sortable, no missing one and none twice."""
+    if isinstance(classes, (list, tuple)) and all(type(label) is str for label in classes):
+        return _unique_strings(tuple(classes))  # asked at every predict, and often long
     columns, _, one_dimensional = split_columns(classes, estimator)
     if not one_dimensional:
         raise ValueError("classes must be 1-D, one label per column of scores.")
     labels = natural_array(columns[0]) if columns[0].dtype.kind == "O" else columns[0]
     if all(type(label) is str for label in labels):
-        labels = np.asarray(labels.tolist(), dtype=str)
+        return _unique_strings(tuple(labels.tolist()))
+    _check_unique(labels.tolist())
+    try:
+        np.sort(labels)
+    except TypeError as error:
+        raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
+    return labels
+
+
+@lru_cache(maxsize=32)
+def _unique_strings(labels):
+    _check_unique(labels)
+    array = np.asarray(labels, dtype=str)
+    array.flags.writeable = False
+    return array
+
+
+def _check_unique(labels):
     first: dict = {}
-    for j, label in enumerate(labels.tolist()):
+    for j, label in enumerate(labels):
         if is_missing(label):
             raise ValueError(f"classes[{j}] is missing ({label!r}).")
         if first.setdefault(label, j) != j:
             raise ValueError(
                 f"classes must be unique, but columns {first[label]} and {j} are both {label!r}."
             )
-    try:
-        np.sort(labels)
-    except TypeError as error:
-        raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
-    return labels
 
 
 def enumerated(items, at_most=5):

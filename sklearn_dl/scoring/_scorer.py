@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_dl.scoring._collector import Collector
+from sklearn_dl.scoring._collector import Collector, not_per_row
 from sklearn_dl.utils._threads import for_each_batch
 
 
@@ -76,10 +76,13 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None):
     collector : Collector
     """
     collector = Collector(len(rows), graph.outputs)
-    fixed = {sources[spec.name].spec.batch for spec in graph.inputs} - {None}
+    fixed = {source.spec.batch for source in sources.values()} - {None}
     if len(fixed) > 1:
         raise ValueError(f"The inputs have different batch sizes: {listed(graph.inputs)}.")
     fixed_size = fixed.pop() if fixed else None
+    for spec in graph.outputs:
+        if spec.batch not in (None, 1, fixed_size):
+            raise not_per_row(spec, spec.shape, fixed_size or "any number of")
 
     def run(places):
         contiguous = isinstance(places, range)

@@ -38,6 +38,13 @@ def cached_session(key, load):
         return session
 
 
+def find_session(start):
+    """A loaded session whose key starts with the tuple `start`, or None."""
+    with _lock:
+        found = (s for key, s in reversed(_sessions.items()) if key[: len(start)] == start)
+        return next(found, None)
+
+
 def clear_sessions():
     """Forget every loaded graph of this process, and give its memory back.
 

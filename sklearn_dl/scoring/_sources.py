@@ -86,7 +86,10 @@ def make_source(columns, spec, estimator, *, allow_nan):
             return _nested_source(cells, spec, allow_nan)
     if spec.dtype == object:
         return ArraySource(_strings(columns, spec), spec)
-    block = check_numbers(np.column_stack(columns), estimator, allow_nan=allow_nan)
+    block = np.column_stack(columns)
+    if block.dtype == object:  # pandas.NA is no number to numpy
+        block = np.array([[np.nan if is_missing(c) else c for c in row] for row in block])
+    block = check_numbers(block, estimator, allow_nan=allow_nan)
     return ArraySource(block, spec)
 
 
@@ -97,14 +100,14 @@ def _nested_source(cells, spec, allow_nan):
             raise ValueError(
                 f"Row {row} is {type(cell).__name__}, where other rows of this column are arrays."
             )
-        array = np.asarray(cell)
+        array = np.asarray(cell, dtype=object if spec.dtype == object else None)
         if array.dtype.kind not in ("biuf" if spec.dtype != object else "OUT"):
             raise ValueError(
                 f"Row {row}: an array of dtype {array.dtype} cannot be the input {spec}."
             )
         if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
             raise ValueError(f"Row {row} contains NaN or infinity.")
-        arrays.append(array)
+        arrays.append(_string_cells(array, row, spec) if spec.dtype == object else array)
     if len({array.shape for array in arrays}) == 1:
         return ArraySource(np.stack(arrays), spec)
     return RaggedSource(arrays, spec)
@@ -113,10 +116,20 @@ def _nested_source(cells, spec, allow_nan):
 def _strings(columns, spec):
     for column in columns:
         for row, cell in enumerate(column):
-            if not isinstance(cell, str):
-                what = "missing" if is_missing(cell) else f"{cell!r}, a {type(cell).__name__}"
-                raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
+            _check_string(cell, row, spec)
     return np.column_stack([column.astype(object) for column in columns])
+
+
+def _string_cells(array, row, spec):
+    for cell in array.flat:
+        _check_string(cell, row, spec)
+    return array.astype(object)
+
+
+def _check_string(cell, row, spec):
+    if not isinstance(cell, str):
+        what = "missing" if is_missing(cell) else f"{cell}, a {type(cell).__name__}"
+        raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
 
 
 def nested_cells(X, estimator):
@@ -129,8 +142,13 @@ def nested_cells(X, estimator):
     if isinstance(X, (list, tuple)):
         if not X or not all(isinstance(row, (np.ndarray, list, tuple, LazyImage)) for row in X):
             return None
-        shapes = {np.shape(row) if isinstance(row, np.ndarray) else (len(row),) for row in X}
-        return object_array(X) if len(shapes) > 1 else None
+        if any(isinstance(row, (np.ndarray, LazyImage)) for row in X):
+            return object_array(X)
+        try:
+            np.asarray(X)
+        except ValueError:  # numpy makes no array of rows of unequal shapes
+            return object_array(X)
+        return None
     if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim > 2):
         return None
     kinds = (np.ndarray, list, tuple, LazyImage)
@@ -211,6 +229,8 @@ def bind(X, graph, estimator, *, reset, allow_nan):
         _check_rows(len(X), estimator)
         return {graph.inputs[0].name: PixelSource(X, graph.inputs[0])}, len(X)
     reject_non_column(X, estimator)
+    if not graph.inputs and not graph.optional_inputs:
+        raise ValueError("The outputs asked for do not depend on any input; name others.")
     wanted = _wanted_columns(X, graph, estimator)
     if wanted is None:
         source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)
@@ -256,15 +276,22 @@ def _whole(X, spec, estimator, reset, allow_nan):
         values = check_numbers(X, estimator, allow_nan=allow_nan)
         if values.ndim == 2:
             names = split_columns(X, estimator)[1] if is_frame(X) else None
-            set_or_check_features(estimator, X if names else values, names, reset=reset)
+            if not (_after_arrays(estimator) and isinstance(X, (list, tuple)) and not reset):
+                set_or_check_features(estimator, X if names else values, names, reset=reset)
         return ArraySource(values, spec), len(values)
     columns, names = [cells], None
     if cells is None or is_frame(X):
         columns, names, _ = split_columns(X, estimator)
     _check_rows(len(columns[0]) if columns else 0, estimator)
-    shown = X if names else np.empty((len(columns[0]), len(columns)), dtype=object)
-    set_or_check_features(estimator, shown, names, reset=reset)
+    if reset or cells is None or names:
+        shown = X if names else np.empty((len(columns[0]), len(columns)), dtype=object)
+        set_or_check_features(estimator, shown, names, reset=reset)
     return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
+
+
+def _after_arrays(estimator):
+    """Whether `fit` may have seen a column of arrays: rows of one length now look like a table."""
+    return getattr(estimator, "n_features_in_", None) == 1
 
 
 def _check_rows(n_rows, estimator):
@@ -281,7 +308,7 @@ def check_numbers(X, estimator, *, allow_nan):
         X,
         dtype="numeric",
         allow_nd=True,
-        ensure_all_finite="allow-nan" if allow_nan else True,
+        ensure_all_finite=not allow_nan,
         estimator=estimator,
         input_name="X",
     )
@@ -340,21 +367,29 @@ def cast(values, spec, rows):
         return np.ascontiguousarray(values)
     if dtype.kind == "O" or values.dtype.kind not in "biuf":
         raise ValueError(f"The graph expects {spec}; X has dtype {values.dtype}.")
-    if dtype.kind == "b":
-        bad = (values != 0) & (values != 1)
-    elif dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        bad = (values < info.min) | (values > info.max)
-        if values.dtype.kind == "f":
-            bad |= values != np.rint(values)
-    elif values.dtype.kind == "f" and dtype.itemsize < values.dtype.itemsize:
-        bad = np.isfinite(values) & (np.abs(values) > np.finfo(dtype).max)
-    else:
-        bad = None
-    if bad is not None and bad.any():
+    bad = _unfit(values, dtype)
+    if bad.any():
         where = np.argwhere(bad)[0]
         raise ValueError(
             f"Row {rows[where[0]]}: the value {values[tuple(where)]} cannot be {dtype} without "
             f"loss; the graph expects {spec}."
         )
     return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _unfit(values, dtype):
+    """Which numbers the dtype cannot hold: out of range, or not integral."""
+    if values.dtype.kind == "b":
+        return np.zeros(values.shape, bool)
+    if dtype.kind == "b":
+        return (values != 0) & (values != 1)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.isinf(values.astype(dtype)) & ~np.isinf(values)
+    info = np.iinfo(dtype)
+    if values.dtype.kind != "f":
+        return (values < info.min) | (values > info.max)
+    # powers of two are exact in float64, the largest int64 is not
+    wide = values.astype(np.float64)
+    too_large = wide >= 2.0 ** (info.bits - (dtype.kind == "i"))
+    return (wide < info.min) | too_large | (wide != np.rint(wide))

@@ -1,0 +1,58 @@
+"""Run benchmarks, print their table, and with --write keep it in docs/benchmarks.md."""
+
+import argparse
+import datetime
+import importlib
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+
+from joblib import cpu_count
+
+NAMES = ("images", "extraction", "one_row", "memory", "import_time")
+DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+VERSIONS = ("numpy", "scikit-learn", "pillow", "onnxruntime")
+
+
+def line(row):
+    if "text" in row:
+        return f"| {row['what']} | {row['rival']} | {row['text']} | | |"
+    bar, met = row["bar"], ""
+    if bar is not None:
+        # a bar is missed only when the whole interval is below it
+        met = f">= {bar} {'met' if row['high'] >= bar else 'MISSED'}"
+    ratio = f"{row['median']:.2f} x [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"| {row['what']} | {row['rival']} | {ratio} | {row['ms_each']:.2f} | {met} |"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=str(NAMES))
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
+    parser.add_argument("--write", action="store_true", help=f"write {DOCS.name}")
+    arguments = parser.parse_args()
+    results = {}
+    for name in arguments.names or NAMES:
+        results[name] = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
+    made = (
+        f"{datetime.date.today()}, {cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}, {versions}"
+    )
+    folder = Path(__file__).parent / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / "results.json").write_text(json.dumps({"made": made, **results}, indent=1))
+    table = [
+        "| what | against | times as fast (90 % interval) | ms each | bar |",
+        "|---|---|---|---|---|",
+        *(line(row) for rows in results.values() for row in rows),
+    ]
+    print("\n".join(table))
+    if arguments.write:
+        head, marker, _ = DOCS.read_text().partition("<!-- table -->\n")
+        DOCS.write_text(f"{head}{marker}{made}.\n\n" + "\n".join(table) + "\n")
+
+
+if __name__ == "__main__":
+    main()

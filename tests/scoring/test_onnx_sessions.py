@@ -1,0 +1,272 @@
+import builtins
+import copy
+import gc
+import io
+import pickle
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import psutil
+import pytest
+from numpy.testing import assert_array_equal
+from onnx_graphs import mean_color, negate, same, two_layers
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import ImageLoader, OnnxScorer, PixelExtractor, clear_sessions
+from sklearn_dl.scoring import _onnx_graph, _sessions
+from sklearn_dl.utils._threads import thread_budget
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(24, 3))
+Y = np.arange(24) % 2
+IMAGES = list(rng.integers(0, 256, (24, 4, 4, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(two_layers().SerializeToString())
+    return file
+
+
+def threads_of(scorer):
+    return scorer._session().session.get_session_options().intra_op_num_threads
+
+
+def test_copies_share_one_session(path, openings):
+    scorer = OnnxScorer(path).fit(X)
+    data = path.read_bytes()
+    copies = [
+        scorer,
+        clone(scorer),
+        copy.deepcopy(scorer),
+        pickle.loads(pickle.dumps(scorer)),
+        clone(pickle.loads(pickle.dumps(scorer))),
+        OnnxScorer(data),
+        OnnxScorer(two_layers(), batch_size=2),
+    ]
+    outs = [made.transform(X) for made in copies]
+    for out in outs:
+        assert_array_equal(out, outs[0])
+    assert scorer.outputs_[0].name == "y"
+    assert len(openings) == 1
+
+
+def test_one_opening_per_cut_and_options(path, openings):
+    scorer = OnnxScorer(path)
+    for params in ({}, {"outputs": "hidden"}, {"n_threads": 1}, {"n_threads": 2}, {}):
+        scorer.set_params(outputs=None, n_threads=None).set_params(**params).transform(X)
+    assert len(openings) == 3 + (thread_budget() not in (1, 2))
+    scorer.set_params(session_options={"enable_mem_pattern": False}).transform(X)
+    assert len(openings) == 4 + (thread_budget() not in (1, 2))
+
+
+def test_folds_and_grid_share_one_session(path, openings):
+    pipe = make_pipeline(OnnxScorer(path), LogisticRegression())
+    cross_val_score(pipe, X, Y, cv=3)
+    GridSearchCV(pipe, {"logisticregression__C": [0.1, 1, 10]}, cv=3).fit(X, Y).predict(X)
+    assert len(openings) == 1
+
+
+@pytest.mark.parametrize("container", ["default", "pandas"])
+def test_grid_on_images_shares_one_session(openings, container):
+    scorer = OnnxScorer(mean_color().SerializeToString()).set_output(transform=container)
+    pipe = make_pipeline(ImageLoader(), PixelExtractor(), scorer, LogisticRegression())
+    GridSearchCV(pipe, {"logisticregression__C": [0.1, 1, 10]}, cv=3).fit(IMAGES, Y)
+    scorer.get_feature_names_out()
+    assert len(openings) == 1
+
+
+def test_grid_over_workers_opens_once_in_each(path):
+    pipe = make_pipeline(OnnxScorer(path), LogisticRegression())
+    grid = {"logisticregression__C": [0.1, 1.0], "onnxscorer__outputs": ["hidden", "y"]}
+    parallel = GridSearchCV(pipe, grid, cv=3, n_jobs=2).fit(X, Y)
+    serial = GridSearchCV(pipe, grid, cv=3).fit(X, Y)
+    assert_array_equal(
+        parallel.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"]
+    )
+
+
+def test_the_cache_is_bounded(openings, monkeypatch):
+    monkeypatch.setattr(_sessions, "_MAX_SESSIONS", 3)
+    scorers = [OnnxScorer(same(shape=("N", f"F{i}")).SerializeToString()) for i in range(5)]
+    for scorer in scorers:
+        assert_array_equal(scorer.transform(X), X.astype(np.float32))
+    assert len(_sessions._sessions) == 3
+    scorers[4].transform(X)
+    assert len(openings) == 5
+    scorers[0].transform(X)
+    assert len(openings) == 6
+
+
+def test_clear_sessions(path, openings):
+    scorer = OnnxScorer(path)
+    first = scorer.transform(X)
+    clear_sessions()
+    assert not _sessions._sessions
+    assert_array_equal(scorer.transform(X), first)
+    assert len(openings) == 2
+
+
+def test_threads_at_once(path, openings):
+    scorer = OnnxScorer(path, batch_size=2)
+    with ThreadPoolExecutor(8) as pool:
+        outs = [future.result() for future in [pool.submit(scorer.transform, X)] * 8]
+        outs += list(pool.map(lambda _: OnnxScorer(path, batch_size=2).transform(X), range(32)))
+    for out in outs:
+        assert_array_equal(out, outs[0])
+    assert len(openings) == 1
+
+
+def test_n_threads(path):
+    assert threads_of(OnnxScorer(path, n_threads=3)) == 3
+    assert threads_of(OnnxScorer(path)) == joblib.cpu_count()
+
+
+def test_images_use_one_thread_per_worker():
+    scorer = OnnxScorer(mean_color(), n_threads=3)
+    pixels = make_pipeline(ImageLoader(), PixelExtractor()).transform(IMAGES)
+    assert scorer._share(pixels) == (3, 3)
+    assert scorer._share(pixels[:5]) == (3, 1)
+    assert scorer._share(np.asarray(pixels)) == (3, 1)
+
+
+def test_threads_inside_workers(path):
+    scorer = OnnxScorer(path)
+
+    def seen():
+        return (
+            thread_budget(),
+            scorer._session().session.get_session_options().intra_op_num_threads,
+        )
+
+    share = max(1, joblib.cpu_count() // 2)
+    assert joblib.Parallel(n_jobs=2)(joblib.delayed(seen)() for _ in range(4)) == [(share,) * 2] * 4
+    with joblib.parallel_config("loky", inner_max_num_threads=3, n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(seen)() for _ in range(4)) == [(3, 3)] * 4
+    with joblib.parallel_config("threading", n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(seen)() for _ in range(4)) == [(1, 1)] * 4
+
+
+def test_session_options(path):
+    options = {
+        "enable_cpu_mem_arena": False,
+        "graph_optimization_level": "ORT_DISABLE_ALL",
+        "session.intra_op.allow_spinning": "1",
+        "logid": "mine",
+    }
+    scorer = OnnxScorer(path, session_options=options, providers=["CPUExecutionProvider"])
+    made = scorer._session().session.get_session_options()
+    assert made.enable_cpu_mem_arena is False
+    assert made.graph_optimization_level.name == "ORT_DISABLE_ALL"
+    assert made.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert_array_equal(clone(scorer).transform(X), OnnxScorer(path).transform(X))
+
+
+def test_provider_that_does_not_start(path, monkeypatch):
+    import onnxruntime
+
+    def with_cuda():
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", with_cuda)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda data, options, providers: real(data, options, providers=["CPUExecutionProvider"]),
+    )
+    clear_sessions()
+    assert OnnxScorer(path).transform(X).shape == (24, 2)
+    with pytest.raises(ValueError, match="could not start CUDAExecutionProvider; it has"):
+        OnnxScorer(path, providers=["CUDAExecutionProvider"]).transform(X)
+    clear_sessions()
+
+
+def test_progress_bar(path, capfd):
+    scorer = OnnxScorer(path, batch_size=5)
+    scorer.fit(X).transform(X)
+    assert capfd.readouterr() == ("", "")
+    scorer.set_params(verbose=1).transform(X)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "OnnxScorer: 100%" in err
+    assert "24/24" in err
+    assert "row/s" in err
+
+
+def test_the_file_is_read_once(path, monkeypatch):
+    clear_sessions()
+    scorer = OnnxScorer(path)
+    scorer.transform(X)
+    opened, hashed = [], []
+    real = io.open
+
+    def spy(file, *args, **kwargs):
+        opened.append(str(file))
+        return real(file, *args, **kwargs)
+
+    for module in (builtins, io):
+        monkeypatch.setattr(module, "open", spy)
+    monkeypatch.setattr(_onnx_graph, "sha256", hashed.append)
+    for _ in range(3):
+        scorer.transform(X[:1])
+        scorer.get_feature_names_out()
+    monkeypatch.undo()
+    assert [file for file in opened if file.endswith(".onnx")] == []
+    assert hashed == []
+
+
+def test_nothing_is_left_behind(path):
+    process = psutil.Process()
+    pixels = make_pipeline(ImageLoader(), PixelExtractor())
+    on_images = OnnxScorer(mean_color().SerializeToString(), n_threads=2)
+    scorer = OnnxScorer(path, n_threads=2)
+
+    def call():
+        scorer.transform(X)
+        on_images.transform(pixels.transform(IMAGES))
+        pickle.loads(pickle.dumps(scorer)).transform(X)
+
+    def state():
+        gc.collect()
+        return (
+            process.num_fds(),
+            process.num_threads(),
+            sorted(Path(tempfile.gettempdir()).iterdir()),
+        )
+
+    call()
+    before, memory = state(), process.memory_info().rss
+    for _ in range(200):
+        call()
+    assert state()[:2] == before[:2]
+    left = set(state()[2]) - set(before[2])
+    assert [file for file in left if "onnx" in file.name.lower()] == []
+    assert process.memory_info().rss - memory < 30e6
+
+
+def test_names_do_not_open_another_session(openings):
+    scorer = OnnxScorer(mean_color().SerializeToString(), n_threads=2)
+    pixels = make_pipeline(ImageLoader(), PixelExtractor()).transform(IMAGES)
+    scorer.transform(pixels)
+    assert scorer.inputs_[0].name == "x"
+    assert scorer.get_feature_names_out().tolist() == ["y_0", "y_1", "y_2"]
+    assert len(openings) == 1
+
+
+@pytest.mark.parametrize(("kind", "size"), [("convolution", 4), ("sequence", 16), ("table", 1024)])
+def test_auto_batch_size_goes_by_the_kind_of_graph(kind, size):
+    scorer = OnnxScorer(negate())
+    session = scorer._session()
+    assert session.facts == _onnx_graph.GraphFacts("table", (), False)
+    session = replace(session, facts=_onnx_graph.GraphFacts(kind, (), False))
+    assert scorer._batch_size(session) == size
+    assert scorer.set_params(batch_size=7)._batch_size(session) == 7
