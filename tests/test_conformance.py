@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from onnx import TensorProto, helper
 from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks, get_tags
@@ -33,6 +34,7 @@ from sklearn_dl import (
     ScoreClassifier,
 )
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._sklearn import InvalidParameterError
 
 X_FREE_CHECKS = [
     estimator_checks.check_estimator_cloneable,
@@ -355,3 +357,26 @@ def test_refits_on_other_data(case):
         outputs(estimator, case.X[:5]),
         outputs(clone(case.estimator).fit(case.X[:5], case.y[:5]), case.X[:5]),
     )
+
+
+@pytest.mark.parametrize("columns", ["photo", ["photo"]], ids=repr)
+def test_an_image_pipeline_names_its_columns_in_a_column_transformer(columns):
+    frame = pd.DataFrame({"photo": pd.Series(object_array(ARRAYS)), "size": range(7)})
+    images = make_pipeline(
+        ImageLoader(), ImageResizer(4, 4), PixelExtractor(), OnnxScorer(MEAN_COLOR)
+    )
+    transformer = ColumnTransformer([("image", images, columns), ("rest", "passthrough", ["size"])])
+    transformer.set_output(transform="pandas").fit(frame)
+    names = ["image__y_0", "image__y_1", "image__y_2", "rest__size"]
+    assert transformer.get_feature_names_out().tolist() == names
+    assert transformer.transform(frame).columns.tolist() == names
+
+
+@every_case
+def test_parameters_are_checked_again_after_they_changed(case):
+    estimator = case.fitted()
+    outputs(estimator, case.X)
+    name = next(iter(estimator.get_params()))
+    estimator.set_params(**{name: object()})
+    with pytest.raises(InvalidParameterError, match=f"The '{name}' parameter"):
+        estimator.fit(case.X, case.y)

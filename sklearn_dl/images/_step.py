@@ -32,16 +32,14 @@ class ImageStepMixin(OneToOneFeatureMixin):
         Parameters
         ----------
         input_features : array-like of str of shape (1,) or None, default=None
-            None: the name seen in `fit`, or "image".
+            Must be the name seen in `fit`, if there was one; without one the name is "image".
 
         Returns
         -------
         names : ndarray of shape (1,), dtype object
         """
-        if input_features is None and not hasattr(self, "feature_names_in_"):
-            return np.array(["image"], dtype=object)
-        if not hasattr(self, "n_features_in_"):
-            return np.asarray(input_features, dtype=object)
+        if not hasattr(self, "feature_names_in_"):
+            return np.array(["image"], dtype=object)  # whatever X's name: so `transform` calls it
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):

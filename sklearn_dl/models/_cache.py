@@ -4,17 +4,19 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._registry import file_digest, find_model
 from sklearn_dl.models._sources import HubSource, ModelNotAvailableError
 from sklearn_dl.utils._optional import import_optional
 
-# path -> what the file looked like when it was hashed, and its sha256
-_seen: dict[Path, tuple[tuple[int, int, int], str]] = {}
+# path -> what the file looked like when it was read, and its sha256 (of a manifest: its content)
+_seen: dict[Path, tuple[tuple[int, int, int], Any]] = {}
 
 
 def model_path(name: str, *, download: bool = False) -> Path:
@@ -67,28 +69,36 @@ def _home() -> Path:
     home = os.environ.get("SKLEARN_DL_HOME")
     if home:
         return Path(home).expanduser().absolute()
+    return _default_home(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
+
+
+@lru_cache(maxsize=4)
+def _default_home(*environment: str | None) -> Path:
     platformdirs = import_optional("platformdirs", extra="models", purpose="model_path")
     return platformdirs.user_cache_path("sklearn_dl", appauthor=False)
 
 
 def _is_intact(folder: Path, entry: ModelEntry) -> bool:
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
+        manifest = _once(folder / MANIFEST, lambda path: json.loads(path.read_bytes()))
         if entry.export is None:
             known = manifest == entry.sha256
         else:
             known = isinstance(manifest, dict) and list(manifest) == [entry.file]
-        return known and all(_digest(folder / file) == manifest[file] for file in manifest)
+        return known and all(
+            _once(folder / file, file_digest) == manifest[file] for file in manifest
+        )
     # RecursionError: what json makes of garbage such as 100,000 brackets
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return False
 
 
-def _digest(path: Path) -> str:
+def _once(path: Path, read: Callable[[Path], Any]) -> Any:
+    """``read(path)``, again only if the file looks another."""
     status = path.stat()
     look = (status.st_size, status.st_mtime_ns, status.st_ino)
     if _seen.get(path, (None,))[0] != look:
-        _seen[path] = look, file_digest(path)
+        _seen[path] = look, read(path)
     return _seen[path][1]
 
 

@@ -2,10 +2,16 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, validate_data
 
-from sklearn_dl.scoring._probabilities import enumerated, probabilities, unique_labels
+from sklearn_dl.scoring._probabilities import (
+    ColumnLabels,
+    column_labels,
+    enumerated,
+    probabilities,
+)
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import StrOptions
 
@@ -94,10 +100,11 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         if not self.__sklearn_is_fitted__():
             raise AttributeError("classes_ is known after fit, or if classes is given.")
         try:
-            return np.sort(self._column_labels())
+            labels, order = self._column_labels()
         except ValueError as error:
             # the notebook repr looks at every property: only an AttributeError may leave one
             raise AttributeError(str(error)) from error
+        return labels[order]
 
     def fit(self, X, y):
         """Check X and y against the classes, or learn them from y.
@@ -125,7 +132,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         seen = np.unique(y)
         self._seen_classes = seen
         if self.classes is not None:
-            known = set(self._column_labels().tolist())
+            known = set(self._column_labels().labels.tolist())
             unknown = [label for label in seen.tolist() if label not in known]
             if unknown:
                 raise ValueError(f"y holds labels that are not in classes: {enumerated(unknown)}.")
@@ -223,14 +230,17 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         return self._labels(best, np.isnan(proba[:, 0])), np.take_along_axis(proba, best, axis=1)
 
     def _column_labels(self):
-        """The labels in the order of the columns."""
-        return self._seen_classes if self.classes is None else unique_labels(self.classes, self)
+        """The labels in the order of the columns, and the order of the labels."""
+        if self.classes is None:
+            return ColumnLabels(self._seen_classes, np.arange(len(self._seen_classes)))
+        return column_labels(self.classes, self)
 
     def _labels(self, indices, is_nan):
         """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
-        classes = self.classes_
+        labels, order = self._column_labels()
         if self.missing is None:
-            return classes[indices]
+            return labels[order[indices]]
+        classes = labels[order]
         fill = np.asarray(self.missing)
         same_kind = fill.dtype.kind == classes.dtype.kind
         # whether or not a row is NaN, so that the dtype does not depend on the batch
@@ -241,17 +251,18 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
 
     def _check_call(self, X):
         self._validate_params()
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError("This ScoreClassifier needs fit, or `classes`.")
         options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
         if hasattr(self, "n_features_in_"):
             X = validate_data(self, X, reset=False, **options)
-        else:
+        elif not _is_plain(X):
             X = check_array(X, estimator=self, **options)
         return self._check_scores(X)
 
     def _check_scores(self, X):
         """Scores as floats, which rows are NaN, and the column of each of `classes_`."""
-        labels = self._column_labels()
+        labels, order = self._column_labels()
         n_columns, n_classes = X.shape[1], len(labels)
         if n_columns == 1 and self.activation == "softmax":
             raise ValueError(
@@ -274,7 +285,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
                 f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
                 "such rows a label of their own."
             )
-        return X, is_nan, np.argsort(labels, kind="stable")
+        return X, is_nan, order
 
     def _probabilities(self, X, *, log):
         scores, is_nan, order = self._check_call(X)
@@ -283,3 +294,9 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         out = np.full((len(scores), len(order)), np.nan, dtype=scores.dtype)
         out[rows] = values[:, order]
         return out
+
+
+def _is_plain(X):
+    """Whether X is what a scorer gives: `check_array` would cost one row more than its score."""
+    plain = type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind == "f"
+    return plain and not np.isinf(X).any()

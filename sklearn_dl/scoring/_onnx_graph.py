@@ -337,6 +337,7 @@ class OnnxSession:
     inputs: tuple
     optional_inputs: tuple
     outputs: tuple
+    unused_inputs: frozenset
     facts: GraphFacts
 
     def run(self, feeds):
@@ -366,9 +367,12 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
     """
     ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
     data = content.read()
+    unused: frozenset = frozenset()
     if outputs is not None:
         model = parse(data, content.name)
+        names = {value.name for value in model.graph.input}
         cut(model, outputs)
+        unused = frozenset(names - {value.name for value in model.graph.input})
         data = model.SerializeToString()
     session_options = _session_options(ort, n_threads, options, log_level)
     facts = graph_facts(content)
@@ -385,6 +389,7 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         tuple(map(_spec, session.get_inputs())),
         tuple(map(_spec, session.get_overridable_initializers())),
         tuple(map(_spec, session.get_outputs())),
+        unused,
         facts,
     )
 

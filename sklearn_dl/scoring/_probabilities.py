@@ -1,6 +1,7 @@
 """The arithmetic of ScoreClassifier: scores to probabilities, and its labels."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_expit, log_softmax, softmax
@@ -60,30 +61,50 @@ def _normalised(scores, rows):
     return scores / total[:, np.newaxis]
 
 
-def unique_labels(classes, estimator):
-    """`classes` as an array, checked: 1-D, sortable, no missing one and none twice."""
-    if isinstance(classes, (list, tuple)) and all(type(label) is str for label in classes):
-        return _unique_strings(tuple(classes))  # asked at every predict, and often long
+class ColumnLabels(NamedTuple):
+    """The label of each column of scores, and the columns in ascending order of labels."""
+
+    labels: np.ndarray
+    order: np.ndarray
+
+    @classmethod
+    def of(cls, labels):
+        """Labels with their order; ValueError if they have none."""
+        try:
+            return cls(labels, np.argsort(labels, kind="stable"))
+        except TypeError as error:
+            raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
+
+
+def column_labels(classes, estimator):
+    """`classes` checked: 1-D, sortable, no missing one and none twice.
+
+    Returns
+    -------
+    column_labels : ColumnLabels
+    """
+    if isinstance(classes, (list, tuple)):
+        try:
+            known = _of_strings(tuple(classes))
+        except TypeError:  # unhashable: a list of lists
+            known = None
+        if known is not None:
+            return known
     columns, _, one_dimensional = split_columns(classes, estimator)
     if not one_dimensional:
         raise ValueError("classes must be 1-D, one label per column of scores.")
     labels = natural_array(columns[0]) if columns[0].dtype.kind == "O" else columns[0]
-    if all(type(label) is str for label in labels):
-        return _unique_strings(tuple(labels.tolist()))
     _check_unique(labels.tolist())
-    try:
-        np.sort(labels)
-    except TypeError as error:
-        raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
-    return labels
+    return _of_strings(tuple(labels.tolist())) or ColumnLabels.of(labels)
 
 
 @lru_cache(maxsize=32)
-def _unique_strings(labels):
+def _of_strings(labels):
+    """Labels that are all strings, remembered: asked at every predict, and often long."""
+    if not all(type(label) is str for label in labels):
+        return None
     _check_unique(labels)
-    array = np.asarray(labels, dtype=str)
-    array.flags.writeable = False
-    return array
+    return ColumnLabels.of(np.asarray(labels, dtype=str))
 
 
 def _check_unique(labels):

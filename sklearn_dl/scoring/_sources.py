@@ -211,7 +211,8 @@ def bind(X, graph, estimator, *, reset, allow_nan):
     ----------
     X : as a scorer's `transform` takes it
     graph : opened graph
-        With `inputs` and `optional_inputs`, tuples of TensorSpec.
+        With `inputs` and `optional_inputs`, tuples of TensorSpec, and `unused_inputs`, names that
+        other outputs of the graph need.
     estimator : estimator with the parameter `inputs`
         Gets `n_features_in_` and `feature_names_in_` if `reset`, else X is checked against them.
     reset, allow_nan : bool
@@ -251,6 +252,8 @@ def _wanted_columns(X, graph, estimator):
     required = [spec.name for spec in graph.inputs]
     wanted = estimator.inputs
     if wanted is not None:
+        # columns for inputs that other `outputs` need are left aside
+        wanted = {name: key for name, key in wanted.items() if name not in graph.unused_inputs}
         known = required + [spec.name for spec in graph.optional_inputs]
         unknown = [name for name in wanted if name not in known]
         left = [name for name in required if name not in wanted]
@@ -258,9 +261,11 @@ def _wanted_columns(X, graph, estimator):
             what = f"unknown inputs {unknown}" if unknown else f"no columns for {left}"
             raise ValueError(f"`inputs` has {what}; the graph has {listed(graph.inputs)}.")
         return wanted
-    if len(required) == 1:
+    if len(required) == 1 and not graph.unused_inputs:
         return None
     names = split_columns(X, estimator)[1] or []
+    if len(required) == 1 and not {*required, *graph.unused_inputs} <= set(names):
+        return None
     if set(required) - set(names):
         raise ValueError(
             f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Give a data frame "

@@ -3,12 +3,17 @@
 import sys
 import warnings
 from hashlib import sha256
+from operator import is_
+from weakref import WeakKeyDictionary
 
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_dl._version import __version__
 from sklearn_dl.utils._sklearn import validate_parameter_constraints
+
+# estimator -> the parameter values that were found valid
+_validated: WeakKeyDictionary = WeakKeyDictionary()
 
 
 class DeepEstimator(BaseEstimator):
@@ -39,11 +44,15 @@ class DeepEstimator(BaseEstimator):
         return params
 
     def _validate_params(self):
-        # scikit-learn's own goes through get_params, which costs more than the checks, per call
+        # stateless steps check at every call: the same objects are not checked again
         params = {name: getattr(self, name) for name in self._parameter_constraints}
+        known = _validated.get(self, ())
+        if len(known) == len(params) and all(map(is_, known, params.values())):
+            return
         validate_parameter_constraints(
             self._parameter_constraints, params, caller_name=type(self).__name__
         )
+        _validated[self] = tuple(params.values())
 
     def _get_params_html(self, *args, **kwargs):
         params = super()._get_params_html(*args, **kwargs)

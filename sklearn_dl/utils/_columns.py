@@ -6,6 +6,7 @@ the same; names come only from frames.
 
 import os
 from collections.abc import Mapping
+from numbers import Number
 
 import narwhals.stable.v1 as nw
 import numpy as np
@@ -76,7 +77,8 @@ def reject_non_column(X, estimator):
             f"Sparse data was passed, but {type(estimator).__name__} needs dense data: use "
             "X.toarray()."
         )
-    if isinstance(X, (str, bytes, bytearray, memoryview, os.PathLike, Mapping)) or X is None:
+    single = (Number, str, bytes, bytearray, memoryview, os.PathLike, Mapping, type(None))
+    if isinstance(X, single):
         kind = type(X).__name__
         hint = "wrap it in a list" if not isinstance(X, Mapping) else "pass one column"
         raise ValueError(

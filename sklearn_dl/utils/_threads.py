@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from multiprocessing import current_process
 from threading import Lock
 
@@ -31,7 +32,13 @@ def thread_budget(n_threads=None):
         share = os.environ.get("OMP_NUM_THREADS", "")
         in_loky = current_process().name.startswith("LokyProcess")
         return max(1, int(share)) if in_loky and share.isdigit() else 1
-    return joblib.cpu_count()
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
+
+
+@lru_cache(maxsize=8)
+def _cpu_count(affinity, limit):
+    return joblib.cpu_count()  # reads the cgroup's files
 
 
 def for_each_batch(work, n_rows, batch_size, n_workers, done=None):

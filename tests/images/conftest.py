@@ -1,5 +1,6 @@
 import pytest
-from image_files import encode, gradient
+
+from tests.images.image_files import encode, gradient
 
 
 @pytest.fixture

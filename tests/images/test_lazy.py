@@ -14,12 +14,12 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from image_files import encode, gradient, png
 from PIL import Image, ImageOps
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
+from tests.images.image_files import encode, gradient, png
 
 PIXELS = gradient(12, 8)
 RGB = Image.fromarray(PIXELS)

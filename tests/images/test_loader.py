@@ -5,12 +5,12 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from image_files import bmp, encode, gif, gradient, png
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
+from tests.images.image_files import bmp, encode, gif, gradient, png
 
 
 def load(cell, **params):

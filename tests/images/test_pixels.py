@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from image_files import encode, gradient, png
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from sklearn.exceptions import NotFittedError
@@ -11,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
+from tests.images.image_files import encode, gradient, png
 
 PIXELS = np.stack([gradient(5, 3, 4), gradient(5, 3, 4)[::-1]])  # 2 x 3 x 5 x 4
 

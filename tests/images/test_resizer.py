@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import skimage
 import sklearn.datasets
-from image_files import encode, gradient
 from PIL import Image, ImageOps, JpegImagePlugin
 
 from sklearn_dl import ImageLoader, ImageResizer
+from tests.images.image_files import encode, gradient
 
 FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 MODES = ["crop", "pad", "fill"]

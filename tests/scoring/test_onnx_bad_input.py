@@ -5,10 +5,19 @@ import pandas as pd
 import polars as pl
 import pytest
 from onnx import helper
-from onnx_graphs import SHARED, mean_color, model, needs_shared, negate, node, same, two_layers
 from scipy.sparse import csr_array
 
 from sklearn_dl import ImageLoader, OnnxScorer
+from tests.scoring.onnx_graphs import (
+    SHARED,
+    mean_color,
+    model,
+    needs_shared,
+    negate,
+    node,
+    same,
+    two_layers,
+)
 
 X = np.ones((2, 3))
 

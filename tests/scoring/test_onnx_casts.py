@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from onnx_graphs import same
 
 from sklearn_dl import OnnxScorer
+from tests.scoring.onnx_graphs import same
 
 INTEGERS = [f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)]
 FLOATS = ["float16", "float32", "float64"]

@@ -4,10 +4,10 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from onnx_graphs import WEIGHTS, external
 
 from sklearn_dl import OnnxScorer, clear_sessions
 from sklearn_dl.scoring import _onnx_graph
+from tests.scoring.onnx_graphs import WEIGHTS, external
 
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0]])
 HIDDEN = X @ WEIGHTS

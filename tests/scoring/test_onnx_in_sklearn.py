@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 from joblib import Memory
 from numpy.testing import assert_allclose, assert_array_equal
-from onnx_graphs import WEIGHTS, mean_color, negate, same, two_layers
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +14,7 @@ from sklearn.utils import estimator_html_repr
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
 from sklearn_dl.scoring import _onnx_graph
+from tests.scoring.onnx_graphs import WEIGHTS, mean_color, negate, same, two_layers
 
 rng = np.random.default_rng(0)
 X = pd.DataFrame(rng.normal(size=(12, 3)), columns=["p", "q", "r"], index=rng.permutation(12) * 7)

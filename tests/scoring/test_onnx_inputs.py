@@ -6,10 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from onnx import numpy_helper
-from onnx_graphs import add_and_multiply, mean_color, model, negate, node, row_sum, same, value
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dl import OnnxScorer
+from tests.scoring.onnx_graphs import (
+    add_and_multiply,
+    mean_color,
+    model,
+    negate,
+    node,
+    row_sum,
+    same,
+    value,
+)
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
 
@@ -218,3 +227,16 @@ def test_the_input_is_not_modified():
     X = np.asfortranarray(np.arange(6, dtype=np.float32).reshape(2, 3))
     X.flags.writeable = False
     assert_array_equal(OnnxScorer(negate()).transform(X), -X)
+
+
+def test_inputs_that_the_outputs_do_not_need_may_stay():
+    nodes = [node("Neg", ["a"], ["minus_a"]), node("Add", ["a", "b"], ["sum"])]
+    inputs = {name: (np.float32, ["N", 1]) for name in "ab"}
+    outputs = {name: (np.float32, ["N", 1]) for name in ("minus_a", "sum")}
+    scorer = OnnxScorer(model(nodes, inputs, outputs).SerializeToString(), outputs="minus_a")
+    frame = pd.DataFrame({"b": [10.0, 20.0], "a": [1.0, 2.0]})
+    assert_array_equal(scorer.transform(frame), [[-1], [-2]])
+    assert_array_equal(scorer.transform(frame[["a"]]), [[-1], [-2]])
+    scorer.set_params(inputs={"a": "b", "b": "a"})
+    assert_array_equal(scorer.transform(frame), [[-10], [-20]])
+    assert_array_equal(scorer.set_params(outputs="sum").transform(frame), [[11], [22]])

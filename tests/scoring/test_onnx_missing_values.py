@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from onnx import helper
-from onnx_graphs import model, negate, node, row_sum, same
 
 from sklearn_dl import OnnxScorer
+from tests.scoring.onnx_graphs import model, negate, node, row_sum, same
 
 
 def test_numbers_with_missing_values_are_refused():

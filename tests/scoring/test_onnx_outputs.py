@@ -4,7 +4,12 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from onnx import TensorProto, helper
-from onnx_graphs import (
+from sklearn.exceptions import NotFittedError
+
+from sklearn_dl import OnnxScorer
+from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.scoring._scorer import TensorSpec
+from tests.scoring.onnx_graphs import (
     SHARED,
     WEIGHTS,
     add_and_multiply,
@@ -17,11 +22,6 @@ from onnx_graphs import (
     two_layers,
     value,
 )
-from sklearn.exceptions import NotFittedError
-
-from sklearn_dl import OnnxScorer
-from sklearn_dl.scoring import _onnx_graph
-from sklearn_dl.scoring._scorer import TensorSpec
 
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0], [5.0, 6.0, -9.0], [0.0, 0.5, 0.25]])
 HIDDEN = X @ WEIGHTS

@@ -10,12 +10,12 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from onnx_graphs import negate, same
 from sklearn.base import clone
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import OnnxScorer, clear_sessions
+from tests.scoring.onnx_graphs import negate, same
 
 X = np.array([[1.0, 2.0], [3.0, 4.0]])
 

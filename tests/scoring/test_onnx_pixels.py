@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from onnx_graphs import mean_color, model, node, two_layers
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
+from tests.scoring.onnx_graphs import mean_color, model, node, two_layers
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8))
 MEANS = np.mean(IMAGES, axis=(1, 2))

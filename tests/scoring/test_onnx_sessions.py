@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 from numpy.testing import assert_array_equal
-from onnx_graphs import mean_color, negate, same, two_layers
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -22,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_dl import ImageLoader, OnnxScorer, PixelExtractor, clear_sessions
 from sklearn_dl.scoring import _onnx_graph, _sessions
 from sklearn_dl.utils._threads import thread_budget
+from tests.scoring.onnx_graphs import mean_color, negate, same, two_layers
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(24, 3))

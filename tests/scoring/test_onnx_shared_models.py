@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from onnx_graphs import SHARED, needs_shared
 from PIL import Image
 from sklearn.datasets import load_digits, load_iris
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
+from tests.scoring.onnx_graphs import SHARED, needs_shared
 
 pytestmark = needs_shared
 SMALL = SHARED / "mlnet_small"

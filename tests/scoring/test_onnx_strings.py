@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from onnx_graphs import same
 
 from sklearn_dl import OnnxScorer
+from tests.scoring.onnx_graphs import same
 
 STRINGS = [["ab", "c"], ["", "é"]]
 

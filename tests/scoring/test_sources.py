@@ -91,6 +91,7 @@ class Doubling:
 
     inputs = (spec("N", 2),)
     optional_inputs = ()
+    unused_inputs = frozenset()
     outputs = (TensorSpec("y", ("N", 2), F32),)
 
     def run(self, feeds):
