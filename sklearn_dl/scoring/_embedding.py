@@ -3,7 +3,7 @@
 import os
 from typing import Any, NamedTuple
 
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import clone_parametrized
 
@@ -12,7 +12,7 @@ class _Embedded(NamedTuple):
     """A model's content that came with a pickle, and the parameter value it stands for."""
 
     model: Any
-    content: _onnx_graph.OnnxModel
+    content: _onnx_model.OnnxModel
 
 
 class EmbeddedModelEstimator(DeepEstimator):
@@ -32,7 +32,7 @@ class EmbeddedModelEstimator(DeepEstimator):
             content = self._content()
             data = content.read_whole() if self.embed_model else None
             state["_embedded"] = _Embedded(
-                self.model, _onnx_graph.OnnxModel(content.sha256, data=data)
+                self.model, _onnx_model.OnnxModel(content.sha256, data=data)
             )
         return state
 
@@ -52,7 +52,7 @@ class EmbeddedModelEstimator(DeepEstimator):
         embedded = self._valid_embedded()
         if embedded is not None and embedded.content.data is not None:
             return embedded.content
-        content = _onnx_graph.resolve(self.model)
+        content = _onnx_model.resolve(self.model)
         if embedded is not None and embedded.content.sha256 != content.sha256:
             raise ValueError(
                 f"model={self.model!r} is not the one that this estimator was pickled with "

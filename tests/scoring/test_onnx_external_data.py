@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_dl import OnnxScorer, clear_sessions
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.scoring import _onnx_model
 from tests.scoring.onnx_graphs import WEIGHTS, external
 
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0]])
@@ -51,7 +51,7 @@ def test_pickle_by_name_and_hash(tmp_path):
 
 def test_limit_of_a_pickle(tmp_path, monkeypatch):
     path = external(tmp_path)
-    monkeypatch.setattr(_onnx_graph, "MAX_EMBEDDED_BYTES", 100)
+    monkeypatch.setattr(_onnx_model, "MAX_EMBEDDED_BYTES", 100)
     with pytest.raises(ValueError, match=r"a pickle can carry 2 GiB .*Set embed_model=False"):
         pickle.dumps(OnnxScorer(path))
     loaded = pickle.loads(pickle.dumps(OnnxScorer(path, embed_model=False)))

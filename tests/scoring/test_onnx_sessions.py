@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, OnnxScorer, PixelExtractor, clear_sessions
-from sklearn_dl.scoring import _onnx_graph, _sessions
+from sklearn_dl.scoring import _onnx_model, _sessions
 from sklearn_dl.utils._threads import thread_budget
 from tests.scoring.onnx_graphs import mean_color, negate, same, two_layers
 
@@ -215,7 +215,7 @@ def test_the_file_is_read_once(path, monkeypatch):
 
     for module in (builtins, io):
         monkeypatch.setattr(module, "open", spy)
-    monkeypatch.setattr(_onnx_graph, "sha256", hashed.append)
+    monkeypatch.setattr(_onnx_model, "sha256", hashed.append)
     for _ in range(3):
         scorer.transform(X[:1])
         scorer.get_feature_names_out()
@@ -266,7 +266,7 @@ def test_names_do_not_open_another_session(openings):
 def test_auto_batch_size_goes_by_the_kind_of_graph(kind, size):
     scorer = OnnxScorer(negate())
     session = scorer._session()
-    assert session.facts == _onnx_graph.GraphFacts("table", (), False)
-    session = replace(session, facts=_onnx_graph.GraphFacts(kind, (), False))
+    assert session.facts == _onnx_model.GraphFacts("table", (), False)
+    session = replace(session, facts=_onnx_model.GraphFacts(kind, (), False))
     assert scorer._batch_size(session) == size
     assert scorer.set_params(batch_size=7)._batch_size(session) == 7
