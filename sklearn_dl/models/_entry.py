@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
@@ -55,7 +56,7 @@ class ModelEntry:
         if self.export is None and self.file is not None and self.file not in self.sha256:
             raise ValueError(f"file must be one of {sorted(self.sha256)}, got {self.file!r}")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Identity of the cached files: they are the same whatever source they came from."""
         recipe = None if self.export is None else [self.file, self.export_version]

@@ -151,9 +151,9 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         labels : ndarray of shape (n_samples,)
             In the dtype of `classes_`; object if `missing` is given and is of another type.
         """
-        proba = self.predict_proba(X)
+        proba, columns = self._probabilities(X, log=False)
         # argmax of a row of NaN is 0
-        return self._labels(proba.argmax(axis=1), np.isnan(proba[:, 0]))
+        return self._labels(proba.argmax(axis=1), np.isnan(proba[:, 0]), columns)
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -167,7 +167,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
             In the order of `classes_`. NaN for the rows that get the label `missing`.
         """
-        return self._probabilities(X, log=False)
+        return self._probabilities(X, log=False)[0]
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class, exact where the probability underflows.
@@ -181,7 +181,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         log_probabilities : ndarray of shape (n_samples, n_classes), float32 or float64
             In the order of `classes_`. NaN for the rows that get the label `missing`.
         """
-        return self._probabilities(X, log=True)
+        return self._probabilities(X, log=True)[0]
 
     def decision_function(self, X):
         """Scores as they are, in the order of `classes_`.
@@ -198,11 +198,11 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
             (``activation="sigmoid"``), or what the probability exceeds 0.5 by
             (``activation=None``), negated if that column is the score of ``classes_[0]``.
         """
-        scores, is_nan, order = self._check_call(X)
+        scores, is_nan, columns = self._check_call(X)
         if scores.shape[1] == 1:
             margin = scores[:, 0] - (0.5 if self.activation is None else 0)
-            return margin if order[1] == 1 else -margin
-        scores = scores[:, order]
+            return margin if columns.order[1] == 1 else -margin
+        scores = scores[:, columns.order]
         scores[is_nan] = np.nan
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
@@ -222,12 +222,13 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         probabilities : ndarray of shape (n_samples, k), float32 or float64
             Their probabilities.
         """
-        proba = self.predict_proba(X)
+        proba, columns = self._probabilities(X, log=False)
         n_classes = proba.shape[1]
         if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n_classes:
             raise ValueError(f"k must be an int from 1 to the {n_classes} classes, got {k!r}.")
         best = np.argsort(-proba, axis=1, kind="stable")[:, :k]
-        return self._labels(best, np.isnan(proba[:, 0])), np.take_along_axis(proba, best, axis=1)
+        labels = self._labels(best, np.isnan(proba[:, 0]), columns)
+        return labels, np.take_along_axis(proba, best, axis=1)
 
     def _column_labels(self):
         """The labels in the order of the columns, and the order of the labels."""
@@ -235,9 +236,9 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
             return ColumnLabels(self._seen_classes, np.arange(len(self._seen_classes)))
         return column_labels(self.classes, self)
 
-    def _labels(self, indices, is_nan):
+    def _labels(self, indices, is_nan, columns):
         """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
-        labels, order = self._column_labels()
+        labels, order = columns
         if self.missing is None:
             return labels[order[indices]]
         classes = labels[order]
@@ -261,9 +262,9 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         return self._check_scores(X)
 
     def _check_scores(self, X):
-        """Scores as floats, which rows are NaN, and the column of each of `classes_`."""
-        labels, order = self._column_labels()
-        n_columns, n_classes = X.shape[1], len(labels)
+        """Scores as floats, which rows are NaN, and the labels of the columns."""
+        columns = self._column_labels()
+        n_columns, n_classes = X.shape[1], len(columns.labels)
         if n_columns == 1 and self.activation == "softmax":
             raise ValueError(
                 "activation='softmax' of one column of scores is always 1: use 'sigmoid'."
@@ -271,8 +272,8 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         if n_classes != (2 if n_columns == 1 else n_columns):
             raise ValueError(
                 f"X has {n_columns} column(s) of scores, but there are {n_classes} classes: "
-                f"{enumerated(labels.tolist())}. One column needs two classes, several need one "
-                "class each."
+                f"{enumerated(columns.labels.tolist())}. One column needs two classes, several "
+                "need one class each."
             )
         if X.dtype == np.float16:
             X = X.astype(np.float32)
@@ -285,15 +286,15 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
                 f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
                 "such rows a label of their own."
             )
-        return X, is_nan, order
+        return X, is_nan, columns
 
     def _probabilities(self, X, *, log):
-        scores, is_nan, order = self._check_call(X)
+        scores, is_nan, columns = self._check_call(X)
         rows = np.flatnonzero(~is_nan)
         values = probabilities(scores[rows], rows, self.activation, log=log)
-        out = np.full((len(scores), len(order)), np.nan, dtype=scores.dtype)
-        out[rows] = values[:, order]
-        return out
+        out = np.full((len(scores), len(columns.order)), np.nan, dtype=scores.dtype)
+        out[rows] = values[:, columns.order]
+        return out, columns
 
 
 def _is_plain(X):

@@ -121,10 +121,11 @@ def resolve(model):
     path = os.path.abspath(_find_file(model))
     if os.path.isdir(path):
         raise ValueError(f"model={os.fspath(model)!r} is a folder, not an ONNX file.")
-    external = _external_files(path, *_stamp(path))
+    stamps = _stamp(path)
+    external = _external_files(path, *stamps)
     for location in external:
         _check_location(location, path)
-    return _from_path(path, *_stamp(path, external))
+    return _from_path(path, *(_stamp(path, external) if external else stamps))
 
 
 def _find_file(model):

@@ -458,7 +458,7 @@ def damaged_files(draw):
 
 
 @pytest.mark.parametrize("filters", ["error", "ignore"])
-@settings(max_examples=300, deadline=5000)
+@settings(max_examples=300)
 @given(data=damaged_files() | st.binary(max_size=200))
 def test_any_bytes_decode_or_raise_image_read_error(filters, data):
     column = ImageLoader(max_pixels=1_000_000).transform([data])

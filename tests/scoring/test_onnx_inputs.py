@@ -206,7 +206,7 @@ def test_two_columns_of_arrays():
     assert [row.tolist() for row in out] == [[2, 3], [4], [6, 7]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
 def test_ragged_rows_equal_one_by_one(lengths, batch_size, random):
     random.shuffle(lengths)

@@ -56,7 +56,7 @@ def test_fit_rank(values, declared, fitted):
         assert fit_rank(np.zeros(values), spec(*declared)).shape == fitted
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), NUMBERS, NUMBERS)
 def test_cast_keeps_the_value_or_raises(data, given_type, wanted):
     value = data.draw(hnp.from_dtype(given_type, allow_nan=False))
