@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
@@ -98,8 +99,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         ----------
         X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
             Mixed freely: paths (str or Path), encoded files (bytes), PIL images, uint8 arrays of
-            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), lazy images. An array of shape
-            (n_samples, H, W, C) is a column of arrays.
+            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), lazy images (read as this loader says,
+            their steps kept). An array of shape (n_samples, H, W, C) is a column of arrays.
 
         Returns
         -------
@@ -123,7 +124,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         images = []
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
-                images.append(cell)
+                if root is not None:
+                    raise ValueError(f"Row {row} is a lazy image already, which root cannot join.")
+                images.append(replace(cell, decoding=decoding))
                 continue
             try:
                 source = _source(cell, root)
@@ -134,7 +137,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             except (OSError, ValueError) as error:
                 if self.on_error == "raise":
                     raise _with_row(error, row) from error
-                source = cell if isinstance(cell, str) else None
+                source = os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else None
                 images.append(LazyImage(source, decoding, error=str(error)))
         return image_column(images)
 

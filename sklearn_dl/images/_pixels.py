@@ -271,6 +271,13 @@ class PixelExtractor(
                 f"dtype='uint8' keeps pixels as they are, so offset={self.offset!r} and "
                 f"scale={self.scale!r} must be 0 and 1; use dtype='float32' to shift and scale."
             )
+        extremes = (np.array([[0.0], [255.0]]) - levels[0]) * levels[1].astype(np.float64)
+        largest = np.iinfo(np.uint8).max if self.dtype == "uint8" else np.finfo(self.dtype).max
+        if np.abs(extremes).max() > largest:
+            raise ValueError(
+                f"With offset={self.offset!r} and scale={self.scale!r} pixels reach "
+                f"{np.abs(extremes).max():.4g}, more than {self.dtype} holds ({largest:.4g})."
+            )
         return levels
 
     def _image(self, planes, offset, scale, mode):

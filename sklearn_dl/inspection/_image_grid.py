@@ -89,7 +89,7 @@ class ImageGridDisplay:
                 axes.imshow(np.asarray(image), cmap="gray", vmin=0, vmax=255)
             except ImageReadError:
                 axes.text(0.5, 0.5, "no image", ha="center", va="center")
-            axes.set_title(self._caption(row), fontsize=8)
+            axes.set_title(self._caption(row), fontsize=8, parse_math=False)
         return self
 
     @classmethod

@@ -10,6 +10,8 @@ from sklearn_dl.utils._columns import is_missing, natural_array, split_columns
 
 # a float16 softmax over 1000 classes sums to 1 within 1e-3
 _SUM_TOLERANCE = 5e-3
+# 1 - p in float32 may lie this far outside 0 to 1
+_ROUNDING = 1e-6
 
 
 def probabilities(scores, rows, activation, *, log):
@@ -45,20 +47,24 @@ def probabilities(scores, rows, activation, *, log):
 def _normalised(scores, rows):
     low, high = scores.min(axis=1), scores.max(axis=1)
     if scores.shape[1] == 1:
-        bad, advice = (low < 0) | (high > 1), "'sigmoid'"
+        bad, advice = (low < -_ROUNDING) | (high > 1 + _ROUNDING), "'sigmoid'"
         scores = np.hstack([1 - scores, scores])
         total = scores.sum(axis=1)
     else:
         total = scores.sum(axis=1)
         # with no score below 0 and this sum, one above 1 is rounding
-        bad, advice = (low < 0) | (abs(total - 1) > _SUM_TOLERANCE), "'softmax' or 'sigmoid'"
+        bad, advice = (
+            (low < -_ROUNDING) | (abs(total - 1) > _SUM_TOLERANCE),
+            "'softmax' or 'sigmoid'",
+        )
     if bad.any():
         i = int(np.argmax(bad))
         raise ValueError(
             f"Row {rows[i]} of X holds no probabilities: its scores range from {low[i]:.6g} to "
             f"{high[i]:.6g}, summing to {total[i]:.6g}. For raw scores set activation={advice}."
         )
-    return scores / total[:, np.newaxis]
+    scores = scores.clip(0, 1)
+    return scores / scores.sum(axis=1, keepdims=True)
 
 
 class ColumnLabels(NamedTuple):

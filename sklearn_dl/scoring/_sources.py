@@ -1,7 +1,5 @@
 """From X to the inputs of a graph, batch by batch."""
 
-import operator
-
 import numpy as np
 from sklearn.utils.validation import check_array
 
@@ -181,8 +179,8 @@ def select_columns(X, wanted, estimator):
 
     def pick(name, key):
         if isinstance(key, slice):
-            return columns[key]
-        keys = key if isinstance(key, (list, tuple, np.ndarray)) else [key]
+            key = range(*key.indices(len(columns)))
+        keys = key if isinstance(key, (list, tuple, range, np.ndarray)) else [key]
         picked = []
         for one in keys:
             if isinstance(one, str):
@@ -193,12 +191,18 @@ def select_columns(X, wanted, estimator):
                     )
                 picked.append(columns[names.index(one)])
             else:
-                position = operator.index(one)
+                if not isinstance(one, (int, np.integer)) or isinstance(one, bool):
+                    raise ValueError(
+                        f"inputs[{name!r}]={key!r} must be names or positions of columns."
+                    )
+                position = int(one)
                 if not -len(columns) <= position < len(columns):
                     raise ValueError(
                         f"inputs[{name!r}] asks for column {position} of {len(columns)}."
                     )
                 picked.append(columns[position])
+        if not picked:
+            raise ValueError(f"inputs[{name!r}]={key!r} selects no column.")
         return picked
 
     return {name: pick(name, key) for name, key in wanted.items()}
@@ -309,14 +313,25 @@ def _check_rows(n_rows, estimator):
 
 def check_numbers(X, estimator, *, allow_nan):
     """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
-    return check_array(
+    values = check_array(
         X,
         dtype="numeric",
         allow_nd=True,
-        ensure_all_finite=not allow_nan,
+        ensure_all_finite=False,
         estimator=estimator,
         input_name="X",
     )
+    # a finite sum is that of finite numbers: rows are looked for only where it is not
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = not allow_nan and values.dtype.kind == "f" and not np.isfinite(values.sum())
+    if suspect and not (finite := np.isfinite(values)).all():
+        where = tuple(np.argwhere(~finite)[0])
+        kind = "NaN" if np.isnan(values[where]) else "infinity"
+        raise ValueError(
+            f"Row {where[0]}: X contains {kind}, which {type(estimator).__name__} accepts only for "
+            "graphs with operators that give it a meaning. Impute it, or leave the row out."
+        )
+    return values
 
 
 def fit_rank(values, spec):

@@ -5,7 +5,7 @@ the same; names come only from frames.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from numbers import Number
 
 import narwhals.stable.v1 as nw
@@ -77,6 +77,8 @@ def reject_non_column(X, estimator):
             f"Sparse data was passed, but {type(estimator).__name__} needs dense data: use "
             "X.toarray()."
         )
+    if isinstance(X, Set):
+        raise ValueError(f"{type(estimator).__name__} got a set, which has no order: give a list.")
     single = (Number, str, bytes, bytearray, memoryview, os.PathLike, Mapping, type(None))
     if isinstance(X, single):
         kind = type(X).__name__

@@ -43,11 +43,6 @@ def test_array_shapes(shape):
     np.testing.assert_array_equal(rgba[..., 3], alpha)
 
 
-def test_lazy_images_pass_through_unchanged(path):
-    column = ImageLoader(mode="L").transform([path])
-    assert ImageLoader(mode="RGB").transform(column)[0, 0] is column[0, 0]
-
-
 @pytest.mark.parametrize(
     "container",
     [
@@ -267,3 +262,17 @@ def test_row_and_path_of_damaged_file(path, tmp_path):
     pixels = PixelExtractor().transform(ImageResizer(4, 4).transform(column))
     with pytest.raises(ImageReadError, match=r"Row 2: cannot read '.*bad.jpg'"):
         np.asarray(pixels)
+
+
+def test_lazy_images_are_read_as_this_loader_says():
+    lazy = ImageLoader().transform([np.zeros((2, 2, 3), np.uint8)])
+    small = ImageResizer(4, 4).transform(lazy)
+    again = ImageLoader(mode="L", on_error="nan").transform(small)
+    assert again[0, 0].mode == "L"
+    assert again[0, 0].steps == small[0, 0].steps
+    assert again[0, 0].decoding.on_error == "nan"
+
+
+def test_a_set_has_no_order():
+    with pytest.raises(ValueError, match="got a set, which has no order"):
+        ImageLoader().transform({"a.jpg", "b.jpg"})

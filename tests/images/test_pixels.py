@@ -253,3 +253,10 @@ def test_inverse_errors():
         PixelExtractor(scale=0).inverse_transform(np.zeros((1, 3, 2, 2)))
     with pytest.raises(NotFittedError, match="call fit before inverse_transform"):
         PixelExtractor(layout="flat").inverse_transform(np.zeros((1, 12)))
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [("float16", 1000), ("float32", 1e38)])
+def test_pixels_beyond_the_dtype_are_refused(dtype, scale):
+    images = ImageLoader().transform([np.full((1, 1), 255, np.uint8)])
+    with pytest.raises(ValueError, match=f"more than {dtype} holds"):
+        PixelExtractor(dtype=dtype, scale=scale).transform(images)

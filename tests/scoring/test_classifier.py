@@ -396,3 +396,15 @@ def test_binary_roc_auc():
     )
     assert scores["test_roc_auc"].tolist() == [1, 1]
     assert scores["test_f1_macro"].tolist() == [1, 1]
+
+
+def test_rounding_outside_0_to_1_is_no_logit():
+    X = np.array([[-1e-8, 1.0], [0.25, 0.75]], dtype=np.float32)
+    assert ScoreClassifier(["a", "b"]).predict_proba(X).tolist() == [[0, 1], [0.25, 0.75]]
+    one = np.array([[1.0000001]], dtype=np.float32)
+    assert ScoreClassifier(["a", "b"]).predict_proba(one).tolist() == [[0, 1]]
+
+
+def test_a_set_of_classes_has_no_order():
+    with pytest.raises(ValueError, match="got a set"):
+        ScoreClassifier({"a", "b"}).predict([[0.5, 0.5]])

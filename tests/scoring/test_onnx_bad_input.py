@@ -198,3 +198,16 @@ def test_wrong_parameters(params, message):
     for method in (scorer.fit, scorer.transform):
         with pytest.raises(ValueError, match=message):
             method(X)
+
+
+@pytest.mark.parametrize(("bad", "kind"), [(np.nan, "NaN"), (np.inf, "infinity")])
+def test_a_number_that_is_not_finite_names_its_row(bad, kind):
+    with pytest.raises(ValueError, match=f"Row 1: X contains {kind}"):
+        OnnxScorer(negate().SerializeToString()).transform([[1.0, 2.0], [bad, 3.0]])
+
+
+@pytest.mark.parametrize("columns", [[], None, [True, False], 1.5], ids=repr)
+def test_columns_that_are_none(columns):
+    scorer = OnnxScorer(negate().SerializeToString(), inputs={"x": columns})
+    with pytest.raises(ValueError, match=r"inputs\['x'\]"):
+        scorer.transform(np.ones((2, 2)))

@@ -9,9 +9,9 @@ from tests.scoring.onnx_graphs import model, negate, node, row_sum, same
 
 
 def test_numbers_with_missing_values_are_refused():
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    with pytest.raises(ValueError, match="Row 0: X contains NaN"):
         OnnxScorer(negate()).transform([[1.0, np.nan]])
-    with pytest.raises(ValueError, match="Input X contains infinity"):
+    with pytest.raises(ValueError, match="Row 0: X contains infinity"):
         OnnxScorer(negate()).transform([[1.0, np.inf]])
     with pytest.raises(ValueError, match="Row 1 contains NaN or infinity"):
         OnnxScorer(row_sum()).transform([np.ones(1), np.array([1, np.nan])])
