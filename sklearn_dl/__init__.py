@@ -17,8 +17,11 @@ _ROOM_OF = {
     "ScoreClassifier": "scoring",
     "clear_sessions": "scoring",
     "LabelKeyMapper": "labels",
+    "SentenceSimilarityRegressor": "text",
+    "TextClassifier": "text",
+    "TextEncoder": "text",
 }
-_ROOMS = ("images", "inspection", "labels", "models", "scoring")
+_ROOMS = ("images", "inspection", "labels", "models", "scoring", "text")
 
 __all__ = ["__version__", *_ROOM_OF, *_ROOMS]
 

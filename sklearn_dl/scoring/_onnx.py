@@ -11,9 +11,9 @@ from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.scoring import _onnx_graph
 from sklearn_dl.scoring._collector import static_names
-from sklearn_dl.scoring._embedding import EmbeddedModelEstimator
+from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.scoring._scorer import score
-from sklearn_dl.scoring._sessions import cached_session, find_session
+from sklearn_dl.utils._sessions import cached_session, find_session
 from sklearn_dl.scoring._sources import bind
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin
@@ -271,6 +271,9 @@ class OnnxScorer(
     def outputs_(self):
         """Outputs asked for: tuple of (name, shape, dtype)."""
         return self._any_session().outputs
+
+    def _find_content(self):
+        return _onnx_model.resolve(self.model)
 
     def _providers(self):
         ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")

@@ -7,7 +7,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from sklearn_dl.scoring._sessions import also_clear
+from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.utils._optional import import_optional
 
 # protobuf's limit on one message
@@ -76,6 +76,10 @@ class OnnxModel:
         model = onnx.load_model_from_string(data)
         onnx.load_external_data_for_model(model, self.folder)
         return model.SerializeToString()
+
+    def for_pickle(self, embed):
+        """Itself with its whole graph in memory (`embed`), or its hash alone."""
+        return OnnxModel(self.sha256, data=self.read_whole() if embed else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 import os
 from typing import Any, NamedTuple
 
-from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import clone_parametrized
 
@@ -12,29 +11,39 @@ class _Embedded(NamedTuple):
     """A model's content that came with a pickle, and the parameter value it stands for."""
 
     model: Any
-    content: _onnx_model.OnnxModel
+    content: Any
 
 
 class EmbeddedModelEstimator(DeepEstimator):
     """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
 
     For an estimator with the parameters `model` and `embed_model`. The content counts while
-    `model` is what it was when pickled; clones share it.
+    `model` is what it was when pickled; clones share it. Subclasses say how a model is found
+    (`_find_content`); what they find has `sha256`, `data` (None: not in memory) and
+    ``for_pickle(embed)``, which is itself with all of its data or with none.
     """
 
     model: Any
     embed_model: bool
 
+    def _find_content(self):
+        """The content of `model` as it is now."""
+        raise NotImplementedError
+
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_embedded", None)
         if isinstance(self.model, (str, os.PathLike)):
-            content = self._content()
-            data = content.read_whole() if self.embed_model else None
             state["_embedded"] = _Embedded(
-                self.model, _onnx_model.OnnxModel(content.sha256, data=data)
+                self.model, self._content().for_pickle(self.embed_model)
             )
         return state
+
+    def __copy__(self):
+        # copy.copy would read the model's content by way of __getstate__
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self))
+        return copied
 
     def __sklearn_clone__(self):
         clone = clone_parametrized(self)
@@ -52,7 +61,7 @@ class EmbeddedModelEstimator(DeepEstimator):
         embedded = self._valid_embedded()
         if embedded is not None and embedded.content.data is not None:
             return embedded.content
-        content = _onnx_model.resolve(self.model)
+        content = self._find_content()
         if embedded is not None and embedded.content.sha256 != content.sha256:
             raise ValueError(
                 f"model={self.model!r} is not the one that this estimator was pickled with "

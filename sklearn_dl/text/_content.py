@@ -1,0 +1,165 @@
+"""Pretrained encoders: the files of a folder in transformers' format, found and checked."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+# what a tokenizer or a config may consist of; never code, never pickles
+_SMALL_FILES = {".json", ".txt", ".model", ".jinja"}
+_UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderContent:
+    """The files of an encoder that count: config, tokenizer, safetensors.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the names and the checksums of the files.
+    data : dict of bytes or None
+        The files; None: they are read from `folder`.
+    folder : str or None
+    """
+
+    sha256: str
+    data: dict | None = field(default=None, compare=False)
+    folder: str | None = field(default=None, compare=False)
+
+    @property
+    def name(self):
+        """For messages."""
+        return f"model folder {self.folder}" if self.folder else "the model in the pickle"
+
+    def names(self):
+        return list(self.data) if self.data is not None else _file_names(self.folder)
+
+    def read(self, name):
+        return Path(self.folder, name).read_bytes() if self.data is None else self.data[name]
+
+    def small_files(self):
+        """Config and tokenizer: all but the weights."""
+        return {name: self.read(name) for name in self.names() if not name.endswith("safetensors")}
+
+    def weights(self):
+        """Names of the weights' files."""
+        return [name for name in self.names() if name.endswith(".safetensors")]
+
+    def without_weights(self):
+        """Config and tokenizer alone, in memory."""
+        return EncoderContent(self.sha256, data=self.small_files())
+
+    def for_pickle(self, embed):
+        """Itself with its files in memory (`embed`), or its hash alone."""
+        if not embed:
+            return EncoderContent(self.sha256)
+        if self.data is not None:
+            return self
+        return EncoderContent(self.sha256, data={name: self.read(name) for name in self.names()})
+
+
+def find_encoder(model):
+    """The content of an estimator's `model`.
+
+    Parameters
+    ----------
+    model : str or Path
+        A folder, or a name of :func:`sklearn_dl.models.list_models`.
+
+    Returns
+    -------
+    content : EncoderContent
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither, or a file is missing in the folder.
+    ValueError
+        If the weights are no safetensors.
+    """
+    folder = os.path.abspath(_find_folder(model))
+    if not os.path.isdir(folder):
+        raise ValueError(
+            f"model={os.fspath(model)!r} is a file; an encoder is a folder with config.json, the "
+            "tokenizer's files and model.safetensors."
+        )
+    names = _file_names(folder)
+    return _from_folder(folder, tuple(names), tuple(_stamp(Path(folder, name)) for name in names))
+
+
+def _find_folder(model):
+    name = os.fspath(model)
+    if os.path.exists(name):
+        return name
+    from sklearn_dl import models
+
+    known = models.list_models()
+    if isinstance(model, str) and name in known:
+        return models.model_path(name)
+    hub = ""
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        hub = (
+            " Nothing is downloaded without being asked: for a hub's repository, register it with "
+            f"sklearn_dl.models.register_model(..., HubSource({name!r}, commit)) and call "
+            "model_path(..., download=True) once."
+        )
+    raise FileNotFoundError(
+        f"model={name!r} is neither a folder nor a registered model; registered are {known}.{hub}"
+    )
+
+
+def _file_names(folder):
+    """Relative names of the files that count, sorted."""
+    top = Path(folder)
+    small = {
+        path.name for path in top.iterdir() if path.is_file() and path.suffix in _SMALL_FILES
+    } - {"manifest.json"}
+    if "config.json" not in small:
+        raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of an encoder.")
+    if (top / _WEIGHTS).is_file():
+        weights = {_WEIGHTS}
+    elif (top / _INDEX).is_file():
+        weights = set(json.loads((top / _INDEX).read_bytes())["weight_map"].values())
+        absent = sorted(name for name in weights if not _is_plain_file(top, name))
+        if absent:
+            raise FileNotFoundError(f"{folder} has no {absent[0]}, which {_INDEX} names.")
+    else:
+        unsafe = sorted(p.name for p in top.iterdir() if p.name.endswith(_UNSAFE_WEIGHTS))
+        if unsafe:
+            raise ValueError(
+                f"{folder} has its weights in {unsafe[0]} only. Loading such a file can run code; "
+                "convert it once, where you trust it: "
+                "transformers.AutoModel.from_pretrained(folder).save_pretrained(other_folder) "
+                "writes model.safetensors."
+            )
+        raise FileNotFoundError(f"{folder} has no {_WEIGHTS}: the weights are missing.")
+    # sentence-transformers keeps what comes after the encoder in folders of one config each
+    parts = {path.relative_to(top).as_posix() for path in top.glob("*/config.json")}
+    return sorted(small | weights | parts)
+
+
+def _is_plain_file(folder, name):
+    return Path(name).name == name and (folder / name).is_file()
+
+
+def _stamp(path):
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=32)
+def _from_folder(folder, names, stamps):
+    return EncoderContent(_sha256_of(folder, names), folder=folder)
+
+
+def _sha256_of(folder, names):
+    digest = sha256()
+    for name in names:
+        digest.update(name.encode() + b"\0")
+        digest.update(sha256(Path(folder, name).read_bytes()).digest())
+    return digest.hexdigest()

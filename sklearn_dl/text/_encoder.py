@@ -1,0 +1,161 @@
+"""Texts to vectors of a pretrained encoder."""
+
+import os
+from numbers import Integral
+
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from sklearn_dl.text._content import find_encoder
+from sklearn_dl.text._fitted import FittedNetwork
+from sklearn_dl.text._scoring import score_texts
+from sklearn_dl.text._texts import text_columns
+from sklearn_dl.text._tokens import warn_of_truncation
+from sklearn_dl.training._device import resolve_device
+from sklearn_dl.utils._embedding import EmbeddedModelEstimator
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+
+
+class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedModelEstimator):
+    """Turn texts into vectors of a pretrained encoder.
+
+    Learns nothing: `transform` works without `fit`.
+
+    Parameters
+    ----------
+    model : str or Path, default="all-minilm-l6-v2"
+        A name of :func:`sklearn_dl.models.list_models`, or a folder with ``config.json``, the
+        tokenizer's files and ``model.safetensors``, of any encoder that transformers' AutoModel
+        loads. Other formats of weights are refused, and so is code in the folder.
+    max_length : int, default=128
+        Tokens of a text that are read, special ones included.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" is bfloat16 where the processor computes with it (avx512_bf16, AMX, most GPUs): the
+        vectors then depend on the other texts of the call by about 1e-3, in float32 by 1e-6.
+    device : str, default="auto"
+        A torch device; "auto" is cuda, else mps, else cpu.
+    embed_model : bool, default=True
+        Whether a pickle carries the model's files. If False it carries their hash, and `model` is
+        looked up where the pickle is loaded.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        1.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column, if X is a frame.
+
+    See Also
+    --------
+    TextClassifier : Fine-tunes the encoder; its `embed` gives vectors too.
+    SentenceSimilarityRegressor : Vectors fine-tuned for comparing.
+
+    Notes
+    -----
+    The vectors are those of sentence-transformers: pooling and scaling to unit length follow
+    ``modules.json`` in the folder. Without it: the mean over the tokens, not scaled.
+
+    Examples
+    --------
+    >>> from sklearn_dl import TextEncoder
+    >>> vectors = TextEncoder().transform(["a guitar", "an instrument", "a tomato"])
+    >>> vectors.shape
+    (3, 384)
+    >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "model": [str, os.PathLike],
+        "max_length": [Interval(Integral, 1, None, closed="left")],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str],
+        "embed_model": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        model="all-minilm-l6-v2",
+        *,
+        max_length=128,
+        precision="auto",
+        device="auto",
+        embed_model=True,
+    ):
+        self.model = model
+        self.max_length = max_length
+        self.precision = precision
+        self.device = device
+        self.embed_model = embed_model
+
+    def fit(self, X, y=None):
+        """Check the parameters and X, and note the name of its column.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Texts.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : TextEncoder
+        """
+        self._validate_params()
+        text_columns(X, self, {1}, reset=True)
+        return self
+
+    def transform(self, X):
+        """Vectors of texts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, 1)
+            Texts.
+
+        Returns
+        -------
+        vectors : float32 ndarray of shape (n_samples, width)
+
+        Raises
+        ------
+        ValueError
+            If a cell is not text, or the model is no text encoder.
+        FileNotFoundError
+            If `model` is neither a folder nor a registered model.
+        ImportError
+            If torch or transformers is not installed.
+        """
+        self._validate_params()
+        columns = text_columns(X, self, {1}, reset=False)
+        vectors, n_truncated = score_texts(
+            self._pretrained(),
+            columns,
+            method="embed",
+            max_length=self.max_length,
+            device=self.device,
+            precision=self.precision,
+            purpose=type(self).__name__,
+        )
+        warn_of_truncation(n_truncated, len(vectors), self.max_length, stacklevel=2)
+        return vectors
+
+    def _pretrained(self):
+        return FittedNetwork(self.model, self._content())
+
+    def _find_content(self):
+        return find_encoder(self.model)
+
+    @property
+    def _n_features_out(self):
+        device = resolve_device(self.device, type(self).__name__)
+        return self._pretrained().on(device).encoder.config.hidden_size
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = False
+        return tags

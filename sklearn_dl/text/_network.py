@@ -1,0 +1,285 @@
+"""The torch network behind the text estimators. Importing this module imports torch."""
+
+import json
+import math
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+import safetensors.torch
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
+
+from sklearn_dl.text._tokens import Tokens
+
+_TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
+_loading = RLock()
+
+
+class TextNetwork(torch.nn.Module):
+    """An encoder, the pooling of its tokens into one vector, and a linear head.
+
+    Parameters
+    ----------
+    encoder : transformers.PreTrainedModel
+    pooling : {"mean", "cls", "max"}
+    normalize : bool
+        Whether embeddings have length 1. The head reads them as they were before.
+    n_outputs : int
+        Of the head; 0: there is none.
+    """
+
+    def __init__(self, encoder, pooling, normalize, n_outputs=0):
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.normalize = normalize
+        self.max_tokens = _max_tokens(encoder)
+        config = encoder.config
+        rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
+        self.dropout = torch.nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
+        self.head = torch.nn.Linear(config.hidden_size, n_outputs) if n_outputs else None
+
+    def pooled(self, ids, mask, types=None):
+        """float32 vectors of shape (n_rows, hidden_size)."""
+        asked = {} if types is None else {"token_type_ids": types}
+        hidden = self.encoder(input_ids=ids, attention_mask=mask, **asked).last_hidden_state.float()
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        if self.pooling == "max":
+            return hidden.masked_fill(mask[..., None] == 0, -math.inf).amax(1)
+        weights = mask[..., None].float()
+        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+
+    def embed(self, ids, mask, types=None):
+        """Vectors for comparing texts."""
+        pooled = self.pooled(ids, mask, types)
+        return torch.nn.functional.normalize(pooled, dim=1) if self.normalize else pooled
+
+    def forward(self, ids, mask, types=None):
+        """The head's outputs, of shape (n_rows, n_outputs)."""
+        return self.head(self.dropout(self.pooled(ids, mask, types))).float()
+
+    def add_head(self, n_outputs, seed):
+        """A new head on the encoder's device, whose weights follow from `seed`."""
+        self.head = torch.nn.Linear(self.encoder.config.hidden_size, n_outputs)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            self.head.weight.normal_(0.0, 0.02, generator=generator)
+            self.head.bias.zero_()
+        self.head.to(next(self.encoder.parameters()).device)
+
+    def train_last(self, n_layers):
+        """Freeze all but the last `n_layers` layers of the encoder and the head."""
+        if n_layers == "all":
+            return
+        layers = _layers(self.encoder)
+        if n_layers > len(layers):
+            raise ValueError(
+                f'trainable_layers={n_layers}, but the encoder has {len(layers)} layers; "all" '
+                "trains its embeddings too."
+            )
+        self.encoder.requires_grad_(False)
+        for layer in layers[-n_layers:]:
+            layer.requires_grad_(True)
+
+
+_DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
+
+
+def _layers(encoder):
+    n_layers = encoder.config.num_hidden_layers
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
+            return module
+    raise ValueError(
+        f'trainable_layers: the layers of {type(encoder).__name__} were not found; use "all" or 0.'
+    )
+
+
+def load_network(content, n_outputs=0, trained=None):
+    """The network of a pretrained encoder, on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    content : EncoderContent
+        Without weights if `trained` holds all of them.
+    n_outputs : int
+        Of the head, whose weights are not set unless they are in `trained`.
+    trained : dict of Tensor or None
+        Replace the pretrained ones of the same name.
+
+    Raises
+    ------
+    ValueError
+        If the model is no encoder, or its files are damaged or do not fit each other.
+    """
+    with _quiet(), _small_files_in_a_folder(content) as folder:
+        config = _load_config(content, folder)
+        pooling, normalize = _pooling(content, folder)
+        weights = content.weights()
+        state = _read_weights(content, weights) if weights else _encoder_part(trained)
+        encoder = _load_encoder(content, config, state)
+        network = TextNetwork(encoder, pooling, normalize, n_outputs)
+    if trained is not None:
+        network.load_state_dict(trained, strict=False)
+    return network.eval()
+
+
+def _encoder_part(trained):
+    prefix = "encoder."
+    return {k.removeprefix(prefix): t for k, t in trained.items() if k.startswith(prefix)}
+
+
+def load_tokens(content, max_length):
+    """The tokenizer of a pretrained encoder."""
+    names = content.names()
+    if not any(name in _TOKENIZER_FILES or name.endswith(".model") for name in names):
+        raise FileNotFoundError(
+            f"{content.name} has no tokenizer: tokenizer.json, or the files that it is made from, "
+            "must be beside config.json (tokenizer.save_pretrained(folder) writes them)."
+        )
+    with _quiet(), _small_files_in_a_folder(content) as folder:
+        config = _load_config(content, folder)
+        with _explained(content, "tokenizer"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, config=config, local_files_only=True, trust_remote_code=False
+            )
+    if len(tokenizer) > config.vocab_size:
+        raise ValueError(
+            f"{content.name}: the tokenizer has {len(tokenizer)} tokens, the encoder knows "
+            f"{config.vocab_size} (config.json)."
+        )
+    n_special = tokenizer.num_special_tokens_to_add(pair=True)
+    if max_length <= n_special:
+        raise ValueError(f"max_length={max_length} leaves no room beside {n_special} special tokens.")
+    return Tokens(tokenizer, max_length)
+
+
+def _max_tokens(encoder):
+    """How many tokens an encoder can read at once."""
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            # RoBERTa and its kin count from the number after the padding's
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - offset
+    return getattr(encoder.config, "max_position_embeddings", None) or math.inf
+
+
+def _load_config(content, folder):
+    with _explained(content, "config.json"):
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    if config.is_encoder_decoder or getattr(config, "is_decoder", False):
+        kind = "an encoder-decoder" if config.is_encoder_decoder else "a decoder"
+    elif type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        kind = "not an encoder of text"
+    else:
+        return config
+    raise ValueError(
+        f"{content.name}: {config.model_type!r} is {kind}. Give a text encoder (BERT, DistilBERT, "
+        "RoBERTa, MPNet, DeBERTa, ELECTRA, ModernBERT, XLM-R, ...)."
+    )
+
+
+def _read_weights(content, names):
+    state = {}
+    for name in names:
+        try:
+            if content.data is None:
+                state.update(safetensors.torch.load_file(Path(content.folder, name)))
+            else:
+                state.update(safetensors.torch.load(content.data[name]))
+        except SafetensorError as error:
+            raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
+    return state
+
+
+def _load_encoder(content, config, state):
+    with _explained(content, "weights"), torch.random.fork_rng([]):
+        encoder, report = transformers.MODEL_MAPPING[type(config)].from_pretrained(
+            None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name.split("."))
+    if missing:
+        raise ValueError(
+            f"{content.name}: its weights lack {len(missing)} of the encoder's tensors, such as "
+            f"{missing[0]!r}: config.json and the weights are of different models."
+        )
+    if hasattr(encoder, "pooler"):
+        # what it computes is not used; without it, it is neither trained nor saved
+        encoder.pooler = torch.nn.Identity()
+    return encoder
+
+
+def _pooling(content, folder):
+    """The pooling that sentence-transformers' files ask for, else the mean."""
+    modules = Path(folder, "modules.json")
+    if not modules.exists():
+        return "mean", False
+    pooling, normalize = "mean", False
+    with _explained(content, "modules.json"):
+        for module in json.loads(modules.read_bytes()):
+            kind = module["type"].rpartition(".")[2]
+            if kind == "Pooling":
+                pooling = _pooling_mode(json.loads(Path(folder, module["path"], "config.json").read_bytes()))
+            elif kind == "Normalize":
+                normalize = True
+            elif kind != "Transformer" or module["path"]:
+                raise ValueError(f"a module {kind!r} in {module['path']!r} is not supported")
+    return pooling, normalize
+
+
+def _pooling_mode(config):
+    asked = config.get("pooling_mode")
+    if asked is None:
+        flags = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
+        found = [mode for mode, flag in flags.items() if config.get(f"pooling_mode_{flag}")]
+        others = sum(value is True for key, value in config.items() if key.startswith("pooling_mode_"))
+        asked = found[0] if len(found) == 1 == others else None
+    if asked not in ("mean", "cls", "max"):
+        raise ValueError("the pooling must be one of mean, cls and max")
+    return asked
+
+
+@contextmanager
+def _small_files_in_a_folder(content):
+    if content.data is None and content.folder is not None:
+        yield content.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+        for name, data in content.small_files().items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        yield folder
+
+
+@contextmanager
+def _explained(content, what):
+    """Whatever transformers raises about a model's files, as one error that names them."""
+    try:
+        yield
+    # transformers lets errors of json, tokenizers, torch and its own through
+    except Exception as error:
+        raise ValueError(f"{content.name}: its {what} cannot be used: {error}") from error
+
+
+@contextmanager
+def _quiet():
+    """No bars and no reports of transformers inside; its global settings are put back."""
+    with _loading:
+        verbosity = transformers_logging.get_verbosity()
+        bars = transformers_logging.is_progress_bar_enabled()
+        transformers_logging.set_verbosity(transformers_logging.CRITICAL)
+        transformers_logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            transformers_logging.set_verbosity(verbosity)
+            if bars:
+                transformers_logging.enable_progress_bar()

@@ -1,0 +1,216 @@
+"""Pairs of texts to their similarity, by a fine-tuned encoder."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from sklearn_dl.text._base import TextEstimator, mean_loss
+from sklearn_dl.text._frozen import ridge_head
+from sklearn_dl.text._targets import numbers
+from sklearn_dl.text._texts import text_columns
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+
+# a variance of cosines that is rounding
+_NO_SPREAD = 1e-12
+
+
+def _compares_embeddings(estimator):
+    if not getattr(estimator, "_reads_together", estimator.architecture == "cross-encoder"):
+        return True
+    raise AttributeError(
+        "A cross-encoder reads both texts together and has no vectors of single texts; "
+        'architecture="bi-encoder" has `embed`.'
+    )
+
+
+class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
+    _parameter_constraints: dict = {
+        **TextEstimator._parameter_constraints,
+        "architecture": [StrOptions({"bi-encoder", "cross-encoder"})],
+        "max_epochs": [Interval(Integral, 0, None, closed="left")],
+    }
+    _allowed_columns = {2}
+
+    def __init__(
+        self,
+        model="all-minilm-l6-v2",
+        *,
+        architecture="bi-encoder",
+        max_length=128,
+        trainable_layers="all",
+        max_epochs=3,
+        batch_size=16,
+        learning_rate=5e-5,
+        weight_decay=0.01,
+        warmup_ratio=0.06,
+        max_grad_norm=1.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        precision="auto",
+        device="auto",
+        checkpoint_dir=None,
+        warm_start=False,
+        embed_model=True,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.architecture = architecture
+        self.max_length = max_length
+        self.trainable_layers = trainable_layers
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_ratio = warmup_ratio
+        self.max_grad_norm = max_grad_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.precision = precision
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.warm_start = warm_start
+        self.embed_model = embed_model
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X):
+        """Similarity of each pair.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, 2)
+            Pairs of texts.
+
+        Returns
+        -------
+        similarities : float64 ndarray of shape (n_samples,)
+            In the units of `y`; not limited to its range.
+        """
+        columns = self._fitted_columns(X)
+        return self._similarities(self._network, self._head, columns)
+
+    @available_if(_compares_embeddings)
+    def embed(self, X):
+        """Vectors of single texts, to index or to compare.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,)
+            One column of texts.
+
+        Returns
+        -------
+        vectors : float32 ndarray of shape (n_samples, hidden_size)
+            Of length 1: their dot product is the cosine that `predict` scales.
+        """
+        check_is_fitted(self)
+        columns = text_columns(X, self, {1}, reset=None)
+        return unit_rows(self._scores(columns, "pooled"))
+
+    def _similarities(self, fitted, head, columns, warn=True):
+        if self._reads_together:
+            raw = self._head_outputs(columns, fitted, head, warn)[:, 0]
+        else:
+            raw = self._in_chunks(columns, lambda chunk: self._cosines(chunk, fitted), warn)
+        return self.slope_ * raw + self.intercept_
+
+    def _cosines(self, columns, fitted):
+        pooled, n_truncated = self._compute([np.concatenate(columns)], "pooled", fitted)
+        first, second = np.split(unit_rows(pooled).astype(np.float64), 2)
+        return (first * second).sum(axis=1), n_truncated
+
+    def _trains(self):
+        return self.trainable_layers != 0 and self.max_epochs > 0
+
+    def _set_targets(self, y, previous):
+        if self.architecture == "cross-encoder" and not self.max_epochs:
+            raise ValueError(
+                'max_epochs=0 scales the cosine of a pretrained "bi-encoder"; a cross-encoder has '
+                "nothing to scale: give it max_epochs, or trainable_layers=0."
+            )
+        values = numbers(column_or_1d(y, warn=True), "y")
+        if np.ptp(values) == 0:
+            raise ValueError(f"All similarities in y are {values[0]:g}: there is nothing to learn.")
+        together = self.architecture == "cross-encoder"
+        if previous is not None and together != self._reads_together:
+            raise ValueError("warm_start=True cannot change the architecture.")
+        self._reads_together = together
+        self._goes_on = previous is not None
+        return values
+
+    def _encode_targets(self, y, name):
+        return numbers(column_or_1d(y, warn=True), name)
+
+    def _loss_weights(self, targets, weights):
+        return weights
+
+    def _strata(self, rows):
+        return None
+
+    def _fit_pretrained(self, start, rows):
+        self.slope_, self.intercept_, self._head = 1.0, 0.0, None
+        if self._reads_together:
+            features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
+            self._head = ridge_head(features, rows.targets, rows.weights)
+        else:
+            self.slope_, self.intercept_ = self._scaling(start, rows)
+
+    def _scaling(self, fitted, rows):
+        """Slope and intercept of the least-squares line from the cosines to the targets."""
+        cosines = self._in_chunks(rows.columns, lambda chunk: self._cosines(chunk, fitted), False)
+        weights = rows.weights / rows.weights.sum()
+        mean, center = (weights * cosines).sum(), (weights * rows.targets).sum()
+        variance = (weights * (cosines - mean) ** 2).sum()
+        slope = 0.0
+        if variance > _NO_SPREAD:
+            slope = (weights * (cosines - mean) * (rows.targets - center)).sum() / variance
+        return float(slope), float(center - slope * mean)
+
+    def _n_outputs(self):
+        return int(self._reads_together)
+
+    def _task(self, live, rows):
+        from sklearn_dl.text._tasks import CosineTask, HeadTask
+
+        self._head = None
+        if not self._goes_on:
+            self.slope_, self.intercept_ = self._target_scale(live, rows)
+        targets = ((rows.targets - self.intercept_) / self.slope_).astype(np.float32)
+        network, tokens = live.live, live.tokens(self.max_length)
+        if self._reads_together:
+            return HeadTask(network, tokens, self._tokens(live, rows.columns), targets, rows.weights)
+        both = self._tokens(live, [np.concatenate(rows.columns)])
+        return CosineTask(network, tokens, both, targets, rows.weights)
+
+    def _target_scale(self, live, rows):
+        if self._reads_together:
+            center = np.average(rows.targets, weights=rows.weights)
+            spread = np.average((rows.targets - center) ** 2, weights=rows.weights) ** 0.5
+            return float(spread), float(center)
+        import os
+        if os.environ.get("SCALE") == "ols":
+            return self._scaling(live, rows)
+        return float(np.ptp(rows.targets)), float(rows.targets.min())
+
+    def _fitted_so_far(self):
+        return {"slope_": self.slope_, "intercept_": self.intercept_, "_head": None}
+
+    def _evaluate(self, live, rows):
+        errors = self._similarities(live, None, rows.columns, warn=False) - rows.targets
+        error = mean_loss(errors**2, rows.weights)
+        center = np.average(rows.targets, weights=rows.weights)
+        variance = np.average((rows.targets - center) ** 2, weights=rows.weights)
+        r2 = 1 - error / variance if variance else -error
+        return error / self.slope_**2, float(r2)
+
+
+def unit_rows(vectors):
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)

@@ -1,0 +1,93 @@
+"""Columns of texts: checked cell by cell, errors with the rows."""
+
+import numpy as np
+
+from sklearn_dl.utils._columns import is_missing, object_array, set_or_check_features, split_columns
+
+_ROWS_SHOWN = 5
+
+
+def text_columns(X, estimator, allowed, *, reset):
+    """The text columns of `X`, with `n_features_in_` set or checked.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series or DataFrame
+    estimator : estimator
+    allowed : set of int
+        How many columns X may have.
+    reset : bool or None
+        Whether `n_features_in_` and `feature_names_in_` are set, else X is checked against them;
+        None: neither.
+
+    Returns
+    -------
+    columns : list of object ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If X has another number of columns or no rows, or a cell is not text.
+    """
+    columns, names, _ = split_columns(X, estimator)
+    name = type(estimator).__name__
+    if len(columns) not in allowed:
+        wanted = {1: "one column of texts", 2: "two columns of texts (a pair of texts in each row)"}
+        raise ValueError(
+            f"{name} expects {' or '.join(wanted[k] for k in sorted(allowed))}, got "
+            f"{len(columns)} columns."
+        )
+    if len(columns[0]) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0, {len(columns)})) while a minimum of 1 is "
+            f"required by {name}."
+        )
+    columns = [object_array(column) for column in columns]
+    table = X if names else np.column_stack(columns)
+    if reset is not None:
+        set_or_check_features(estimator, table, names, reset=reset)
+    for position, column in enumerate(columns):
+        where = f" of column {names[position] if names else position}" if len(columns) > 1 else ""
+        check_texts(column, name, where)
+    return columns
+
+
+def check_texts(column, estimator_name, where=""):
+    """Raise a ValueError that names the rows that are not text."""
+    wrong = [row for row, cell in enumerate(column) if not isinstance(cell, str)]
+    if wrong:
+        first = column[wrong[0]]
+        if is_missing(first):
+            kind, hint = "missing", 'drop the rows, or fill them: fillna("")'
+        else:
+            kind, hint = f"{first!r:.40} ({type(first).__name__})", "make text of it: astype(str)"
+        raise ValueError(
+            f"{estimator_name} expects text, but {_rows(wrong)}{where} is not: row {wrong[0]} is "
+            f"{kind}. Either {hint}."
+        )
+    wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
+    if wrong:
+        text = column[wrong[0]]
+        place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+        raise ValueError(
+            f"{estimator_name}: {_rows(wrong)}{where} holds half of a surrogate pair (row "
+            f"{wrong[0]}: U+{ord(text[place]):04X} at position {place}), which is no character. "
+            'Replace it: text.encode("utf-8", "replace").decode().'
+        )
+
+
+
+def _encodes(text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _rows(rows):
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+    more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
+    return f"each of rows {shown}{more}"

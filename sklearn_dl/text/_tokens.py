@@ -1,0 +1,126 @@
+"""Texts to token numbers, cut to a maximum length; how many were cut is counted."""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+
+class TokenRows(NamedTuple):
+    """Token numbers of texts, or of pairs of texts read together.
+
+    Attributes
+    ----------
+    ids : list of int32 ndarray
+        With the special tokens.
+    types : list of int32 ndarray or None
+        Which text of the pair a token is of; None where the model does not ask.
+    n_truncated : int
+        How many were longer.
+    """
+
+    ids: list
+    types: list | None
+    n_truncated: int
+
+    @property
+    def lengths(self):
+        return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
+
+    def take(self, rows):
+        types = None if self.types is None else [self.types[row] for row in rows]
+        return TokenRows([self.ids[row] for row in rows], types, 0)
+
+
+class Tokens:
+    """A tokenizer that cuts at `max_length` tokens. Threads may share it.
+
+    Parameters
+    ----------
+    tokenizer : transformers tokenizer
+        Its own settings for truncation and padding are replaced.
+    max_length : int
+    """
+
+    def __init__(self, tokenizer, max_length):
+        self.max_length = max_length
+        self.pad_id = tokenizer.pad_token_id or 0
+        self._asks_types = "token_type_ids" in tokenizer.model_input_names
+        self._tokenizer = tokenizer
+        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        if self._backend is not None:
+            self._backend.no_padding()
+            self._backend.enable_truncation(max_length, strategy="longest_first")
+
+    def encode(self, columns, n_threads):
+        """Token numbers of the rows of one or two columns of texts.
+
+        Parameters
+        ----------
+        columns : list of object ndarray of shape (n_samples,)
+        n_threads : int
+            With 1 the tokenizer's own threads are not used either.
+
+        Returns
+        -------
+        rows : TokenRows
+        """
+        texts = [str(text) for text in columns[0]]
+        if len(columns) == 2:
+            texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
+        if self._backend is None:
+            return self._encode_slowly(texts)
+        if n_threads > 1 and len(texts) > 1:
+            encodings = self._backend.encode_batch_fast(texts)
+        elif len(columns) == 2:
+            encodings = [self._backend.encode(*pair) for pair in texts]
+        else:
+            encodings = [self._backend.encode(text) for text in texts]
+        ids = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
+        types = None
+        if self._asks_types and len(columns) == 2:
+            types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
+        return TokenRows(ids, types, sum(bool(encoding.overflowing) for encoding in encodings))
+
+    def _encode_slowly(self, texts):
+        """By tokenizers that are written in Python; they do not tell what they have cut."""
+        rows, n_truncated = [], 0
+        for text in texts:
+            pair = (text,) if isinstance(text, str) else text
+            options = {"truncation": True, "verbose": False}
+            encoded = self._tokenizer(*pair, max_length=self.max_length + 1, **options)
+            if len(encoded["input_ids"]) > self.max_length:
+                encoded = self._tokenizer(*pair, max_length=self.max_length, **options)
+                n_truncated += 1
+            rows.append(encoded)
+        ids = [np.array(row["input_ids"], dtype=np.int32) for row in rows]
+        types = None
+        if self._asks_types and not isinstance(texts[0], str):
+            types = [np.array(row["token_type_ids"], dtype=np.int32) for row in rows]
+        return TokenRows(ids, types, n_truncated)
+
+    def pad(self, rows):
+        """Arrays of one batch, padded on the right to the longest of `rows`.
+
+        Returns
+        -------
+        ids, mask, types : int64 ndarray of shape (len(rows), length); types may be None
+        """
+        lengths = rows.lengths
+        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        ids[mask.astype(bool)] = np.concatenate(rows.ids)
+        types = None
+        if rows.types is not None:
+            types = np.zeros(mask.shape, dtype=np.int64)
+            types[mask.astype(bool)] = np.concatenate(rows.types)
+        return ids, mask, types
+
+
+def warn_of_truncation(n_truncated, n_rows, max_length, stacklevel):
+    if n_truncated:
+        warnings.warn(
+            f"{n_truncated} of {n_rows} texts are longer than max_length={max_length} tokens: only "
+            "their beginning was read.",
+            stacklevel=stacklevel + 1,
+        )

@@ -1,0 +1,71 @@
+"""Which rows make which batch: a function of the seed, the epoch and the lengths alone."""
+
+import numpy as np
+
+# rows of this many batches are sorted by length together
+_BATCHES_PER_GROUP = 50
+
+
+def epoch_batches(lengths, batch_size, seed, epoch):
+    """The batches of one epoch: each row once, rows of similar length together.
+
+    Parameters
+    ----------
+    lengths : int ndarray of shape (n_rows,)
+        Batches hold rows of similar length; of one length, they are drawn at random.
+    batch_size, seed, epoch : int
+
+    Returns
+    -------
+    batches : list of int ndarray
+        Row numbers. All have `batch_size` rows but one, which has the rest.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    order = rng.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), batch_size * _BATCHES_PER_GROUP):
+        group = order[start : start + batch_size * _BATCHES_PER_GROUP]
+        group = group[np.argsort(lengths[group], kind="stable")]
+        batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def split_rows(n_rows, fraction, seed, strata=None):
+    """Hold out rows for validation, in proportion from each stratum.
+
+    Parameters
+    ----------
+    n_rows : int
+    fraction : float or int
+        Share of the rows, or their number.
+    seed : int
+    strata : int ndarray of shape (n_rows,) or None
+        The only row of a stratum is never held out.
+
+    Returns
+    -------
+    train, held_out : int ndarray
+        Ascending row numbers.
+
+    Raises
+    ------
+    ValueError
+        If one of the two would be empty.
+    """
+    order = np.random.default_rng([seed, n_rows]).permutation(n_rows)
+    candidates = order
+    if strata is not None:
+        candidates = order[np.argsort(strata[order], kind="stable")]
+        candidates = candidates[np.bincount(strata)[strata[candidates]] > 1]
+    wanted = fraction if isinstance(fraction, (int, np.integer)) else round(fraction * n_rows)
+    wanted = min(max(1, wanted), len(candidates))
+    # evenly spaced in an order of strata: every stratum gets its share
+    places = ((np.arange(wanted) + 0.5) * len(candidates) / max(wanted, 1)).astype(int)
+    held_out = np.sort(candidates[places])
+    train = np.setdiff1d(np.arange(n_rows), held_out)
+    if not len(held_out) or not len(train):
+        raise ValueError(
+            f"validation_fraction={fraction} of {n_rows} rows leaves {len(train)} to train on and "
+            f"{len(held_out)} to validate with; give X_val and y_val, or more rows."
+        )
+    return train, held_out

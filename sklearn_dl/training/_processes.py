@@ -1,0 +1,85 @@
+"""The processes that train one network together under torchrun; mostly there is one."""
+
+import os
+from contextlib import contextmanager
+
+from sklearn_dl.utils._optional import import_optional
+
+
+class OneProcess:
+    """A fit that is not shared out."""
+
+    count, rank, per_machine = 1, 0, 1
+    device = None
+
+    def sum_gradients(self, parameters):
+        pass
+
+    def from_first(self, value):
+        return value
+
+    def gather(self, value):
+        return [value]
+
+
+class _TorchProcesses:
+    """The processes of a torch process group."""
+
+    def __init__(self, state):
+        self.count, self.rank = state.num_processes, state.process_index
+        self.per_machine = int(os.environ.get("LOCAL_WORLD_SIZE", self.count))
+        self.device = state.device
+
+    def sum_gradients(self, parameters):
+        """Replace each gradient by its sum over the processes (a missing one counts as zero)."""
+        import torch
+
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        whole = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        torch.distributed.all_reduce(whole)
+        parts = whole.split([gradient.numel() for gradient in gradients])
+        for parameter, part in zip(parameters, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def from_first(self, value):
+        """The value that the first process passes."""
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def gather(self, value):
+        """The values of all processes, in the order of their ranks."""
+        from accelerate.utils import gather_object
+
+        return gather_object([value])
+
+
+@contextmanager
+def training_processes(purpose, on_cpu):
+    """The processes that this fit is shared out to, from the variables that torchrun sets.
+
+    accelerate joins the process group; without torchrun nothing of it is used, because its state
+    is one for the whole process. Environment variables and threads are afterwards as before.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or "RANK" not in os.environ:
+        yield OneProcess()
+        return
+    import torch
+
+    accelerate = import_optional("accelerate", extra="text", purpose=f"{purpose} under torchrun")
+    environment = dict(os.environ)
+    found = torch.distributed.is_initialized()
+    stateful = bool(accelerate.PartialState._shared_state)
+    n_threads = torch.get_num_threads()
+    try:
+        # accelerate warns where OMP_NUM_THREADS is not set, and sets torch's threads
+        os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
+        yield _TorchProcesses(accelerate.PartialState(cpu=on_cpu))
+    finally:
+        if not found and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        if not stateful:
+            accelerate.PartialState._reset_state()
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
