@@ -9,14 +9,14 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.scoring import _onnx_graph, _onnx_model
 from sklearn_dl.scoring._collector import static_names
-from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.scoring._scorer import score
-from sklearn_dl.utils._sessions import cached_session, find_session
 from sklearn_dl.scoring._sources import bind
+from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin
+from sklearn_dl.utils._sessions import cached_session, find_session
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions, wrap_output
 from sklearn_dl.utils._threads import thread_budget
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._sessions import also_clear
 
 # protobuf's limit on one message
 MAX_EMBEDDED_BYTES = 2**31 - 1

@@ -26,6 +26,11 @@ from sklearn_dl.training._estimator import (
 from sklearn_dl.utils._sklearn import Interval
 from sklearn_dl.utils._threads import thread_budget
 
+# more rows would make the head hardly better, and training starts with it only
+_MAX_ROWS_OF_FIRST_HEAD = 4096
+# in place of -inf, which a loss cannot hold
+_LEAST_LOGIT = -10.0
+
 
 class Rows(NamedTuple):
     """Texts with their targets and weights.
@@ -53,6 +58,8 @@ class TextEstimator(TrainedEstimator):
     _allowed_columns: set[int]
     _network: FittedNetwork
     _head: LinearHead | None
+    history_: dict[str, list]
+    best_epoch_: int
 
     _parameter_constraints: dict = {
         "model": [str, os.PathLike],
@@ -130,14 +137,17 @@ class TextEstimator(TrainedEstimator):
                 rows, held_out = rows.take(train_rows), rows.take(held_out_rows)
             network = start.network_to_train(place.device)
             network.train_last(self.trainable_layers)
-            if network.head is None and self._n_outputs():
-                network.add_head(self._n_outputs(), place.seed)
             live = FittedNetwork(self.model, content, live=network)
-            before = self.history_ if previous is not None else {}
-            past = [dict(zip(before, row, strict=True)) for row in zip(*before.values(), strict=True)]
-            task = self._task(live, rows)
+            before: dict[str, list] = self.history_ if previous is not None else {}
+            past = [
+                dict(zip(before, row, strict=True)) for row in zip(*before.values(), strict=True)
+            ]
+            task = self._task(live, rows, place.seed)
 
             def after_epoch(record):
+                if self.verbose:
+                    shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
+                    print(f"{type(self).__name__}: {shown}")
                 sub = context.subcontext("epoch")
                 sub.call_on_fit_task_begin(estimator=self, **hook_data)
                 now = {
@@ -160,7 +170,7 @@ class TextEstimator(TrainedEstimator):
                 after_epoch=after_epoch,
                 first=len(past),
             )
-            vars(self).update(self._fitted_so_far(), _network=live)
+            self.__dict__.update(self._fitted_so_far(), _network=live)
             self.history_ = history_columns([*past, *records])
             self.best_epoch_ = best_epoch
 
@@ -225,11 +235,21 @@ class TextEstimator(TrainedEstimator):
         cut = []
 
         def embed(column):
-            values, n_truncated = self._compute([column], "embed", fitted)
+            values, n_truncated = self._compute([column], "pooled", fitted)
             cut.append(n_truncated)
             return values
 
         return pair_features([embed(column) for column in columns]), sum(cut)
+
+    def _rows_of_first_head(self, live, rows, seed):
+        """Rows that a new head is solved on before training, and their pooled tokens."""
+        chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))
+        some = rows.take(chosen[:_MAX_ROWS_OF_FIRST_HEAD])
+        live.live.eval()
+        return some, self._scores(some.columns, "pooled", live, warn=False).astype(np.float64)
+
+    def _add_head(self, live, head):
+        live.live.add_head(head.weights, head.bias.clip(_LEAST_LOGIT))
 
     def _head_outputs(self, columns, fitted, head, warn=True):
         """float64 outputs of the network's own head, or of `head` on the frozen encoder."""

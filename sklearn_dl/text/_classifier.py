@@ -16,12 +16,119 @@ from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
 class TextClassifier(ClassifierMixin, TextEstimator):
+    """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
+
+    Parameters
+    ----------
+    model : str or Path, default="all-minilm-l6-v2"
+        A name of :func:`sklearn_dl.models.list_models`, or a folder with ``config.json``, the
+        tokenizer's files and ``model.safetensors``, of any text encoder that transformers'
+        AutoModel loads. Other formats of weights are refused, and so is code in the folder.
+    max_length : int, default=128
+        Tokens of a text (of both texts of a pair that are read together) that are read, special
+        ones included. What is cut off is counted and warned of.
+    trainable_layers : "all" or int, default="all"
+        Which part of the encoder is trained: all of it; a number of its last layers; with 0
+        none: the embeddings are computed once, and
+        :class:`~sklearn.linear_model.LogisticRegression` is solved on them, in seconds.
+    max_epochs : int, default=3
+        Passes over the training rows.
+    batch_size : int, default=16
+        Rows of a training step. Rows of similar length share a batch.
+    learning_rate : float, default=1e-4
+        Highest learning rate of AdamW.
+    weight_decay : float, default=0.01
+        Of the matrices; biases and normalisations do not decay.
+    warmup_ratio : float, default=0.06
+        Share of the steps in which the learning rate rises linearly; then it falls to 0.
+    max_grad_norm : float or None, default=1.0
+        Gradients with a larger norm are scaled down to it. None: never.
+    label_smoothing : float, default=0.0
+        Share of the target that is spread over all classes. Not used with ``trainable_layers=0``.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, times `sample_weight`, as in scikit-learn.
+    early_stopping : bool, default=False
+        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
+        the lowest loss), and stop when it rises no longer.
+    validation_fraction : float or int, default=0.1
+        Share or number of rows to hold out, in proportion from each class, if `fit` gets no
+        `X_val`.
+    n_iter_no_change : int, default=3
+        Epochs without a score that is better by `tol`, after which training stops.
+    tol : float, default=1e-4
+        See `n_iter_no_change`.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
+        AMX, most GPUs), and float32 elsewhere. In bfloat16 probabilities of a text depend on the
+        other texts of the call by up to 1e-2, in float32 by 1e-6.
+    device : str, default="auto"
+        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+    checkpoint_dir : str or Path, default=None
+        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
+        killed goes on from there when it is run again, and ends with the same weights. A finished
+        fit removes its file.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`.
+    embed_model : bool, default=True
+        Whether a pickle carries the files of the pretrained model. If False it carries their hash,
+        and `model` is looked up where needed. What was trained is in every pickle.
+    random_state : int, RandomState instance or None, default=None
+        Of the head's first weights, the held-out rows, the batches and dropout. The same int,
+        machine and number of threads give the same bits. None: another one for each fit, never
+        from numpy's global generator; with a `checkpoint_dir` it follows from the data.
+    verbose : int, default=0
+        1 prints a line after each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted: the order of the columns of `predict_proba`.
+    history_ : dict of list
+        One entry per epoch in each of ``epoch``, ``train_loss``, ``learning_rate`` (at the end of
+        the epoch), ``seconds``, ``examples_per_second`` and, with early stopping,
+        ``validation_loss`` and ``validation_score``. Empty if nothing was trained.
+    best_epoch_ : int
+        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+    device_ : str
+        Torch device that predictions are computed on.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X is a frame.
+
+    See Also
+    --------
+    SentenceSimilarityRegressor : Pairs of texts to a number.
+    TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
+
+    Notes
+    -----
+    This is ML.NET's TextClassification. The pretrained encoder gets a new linear layer on the
+    pooled tokens (the pooling that the model's folder names, else their mean); both are trained by
+    AdamW [1]_ on the cross entropy. Dropout is the model's own, except that there is none on
+    attention.
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+
+    Examples
+    --------
+    >>> from sklearn_dl import TextClassifier
+    >>> X = ["a fine film", "dull and slow", "simply great", "what a bore"] * 5
+    >>> y = ["good", "bad", "good", "bad"] * 5
+    >>> clf = TextClassifier(trainable_layers=0).fit(X, y)
+    >>> clf.predict(["great fun", "slow and boring"])
+    array(['good', 'bad'], dtype='<U4')
+    """
+
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _allowed_columns = {1, 2}
+    classes_: np.ndarray
 
     def __init__(
         self,
@@ -149,7 +256,7 @@ class TextClassifier(ClassifierMixin, TextEstimator):
             texts, abs(u - v) and u * v beside each other.
         """
         columns = self._fitted_columns(X)
-        if self._head is None:
+        if self._head is None or len(columns) == 1:
             return self._scores(columns, "embed")
         return self._in_chunks(columns, self._features32)
 
@@ -198,14 +305,17 @@ class TextClassifier(ClassifierMixin, TextEstimator):
 
     def _fit_pretrained(self, start, rows):
         features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
-        self._head = logistic_head(features, rows.targets, len(self.classes_), rows.weights)
+        self._head = self._solved(features, rows)
 
-    def _n_outputs(self):
-        return len(self.classes_)
+    def _solved(self, features, rows):
+        return logistic_head(features, rows.targets, len(self.classes_), rows.weights)
 
-    def _task(self, live, rows):
+    def _task(self, live, rows, seed):
         from sklearn_dl.text._tasks import HeadTask
 
+        if live.live.head is None:
+            some, features = self._rows_of_first_head(live, rows, seed)
+            self._add_head(live, self._solved(features, some))
         return HeadTask(
             live.live,
             live.tokens(self.max_length),

@@ -40,7 +40,7 @@ class EncoderContent:
         return list(self.data) if self.data is not None else _file_names(self.folder)
 
     def read(self, name):
-        return Path(self.folder, name).read_bytes() if self.data is None else self.data[name]
+        return Path(self.folder or "", name).read_bytes() if self.data is None else self.data[name]
 
     def small_files(self):
         """Config and tokenizer: all but the weights."""

@@ -6,6 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -32,16 +33,26 @@ class TextNetwork(torch.nn.Module):
         Of the head; 0: there is none.
     """
 
+    head: torch.nn.Linear | None
+
     def __init__(self, encoder, pooling, normalize, n_outputs=0):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
         self.normalize = normalize
         self.max_tokens = _max_tokens(encoder)
+        self._attention = encoder.config._attn_implementation
         config = encoder.config
         rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
         self.dropout = torch.nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
         self.head = torch.nn.Linear(config.hidden_size, n_outputs) if n_outputs else None
+
+    def train(self, mode=True):
+        super().train(mode)
+        # backwards, torch's fused attention is slower than matrix products on a CPU
+        if next(self.parameters()).device.type == "cpu":
+            self.encoder.set_attn_implementation("eager" if mode else self._attention)
+        return self
 
     def pooled(self, ids, mask, types=None):
         """float32 vectors of shape (n_rows, hidden_size)."""
@@ -61,15 +72,15 @@ class TextNetwork(torch.nn.Module):
 
     def forward(self, ids, mask, types=None):
         """The head's outputs, of shape (n_rows, n_outputs)."""
+        assert self.head is not None
         return self.head(self.dropout(self.pooled(ids, mask, types))).float()
 
-    def add_head(self, n_outputs, seed):
-        """A new head on the encoder's device, whose weights follow from `seed`."""
-        self.head = torch.nn.Linear(self.encoder.config.hidden_size, n_outputs)
-        generator = torch.Generator().manual_seed(seed)
+    def add_head(self, weights, bias):
+        """A head on the encoder's device with the given float ndarrays as its parameters."""
+        self.head = torch.nn.Linear(weights.shape[1], len(bias))
         with torch.no_grad():
-            self.head.weight.normal_(0.0, 0.02, generator=generator)
-            self.head.bias.zero_()
+            self.head.weight.copy_(torch.from_numpy(weights))
+            self.head.bias.copy_(torch.from_numpy(bias))
         self.head.to(next(self.encoder.parameters()).device)
 
     def train_last(self, n_layers):
@@ -87,6 +98,7 @@ class TextNetwork(torch.nn.Module):
             layer.requires_grad_(True)
 
 
+_ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
 
 
@@ -155,7 +167,9 @@ def load_tokens(content, max_length):
         )
     n_special = tokenizer.num_special_tokens_to_add(pair=True)
     if max_length <= n_special:
-        raise ValueError(f"max_length={max_length} leaves no room beside {n_special} special tokens.")
+        raise ValueError(
+            f"max_length={max_length} leaves no room beside {n_special} special tokens."
+        )
     return Tokens(tokenizer, max_length)
 
 
@@ -179,6 +193,10 @@ def _load_config(content, folder):
     elif type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         kind = "not an encoder of text"
     else:
+        # drawing its random numbers would be a quarter of a training step on a CPU
+        for name in _ATTENTION_DROPOUT_NAMES:
+            if hasattr(config, name):
+                setattr(config, name, 0.0)
         return config
     raise ValueError(
         f"{content.name}: {config.model_type!r} is {kind}. Give a text encoder (BERT, DistilBERT, "
@@ -200,8 +218,9 @@ def _read_weights(content, names):
 
 
 def _load_encoder(content, config, state):
+    model_class: Any = transformers.MODEL_MAPPING[type(config)]
     with _explained(content, "weights"), torch.random.fork_rng([]):
-        encoder, report = transformers.MODEL_MAPPING[type(config)].from_pretrained(
+        encoder, report = model_class.from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
         )
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name.split("."))
@@ -226,7 +245,9 @@ def _pooling(content, folder):
         for module in json.loads(modules.read_bytes()):
             kind = module["type"].rpartition(".")[2]
             if kind == "Pooling":
-                pooling = _pooling_mode(json.loads(Path(folder, module["path"], "config.json").read_bytes()))
+                pooling = _pooling_mode(
+                    json.loads(Path(folder, module["path"], "config.json").read_bytes())
+                )
             elif kind == "Normalize":
                 normalize = True
             elif kind != "Transformer" or module["path"]:
@@ -239,7 +260,9 @@ def _pooling_mode(config):
     if asked is None:
         flags = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
         found = [mode for mode, flag in flags.items() if config.get(f"pooling_mode_{flag}")]
-        others = sum(value is True for key, value in config.items() if key.startswith("pooling_mode_"))
+        others = sum(
+            value is True for key, value in config.items() if key.startswith("pooling_mode_")
+        )
         asked = found[0] if len(found) == 1 == others else None
     if asked not in ("mean", "cls", "max"):
         raise ValueError("the pooling must be one of mean, cls and max")

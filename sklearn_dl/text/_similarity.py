@@ -27,12 +27,118 @@ def _compares_embeddings(estimator):
 
 
 class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
+    """Predict the similarity of two texts by fine-tuning a pretrained encoder.
+
+    Parameters
+    ----------
+    model : str or Path, default="all-minilm-l6-v2"
+        A name of :func:`sklearn_dl.models.list_models`, or a folder with ``config.json``, the
+        tokenizer's files and ``model.safetensors``, of any text encoder that transformers'
+        AutoModel loads. Other formats of weights are refused, and so is code in the folder.
+    architecture : {"bi-encoder", "cross-encoder"}, default="bi-encoder"
+        "bi-encoder": each text becomes a vector (`embed`), and the cosine of the two is scaled to
+        the units of `y`. "cross-encoder": both texts are read together, which needs more pairs to
+        learn from (thousands), and a pass through the network for each pair.
+    max_length : int, default=128
+        Tokens of a text (of both texts of a pair that are read together) that are read, special
+        ones included. What is cut off is counted and warned of.
+    trainable_layers : "all" or int, default="all"
+        Which part of the encoder is trained: all of it; a number of its last layers; with 0
+        none: of a bi-encoder only the scaling is fitted; a cross-encoder becomes
+        :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v of the embeddings.
+    max_epochs : int, default=3
+        Passes over the training rows. With 0 the pretrained cosine is scaled (bi-encoder).
+    batch_size : int, default=16
+        Rows of a training step. Rows of similar length share a batch.
+    learning_rate : float, default=5e-5
+        Highest learning rate of AdamW.
+    weight_decay : float, default=0.01
+        Of the matrices; biases and normalisations do not decay.
+    warmup_ratio : float, default=0.06
+        Share of the steps in which the learning rate rises linearly; then it falls to 0.
+    max_grad_norm : float or None, default=1.0
+        Gradients with a larger norm are scaled down to it. None: never.
+    early_stopping : bool, default=False
+        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
+        the lowest loss), and stop when it rises no longer.
+    validation_fraction : float or int, default=0.1
+        Share or number of rows to hold out, if `fit` gets no `X_val`.
+    n_iter_no_change : int, default=3
+        Epochs without a score that is better by `tol`, after which training stops.
+    tol : float, default=1e-4
+        See `n_iter_no_change`.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
+        AMX, most GPUs), and float32 elsewhere. In bfloat16 similarities depend on the other pairs
+        of the call by up to 1e-2 of a cosine, in float32 by 1e-6.
+    device : str, default="auto"
+        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+    checkpoint_dir : str or Path, default=None
+        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
+        killed goes on from there when it is run again, and ends with the same weights. A finished
+        fit removes its file.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`.
+    embed_model : bool, default=True
+        Whether a pickle carries the files of the pretrained model. If False it carries their hash,
+        and `model` is looked up where needed. What was trained is in every pickle.
+    random_state : int, RandomState instance or None, default=None
+        Of the head's first weights, the held-out rows, the batches and dropout. The same int,
+        machine and number of threads give the same bits. None: another one for each fit, never
+        from numpy's global generator; with a `checkpoint_dir` it follows from the data.
+    verbose : int, default=0
+        1 prints a line after each epoch.
+
+    Attributes
+    ----------
+    slope_, intercept_ : float
+        A prediction is ``slope_ * raw + intercept_``, where raw is the cosine of a bi-encoder or
+        the output of a cross-encoder.
+    history_ : dict of list
+        One entry per epoch in each of ``epoch``, ``train_loss``, ``learning_rate`` (at the end of
+        the epoch), ``seconds``, ``examples_per_second`` and, with early stopping,
+        ``validation_loss`` and ``validation_score``. Empty if nothing was trained.
+    best_epoch_ : int
+        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+    device_ : str
+        Torch device that predictions are computed on.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if X is a frame.
+
+    See Also
+    --------
+    TextClassifier : Pairs of texts to classes.
+    TextEncoder : Vectors of a pretrained encoder.
+
+    Notes
+    -----
+    This is ML.NET's SentenceSimilarity, whose way is the cross-encoder. A bi-encoder is trained on
+    the squared error of its cosine [1]_, a cross-encoder on that of standardised targets.
+
+    References
+    ----------
+    .. [1] Reimers and Gurevych, Sentence-BERT, 2019.
+
+    Examples
+    --------
+    >>> from sklearn_dl import SentenceSimilarityRegressor
+    >>> X = [("a cat", "a kitten"), ("a cat", "a car"), ("the sun", "a star"), ("the sun", "soup")]
+    >>> y = [4.5, 0.5, 3.5, 0]
+    >>> model = SentenceSimilarityRegressor(max_epochs=0).fit(X, y)
+    >>> close, far = model.predict([("a dog", "a puppy"), ("a dog", "a stone")])
+    >>> bool(close > far)
+    True
+    """
+
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         "architecture": [StrOptions({"bi-encoder", "cross-encoder"})],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     _allowed_columns = {2}
+    _reads_together: bool
 
     def __init__(
         self,
@@ -174,10 +280,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             slope = (weights * (cosines - mean) * (rows.targets - center)).sum() / variance
         return float(slope), float(center - slope * mean)
 
-    def _n_outputs(self):
-        return int(self._reads_together)
-
-    def _task(self, live, rows):
+    def _task(self, live, rows, seed):
         from sklearn_dl.text._tasks import CosineTask, HeadTask
 
         self._head = None
@@ -186,7 +289,13 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         targets = ((rows.targets - self.intercept_) / self.slope_).astype(np.float32)
         network, tokens = live.live, live.tokens(self.max_length)
         if self._reads_together:
-            return HeadTask(network, tokens, self._tokens(live, rows.columns), targets, rows.weights)
+            if network.head is None:
+                some, features = self._rows_of_first_head(live, rows, seed)
+                goals = (some.targets - self.intercept_) / self.slope_
+                self._add_head(live, ridge_head(features, goals, some.weights))
+            return HeadTask(
+                network, tokens, self._tokens(live, rows.columns), targets, rows.weights
+            )
         both = self._tokens(live, [np.concatenate(rows.columns)])
         return CosineTask(network, tokens, both, targets, rows.weights)
 
@@ -196,6 +305,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             spread = np.average((rows.targets - center) ** 2, weights=rows.weights) ** 0.5
             return float(spread), float(center)
         import os
+
         if os.environ.get("SCALE") == "ols":
             return self._scaling(live, rows)
         return float(np.ptp(rows.targets)), float(rows.targets.min())

@@ -19,7 +19,9 @@ def refuse_missing_targets(y, name):
     if rows:
         shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
         more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
-        raise ValueError(f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows.")
+        raise ValueError(
+            f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows."
+        )
 
 
 def numbers(y, name):

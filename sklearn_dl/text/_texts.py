@@ -76,7 +76,6 @@ def check_texts(column, estimator_name, where=""):
         )
 
 
-
 def _encodes(text):
     try:
         text.encode()

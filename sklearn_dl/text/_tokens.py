@@ -65,7 +65,7 @@ class Tokens:
         -------
         rows : TokenRows
         """
-        texts = [str(text) for text in columns[0]]
+        texts: list = [str(text) for text in columns[0]]
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
         if self._backend is None:

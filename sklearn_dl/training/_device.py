@@ -56,12 +56,14 @@ def resolve_device(device, purpose):
         found = [name for name, is_here in here.items() if is_here]
         raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device={device!r}: this machine has {torch.cuda.device_count()} of cuda.")
+        raise ValueError(
+            f"device={device!r}: this machine has {torch.cuda.device_count()} of cuda."
+        )
     return resolved
 
 
 def resolve_precision(precision, device):
-    """ "float32" or "bfloat16" for `device`.
+    """Resolve `precision` for `device`: "float32" or "bfloat16".
 
     "auto" is bfloat16 where the processor computes with it: CPUs with avx512_bf16 or AMX, GPUs
     that say so. Elsewhere it would be slower than float32.

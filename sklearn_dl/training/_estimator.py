@@ -125,8 +125,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         from sklearn_dl.training._checkpoint import Checkpoint
         from sklearn_dl.training._loop import Settings, train
 
-        names = ("max_epochs", "batch_size", "learning_rate", "weight_decay", "warmup_ratio")
-        names += ("max_grad_norm", "n_iter_no_change", "tol")
+        names = ["max_epochs", "batch_size", "learning_rate", "weight_decay", "warmup_ratio"]
+        names += ["max_grad_norm", "n_iter_no_change", "tol"]
         settings = Settings(
             **{name: getattr(self, name) for name in names},
             precision=place.precision,

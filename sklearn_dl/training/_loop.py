@@ -123,10 +123,11 @@ def train(
             progress.batch = index + 1
             progress.seconds += time.perf_counter() - started
             run.save_now_and_then()
+        last_rate = _learning_rate(settings, (progress.epoch + 1) * len(batches) - 1, n_steps)
         record = {
             "epoch": epoch + 1,
             "train_loss": progress.loss_sum / total_weight,
-            "learning_rate": _learning_rate(settings, (progress.epoch + 1) * len(batches) - 1, n_steps),
+            "learning_rate": last_rate,
             "seconds": progress.seconds,
             "examples_per_second": n_rows / progress.seconds,
         }
@@ -169,7 +170,7 @@ class _Run:
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         # matrices decay; biases and the weights of normalisations do not
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]

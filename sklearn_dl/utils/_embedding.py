@@ -34,15 +34,13 @@ class EmbeddedModelEstimator(DeepEstimator):
         state = super().__getstate__()
         state.pop("_embedded", None)
         if isinstance(self.model, (str, os.PathLike)):
-            state["_embedded"] = _Embedded(
-                self.model, self._content().for_pickle(self.embed_model)
-            )
+            state["_embedded"] = _Embedded(self.model, self._content().for_pickle(self.embed_model))
         return state
 
     def __copy__(self):
         # copy.copy would read the model's content by way of __getstate__
         copied = type(self).__new__(type(self))
-        vars(copied).update(vars(self))
+        copied.__dict__.update(self.__dict__)
         return copied
 
     def __sklearn_clone__(self):
