@@ -1,4 +1,4 @@
-"""Run benchmarks, print their table, and with --write keep it in docs/benchmarks.md."""
+"""Run benchmarks, print their tables, and with --write keep them in docs/benchmarks.md."""
 
 import argparse
 import datetime
@@ -10,9 +10,23 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-NAMES = ("images", "extraction", "one_row", "memory", "import_time")
+NAMES = (
+    "images",
+    "extraction",
+    "one_row",
+    "memory",
+    "text_training",
+    "text_scoring",
+    "text_costs",
+    "text_quality",
+    "import_time",
+)
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-VERSIONS = ("numpy", "scikit-learn", "pillow", "onnxruntime")
+VERSIONS = ("numpy", "scikit-learn", "pillow", "onnxruntime", "torch", "transformers")
+HEAD = (
+    "| what | against | times as fast (90 % interval) | ms each | bar |",
+    "|---|---|---|---|---|",
+)
 
 
 def line(row):
@@ -30,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=str(NAMES))
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
-    parser.add_argument("--write", action="store_true", help=f"write {DOCS.name}")
+    parser.add_argument("--write", action="store_true", help=f"put them into {DOCS.name}")
     arguments = parser.parse_args()
     results = {}
     for name in arguments.names or NAMES:
@@ -42,16 +56,23 @@ def main():
     )
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    (folder / "results.json").write_text(json.dumps({"made": made, **results}, indent=1))
-    table = [
-        "| what | against | times as fast (90 % interval) | ms each | bar |",
-        "|---|---|---|---|---|",
-        *(line(row) for rows in results.values() for row in rows),
-    ]
-    print("\n".join(table))
+    page = DOCS.read_text()
+    for name, rows in results.items():
+        (folder / f"{name}.json").write_text(json.dumps({"made": made, "rows": rows}, indent=1))
+        table = "\n".join([*HEAD, *map(line, rows)])
+        print(f"{name}\n{table}\n")
+        page = renewed(page, name, f"{made}.\n\n{table}")
     if arguments.write:
-        head, marker, _ = DOCS.read_text().partition("<!-- table -->\n")
-        DOCS.write_text(f"{head}{marker}{made}.\n\n" + "\n".join(table) + "\n")
+        DOCS.write_text(page)
+
+
+def renewed(page, name, table):
+    """The page with the table of one benchmark between its marks replaced."""
+    before, mark, rest = page.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"\n<!-- end of {name} -->")
+    if not end:
+        raise ValueError(f"{DOCS.name} has no place for {name}")
+    return f"{before}{mark}{table}{end}{after}"
 
 
 if __name__ == "__main__":

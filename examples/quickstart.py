@@ -1,21 +1,33 @@
-"""Photographs through a pretrained ImageNet network, in one scikit-learn pipeline.
+"""Photographs through a pretrained ImageNet network, and a text classifier that is trained here.
 
     python examples/quickstart.py [photo ...] [--output contact_sheet.png]
 
 Without arguments it takes photographs that scikit-learn and scikit-image carry. The network comes
-inside a package and is turned into ONNX at the first run (about 15 seconds, once).
+inside a package and is turned into ONNX at the first run (about 15 seconds, once). The texts are
+first sentences of docstrings (`_docstrings.py`); in their place you can have a table of your own,
+``pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
 import argparse
 import time
 from pathlib import Path
+from textwrap import shorten
 
 import matplotlib
 import skimage
 import sklearn.datasets
+from _docstrings import load_docstrings
+from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 
-from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor, ScoreClassifier
+from sklearn_dl import (
+    ImageLoader,
+    ImageResizer,
+    OnnxScorer,
+    PixelExtractor,
+    ScoreClassifier,
+    TextClassifier,
+)
 from sklearn_dl.inspection import ImageGridDisplay
 from sklearn_dl.models import model_card
 
@@ -37,8 +49,11 @@ def main():
     parser.add_argument("photos", nargs="*", type=Path, default=PACKAGED)
     parser.add_argument("--output", type=Path, default=Path("contact_sheet.png"))
     arguments = parser.parse_args()
-    photos = arguments.photos
+    label_photographs(arguments.photos, arguments.output)
+    classify_texts()
 
+
+def label_photographs(photos, output):
     imagenet_labels = model_card("efficientnet-lite0").labels
     pipe = make_pipeline(
         ImageLoader(),
@@ -61,8 +76,22 @@ def main():
 
     matplotlib.use("Agg")
     display = ImageGridDisplay.from_predictions(photos, labels, scores, n_columns=4)
-    display.figure_.savefig(arguments.output)
-    print(f"contact sheet: {arguments.output.resolve()}")
+    display.figure_.savefig(output)
+    print(f"contact sheet: {output.resolve()}")
+
+
+def classify_texts():
+    table = load_docstrings()
+    X_train, X_test, y_train, y_test = train_test_split(
+        table["text"], table["label"], train_size=400, test_size=400, random_state=1
+    )
+    print(f"\nwhich library does a sentence describe? training on {len(X_train)} ...")
+    started = time.perf_counter()
+    clf = TextClassifier(random_state=0).fit(X_train, y_train)
+    seconds = time.perf_counter() - started
+    for text, label in zip(X_test[:4], clf.predict(X_test[:4]), strict=True):
+        print(f"{label:>20}  {shorten(text, 80)}")
+    print(f"{clf.score(X_test, y_test):.0%} of {len(X_test)} others right, after {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """What every public estimator keeps, found by walking the package.
 
 scikit-learn's own checks need X of 2-D numbers; for the other estimators they give one check. So
-its checks that need no X are called directly, and the rest have twins here on images and labels.
+its checks that need no X are called directly, and the rest have twins here on images, texts and
+labels.
 """
 
 import copy
 import inspect
 import io
 import pickle
+import tempfile
 from dataclasses import dataclass, field
 
 import cloudpickle
@@ -17,7 +19,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from onnx import TensorProto, helper
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -32,9 +34,13 @@ from sklearn_dl import (
     OnnxScorer,
     PixelExtractor,
     ScoreClassifier,
+    SentenceSimilarityRegressor,
+    TextClassifier,
+    TextEncoder,
 )
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import InvalidParameterError
+from tests.text.tiny_encoders import tiny_bert
 
 X_FREE_CHECKS = [
     estimator_checks.check_estimator_cloneable,
@@ -74,31 +80,49 @@ ARRAYS = [rng.integers(0, 256, (8, 6, 3), dtype=np.uint8) for _ in range(7)]
 IMAGES = ImageLoader().transform(ARRAYS)
 SCORES = rng.normal(size=(7, 3))
 LABELS = np.array(["b", "a", "c", "a", "b", "c", "a"])
+TEXTS = ["a good film", "bad", "old music", "the red cat", "", "a very fine book of music", "Ü 👍"]
+PAIRS = list(zip(TEXTS, TEXTS[::-1], strict=True))
+
+# workers and later tests read it too: gone when the process ends
+_folder = tempfile.TemporaryDirectory()
+ENCODER = str(tiny_bert(_folder.name))
+TEXT = {"max_length": 32, "precision": "float32"}
+TRAINED = {**TEXT, "max_epochs": 1, "random_state": 0}
 
 
 @dataclass
 class Case:
     """An estimator with rows to try it on.
 
-    `rows` is a list with one item per row of X; `wide` says that X is 2-D numbers of more than
-    one column, else it is one column.
+    `rows` is a list with one item per row of X; `wide` says that X is 2-D with as many columns as
+    an item has, else it is one column. Floats may differ by `atol` between calls on other rows.
     """
 
     estimator: BaseEstimator
     rows: list
     wide: bool = False
     y: np.ndarray = field(default_factory=lambda: LABELS)
+    atol: float = 0.0
 
     def __repr__(self):
-        return str(self.estimator).split("(model")[0]
+        shown = str(self.estimator).split("(model")[0].replace(f"model='{ENCODER}',", "")
+        return " ".join(shown.split())
 
     @property
     def X(self):
-        return np.array(self.rows) if self.wide else object_array(self.rows).reshape(-1, 1)
+        if not self.wide:
+            return object_array(self.rows).reshape(-1, 1)
+        return np.array(self.rows, dtype=object if isinstance(self.rows[0][0], str) else None)
+
+    @property
+    def width(self):
+        return len(self.rows[0]) if self.wide else 1
 
     def frame(self, kind=pd.DataFrame, **kwargs):
         if self.wide:
-            return kind({f"f{j}": [row[j] for row in self.rows] for j in range(3)}, **kwargs)
+            return kind(
+                {f"f{j}": [row[j] for row in self.rows] for j in range(self.width)}, **kwargs
+            )
         if kind is pl.DataFrame:
             whole = all(isinstance(row, str) for row in self.rows)
             dtype = pl.String if whole else pl.Object
@@ -120,6 +144,19 @@ CASES = [
     Case(ScoreClassifier(["c", "a", "b"], activation="softmax"), SCORES.tolist(), wide=True),
     Case(ScoreClassifier(activation="sigmoid"), SCORES.tolist(), wide=True),
     Case(LabelKeyMapper(), LABELS.tolist()),
+    Case(TextEncoder(ENCODER, **TEXT), TEXTS, atol=1e-5),
+    Case(TextClassifier(ENCODER, **TRAINED), TEXTS, atol=1e-5),
+    Case(TextClassifier(ENCODER, trainable_layers=0, **TEXT), PAIRS, wide=True, atol=1e-5),
+    Case(
+        SentenceSimilarityRegressor(ENCODER, **TRAINED), PAIRS, wide=True, y=SCORES[:, 0], atol=1e-5
+    ),
+    Case(
+        SentenceSimilarityRegressor(ENCODER, architecture="cross-encoder", **TRAINED),
+        PAIRS,
+        wide=True,
+        y=SCORES[:, 0],
+        atol=1e-5,
+    ),
 ]
 NUMERIC = [
     OnnxScorer(RELU),
@@ -155,11 +192,11 @@ def outputs(estimator, X):
     return {name: values(getattr(estimator, name)(X)) for name in methods(estimator)}
 
 
-def assert_same(first, second, rtol=0.0):
+def assert_same(first, second, rtol=0.0, atol=0.0):
     assert first.keys() == second.keys()
     for name, expected in first.items():
-        if rtol and expected.dtype.kind == "f":
-            np.testing.assert_allclose(second[name], expected, rtol=rtol, err_msg=name)
+        if (rtol or atol) and expected.dtype.kind == "f":
+            np.testing.assert_allclose(second[name], expected, rtol=rtol, atol=atol, err_msg=name)
         else:
             np.testing.assert_array_equal(second[name], expected, err_msg=name)
 
@@ -241,10 +278,11 @@ def test_rows_do_not_depend_on_order_or_company(case):
     whole = outputs(estimator, case.X)
     order = rng.permutation(len(case.rows))
     shuffled = outputs(estimator, case.X[order])
-    assert_same({k: v[order] for k, v in whole.items()}, shuffled, rtol=1e-6 if case.wide else 0)
+    tolerance = {"rtol": 1e-6 if case.wide else 0, "atol": case.atol}
+    assert_same({k: v[order] for k, v in whole.items()}, shuffled, **tolerance)
     for row in range(len(case.rows)):
         alone = outputs(estimator, case.X[[row]])
-        assert_same({k: v[[row]] for k, v in whole.items()}, alone, rtol=1e-6 if case.wide else 0)
+        assert_same({k: v[[row]] for k, v in whole.items()}, alone, **tolerance)
 
 
 @every_case
@@ -299,7 +337,7 @@ def test_containers_mean_the_same(case):
 @every_case
 def test_feature_names(case):
     estimator = case.fitted()
-    assert estimator.n_features_in_ == (3 if case.wide else 1)
+    assert estimator.n_features_in_ == case.width
     assert not hasattr(estimator, "feature_names_in_")
     frame = case.frame()
     named = clone(estimator).fit(frame, case.y)
@@ -324,7 +362,7 @@ def test_more_columns_than_fitted(case):
 @every_case
 @pytest.mark.parametrize("container", ["pandas", "polars"])
 def test_set_output(case, container):
-    if is_classifier(case.estimator):
+    if not hasattr(case.estimator, "transform"):
         assert not hasattr(case.estimator, "set_output")
         return
     expected = values(case.fitted().transform(case.X))

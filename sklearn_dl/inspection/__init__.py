@@ -1,5 +1,6 @@
 """Looking at results, in the style of scikit-learn's Displays."""
 
 from sklearn_dl.inspection._image_grid import ImageGridDisplay
+from sklearn_dl.inspection._training_curve import TrainingCurveDisplay
 
-__all__ = ["ImageGridDisplay"]
+__all__ = ["ImageGridDisplay", "TrainingCurveDisplay"]

@@ -4,7 +4,7 @@ import math
 import os
 from hashlib import sha256
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.callback import with_callbacks
@@ -20,11 +20,11 @@ from sklearn_dl.training._batches import split_rows
 from sklearn_dl.training._estimator import (
     TrainedEstimator,
     history_columns,
+    history_records,
     positive_weights,
     unchanged_on_error,
 )
 from sklearn_dl.utils._sklearn import Interval
-from sklearn_dl.utils._threads import thread_budget
 
 # more rows would make the head hardly better, and training starts with it only
 _MAX_ROWS_OF_FIRST_HEAD = 4096
@@ -109,8 +109,7 @@ class TextEstimator(TrainedEstimator):
             columns = text_columns(X, self, self._allowed_columns, reset=True)
             check_consistent_length(columns[0], y)
             targets = self._set_targets(y, previous)
-            kept, weights = positive_weights(sample_weight, len(targets))
-            rows = Rows(columns, targets, self._loss_weights(targets, weights)).take(kept)
+            rows = self._rows_that_count(columns, targets, sample_weight, "sample_weight")
             held_out = None
             if X_val is not None:
                 held_out = self._validation_rows(X_val, y_val, sample_weight_val)
@@ -119,13 +118,13 @@ class TextEstimator(TrainedEstimator):
         return self
 
     def _fit_rows(self, rows, held_out, previous, context, hook_data):
+        self._refuse_equal_targets(rows)
         content = self._content()
         start = previous or FittedNetwork(self.model, content)
         belongs = {"data": _digest(rows, held_out), "model": content.sha256}
         if previous is not None:
             belongs["start"] = sha256(previous.for_pickle(content).trained or b"").hexdigest()
         with self._training(belongs) as place:
-            check_max_length(start.on(place.device), self.max_length, self.model)
             if not self._trains():
                 self._fit_pretrained(start, rows)
                 self._network, self.history_, self.best_epoch_ = start, {}, 0
@@ -135,44 +134,40 @@ class TextEstimator(TrainedEstimator):
                     len(rows.targets), self.validation_fraction, place.seed, self._strata(rows)
                 )
                 rows, held_out = rows.take(train_rows), rows.take(held_out_rows)
+                self._refuse_equal_targets(rows)
             network = start.network_to_train(place.device)
+            check_max_length(network, self.max_length, self.model)
             network.train_last(self.trainable_layers)
-            live = FittedNetwork(self.model, content, live=network)
-            before: dict[str, list] = self.history_ if previous is not None else {}
-            past = [
-                dict(zip(before, row, strict=True)) for row in zip(*before.values(), strict=True)
-            ]
-            task = self._task(live, rows, place.seed)
+            past = history_records(self.history_) if previous is not None else []
 
-            def after_epoch(record):
-                if self.verbose:
-                    shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items())
-                    print(f"{type(self).__name__}: {shown}")
+            def now():
+                return FittedNetwork(self.model, content, live=network)
+
+            def fitted(records, best_epoch):
+                return {
+                    **self._fitted_so_far(),
+                    "_network": now(),
+                    "history_": history_columns([*past, *records]),
+                    "best_epoch_": best_epoch,
+                }
+
+            def after_epoch(records):
                 sub = context.subcontext("epoch")
                 sub.call_on_fit_task_begin(estimator=self, **hook_data)
-                now = {
-                    **self._fitted_so_far(),
-                    "_network": live,
-                    "history_": history_columns([*past, *records, record]),
-                    "best_epoch_": record["epoch"],
-                }
-                records.append(record)
                 return sub.call_on_fit_task_end(
-                    estimator=self, **hook_data, reconstruction_attributes=lambda: now
+                    estimator=self,
+                    **hook_data,
+                    reconstruction_attributes=lambda: fitted(records, records[-1]["epoch"]),
                 )
 
-            records: list[dict[str, Any]] = []
-            evaluate = None if held_out is None else lambda: self._evaluate(live, held_out)
             records, best_epoch = self._train(
-                task,
+                self._task(now(), rows, place.seed),
                 place,
-                evaluate=evaluate,
+                evaluate=held_out and (lambda: self._evaluate(now(), held_out)),
                 after_epoch=after_epoch,
                 first=len(past),
             )
-            self.__dict__.update(self._fitted_so_far(), _network=live)
-            self.history_ = history_columns([*past, *records])
-            self.best_epoch_ = best_epoch
+            self.__dict__.update(fitted(records, best_epoch))
 
     def _previous(self):
         """The fitted network to go on from, if `warm_start` asks for it and there is one."""
@@ -189,15 +184,25 @@ class TextEstimator(TrainedEstimator):
         columns = text_columns(X_val, self, self._allowed_columns, reset=False)
         check_consistent_length(columns[0], y_val)
         targets = self._encode_targets(y_val, "y_val")
-        kept, weights = positive_weights(sample_weight_val, len(targets), "sample_weight_val")
-        return Rows(columns, targets, self._loss_weights(targets, weights)).take(kept)
+        return self._rows_that_count(columns, targets, sample_weight_val, "sample_weight_val")
+
+    def _rows_that_count(self, columns, targets, sample_weight, name):
+        """The rows of positive weight, with what the estimator makes of their weights."""
+        kept, weights = positive_weights(sample_weight, len(targets), name)
+        rows = self._weighted(Rows(columns, targets, weights).take(kept))
+        kept = np.flatnonzero(rows.weights > 0)
+        if not len(kept):
+            raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
+        return rows.take(kept)
 
     def _find_content(self):
         return find_encoder(self.model)
 
     def _tokens(self, fitted, columns):
         """Tokens of the columns read together; rows that are cut are counted and warned of."""
-        rows = fitted.tokens(self.max_length).encode(columns, thread_budget())
+        import torch
+
+        rows = fitted.tokens(self.max_length).encode(columns, torch.get_num_threads())
         self._warn_of_truncation(rows.n_truncated, len(columns[0]))
         return rows
 
@@ -220,14 +225,15 @@ class TextEstimator(TrainedEstimator):
         return values
 
     def _in_chunks(self, columns, compute, warn=True):
-        """``compute(columns)`` of chunks of rows, where what it needs is more than it gives."""
-        results, n_truncated, n_rows = [], 0, len(columns[0])
+        """``compute(columns)`` of chunks of rows; it reads the texts of a pair one by one."""
+        results, n_truncated = [], 0
+        n_rows, n_texts = len(columns[0]), sum(map(len, columns))
         for start in range(0, n_rows, CHUNK):
             values, cut = compute([column[start : start + CHUNK] for column in columns])
             results.append(values)
             n_truncated += cut
         if warn:
-            self._warn_of_truncation(n_truncated, n_rows)
+            self._warn_of_truncation(n_truncated, n_texts)
         return np.concatenate(results)
 
     def _features(self, columns, fitted):
@@ -243,10 +249,12 @@ class TextEstimator(TrainedEstimator):
 
     def _rows_of_first_head(self, live, rows, seed):
         """Rows that a new head is solved on before training, and their pooled tokens."""
-        chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))
-        some = rows.take(chosen[:_MAX_ROWS_OF_FIRST_HEAD])
-        live.live.eval()
+        some = self._some_rows(rows, seed, _MAX_ROWS_OF_FIRST_HEAD)
         return some, self._scores(some.columns, "pooled", live, warn=False).astype(np.float64)
+
+    def _some_rows(self, rows, seed, n_rows):
+        chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))[:n_rows]
+        return rows.take(chosen)
 
     def _add_head(self, live, head):
         live.live.add_head(head.weights, head.bias.clip(_LEAST_LOGIT))
@@ -262,8 +270,8 @@ class TextEstimator(TrainedEstimator):
 
         return self._in_chunks(columns, compute, warn)
 
-    def _warn_of_truncation(self, n_truncated, n_rows):
-        warn_of_truncation(n_truncated, n_rows, self.max_length, stacklevel=4)
+    def _warn_of_truncation(self, n_truncated, n_texts):
+        warn_of_truncation(n_truncated, n_texts, self.max_length)
 
     def _fitted_columns(self, X):
         """The columns of a prediction's X."""

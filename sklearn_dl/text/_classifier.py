@@ -192,7 +192,8 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         labels : ndarray of shape (n_samples,)
             In the dtype of `classes_`.
         """
-        return self.classes_[self._logits(X).argmax(axis=1)]
+        chosen = self._logits(X).argmax(axis=1)
+        return self.classes_[chosen]
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -275,10 +276,6 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         refuse_missing_targets(y, "y")
         check_classification_targets(y)
         classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"TextClassifier needs at least two classes, but y holds one class: {classes[0]!r}."
-            )
         if previous is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start=True cannot change the classes: fitted were {self.classes_.tolist()}, "
@@ -295,10 +292,19 @@ class TextClassifier(ClassifierMixin, TextEstimator):
             raise ValueError(f"{name} holds classes that y does not: {unknown}.")
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
-    def _loss_weights(self, targets, weights):
+    def _weighted(self, rows):
         if self.class_weight is None:
-            return weights
-        return weights * compute_sample_weight(self.class_weight, self.classes_[targets])
+            return rows
+        by_class = compute_sample_weight(self.class_weight, self.classes_[rows.targets])
+        return rows._replace(weights=rows.weights * by_class)
+
+    def _refuse_equal_targets(self, rows):
+        if np.ptp(rows.targets) == 0:
+            label = self.classes_[rows.targets[:1]].tolist()[0]
+            raise ValueError(
+                "TextClassifier needs at least two classes, but the rows to learn from are all of "
+                f"one class: {label!r}."
+            )
 
     def _strata(self, rows):
         return rows.targets

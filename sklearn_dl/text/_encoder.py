@@ -10,7 +10,7 @@ from sklearn_dl.text._fitted import FittedNetwork
 from sklearn_dl.text._scoring import score_texts
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
-from sklearn_dl.training._device import resolve_device
+from sklearn_dl.training._device import resolve_device, resolve_precision
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -137,7 +137,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
             precision=self.precision,
             purpose=type(self).__name__,
         )
-        warn_of_truncation(n_truncated, len(vectors), self.max_length, stacklevel=2)
+        warn_of_truncation(n_truncated, len(vectors), self.max_length)
         return vectors
 
     def _pretrained(self):
@@ -149,7 +149,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
     @property
     def _n_features_out(self):
         device = resolve_device(self.device, type(self).__name__)
-        return self._pretrained().on(device).encoder.config.hidden_size
+        precision = resolve_precision(self.precision, device)
+        return self._pretrained().on(device, precision).encoder.config.hidden_size
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ class FittedNetwork:
     content : EncoderContent
         The pretrained encoder.
     live : TextNetwork or None
-        The trained network.
+        The trained network. It is not trained further while this object is in use.
     trained : bytes or None
         Its trained tensors as safetensors, in place of `live`. With neither, the pretrained
         network counts, which the process shares.
@@ -28,22 +28,31 @@ class FittedNetwork:
         self.content = content
         self.live = live
         self.trained = trained
+        self._bfloat16 = None
         self._lock = RLock()
 
     @property
     def is_trained(self):
         return self.live is not None or self.trained is not None
 
-    def on(self, device):
-        """The live network on `device`, in evaluation mode."""
+    def on(self, device, precision):
+        """The network for scoring on `device` in "float32" or "bfloat16"."""
         if not self.is_trained:
-            return shared_network(self.content.sha256, self._whole_content, device)
+            return shared_network(self.content.sha256, self._whole_content, device, precision)
         with self._lock:
-            if self.live is None:
-                self.live, self.trained = self._load(), None
-            if next(self.live.parameters()).device != device:
-                self.live.to(device)
-            return self.live
+            live = self._live_on(device)
+            if precision == "float32":
+                return live
+            if self._bfloat16 is None or next(self._bfloat16.parameters()).device != device:
+                self._bfloat16 = live.in_bfloat16()
+            return self._bfloat16
+
+    def _live_on(self, device):
+        if self.live is None:
+            self.live, self.trained = self._load().place(device), None
+        if next(self.live.parameters()).device != device:
+            self.live.place(device)
+        return self.live
 
     def tokens(self, max_length):
         return shared_tokens(self.content.sha256, self._content_at_hand, max_length)
@@ -53,8 +62,9 @@ class FittedNetwork:
         from sklearn_dl.text._network import load_network
 
         if self.is_trained:
-            return copy.deepcopy(self.on(device))
-        return load_network(self._whole_content()).to(device)
+            with self._lock:
+                return copy.deepcopy(self._live_on(device))
+        return load_network(self._whole_content()).place(device)
 
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
@@ -71,7 +81,7 @@ class FittedNetwork:
         return FittedNetwork(self.model, content, trained=trained)
 
     def __getstate__(self):
-        return {**vars(self), "live": None, "_lock": None}
+        return {**vars(self), "live": None, "_bfloat16": None, "_lock": None}
 
     def __setstate__(self, state):
         vars(self).update(state, _lock=RLock())
@@ -105,14 +115,15 @@ class FittedNetwork:
         return found
 
 
-def shared_network(sha256, find_content, device):
+def shared_network(sha256, find_content, device, precision):
     """The pretrained network as it is: one for the process, not to be trained."""
     from sklearn_dl.text._network import load_network
 
     def load():
-        return load_network(find_content()).to(device).requires_grad_(False)
+        network = load_network(find_content()).place(device).requires_grad_(False)
+        return network.in_bfloat16() if precision == "bfloat16" else network
 
-    return cached_session(("text network", sha256, str(device)), load)
+    return cached_session(("text network", sha256, str(device), precision), load)
 
 
 def shared_tokens(sha256, find_content, max_length):

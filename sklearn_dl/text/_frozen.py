@@ -43,11 +43,14 @@ def logistic_head(features, codes, n_classes, weights):
 
     A class without rows gets the logit -inf.
     """
-    solver = LogisticRegression(max_iter=1000)
-    solver.fit(features, codes, sample_weight=weights)
     head = np.zeros((n_classes, features.shape[1]))
     bias = np.full(n_classes, -np.inf)
-    present = solver.classes_
+    present = np.unique(codes)
+    if len(present) == 1:
+        bias[present] = 0.0
+        return LinearHead(head, bias)
+    solver = LogisticRegression(max_iter=1000)
+    solver.fit(features, codes, sample_weight=weights)
     if len(present) == 2:
         head[present[1]], bias[present] = solver.coef_[0], [0.0, solver.intercept_[0]]
     else:

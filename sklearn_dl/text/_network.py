@@ -1,5 +1,6 @@
 """The torch network behind the text estimators. Importing this module imports torch."""
 
+import copy
 import json
 import math
 import tempfile
@@ -10,11 +11,12 @@ from typing import Any
 
 import safetensors.torch
 import torch
-import transformers
 from safetensors import SafetensorError
-from transformers.utils import logging as transformers_logging
 
 from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.utils._optional import import_optional
+
+transformers = import_optional("transformers", extra="text", purpose="sklearn_dl.text")
 
 _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 _loading = RLock()
@@ -47,12 +49,18 @@ class TextNetwork(torch.nn.Module):
         self.dropout = torch.nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
         self.head = torch.nn.Linear(config.hidden_size, n_outputs) if n_outputs else None
 
-    def train(self, mode=True):
-        super().train(mode)
-        # backwards, torch's fused attention is slower than matrix products on a CPU
-        if next(self.parameters()).device.type == "cpu":
-            self.encoder.set_attn_implementation("eager" if mode else self._attention)
-        return self
+    def place(self, device):
+        """Move to `device`, and compute attention in the way that is fastest there."""
+        # on a CPU matrix products are faster than torch's fused attention, most of all backwards
+        eager = device.type == "cpu" and self.max_tokens <= _MAX_TOKENS_OF_EAGER_ATTENTION
+        self.encoder.set_attn_implementation("eager" if eager else self._attention)
+        return self.to(device)
+
+    def in_bfloat16(self):
+        """A copy for scoring, whose encoder computes in bfloat16."""
+        copied = copy.deepcopy(self)
+        copied.encoder.to(torch.bfloat16)
+        return copied.requires_grad_(False)
 
     def pooled(self, ids, mask, types=None):
         """float32 vectors of shape (n_rows, hidden_size)."""
@@ -60,6 +68,8 @@ class TextNetwork(torch.nn.Module):
         hidden = self.encoder(input_ids=ids, attention_mask=mask, **asked).last_hidden_state.float()
         if self.pooling == "cls":
             return hidden[:, 0]
+        if mask is None:
+            return hidden.amax(1) if self.pooling == "max" else hidden.mean(1)
         if self.pooling == "max":
             return hidden.masked_fill(mask[..., None] == 0, -math.inf).amax(1)
         weights = mask[..., None].float()
@@ -98,6 +108,8 @@ class TextNetwork(torch.nn.Module):
             layer.requires_grad_(True)
 
 
+# beyond, the matrix of all pairs of tokens takes too much memory
+_MAX_TOKENS_OF_EAGER_ATTENTION = 512
 _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
 
@@ -138,6 +150,10 @@ def load_network(content, n_outputs=0, trained=None):
         network = TextNetwork(encoder, pooling, normalize, n_outputs)
     if trained is not None:
         network.load_state_dict(trained, strict=False)
+    # views into a file's bytes are not aligned as torch's own tensors are: other bits, and the
+    # file could change under them
+    for tensor in [*network.parameters(), *network.buffers()]:
+        tensor.data = tensor.data.clone()
     return network.eval()
 
 
@@ -295,6 +311,7 @@ def _explained(content, what):
 @contextmanager
 def _quiet():
     """No bars and no reports of transformers inside; its global settings are put back."""
+    transformers_logging = transformers.utils.logging
     with _loading:
         verbosity = transformers_logging.get_verbosity()
         bars = transformers_logging.is_progress_bar_enabled()

@@ -4,7 +4,12 @@ import os
 
 import numpy as np
 
-from sklearn_dl.training._device import autocast, resolve_device, resolve_precision, torch_threads
+from sklearn_dl.training._device import (
+    import_torch,
+    resolve_device,
+    resolve_precision,
+    torch_threads,
+)
 
 # rows whose tokens are in memory at once
 CHUNK = 8192
@@ -31,17 +36,16 @@ def score_texts(fitted, columns, *, method, max_length, device, precision, purpo
     n_truncated : int
         Rows with more than `max_length` tokens.
     """
-    import torch
-
+    torch = import_torch(purpose)
     device = resolve_device(device, purpose)
     precision = resolve_precision(precision, device)
-    network = fitted.on(device)
+    network = fitted.on(device, precision)
     check_max_length(network, max_length, fitted.model)
     tokens = fitted.tokens(max_length)
     compute = getattr(network, method)
     n_rows = len(columns[0])
     results, n_truncated = None, 0
-    with torch_threads() as n_threads, torch.inference_mode(), autocast(precision, device):
+    with torch_threads() as n_threads, torch.inference_mode():
         for start in range(0, n_rows, CHUNK):
             chunk = [column[start : start + CHUNK] for column in columns]
             rows = tokens.encode(chunk, n_threads)

@@ -1,5 +1,6 @@
 """Pairs of texts to their similarity, by a fine-tuned encoder."""
 
+import math
 from numbers import Integral
 
 import numpy as np
@@ -13,6 +14,8 @@ from sklearn_dl.text._targets import numbers
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
+# more would hardly move the line that pretrained cosines are scaled by
+_ROWS_OF_FIRST_SCALE = 1024
 # a variance of cosines that is rounding
 _NO_SPREAD = 1e-12
 
@@ -237,14 +240,13 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         return self.trainable_layers != 0 and self.max_epochs > 0
 
     def _set_targets(self, y, previous):
-        if self.architecture == "cross-encoder" and not self.max_epochs:
+        untouched = self.trainable_layers != 0 and not self.max_epochs
+        if self.architecture == "cross-encoder" and untouched:
             raise ValueError(
                 'max_epochs=0 scales the cosine of a pretrained "bi-encoder"; a cross-encoder has '
                 "nothing to scale: give it max_epochs, or trainable_layers=0."
             )
         values = numbers(column_or_1d(y, warn=True), "y")
-        if np.ptp(values) == 0:
-            raise ValueError(f"All similarities in y are {values[0]:g}: there is nothing to learn.")
         together = self.architecture == "cross-encoder"
         if previous is not None and together != self._reads_together:
             raise ValueError("warm_start=True cannot change the architecture.")
@@ -255,8 +257,15 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     def _encode_targets(self, y, name):
         return numbers(column_or_1d(y, warn=True), name)
 
-    def _loss_weights(self, targets, weights):
-        return weights
+    def _weighted(self, rows):
+        return rows
+
+    def _refuse_equal_targets(self, rows):
+        if np.ptp(rows.targets) == 0:
+            raise ValueError(
+                f"All similarities to learn from are {rows.targets[0]:g}: there is nothing to "
+                "learn."
+            )
 
     def _strata(self, rows):
         return None
@@ -267,25 +276,27 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
             self._head = ridge_head(features, rows.targets, rows.weights)
         else:
-            self.slope_, self.intercept_ = self._scaling(start, rows)
+            self.slope_, cosine, target = self._line(start, rows, warn=True)
+            self.intercept_ = target - self.slope_ * cosine
 
-    def _scaling(self, fitted, rows):
-        """Slope and intercept of the least-squares line from the cosines to the targets."""
-        cosines = self._in_chunks(rows.columns, lambda chunk: self._cosines(chunk, fitted), False)
+    def _line(self, fitted, rows, warn=False):
+        """The least-squares line from cosines to targets: its slope, mean cosine, mean target."""
+        cosines = self._in_chunks(rows.columns, lambda chunk: self._cosines(chunk, fitted), warn)
         weights = rows.weights / rows.weights.sum()
         mean, center = (weights * cosines).sum(), (weights * rows.targets).sum()
         variance = (weights * (cosines - mean) ** 2).sum()
         slope = 0.0
         if variance > _NO_SPREAD:
             slope = (weights * (cosines - mean) * (rows.targets - center)).sum() / variance
-        return float(slope), float(center - slope * mean)
+        return float(slope), float(mean), float(center)
 
     def _task(self, live, rows, seed):
         from sklearn_dl.text._tasks import CosineTask, HeadTask
 
         self._head = None
-        if not self._goes_on:
-            self.slope_, self.intercept_ = self._target_scale(live, rows)
+        # the line through pretrained cosines is flat where they do not differ
+        if not self._goes_on or not self.slope_:
+            self.slope_, self.intercept_ = self._target_scale(live, rows, seed)
         targets = ((rows.targets - self.intercept_) / self.slope_).astype(np.float32)
         network, tokens = live.live, live.tokens(self.max_length)
         if self._reads_together:
@@ -299,16 +310,18 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         both = self._tokens(live, [np.concatenate(rows.columns)])
         return CosineTask(network, tokens, both, targets, rows.weights)
 
-    def _target_scale(self, live, rows):
+    def _target_scale(self, live, rows, seed):
+        """What makes targets of training: standard scores, or cosines."""
         if self._reads_together:
             center = np.average(rows.targets, weights=rows.weights)
             spread = np.average((rows.targets - center) ** 2, weights=rows.weights) ** 0.5
             return float(spread), float(center)
-        import os
-
-        if os.environ.get("SCALE") == "ols":
-            return self._scaling(live, rows)
-        return float(np.ptp(rows.targets)), float(rows.targets.min())
+        some = self._some_rows(rows, seed, _ROWS_OF_FIRST_SCALE)
+        slope, cosine, target = self._line(live, some)
+        # from where the pretrained cosines are, unless the targets would span hardly any of them
+        spread = float(np.ptp(rows.targets))
+        slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
+        return slope, target - slope * cosine
 
     def _fitted_so_far(self):
         return {"slope_": self.slope_, "intercept_": self.intercept_, "_head": None}

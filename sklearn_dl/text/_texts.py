@@ -43,12 +43,12 @@ def text_columns(X, estimator, allowed, *, reset):
             f"required by {name}."
         )
     columns = [object_array(column) for column in columns]
-    table = X if names else np.column_stack(columns)
-    if reset is not None:
-        set_or_check_features(estimator, table, names, reset=reset)
     for position, column in enumerate(columns):
         where = f" of column {names[position] if names else position}" if len(columns) > 1 else ""
         check_texts(column, name, where)
+    if reset is not None:
+        table = X if names else np.column_stack(columns)
+        set_or_check_features(estimator, table, names, reset=reset)
     return columns
 
 

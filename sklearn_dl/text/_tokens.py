@@ -1,9 +1,14 @@
 """Texts to token numbers, cut to a maximum length; how many were cut is counted."""
 
+import sys
 import warnings
+from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
+
+# a text of more characters for each token that is read is long
+_CHARACTERS_PER_TOKEN = 64
 
 
 class TokenRows(NamedTuple):
@@ -68,6 +73,8 @@ class Tokens:
         texts: list = [str(text) for text in columns[0]]
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
+            if self._backend is not None:
+                texts = [(self._beginning(a), self._beginning(b)) for a, b in texts]
         if self._backend is None:
             return self._encode_slowly(texts)
         if n_threads > 1 and len(texts) > 1:
@@ -81,6 +88,18 @@ class Tokens:
         if self._asks_types and len(columns) == 2:
             types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
         return TokenRows(ids, types, sum(bool(encoding.overflowing) for encoding in encodings))
+
+    def _beginning(self, text):
+        """A long text of a pair without most of what is cut off.
+
+        The tokenizer combines each piece that it cuts from one text with each of the other: two
+        texts of a megabyte would take it minutes.
+        """
+        if len(text) <= _CHARACTERS_PER_TOKEN * self.max_length:
+            return text
+        assert self._backend is not None
+        places = self._backend.encode(text, add_special_tokens=False).offsets
+        return text[: places[-1][1]] if places else text
 
     def _encode_slowly(self, texts):
         """By tokenizers that are written in Python; they do not tell what they have cut."""
@@ -104,7 +123,8 @@ class Tokens:
 
         Returns
         -------
-        ids, mask, types : int64 ndarray of shape (len(rows), length); types may be None
+        ids, mask, types : int64 ndarray of shape (len(rows), length)
+            The mask is None if nothing is padded, types if the model does not ask.
         """
         lengths = rows.lengths
         mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
@@ -114,13 +134,22 @@ class Tokens:
         if rows.types is not None:
             types = np.zeros(mask.shape, dtype=np.int64)
             types[mask.astype(bool)] = np.concatenate(rows.types)
-        return ids, mask, types
+        return ids, None if mask.all() else mask, types
 
 
-def warn_of_truncation(n_truncated, n_rows, max_length, stacklevel):
+def warn_of_truncation(n_truncated, n_texts, max_length):
+    """One warning for a call, at the line that called the package or scikit-learn."""
     if n_truncated:
+        level = 1
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):
+            level, frame = level + 1, frame.f_back
         warnings.warn(
-            f"{n_truncated} of {n_rows} texts are longer than max_length={max_length} tokens: only "
-            "their beginning was read.",
-            stacklevel=stacklevel + 1,
+            f"{n_truncated} of {n_texts} texts are longer than max_length={max_length} tokens: "
+            "only their beginning was read.",
+            stacklevel=level,
         )
+
+
+def _is_ours(module):
+    return module.partition(".")[0] in ("sklearn", "sklearn_dl")

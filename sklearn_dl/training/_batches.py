@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# rows of this many batches are sorted by length together
+# rows of this many batches are sorted by length together, at most
 _BATCHES_PER_GROUP = 50
 
 
@@ -22,9 +22,11 @@ def epoch_batches(lengths, batch_size, seed, epoch):
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
+    # at least four groups: sorted as one, the same rows would meet in every epoch
+    n_batches = min(_BATCHES_PER_GROUP, max(1, len(order) // (4 * batch_size)))
     batches = []
-    for start in range(0, len(order), batch_size * _BATCHES_PER_GROUP):
-        group = order[start : start + batch_size * _BATCHES_PER_GROUP]
+    for start in range(0, len(order), batch_size * n_batches):
+        group = order[start : start + batch_size * n_batches]
         group = group[np.argsort(lengths[group], kind="stable")]
         batches += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
@@ -40,7 +42,7 @@ def split_rows(n_rows, fraction, seed, strata=None):
         Share of the rows, or their number.
     seed : int
     strata : int ndarray of shape (n_rows,) or None
-        The only row of a stratum is never held out.
+        Not negative. Each stratum keeps a row to train on.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def split_rows(n_rows, fraction, seed, strata=None):
     candidates = order
     if strata is not None:
         candidates = order[np.argsort(strata[order], kind="stable")]
-        candidates = candidates[np.bincount(strata)[strata[candidates]] > 1]
+        candidates = candidates[np.diff(strata[candidates], prepend=-1) == 0]
     wanted = fraction if isinstance(fraction, (int, np.integer)) else round(fraction * n_rows)
     wanted = min(max(1, wanted), len(candidates))
     # evenly spaced in an order of strata: every stratum gets its share

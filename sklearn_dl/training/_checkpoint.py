@@ -39,7 +39,7 @@ class Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
         # of a process that was killed while it wrote
         for leftover in self.folder.glob(f".{self.path.name}.*"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("checkpoint-*.safetensors")):
             if path != self.path:
                 raise ValueError(
@@ -48,8 +48,8 @@ class Checkpoint:
                 )
         if not self.path.exists():
             return None
-        facts, tensors = self._read(self.path)
-        if facts.pop("belongs") != self.belongs or facts.pop("sha256") != _digest(facts, tensors):
+        belongs, facts, tensors = self._read(self.path)
+        if belongs != self.belongs:
             raise ValueError(self._damaged(self.path))
         return facts, tensors
 
@@ -62,10 +62,11 @@ class Checkpoint:
         tensors : dict of Tensor
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        whole = {**facts, "belongs": self.belongs, "sha256": _digest(facts, tensors)}
+        about = json.dumps([self.belongs, facts])
+        metadata = {"about": about, "sha256": _digest(about, tensors)}
         aside = self.folder / f".{self.path.name}.{uuid.uuid4().hex}"
         try:
-            save_file(tensors, aside, metadata={"facts": json.dumps(whole)})
+            save_file(tensors, aside, metadata=metadata)
             with aside.open("rb+") as file:
                 os.fsync(file.fileno())
             aside.replace(self.path)
@@ -78,23 +79,27 @@ class Checkpoint:
     def _read(self, path):
         try:
             with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                return facts, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                metadata = file.metadata()
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata["sha256"] != _digest(metadata["about"], tensors):
+                raise ValueError("other bytes than were written")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(self._damaged(path)) from error
+        return *json.loads(metadata["about"]), tensors
 
     def _damaged(self, path):
         return f"checkpoint_dir holds {path}, which is damaged: remove it to start the fit anew."
 
     def _difference(self, path):
-        theirs = self._read(path)[0]["belongs"]
-        names = [name for name in self.belongs if theirs.get(name) != self.belongs[name]]
-        return "other " + ", ".join(names)
+        theirs = self._read(path)[0]
+        names = sorted(theirs.keys() | self.belongs.keys())
+        return "other " + ", ".join(n for n in names if theirs.get(n) != self.belongs.get(n))
 
 
-def _digest(facts, tensors):
-    digest = sha256(json.dumps(facts, sort_keys=True).encode())
+def _digest(about, tensors):
+    digest = sha256(about.encode())
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy())
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """What the estimators that train a network have in common, whatever they read."""
 
+import math
 import os
 from contextlib import contextmanager
 from hashlib import sha256
@@ -19,7 +20,7 @@ from sklearn_dl.training._device import (
 )
 from sklearn_dl.training._processes import training_processes
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
-from sklearn_dl.utils._sklearn import Interval, StrOptions, check_sample_weight
+from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions, check_sample_weight
 
 # they change what happens around a fit, not its result
 _NOT_OF_THE_FIT = {"checkpoint_dir", "device", "embed_model", "model", "random_state", "verbose"}
@@ -42,7 +43,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [
-            Interval(Real, 0, 1, closed="neither"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
             Interval(Integral, 1, None, closed="left"),
         ],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -106,21 +107,27 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         with training_processes(name, device.type == "cpu") as processes:
             if processes.count > 1 and device.type != "cpu":
                 device = processes.device
-            if len(set(processes.gather(belongs["data"]))) > 1:
-                raise ValueError(f"The {processes.count} processes of this fit have other rows.")
             precision = resolve_precision(self.precision, device)
             belongs = {
                 **belongs,
-                "parameters": self._parameters_of_the_fit(),
+                **self._parameters_of_the_fit(),
                 "precision": precision,
                 "processes": processes.count,
             }
+            for theirs in processes.gather(belongs):
+                others = [name for name in belongs if repr(theirs[name]) != repr(belongs[name])]
+                if others:
+                    raise ValueError(
+                        f"The {processes.count} processes of this fit have other "
+                        f"{', '.join(others)}: each must call fit with the same rows and "
+                        "parameters."
+                    )
             seed = processes.from_first(self._seed(belongs))
             belongs["seed"] = seed
             with torch_threads(processes.per_machine), own_random_state(device):
                 yield TrainingPlace(processes, device, precision, seed, belongs)
 
-    def _train(self, task, place, *, evaluate=None, after_epoch=None, first=0):
+    def _train(self, task, place, *, evaluate, after_epoch, first):
         """Run the fit loop on `task`; the arguments are those of `train`."""
         from sklearn_dl.training._checkpoint import Checkpoint
         from sklearn_dl.training._loop import Settings, train
@@ -141,12 +148,21 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
             processes=place.processes,
             evaluate=evaluate,
             checkpoint=checkpoint,
-            after_epoch=after_epoch,
+            after_epoch=self._say_and_call(after_epoch),
             first=first,
         )
         if checkpoint is not None and place.processes.rank == 0:
             checkpoint.remove()
         return records, best_epoch
+
+    def _say_and_call(self, after_epoch):
+        def work(records):
+            if self.verbose:
+                shown = ", ".join(f"{name} {value:.4g}" for name, value in records[-1].items())
+                print(f"{type(self).__name__}: {shown}")
+            return after_epoch(records)
+
+        return work
 
 
 class TrainingPlace:
@@ -187,13 +203,26 @@ def positive_weights(sample_weight, n_rows, name="sample_weight"):
         If a weight is negative or not finite, their number is wrong, or all are zero.
     """
     rows = np.empty((n_rows, 1))
-    weights = check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    weights = check_sample_weight(
+        sample_weight,
+        rows,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,
+    )
     kept = np.flatnonzero(weights > 0)
     if not len(kept):
         raise ValueError(f"{name} is zero for every row: nothing is left to learn from.")
     return kept, weights
 
 
+def history_records(columns):
+    """One dict per epoch from a dict of columns."""
+    epochs = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, epoch, strict=True)) for epoch in epochs]
+
+
 def history_columns(records):
-    """A dict of columns from one dict per epoch."""
-    return {name: [record[name] for record in records] for name in (records[0] if records else ())}
+    """A dict of columns from one dict per epoch; NaN where an epoch has no such entry."""
+    names = {name: None for record in records for name in record}
+    return {name: [record.get(name, math.nan) for record in records] for name in names}

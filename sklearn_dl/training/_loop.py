@@ -89,8 +89,8 @@ def train(
         not risen by `tol` for `n_iter_no_change` epochs.
     checkpoint : Checkpoint, default=None
         Where to go on from, and to save to.
-    after_epoch : callable(record) -> bool, default=None
-        Called after each epoch with its row of the history; True stops.
+    after_epoch : callable(history) -> bool, default=None
+        Called after each epoch with all records so far; True stops.
     first : int, default=0
         Epochs of earlier fits that this one goes on from: batches are drawn after theirs.
 
@@ -104,7 +104,7 @@ def train(
     Raises
     ------
     ValueError
-        If the loss is not finite.
+        If the loss or its gradient is not finite.
     """
     processes = processes or OneProcess()
     run = _Run(task, settings, processes, checkpoint)
@@ -139,11 +139,11 @@ def train(
             record |= {"validation_loss": loss, "validation_score": score}
             run.compare(epoch + 1, loss, score)
         progress.history.append(record)
-        run.save()
         if after_epoch is not None:
             task.network.eval()
-            wanted = bool(after_epoch(record)) if processes.rank == 0 else None
+            wanted = bool(after_epoch(progress.history)) if processes.rank == 0 else None
             progress.stopped |= processes.from_first(wanted)
+        run.save()
     task.network.eval()
     run.take_best()
     return progress.history, progress.best_epoch or first + progress.epoch
@@ -204,14 +204,16 @@ class _Run:
             (weighted / (len(rows) * self.mean_weight)).backward()
         processes.sum_gradients(self.parameters)
         loss = sum(processes.gather(weighted.item()))
-        if not math.isfinite(loss):
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.parameters, self.settings.max_grad_norm or math.inf
+        )
+        if not math.isfinite(loss) or not math.isfinite(norm):
             raise ValueError(
-                f"The loss is {loss} in epoch {self.progress.epoch + 1}, batch "
-                f"{self.progress.batch + 1}: lower learning_rate={self.settings.learning_rate:g}, "
-                f"or set max_grad_norm or precision='float32'."
+                f"The loss is {loss:g} and its gradient's norm {norm:g} in epoch "
+                f"{self.progress.epoch + 1}, batch {self.progress.batch + 1}: lower "
+                f"learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
+                "precision='float32'."
             )
-        if self.settings.max_grad_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()

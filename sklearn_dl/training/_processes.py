@@ -2,8 +2,12 @@
 
 import os
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 
 from sklearn_dl.utils._optional import import_optional
+
+_group_numbers = count()
 
 
 class OneProcess:
@@ -74,7 +78,8 @@ def training_processes(purpose, on_cpu):
     try:
         # accelerate warns where OMP_NUM_THREADS is not set, and sets torch's threads
         os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
-        yield _TorchProcesses(accelerate.PartialState(cpu=on_cpu))
+        options = {} if found else _new_group()
+        yield _TorchProcesses(accelerate.PartialState(cpu=on_cpu, **options))
     finally:
         if not found and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
@@ -83,3 +88,19 @@ def training_processes(purpose, on_cpu):
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update(environment)
+
+
+def _new_group():
+    """Where the processes find each other: not where those of the fit before did."""
+    from torch.distributed import PrefixStore
+
+    store, rank, n_processes = _meeting_point()
+    store = PrefixStore(f"sklearn_dl/{next(_group_numbers)}", store)
+    return {"store": store, "rank": rank, "world_size": n_processes}
+
+
+@lru_cache(maxsize=1)
+def _meeting_point():
+    import torch
+
+    return next(torch.distributed.rendezvous("env://"))

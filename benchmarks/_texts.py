@@ -1,0 +1,51 @@
+"""Texts for the benchmarks, from ``../shared/data/text`` (or ``$SKLEARN_DL_SHARED/data/text``)."""
+
+import csv
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+FOLDER = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data" / "text"
+
+
+def _table(name, **options):
+    path = FOLDER / name
+    if not path.exists():
+        raise SystemExit(f"this benchmark needs {path}")
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", **options))
+
+
+def polarity(seed):
+    """10,662 sentences of film reviews in random order, and "pos" or "neg"."""
+    texts, labels = [], []
+    with zipfile.ZipFile(FOLDER / "sentence_polarity.zip") as archive:
+        for label in ("pos", "neg"):
+            (name,) = (n for n in archive.namelist() if n.endswith(f".{label}"))
+            lines = archive.read(name).decode("latin-1").splitlines()
+            lines = [line.strip() for line in lines if line.strip()]
+            texts += lines
+            labels += [label] * len(lines)
+    return _shuffled(texts, labels, seed)
+
+
+def issues(field, seed):
+    """1,615 titles or descriptions of GitHub issues in random order, and their 22 areas."""
+    rows = _table("corefx-issues-train.tsv")
+    return _shuffled([row[field] or "" for row in rows], [row["Area"] for row in rows], seed)
+
+
+def similarities(part):
+    """Pairs of sentences, their similarity from 0 to 5, and where they come from."""
+    rows = _table(f"stsb_ccbysa_{part}.tsv", quoting=csv.QUOTE_NONE)
+    pairs = np.array([[row["sentence1"], row["sentence2"]] for row in rows], dtype=object)
+    scores = np.array([float(row["score"]) for row in rows])
+    return pairs, scores, np.array([row["file"] for row in rows])
+
+
+def _shuffled(texts, labels, seed):
+    order = np.random.default_rng(seed).permutation(len(texts))
+    return np.array(texts, dtype=object)[order], np.array(labels)[order]

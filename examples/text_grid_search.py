@@ -1,0 +1,40 @@
+"""How much of the encoder to train, and how fast: a grid search that shows how far it is.
+
+The bar of scikit-learn's `ProgressBar` reaches from the search through its folds down to the
+epochs. The texts are first sentences of docstrings (`_docstrings.py`); with a table of your own:
+``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+"""
+
+import pandas as pd
+from _docstrings import load_docstrings
+from sklearn.callback import ProgressBar
+from sklearn.model_selection import GridSearchCV
+
+from sklearn_dl import TextClassifier
+
+# %%
+# A few rows, so that it takes seconds; with more rows the differences are larger.
+table = load_docstrings().sample(600, random_state=0)
+table, rest = table[:300], table[300:]
+
+# %%
+# With 0 layers a logistic regression is solved on the vectors of the frozen encoder, and the
+# learning rate has no meaning; so there are two grids.
+search = GridSearchCV(
+    TextClassifier(max_epochs=2, random_state=0),
+    [
+        {"trainable_layers": [0]},
+        {"trainable_layers": [1, "all"], "learning_rate": [1e-4, 3e-4]},
+    ],
+    cv=2,
+)
+search.set_callbacks(ProgressBar(max_propagation_depth=None))
+search.fit(table["text"], table["label"])
+
+# %%
+# What each candidate reached, and what it cost.
+results = pd.DataFrame(search.cv_results_).sort_values("rank_test_score")
+columns = ["param_trainable_layers", "param_learning_rate", "mean_test_score", "mean_fit_time"]
+print(results[columns].round(4).to_string(index=False))
+print("best:", search.best_params_)
+print(f"on {len(rest)} other rows: {search.score(rest['text'], rest['label']):.3f}")

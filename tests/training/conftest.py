@@ -1,0 +1,21 @@
+import pytest
+
+from sklearn_dl import TextClassifier
+from tests.text.tiny_encoders import tiny_bert
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory):
+    return str(tiny_bert(tmp_path_factory.mktemp("encoder") / "bert"))
+
+
+@pytest.fixture
+def make_classifier(encoder):
+    """A TextClassifier on the tiny encoder, in float32, with a seed."""
+
+    def make(**params):
+        defaults = {"max_length": 16, "max_epochs": 2, "learning_rate": 1e-3}
+        fixed = {"precision": "float32", "batch_size": 4, "random_state": 0}
+        return TextClassifier(encoder, **defaults | fixed | params)
+
+    return make

@@ -1,0 +1,91 @@
+"""Run by torchrun in test_processes.py: what each process saw goes to the folder it is given."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import accelerate
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from sklearn_dl import TextClassifier
+from sklearn_dl.text._tasks import HeadTask
+from sklearn_dl.training import _loop
+from sklearn_dl.training._checkpoint import Checkpoint
+from sklearn_dl.training._loop import trained_tensors
+from tests.training.reviews import LABELS, TEXTS
+
+encoder, folder = sys.argv[1], Path(sys.argv[-1])
+rank = int(os.environ.get("RANK", "0"))
+seen, n_saved, results = [], [], {}
+losses, save, step = HeadTask.losses, Checkpoint.save, _loop._Run.step
+
+
+def recorded_losses(self, rows, rng):
+    seen.append(rows.tolist())
+    return losses(self, rows, rng)
+
+
+def recorded_save(self, *args):
+    n_saved.append(rank)
+    return save(self, *args)
+
+
+def state():
+    return {
+        "environment": {**os.environ},
+        "threads": torch.get_num_threads(),
+        "torch": torch.get_rng_state().tolist(),
+        "group": torch.distributed.is_initialized(),
+        "accelerate": bool(accelerate.PartialState._shared_state),
+    }
+
+
+def fit(name, texts=TEXTS[:19], labels=LABELS[:19], **params):
+    seen.clear()
+    n_saved.clear()
+    before = state()
+    fixed = {"max_length": 16, "batch_size": 3, "learning_rate": 1e-3, "precision": "float32"}
+    classifier = TextClassifier(encoder, **fixed | {"max_epochs": 2, "random_state": 0} | params)
+    result = {"error": None}
+    try:
+        classifier.fit(texts, labels)
+    except (ValueError, InterruptedError) as error:
+        result["error"] = str(error)
+    else:
+        if params.get("trainable_layers") != 0:
+            weights = trained_tensors(classifier._network.live)
+            save_file(weights, folder / f"{name}-{rank}.safetensors")
+        result["history"] = {k: v for k, v in classifier.history_.items() if "second" not in k}
+        result["probabilities"] = classifier.predict_proba(TEXTS).tolist()
+        result["best_epoch"] = classifier.best_epoch_
+    after = state()
+    changed = [key for key in before if before[key] != after[key]]
+    results[name] = {**result, "seen": seen[:], "n_saved": len(n_saved), "changed": changed}
+
+
+def interrupted_step(self, *args):
+    if self.progress.epoch == 1 and self.progress.batch == 2:
+        raise InterruptedError("killed")
+    return step(self, *args)
+
+
+if __name__ == "__main__":
+    _loop.SECONDS_BETWEEN_CHECKPOINTS = -1
+    HeadTask.losses, Checkpoint.save = recorded_losses, recorded_save
+    torch.manual_seed(rank)
+    fit("plain", verbose=1, checkpoint_dir=folder / "plain")
+    fit("early stopping", early_stopping=True, random_state=None, n_iter_no_change=1, max_epochs=3)
+    fit("frozen", trainable_layers=0)
+    fit("other rows", texts=[f"{text} {rank}" for text in TEXTS[:19]])
+    _loop._Run.step = interrupted_step
+    fit("killed", checkpoint_dir=folder / "killed")
+    _loop._Run.step = step
+    fit("resumed", checkpoint_dir=folder / "killed")
+    results["files"] = [
+        str(path) for name in ("plain", "killed") for path in (folder / name).iterdir()
+    ]
+    assert np.isfinite(results["plain"]["probabilities"]).all()
+    (folder / f"{rank}.json").write_text(json.dumps(results))

@@ -1,0 +1,138 @@
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from sklearn_dl import TextClassifier
+from tests.text.tiny_encoders import tiny_bert
+from tests.training.linear_task import same_bits
+from tests.training.reviews import LABELS, TEXTS
+
+ROOT = Path(__file__).parents[2]
+FITS = ["plain", "early stopping", "frozen", "resumed"]
+TRAINED = [name for name in FITS if name != "frozen"]
+
+
+def torchrun(script, *arguments):
+    """What two processes on this machine print."""
+    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *launch, script, *map(str, arguments)],
+        cwd=ROOT,
+        # torchrun sets it to 1 and says so, unless it is set
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as launcher:
+        try:
+            out, err = launcher.communicate(timeout=180)
+        except subprocess.TimeoutExpired:
+            launcher.terminate()  # with its processes, which a kill would leave
+            raise
+    assert launcher.returncode == 0, err
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def still_encoder(tmp_path_factory):
+    """An encoder without dropout: what is drawn for it depends on the process."""
+    return tiny_bert(tmp_path_factory.mktemp("still") / "bert", hidden_dropout_prob=0.0)
+
+
+@pytest.fixture(scope="module")
+def run(still_encoder, tmp_path_factory):
+    """The output, the folder, and what the two processes saw."""
+    folder = tmp_path_factory.mktemp("processes")
+    output = torchrun("tests/training/distributed_fits.py", still_encoder, folder)
+    return output, folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_processes_end_with_equal_weights_and_histories(run, name):
+    _, folder, (first, second) = run
+    weights = [load_file(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)]
+    assert same_bits(*weights)
+    assert first[name]["history"] == second[name]["history"]
+    assert first[name]["best_epoch"] == second[name]["best_epoch"]
+
+
+def test_the_processes_share_the_rows_of_each_epoch(run):
+    _, _, results = run
+    first, second = (result["plain"]["seen"] for result in results)
+    # 19 rows in batches of 3: the last one is one row, of which the second process has none
+    assert sorted(map(len, first)) == [1] * 2 + [2] * 12
+    assert sorted(map(len, second)) == [1] * 12
+    for half in (0, 1):
+        rows = [*first[half * 7 : half * 7 + 7], *second[half * 6 : half * 6 + 6]]
+        assert sorted(chain(*rows)) == list(range(19))
+
+
+def test_two_processes_train_as_one_does(run, still_encoder):
+    _, _, (first, _) = run
+    alone = TextClassifier(still_encoder, max_length=16, batch_size=3, learning_rate=1e-3)
+    alone.set_params(max_epochs=2, precision="float32", random_state=0).fit(TEXTS[:19], LABELS[:19])
+    losses = first["plain"]["history"]["train_loss"]
+    assert losses == pytest.approx(alone.history_["train_loss"], rel=1e-3)
+    np.testing.assert_allclose(
+        first["plain"]["probabilities"], alone.predict_proba(TEXTS), atol=1e-2
+    )
+
+
+def test_early_stopping_stops_all_processes(run):
+    _, _, results = run
+    first, second = (result["early stopping"]["history"] for result in results)
+    assert first["validation_score"] == second["validation_score"]
+    assert len(first["epoch"]) <= 3
+
+
+def test_a_frozen_encoder_gives_each_process_the_same_head(run):
+    _, _, (first, second) = run
+    assert first["frozen"]["probabilities"] == second["frozen"]["probabilities"]
+    assert first["frozen"]["seen"] == []
+
+
+def test_the_first_process_alone_writes_and_prints(run):
+    (out, err), _, (first, second) = run
+    # after each of 14 steps and 2 epochs
+    assert (first["plain"]["n_saved"], second["plain"]["n_saved"]) == (16, 0)
+    assert [line.split(",")[0] for line in out.splitlines()] == [
+        "TextClassifier: epoch 1",
+        "TextClassifier: epoch 2",
+    ]
+    assert err == ""
+
+
+def test_a_fit_of_two_processes_resumes_to_the_same_bits(run):
+    _, folder, (first, second) = run
+    assert first["killed"]["error"] == second["killed"]["error"] == "killed"
+    plain, resumed = (load_file(folder / f"{n}-0.safetensors") for n in ("plain", "resumed"))
+    assert same_bits(plain, resumed)
+    assert first["resumed"]["history"] == first["plain"]["history"]
+    assert len(first["resumed"]["seen"]) == 5
+    assert first["files"] == []
+
+
+def test_processes_with_other_rows_are_refused(run):
+    _, _, results = run
+    for result in results:
+        assert "2 processes of this fit have other data" in result["other rows"]["error"]
+
+
+@pytest.mark.parametrize("name", [*FITS, "other rows", "killed"])
+def test_a_distributed_fit_leaves_global_state(run, name):
+    _, _, results = run
+    assert [result[name]["changed"] for result in results] == [[], []]
+
+
+def test_the_example_prints_once():
+    out, _ = torchrun("examples/distributed_fit.py")
+    (line,) = out.splitlines()
+    assert "180 sentences trained on, accuracy on 60 others: 0." in line
