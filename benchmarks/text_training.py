@@ -73,7 +73,7 @@ def quiet():
 
 def run(quick=False):
     quiet()
-    n, n_pairs = (32, 2) if quick else (160, 20)
+    n, n_pairs = (32, 2) if quick else (64, 20)
     rows = []
 
     def row(what, rival, ratio, bar):
