@@ -53,6 +53,8 @@ def run(quick=False):
         4.0,
     )
 
+    n = min(n, 200)
+    texts, as_list = texts[:n], as_list[:n]
     encoder, exact = TextEncoder(), TextEncoder(precision="float32")
     rival = SentenceTransformer(str(folder), device="cpu")
     rival.max_seq_length = 128
