@@ -17,7 +17,6 @@ from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._loop import trained_tensors
 from tests.training.reviews import LABELS, TEXTS
 
-encoder, folder = sys.argv[1], Path(sys.argv[-1])
 rank = int(os.environ.get("RANK", "0"))
 seen, n_saved, results = [], [], {}
 losses, save, step = HeadTask.losses, Checkpoint.save, _loop._Run.step
@@ -73,6 +72,7 @@ def interrupted_step(self, *args):
 
 
 if __name__ == "__main__":
+    encoder, folder = sys.argv[1], Path(sys.argv[2])
     _loop.SECONDS_BETWEEN_CHECKPOINTS = -1
     HeadTask.losses, Checkpoint.save = recorded_losses, recorded_save
     torch.manual_seed(rank)
