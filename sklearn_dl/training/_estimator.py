@@ -63,6 +63,12 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         check_is_fitted(self)
         return str(resolve_device(self.device, type(self).__name__))
 
+    def __copy__(self):
+        # callbacks copy the estimator in each epoch: not by way of __getstate__, which reads files
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
+
     def _check_validation_arguments(self, X_val, y_val, sample_weight_val):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val are given together, or neither is.")

@@ -37,12 +37,6 @@ class EmbeddedModelEstimator(DeepEstimator):
             state["_embedded"] = _Embedded(self.model, self._content().for_pickle(self.embed_model))
         return state
 
-    def __copy__(self):
-        # copy.copy would read the model's content by way of __getstate__
-        copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
-
     def __sklearn_clone__(self):
         clone = clone_parametrized(self)
         embedded = self._valid_embedded()

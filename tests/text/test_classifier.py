@@ -147,9 +147,9 @@ def test_only_one_class_with_a_weight(clf, layers):
 
 
 def test_weights_of_zero_only(clf):
-    with pytest.raises(ValueError, match="at least one non-zero"):
+    with pytest.raises(ValueError, match="sample_weight is zero for every row"):
         clf.fit(X, Y, sample_weight=np.zeros(24))
-    with pytest.raises(ValueError, match="at least one non-zero"):
+    with pytest.raises(ValueError, match="sample_weight_val is zero for every row"):
         clf.set_params(early_stopping=True).fit(
             X, Y, X_val=X[:2], y_val=Y[:2], sample_weight_val=[0, 0]
         )

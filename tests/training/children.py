@@ -5,6 +5,8 @@ import signal
 import time
 import warnings
 
+import torch
+
 
 def in_child(work, timeout=60):
     """Run `work` in a child and return its exit status: 0, 1 if it raised, -9 if it was killed."""
@@ -15,6 +17,8 @@ def in_child(work, timeout=60):
     if not pid:
         status = 1
         try:
+            # torch's threads did not come along: waiting for them would hang
+            torch.set_num_threads(1)
             work()
             status = 0
         except BaseException:

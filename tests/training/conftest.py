@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from sklearn_dl import TextClassifier
 from tests.text.tiny_encoders import tiny_bert
@@ -19,3 +20,13 @@ def make_classifier(encoder):
         return TextClassifier(encoder, **defaults | fixed | params)
 
     return make
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """One thread in this process: a forked child has no other, and their number changes bits."""
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -11,7 +11,10 @@ from sklearn_dl.training._loop import train
 from tests.training.children import die, die_at_call, in_child
 from tests.training.linear_task import LinearTask, network, same_bits, settings, tensors_of
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 BELONGS = {"data": "0f", "seed": 3}
 TENSORS = {

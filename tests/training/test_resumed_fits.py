@@ -14,9 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_all_checkpoints(monkeypatch):
-    # a forked child computes with one thread: so must what it is compared to
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+def _one_thread_and_all_checkpoints(monkeypatch, one_thread):
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
 
