@@ -2,7 +2,7 @@
 
 import os
 from contextlib import contextmanager
-from threading import Lock, RLock
+from threading import Lock, RLock, local
 
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._threads import thread_budget
@@ -12,12 +12,13 @@ _fit_lock = RLock()
 _threads_lock = Lock()
 _in_use = 0
 _found_threads = 0
+_inside = local()  # .threads: what this Python thread has already set
 _forked_after_import = False
 
 
 def _after_fork():
-    global _fit_lock, _threads_lock, _in_use, _forked_after_import
-    _fit_lock, _threads_lock, _in_use = RLock(), Lock(), 0
+    global _fit_lock, _threads_lock, _in_use, _inside, _forked_after_import
+    _fit_lock, _threads_lock, _in_use, _inside = RLock(), Lock(), 0, local()
     _forked_after_import = True
 
 
@@ -90,11 +91,15 @@ def autocast(precision, device):
 def torch_threads(n_processes=1):
     """Torch with this process's share of the processors, and as it was afterwards.
 
+    Inside itself (scoring inside a fit) it changes nothing: the outer share stays.
     After a fork torch's threads are gone, and waiting for them would hang: one thread then.
     """
     import torch
 
     global _in_use, _found_threads
+    if outer := getattr(_inside, "threads", 0):
+        yield outer
+        return
     budget = 1 if _forked_after_import else max(1, thread_budget() // n_processes)
     with _threads_lock:
         if not _in_use:
@@ -103,8 +108,10 @@ def torch_threads(n_processes=1):
     try:
         if torch.get_num_threads() != budget:
             torch.set_num_threads(budget)
+        _inside.threads = budget
         yield budget
     finally:
+        _inside.threads = 0
         with _threads_lock:
             _in_use -= 1
             if torch.get_num_threads() != _found_threads:

@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from sklearn_dl import TextClassifier
 from tests.text.tiny_encoders import tiny_bert
@@ -26,7 +25,3 @@ def make_classifier(encoder):
 def one_thread(monkeypatch):
     """One thread in this process: a forked child has no other, and their number changes bits."""
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

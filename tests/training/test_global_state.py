@@ -230,6 +230,23 @@ def test_an_interrupt_in_a_callback_leaves_the_estimator_as_it_was(make_classifi
         np.testing.assert_array_equal(classifier.predict_proba(TEXTS), expected)
 
 
+def test_a_fit_keeps_its_threads_when_it_scores(make_classifier, monkeypatch):
+    monkeypatch.setattr(_device, "thread_budget", lambda: 1)
+    seen, step, n_threads = [], _loop._Run.step, torch.get_num_threads()
+
+    def counted(*args):
+        seen.append(torch.get_num_threads())
+        return step(*args)
+
+    monkeypatch.setattr(_loop._Run, "step", counted)
+    torch.set_num_threads(3)
+    # the first head and each epoch's evaluation score texts inside the fit
+    make_classifier(early_stopping=True, validation_fraction=6).fit(TEXTS, LABELS)
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(n_threads)
+
+
 def test_fits_in_threads_give_the_bits_of_fits_one_after_the_other(make_classifier, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     n_threads, rng_state = torch.get_num_threads(), torch.get_rng_state()
