@@ -48,7 +48,10 @@ def main():
     arguments = parser.parse_args()
     results = {}
     for name in arguments.names or NAMES:
-        results[name] = importlib.import_module(f"benchmarks.{name}").run(arguments.quick)
+        module = importlib.import_module(f"benchmarks.{name}")
+        # speeds with and without bfloat16 have a table each
+        part = f"{name} in {module.PRECISION}" if hasattr(module, "PRECISION") else name
+        results[part] = module.run(arguments.quick)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     made = (
         f"{datetime.date.today()}, {cpu_count()} cores ({platform.machine()}), Python "
@@ -58,7 +61,9 @@ def main():
     folder.mkdir(exist_ok=True)
     page = DOCS.read_text()
     for name, rows in results.items():
-        (folder / f"{name}.json").write_text(json.dumps({"made": made, "rows": rows}, indent=1))
+        (folder / f"{name.replace(' ', '_')}.json").write_text(
+            json.dumps({"made": made, "rows": rows}, indent=1)
+        )
         table = "\n".join([*HEAD, *map(line, rows)])
         print(f"{name}\n{table}\n")
         page = renewed(page, name, f"{made}.\n\n{table}")

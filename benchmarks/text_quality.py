@@ -97,7 +97,7 @@ def _trainer(seeds):
             names, codes = np.unique(y, return_inverse=True)
             ours = TextClassifier(random_state=seed).fit(X[:N_TRAIN], codes[:N_TRAIN])
             model, tokenizer = transformers_fit(
-                X[:N_TRAIN], codes[:N_TRAIN], len(names), folder, epochs=3, seed=seed
+                X[:N_TRAIN], codes[:N_TRAIN], len(names), folder, seed=seed
             )
             right = ours.predict(X[N_TRAIN:]) == codes[N_TRAIN:]
             theirs = _predictions(model, tokenizer, X[N_TRAIN:]) == codes[N_TRAIN:]

@@ -11,7 +11,10 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.models import model_path
+from sklearn_dl.training._device import autocast, resolve_precision
 
+CPU = torch.device("cpu")
+PRECISION = resolve_precision("auto", CPU)
 N_CLASSES = 22
 
 
@@ -71,7 +74,7 @@ def run(quick=False):
     one = np.array(["a short text about sockets"], dtype=object)
 
     def bare(i):
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), autocast(PRECISION, CPU):
             network(**tokenizer(one.tolist(), return_tensors="pt")).logits.float().numpy()
 
     network.eval()

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.utils._optional import import_optional
 
 transformers = import_optional("transformers", extra="text", purpose="sklearn_dl.text")
@@ -46,7 +47,7 @@ class TextNetwork(torch.nn.Module):
         self._attention = encoder.config._attn_implementation
         config = encoder.config
         rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
-        self.dropout = torch.nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
+        self.dropout = Dropout(next((rate for rate in rates if rate is not None), 0.1))
         self.head = torch.nn.Linear(config.hidden_size, n_outputs) if n_outputs else None
 
     def place(self, device):
@@ -248,6 +249,7 @@ def _load_encoder(content, config, state):
     if hasattr(encoder, "pooler"):
         # what it computes is not used; without it, it is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
+    replace_dropout(encoder)
     return encoder
 
 
