@@ -15,6 +15,7 @@ _ROOM_OF = {
     "PixelExtractor": "images",
     "OnnxScorer": "scoring",
     "ScoreClassifier": "scoring",
+    "TensorFlowScorer": "scoring",
     "clear_sessions": "scoring",
     "LabelKeyMapper": "labels",
     "SentenceSimilarityRegressor": "text",

@@ -35,11 +35,13 @@ from sklearn_dl import (
     PixelExtractor,
     ScoreClassifier,
     SentenceSimilarityRegressor,
+    TensorFlowScorer,
     TextClassifier,
     TextEncoder,
 )
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import InvalidParameterError
+from tests.scoring.tensorflow_models import frozen, mean_color, relu
 from tests.text.tiny_encoders import tiny_bert
 
 X_FREE_CHECKS = [
@@ -86,6 +88,8 @@ PAIRS = list(zip(TEXTS, TEXTS[::-1], strict=True))
 # workers and later tests read it too: gone when the process ends
 _folder = tempfile.TemporaryDirectory()
 ENCODER = str(tiny_bert(_folder.name))
+TF_RELU = frozen(f"{_folder.name}/relu.pb", relu())
+TF_MEAN_COLOR = frozen(f"{_folder.name}/mean_color.pb", mean_color)
 TEXT = {"max_length": 32, "precision": "float32"}
 TRAINED = {**TEXT, "max_epochs": 1, "random_state": 0}
 
@@ -141,6 +145,8 @@ CASES = [
     Case(PixelExtractor(layout="flat", offset=127), list(IMAGES[:, 0])),
     Case(OnnxScorer(RELU), SCORES.tolist(), wide=True),
     Case(OnnxScorer(MEAN_COLOR, n_threads=2), [array.transpose(2, 0, 1) for array in ARRAYS]),
+    Case(TensorFlowScorer(TF_RELU), SCORES.tolist(), wide=True),
+    Case(TensorFlowScorer(TF_MEAN_COLOR), ARRAYS),
     Case(ScoreClassifier(["c", "a", "b"], activation="softmax"), SCORES.tolist(), wide=True),
     Case(ScoreClassifier(activation="sigmoid"), SCORES.tolist(), wide=True),
     Case(LabelKeyMapper(), LABELS.tolist()),
@@ -160,6 +166,7 @@ CASES = [
 ]
 NUMERIC = [
     OnnxScorer(RELU),
+    TensorFlowScorer(TF_RELU),
     LabelKeyMapper(),
 ]
 one_dimensional = "takes 1-D X: labels go in and out as y does"
@@ -325,7 +332,7 @@ def test_containers_mean_the_same(case):
     containers = [case.frame(), case.frame(pl.DataFrame)]
     if not case.wide:
         containers += [pd.Series(object_array(case.rows))]
-        if not isinstance(estimator, OnnxScorer):
+        if not isinstance(estimator, (OnnxScorer, TensorFlowScorer)):
             containers += [list(case.rows), tuple(case.rows), object_array(case.rows)]
     for X in containers:
         for name, result in outputs(clone(estimator).fit(X, case.y), X).items():

@@ -2,6 +2,7 @@
 
 from sklearn_dl.scoring._classifier import ScoreClassifier
 from sklearn_dl.scoring._onnx import OnnxScorer
+from sklearn_dl.scoring._tensorflow import TensorFlowScorer
 from sklearn_dl.utils._sessions import clear_sessions
 
-__all__ = ["OnnxScorer", "ScoreClassifier", "clear_sessions"]
+__all__ = ["OnnxScorer", "ScoreClassifier", "TensorFlowScorer", "clear_sessions"]

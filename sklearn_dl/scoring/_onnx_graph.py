@@ -90,6 +90,18 @@ class OnnxSession:
     unused_inputs: frozenset
     facts: GraphFacts
 
+    @property
+    def kind(self):
+        return self.facts.kind
+
+    @property
+    def handles_nan(self):
+        return self.facts.handles_nan
+
+    @property
+    def on_gpu(self):
+        return self.session.get_providers()[0] != "CPUExecutionProvider"
+
     def run(self, feeds):
         """Run the graph; safe to be called by several threads at once."""
         return self.session.run([spec.name for spec in self.outputs], feeds)

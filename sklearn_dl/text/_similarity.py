@@ -1,7 +1,7 @@
 """Pairs of texts to their similarity, by a fine-tuned encoder."""
 
 import math
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -29,6 +29,10 @@ def _compares_embeddings(estimator):
     )
 
 
+# "auto", as measured (docs/benchmarks.md)
+_LEARNING_RATES = {"bi-encoder": 1e-5, "cross-encoder": 2e-4}
+
+
 class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     """Predict the similarity of two texts by fine-tuning a pretrained encoder.
 
@@ -53,8 +57,9 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Passes over the training rows. With 0 the pretrained cosine is scaled (bi-encoder).
     batch_size : int, default=16
         Rows of a training step. Rows of similar length share a batch.
-    learning_rate : float, default=5e-5
-        Highest learning rate of AdamW.
+    learning_rate : float or "auto", default="auto"
+        Highest learning rate of AdamW. "auto": 1e-5 for a bi-encoder, whose embeddings are good
+        already and are easily spoilt for texts of other domains; 2e-4 for a cross-encoder.
     weight_decay : float, default=0.01
         Of the matrices; biases and normalisations do not decay.
     warmup_ratio : float, default=0.06
@@ -138,6 +143,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         "architecture": [StrOptions({"bi-encoder", "cross-encoder"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     _allowed_columns = {2}
@@ -152,7 +158,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         trainable_layers="all",
         max_epochs=3,
         batch_size=16,
-        learning_rate=5e-5,
+        learning_rate="auto",
         weight_decay=0.01,
         warmup_ratio=0.06,
         max_grad_norm=1.0,
@@ -189,6 +195,11 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         self.embed_model = embed_model
         self.random_state = random_state
         self.verbose = verbose
+
+    def _learning_rate(self):
+        if self.learning_rate == "auto":
+            return _LEARNING_RATES[self.architecture]
+        return self.learning_rate
 
     def predict(self, X):
         """Similarity of each pair.

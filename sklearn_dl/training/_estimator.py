@@ -133,15 +133,20 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
             with torch_threads(processes.per_machine), own_random_state(device):
                 yield TrainingPlace(processes, device, precision, seed, belongs)
 
+    def _learning_rate(self):
+        """The highest learning rate, resolved."""
+        return self.learning_rate
+
     def _train(self, task, place, *, evaluate, after_epoch, first):
         """Run the fit loop on `task`; the arguments are those of `train`."""
         from sklearn_dl.training._checkpoint import Checkpoint
         from sklearn_dl.training._loop import Settings, train
 
-        names = ["max_epochs", "batch_size", "learning_rate", "weight_decay", "warmup_ratio"]
+        names = ["max_epochs", "batch_size", "weight_decay", "warmup_ratio"]
         names += ["max_grad_norm", "n_iter_no_change", "tol"]
         settings = Settings(
             **{name: getattr(self, name) for name in names},
+            learning_rate=self._learning_rate(),
             precision=place.precision,
             seed=place.seed,
         )

@@ -251,3 +251,10 @@ def test_cut_texts_are_counted_once_per_call(model, params, shown):
             call()
         assert len(caught) == 1
         assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(("architecture", "rate"), [("bi-encoder", 1e-5), ("cross-encoder", 2e-4)])
+def test_the_automatic_learning_rate(model, architecture, rate):
+    model.set_params(architecture=architecture, learning_rate="auto", warmup_ratio=0, max_epochs=1)
+    # 40 rows in batches of 16 are 3 steps; the rate falls from `rate` towards 0
+    assert model.fit(X, Y).history_["learning_rate"] == pytest.approx([rate / 3])

@@ -1,0 +1,198 @@
+"""TensorFlowScorer: a TensorFlow or Keras model as a scikit-learn transformer."""
+
+import os
+from numbers import Integral
+
+from sklearn_dl.scoring import _tensorflow_model
+from sklearn_dl.scoring._graph_scorer import GraphScorer
+from sklearn_dl.scoring._tensorflow_graph import import_tensorflow, open_graph
+from sklearn_dl.utils._sessions import cached_session, find_session
+from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
+from sklearn_dl.utils._threads import thread_budget
+
+
+class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+    """Score a TensorFlow or Keras model: any of its tensors becomes columns of numbers.
+
+    Rows are fed in batches. Images are decoded by threads while others are scored, so memory is
+    that of a few batches, whatever the number of photographs. No `fit` is needed.
+
+    Parameters
+    ----------
+    model : str, Path, tf.Module or keras.Model
+        The folder of a SavedModel, or one with numbered versions (the highest counts); a frozen
+        graph (`.pb`); a Keras file (`.keras`, `.h5`, `.hdf5`); or a model in memory.
+    inputs : dict of str to columns, or None, default=None
+        For each input the column or columns of X (name, position, list or slice of them). None: a
+        model with one input takes all of X; with several, X is a data frame whose columns carry
+        their names. An input of rank 0 is one value for all rows.
+    outputs : str, list of str or None, default=None
+        Outputs of the signature, or tensors of the graph ("name" or "name:0"), inner ones
+        included: what they do not need is not run. None: all outputs of the signature; of a graph
+        without one, what no other node reads.
+    signature : str, default="serving_default"
+        Of a SavedModel.
+    tags : tuple of str, default=("serve",)
+        Of the graph in a SavedModel.
+    output_shape : {"2d", "native"}, default="2d"
+        "2d": each output flattened per row, side by side. "native": the graph's own shape; of
+        several outputs a dict of arrays.
+    batch_size : int or "auto", default="auto"
+        Rows per run. "auto" goes by the kind of graph and the device. A graph with a fixed batch
+        size is fed in that size, the last batch padded.
+    add_batch_dim : bool, default=False
+        Whether the shapes that the inputs declare are those of one row, without the batch: the
+        graph is then run row by row. Inputs of unknown rank are fed batches in any case.
+    n_threads : int or None, default=None
+        Threads that are busy at once. None: the CPUs that this process may use, or inside a
+        joblib worker its share of them. TensorFlow makes the threads of its operations once in a
+        process: the first number counts for them.
+    device : {"auto", "cpu"}, default="auto"
+        "auto": a GPU where TensorFlow finds one; its memory is taken as it is needed.
+    embed_model : bool, default=True
+        Whether a pickle carries the model. False: it carries the path and the content's hash, and
+        the model must be found where the pickle is loaded. A model in memory always travels.
+    allow_unsafe_ops : bool, default=False
+        Whether operations that touch files, the network or Python may be loaded, and code inside
+        Keras files. Only for models whose source you trust.
+    verbose : int, default=0
+        1: a progress bar while scoring. 2: also TensorFlow's messages.
+
+    Attributes
+    ----------
+    inputs_, outputs_ : tuple of TensorSpec
+        (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
+    signatures_ : dict of str to Signature
+        `inputs` and `outputs` of each signature. Needs no `fit`.
+    model_path_ : str or None
+        The file or folder that is loaded (of the highest version, say).
+    n_features_in_ : int
+        Number of columns of a 2-D X, after `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names of X, after `fit` on a data frame.
+
+    See Also
+    --------
+    OnnxScorer : The same for ONNX graphs.
+    ScoreClassifier : The step after: scores to labels.
+    sklearn_dl.clear_sessions : Gives the memory of loaded graphs back.
+
+    Notes
+    -----
+    ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time. Numbers are
+    cast as OnnxScorer casts them; bfloat16 comes back as float32, strings as str (bytes where they
+    are no UTF-8). Before anything of a model is loaded its graphs and functions are searched for
+    operations that touch files, the network or Python, which are refused. Everything runs in a
+    version-1 session: nothing is traced again for batches of other sizes.
+
+    Examples
+    --------
+    >>> from sklearn_dl import TensorFlowScorer
+    >>> scorer = TensorFlowScorer("inception.pb", outputs="softmax2")  # the file is read when used
+    """
+
+    _parameter_constraints: dict = {
+        "model": [
+            str,
+            os.PathLike,
+            _tensorflow_model.TensorFlowModel,
+            HasMethods("with_name_scope"),  # tf.Module
+            HasMethods("export"),  # keras.Model
+        ],
+        "inputs": [dict, None],
+        "outputs": [str, list, tuple, None],
+        "signature": [str],
+        "tags": [list, tuple],
+        "output_shape": [StrOptions({"2d", "native"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "add_batch_dim": ["boolean"],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "device": [StrOptions({"auto", "cpu"})],
+        "embed_model": ["boolean"],
+        "allow_unsafe_ops": ["boolean"],
+        "verbose": ["verbose"],
+    }
+    _extra = "tensorflow"
+
+    def __init__(
+        self,
+        model,
+        *,
+        inputs=None,
+        outputs=None,
+        signature="serving_default",
+        tags=("serve",),
+        output_shape="2d",
+        batch_size="auto",
+        add_batch_dim=False,
+        n_threads=None,
+        device="auto",
+        embed_model=True,
+        allow_unsafe_ops=False,
+        verbose=0,
+    ):
+        self.model = model
+        self.inputs = inputs
+        self.outputs = outputs
+        self.signature = signature
+        self.tags = tags
+        self.output_shape = output_shape
+        self.batch_size = batch_size
+        self.add_batch_dim = add_batch_dim
+        self.n_threads = n_threads
+        self.device = device
+        self.embed_model = embed_model
+        self.allow_unsafe_ops = allow_unsafe_ops
+        self.verbose = verbose
+
+    @property
+    def signatures_(self):
+        """Signatures of the model: dict of name to Signature(inputs, outputs)."""
+        return self._any_session().signatures
+
+    @property
+    def model_path_(self):
+        """The file or folder that is loaded; None for a model in memory or from a pickle."""
+        return self._content().path
+
+    def _find_content(self):
+        return _tensorflow_model.resolve(self.model)
+
+    def _key(self):
+        return (
+            "tensorflow",
+            self._content().sha256,
+            self._asked_outputs(),
+            self.signature,
+            tuple(self.tags),
+            self.device,
+            self.add_batch_dim,
+            self.allow_unsafe_ops,
+        )
+
+    def _session(self, n_threads=None, n_workers=1):
+        import_tensorflow(self.verbose)  # says so in a forked process, before a cache is asked
+        n_threads = n_threads or thread_budget(self.n_threads)
+        return cached_session(
+            (*self._key(), n_threads),
+            lambda: open_graph(
+                self._content(),
+                signature=self.signature,
+                tags=tuple(self.tags),
+                outputs=self._asked_outputs(),
+                n_threads=n_threads,
+                device=self.device,
+                add_batch_dim=self.add_batch_dim,
+                allow_unsafe=self.allow_unsafe_ops,
+                verbose=self.verbose,
+            ),
+        )
+
+    def _any_session(self):
+        return find_session(self._key()) or self._session()
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if not isinstance(self.model, (str, os.PathLike)):
+            state["model"] = self._content()
+        return state

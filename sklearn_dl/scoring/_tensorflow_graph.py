@@ -1,0 +1,465 @@
+"""TensorFlow graphs as open sessions.
+
+Everything runs through the version-1 session: it loads what TensorFlow 2's loader refuses
+(reference variables, two names of one tensor, objects it does not know), reaches any tensor of the
+graph, and traces nothing.
+"""
+
+import difflib
+import logging
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from sklearn_dl.scoring._scorer import TensorSpec, listed
+from sklearn_dl.scoring._tensorflow_safety import (
+    RESTORING,
+    SAVING,
+    GraphReader,
+    kind_of,
+    refuse_unsafe,
+)
+from sklearn_dl.utils._optional import import_optional
+
+_INIT_SIGNATURES = {"__saved_model_init_op", "__saved_model_train_op"}
+_PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
+_NAN_OPS = {"IsNan", "IsInf", "IsFinite"}
+# nodes that end a graph without being a result
+_NO_RESULTS = {"Const", "NoOp", "Assert", "Placeholder", "VarHandleOp", "VariableV2"}
+_importing = Lock()
+_used = False
+_dead_after_fork = False
+
+
+def _after_fork():
+    global _importing, _dead_after_fork
+    _importing = Lock()
+    context = sys.modules.get("tensorflow.python.eager.context")
+    eager = getattr(getattr(context, "_context", None), "_initialized", False)
+    _dead_after_fork = _dead_after_fork or _used or bool(eager)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def import_tensorflow(verbose=0):
+    """The tensorflow module, imported without its start-up messages unless `verbose` > 1.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    RuntimeError
+        In a forked child of a process that has used TensorFlow, where it would wait forever.
+    """
+    if _dead_after_fork:
+        raise RuntimeError(
+            "This process was forked from one that had used TensorFlow, whose threads do not live "
+            "on in it: it would hang. Start processes with spawn or loky (joblib's default)."
+        )
+    with _importing:
+        if "tensorflow" in sys.modules or verbose > 1:
+            return import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
+        with _without_start_up_messages():
+            tf = import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
+            tf.config.list_physical_devices()  # looks for GPUs, and says much about it
+            return tf
+
+
+@contextmanager
+def _without_start_up_messages():
+    """What C++ writes while TensorFlow is imported goes nowhere, but is shown if that fails."""
+    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    if asked is not None:
+        yield
+        return
+    # read once, at the first message; those before that go to the descriptor in any case
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(kept, messages.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a SavedModel offers under a name.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of TensorSpec
+    """
+
+    inputs: tuple
+    outputs: tuple
+
+    def __str__(self):
+        return f"({listed(self.inputs)}) -> ({listed(self.outputs)})"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowGraph:
+    """An open session with what is asked of it at every call."""
+
+    session: Any
+    inputs: tuple
+    optional_inputs: tuple
+    outputs: tuple
+    unused_inputs: frozenset
+    signatures: dict
+    kind: str
+    handles_nan: bool
+    on_gpu: bool
+    _tensors: dict
+    _fetched: list
+    _calls: dict
+    _row_by_row: bool
+
+    def run(self, feeds):
+        """Run the graph; safe to be called by several threads at once."""
+        names = tuple(feeds)
+        call = self._calls.get(names)
+        if call is None:
+            call = self._calls[names] = self.session.make_callable(
+                self._fetched, feed_list=[self._tensors[name] for name in names]
+            )
+        outputs = [_from_graph(array) for array in call(*map(self._fed, names, feeds.values()))]
+        return [output[None] for output in outputs] if self._row_by_row else outputs
+
+    def _fed(self, name, values):
+        tensor = self._tensors[name]
+        if self._row_by_row:
+            values = values[0]
+        elif tensor.shape.rank == 0 and values.ndim:
+            if values.dtype != object and (values != values[0]).any():
+                raise ValueError(f"the input {name!r} is one value for all rows; the rows differ")
+            values = values[0]
+        kind = tensor.dtype.base_dtype.as_numpy_dtype
+        return values if kind is np.object_ else np.asarray(values, dtype=kind)
+
+
+def _from_graph(array):
+    array = np.asarray(array)
+    if array.dtype == object:
+        return _decoded(array)
+    # numpy does not count with bfloat16
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def _decoded(array):
+    cells = np.empty(array.shape, dtype=object)
+    for place, cell in np.ndenumerate(array):
+        try:
+            cells[place] = cell.decode() if isinstance(cell, bytes) else cell
+        except UnicodeDecodeError:
+            cells[place] = cell
+    return cells
+
+
+def open_graph(
+    content, *, signature, tags, outputs, n_threads, device, add_batch_dim, allow_unsafe, verbose
+):
+    """Open a session on a model.
+
+    Parameters
+    ----------
+    content : TensorFlowModel
+    signature : str
+    tags : tuple of str
+    outputs : tuple of str or None
+    n_threads : int
+    device : str
+    add_batch_dim, allow_unsafe : bool
+    verbose : int
+
+    Raises
+    ------
+    ValueError
+        If the model is damaged, unsafe, or has no such signature, tags or tensor.
+    """
+    global _used
+    tf = import_tensorflow(verbose)
+    _used = True
+    with _quiet(tf, verbose), content.on_disk() as path:
+        if content.kind in ("keras", "h5"):
+            with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+                _export_keras(tf, content, path, folder, allow_unsafe)
+                loaded = _load_saved_model(
+                    tf, content.name, folder, ("serve",), outputs, n_threads, device, allow_unsafe
+                )
+        elif content.kind == "saved_model":
+            loaded = _load_saved_model(
+                tf, content.name, path, tags, outputs, n_threads, device, allow_unsafe
+            )
+        else:
+            loaded = _load_graph(tf, content.name, path, n_threads, device, allow_unsafe)
+    session, signatures, graph_def = loaded
+    return _opened(tf, session, signatures, graph_def, signature, outputs, device, add_batch_dim)
+
+
+@contextmanager
+def _quiet(tf, verbose):
+    """TensorFlow's Python warnings (of deprecated functions) are not shown; its level stays."""
+    logger = tf.get_logger()
+    level = logger.level
+    if verbose <= 1:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _session(tf, graph, n_threads, device):
+    options: dict = {"device_count": {"GPU": 0}} if device == "cpu" else {}
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=n_threads,
+        inter_op_parallelism_threads=n_threads,
+        use_per_session_threads=True,
+        allow_soft_placement=True,
+        **options,
+    )
+    config.gpu_options.allow_growth = True
+    return tf.compat.v1.Session(graph=graph, config=config)
+
+
+def _load_graph(tf, name, path, n_threads, device, allow_unsafe):
+    graph_def = tf.compat.v1.GraphDef()
+    _parse(graph_def, Path(path).read_bytes(), name, "a frozen graph (GraphDef)")
+    if not graph_def.node:
+        raise ValueError(f"{name} is not a frozen graph (GraphDef): it holds no nodes.")
+    if not allow_unsafe:
+        refuse_unsafe(name, graph_def)
+    graph = tf.Graph()
+    with graph.as_default(), _explained(name):
+        tf.graph_util.import_graph_def(graph_def, name="")
+    return _session(tf, graph, n_threads, device), {}, graph_def
+
+
+def _load_saved_model(tf, name, folder, tags, outputs, n_threads, device, allow_unsafe):
+    saved = read_saved_model(folder, name)
+    chosen = [m for m in saved.meta_graphs if set(m.meta_info_def.tags) == set(tags)]
+    if not chosen:
+        found = [tuple(m.meta_info_def.tags) for m in saved.meta_graphs]
+        raise ValueError(f"{name} has no graph with tags={tuple(tags)!r}; it has {found}.")
+    if not allow_unsafe:
+        for meta_graph in saved.meta_graphs:
+            asked = outputs if meta_graph is chosen[0] else None
+            refuse_unsafe(name, meta_graph.graph_def, meta_graph, asked or ())
+    graph = tf.Graph()
+    session = _session(tf, graph, n_threads, device)
+    with graph.as_default(), _explained(name):
+        loaded = tf.compat.v1.saved_model.load(session, list(tags), folder)
+    return session, dict(loaded.signature_def), loaded.graph_def
+
+
+def read_saved_model(folder, name):
+    """The SavedModel message of a folder."""
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    saved = SavedModel()
+    binary, text = Path(folder, "saved_model.pb"), Path(folder, "saved_model.pbtxt")
+    if binary.exists():
+        _parse(saved, binary.read_bytes(), name, "a SavedModel")
+    else:
+        try:
+            text_format.Parse(text.read_text(), saved)
+        except text_format.ParseError as error:
+            raise ValueError(f"{name} is not a SavedModel, or is damaged: {error}") from error
+    if not saved.meta_graphs:
+        raise ValueError(f"{name} is not a SavedModel: it holds no graph.")
+    return saved
+
+
+def _parse(message, data, name, what):
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
+
+
+def _export_keras(tf, content, path, folder, allow_unsafe):
+    """Write a Keras file as a SavedModel."""
+    keras = tf.keras
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Keras runs on {keras.backend.backend()!r} in this process; TensorFlowScorer needs "
+            'the environment variable KERAS_BACKEND to be "tensorflow" or unset.'
+        )
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe)
+    except Exception as error:  # Keras raises TypeError, ValueError, OSError and others
+        raise ValueError(
+            f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
+            "your own hold code, which is not loaded from files: build the model in Python, and "
+            "give it to TensorFlowScorer itself, or export it (model.export) as a SavedModel."
+        ) from error
+    with _explained(content.name):
+        model.export(folder, verbose=False)
+
+
+@contextmanager
+def _explained(name):
+    try:
+        yield
+    except Exception as error:  # TensorFlow has a class per status code
+        raise ValueError(f"TensorFlow cannot load {name}: {_first_line(error)}") from error
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch_dim):
+    graph = session.graph
+    offered = {
+        key: Signature(
+            tuple(_spec(graph, k, info.name) for k, info in sorted(sig.inputs.items())),
+            tuple(_spec(graph, k, info.name) for k, info in sorted(sig.outputs.items())),
+        )
+        for key, sig in signatures.items()
+        if key not in _INIT_SIGNATURES
+    }
+    if name in offered:
+        sig = signatures[name]
+        named_inputs = {key: info.name for key, info in sorted(sig.inputs.items())}
+        named_outputs = {key: info.name for key, info in sorted(sig.outputs.items())}
+    elif offered and not (name == "serving_default" and outputs):
+        listed_ = "; ".join(f"{key!r}: {value}" for key, value in offered.items())
+        raise ValueError(f"The model has no signature {name!r}; it has {listed_}.")
+    else:
+        named_inputs, named_outputs = {}, {}
+    if outputs is None:
+        fetched = named_outputs or {t.op.name: t.name for t in _leaves(graph)}
+        if not fetched:
+            raise ValueError("No result was found in the graph: name tensors in `outputs`.")
+    else:
+        fetched = {o: named_outputs.get(o) or _tensor_name(graph, o, offered) for o in outputs}
+    tensors = [graph.get_tensor_by_name(tensor) for tensor in fetched.values()]
+    needed = _needed(tensors)
+
+    fed: dict = {}
+    unused, taken = set(), set()
+    required: list = []
+    optional: list = []
+    for key, tensor in named_inputs.items():
+        # two names of one tensor: the first counts
+        if tensor in needed and tensor not in taken:
+            fed[key] = needed[tensor]
+            taken.add(tensor)
+            required.append(key)
+        else:
+            unused.add(key)
+    for name, tensor in sorted(needed.items()):
+        if tensor.op.type in _PLACEHOLDERS and name not in taken:
+            fed[tensor.op.name] = tensor
+            with_default = tensor.op.type == "PlaceholderWithDefault"
+            (optional if with_default else required).append(tensor.op.name)
+
+    def specs(names):
+        return tuple(_spec(graph, key, fed[key].name, add_batch_dim) for key in names)
+
+    ops = {node.op for node in graph_def.node}
+    ops |= {node.op for f in graph_def.library.function for node in f.node_def}
+    return TensorFlowGraph(
+        session,
+        specs(required),
+        specs(optional),
+        tuple(_spec(graph, key, tensor, add_batch_dim) for key, tensor in fetched.items()),
+        frozenset(unused),
+        offered,
+        "convolution" if ops & {"Conv2D", "DepthwiseConv2dNative", "Conv1D"} else "table",
+        bool(ops & _NAN_OPS),
+        device != "cpu" and bool(tf.config.list_physical_devices("GPU")),
+        fed,
+        tensors,
+        {},
+        add_batch_dim and all(tensor.shape.rank is not None for tensor in fed.values()),
+    )
+
+
+def _spec(graph, name, tensor_name, add_batch_dim=False):
+    tensor = graph.get_tensor_by_name(tensor_name)
+    dtype = tensor.dtype.base_dtype
+    try:
+        kind = np.dtype(dtype.as_numpy_dtype)
+    except TypeError:
+        kind = None
+    if kind is not None and kind.kind == "V":
+        kind = np.dtype(np.float32) if dtype.is_floating else None
+    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    if add_batch_dim and shape is not None:
+        shape = (1, *shape)  # one row is a batch
+    return TensorSpec(name, shape, kind)
+
+
+def _tensor_name(graph, asked, offered):
+    """The graph's tensor that `asked` ("name" or "name:0") means."""
+    name = asked if ":" in asked else f"{asked}:0"
+    try:
+        return graph.get_tensor_by_name(name).name
+    except (KeyError, ValueError):
+        names = [op.name for op in graph.get_operations() if op.outputs]
+        close = difflib.get_close_matches(asked.partition(":")[0], names, n=5)
+        ends = [tensor.op.name for tensor in _leaves(graph)]
+        raise ValueError(
+            f"The graph has no output {asked!r}; "
+            + (f"its signatures are {[f'{k}: {v}' for k, v in offered.items()]}" if offered else "")
+            + (f"it ends in {ends[-5:]}" if not offered else "")
+            + (f"; tensors with names like it: {close}." if close else ".")
+        ) from None
+
+
+def _leaves(graph):
+    """First outputs of the nodes that no other node reads, but for the saver's."""
+    ends = [
+        op.outputs[0]
+        for op in graph.get_operations()
+        if op.outputs
+        and op.type not in _NO_RESULTS
+        and not any(output.consumers() for output in op.outputs)
+    ]
+    reader = GraphReader(graph.as_graph_def())
+    savers = SAVING | RESTORING
+    return [
+        end
+        for end in ends
+        if not any(kind_of(reader.ops[p]) in savers for p in reader.reached_from([end.name]))
+    ]
+
+
+def _needed(tensors):
+    """All tensors that the given ones depend on, and themselves: dict of name to tensor."""
+    needed: dict = {}
+    queue, seen = list(tensors), set()
+    while queue:
+        tensor = queue.pop()
+        needed[tensor.name] = tensor
+        if tensor.op.name in seen:
+            continue
+        seen.add(tensor.op.name)
+        queue += tensor.op.inputs
+        for control in tensor.op.control_inputs:
+            queue += [*control.inputs, *control.outputs]
+    return needed

@@ -1,0 +1,241 @@
+"""TensorFlow and Keras models: found, read and packed, wherever they come from."""
+
+import io
+import os
+import re
+import stat
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+_KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowModel:
+    """The content of a model, wherever it came from.
+
+    Parameters
+    ----------
+    kind : {"saved_model", "graph", "keras", "h5"}
+        A SavedModel's folder, a frozen GraphDef, a Keras file, a Keras file of the older format.
+    sha256 : str
+        Of the file; of a folder's names and files.
+    data : bytes or None
+        The file, or the folder as an uncompressed zip. None: read from `path` when needed.
+    path : str or None
+    """
+
+    kind: str
+    sha256: str
+    data: bytes | None = field(default=None, compare=False, repr=False)
+    path: str | None = field(default=None, compare=False)
+
+    @property
+    def name(self):
+        """For messages."""
+        return self.path or f"<{self.kind}, {len(self.data or b'')} bytes>"
+
+    def read(self):
+        """The file's bytes; a folder's packed."""
+        if self.data is not None:
+            return self.data
+        path = Path(self.path or "")
+        return _pack(path) if path.is_dir() else path.read_bytes()
+
+    def for_pickle(self, embed):
+        """Itself with all of its bytes in memory (`embed`), or its hash alone."""
+        return TensorFlowModel(self.kind, self.sha256, self.read() if embed else None)
+
+    @contextmanager
+    def on_disk(self):
+        """Path of the file or folder; what came in bytes is in a private folder meanwhile."""
+        if self.data is None:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+            if self.kind == "saved_model":
+                _unpack(self.data, folder)
+                yield folder
+            else:
+                suffix = {"graph": ".pb", "keras": ".keras", "h5": ".h5"}[self.kind]
+                path = Path(folder, f"model{suffix}")
+                path.write_bytes(self.data)
+                yield str(path)
+
+
+def resolve(model):
+    """Find the content of TensorFlowScorer's `model`.
+
+    Parameters
+    ----------
+    model : str, Path, tf.Module, keras.Model or TensorFlowModel
+
+    Returns
+    -------
+    content : TensorFlowModel
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file or folder, nor a registered model of that name.
+    ValueError
+        If it is of no known format.
+    """
+    if isinstance(model, TensorFlowModel):
+        return model
+    if not isinstance(model, (str, os.PathLike)):
+        return _from_live(model)
+    path = os.path.abspath(_find(model))
+    if os.path.isdir(path):
+        path = _saved_model_folder(path, os.fspath(model))
+        files = tuple(_files(Path(path)))
+        return _from_folder(path, tuple(_stamp(os.path.join(path, name)) for name in files))
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _KINDS:
+        raise ValueError(
+            f"model={os.fspath(model)!r} must be a SavedModel's folder, a frozen graph (.pb), or a "
+            "Keras file (.keras, .h5, .hdf5)."
+        )
+    if os.path.basename(path) in _SAVED_MODEL_FILES:
+        return resolve(os.path.dirname(path))
+    return _from_file(_KINDS[suffix], path, _stamp(path))
+
+
+def _find(model):
+    name = os.fspath(model)
+    if os.path.exists(name):
+        return name
+    if "://" in name:
+        raise ValueError(f"model={name!r} is a URL; nothing is fetched. Give a file or folder.")
+    raise FileNotFoundError(f"model={name!r} does not exist.")
+
+
+def _saved_model_folder(path, asked):
+    """The folder itself, or that of the highest version inside."""
+
+    def holds_model(folder):
+        return any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED_MODEL_FILES)
+
+    if holds_model(path):
+        return path
+    versions = [name for name in os.listdir(path) if re.fullmatch(r"\d+", name)]
+    versions = [name for name in versions if holds_model(os.path.join(path, name))]
+    if not versions:
+        raise FileNotFoundError(
+            f"model={asked!r} is a folder without saved_model.pb, and without a numbered folder "
+            "that has one."
+        )
+    return os.path.join(path, max(versions, key=int))
+
+
+def _stamp(path):
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _files(folder):
+    """Relative names of all files of a SavedModel, in order.
+
+    Raises
+    ------
+    ValueError
+        If one of them is a link that leads out of the folder.
+    """
+    root = folder.resolve()
+    names = []
+    for path in sorted(folder.rglob("*")):
+        if not path.resolve().is_relative_to(root):
+            raise ValueError(f"{path} leads out of the model's folder: refused.")
+        if path.is_file():
+            names.append(path.relative_to(folder).as_posix())
+    return names
+
+
+@lru_cache(maxsize=32)
+def _from_folder(path, stamps):
+    digest = sha256()
+    for name in _files(Path(path)):
+        file = Path(path, name)
+        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as opened:
+            while chunk := opened.read(2**20):
+                digest.update(chunk)
+    return TensorFlowModel("saved_model", digest.hexdigest(), path=path)
+
+
+@lru_cache(maxsize=32)
+def _from_file(kind, path, stamp):
+    digest = sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return TensorFlowModel(kind, digest.hexdigest(), path=path)
+
+
+def _from_live(model):
+    """The content of a model in memory as it is now."""
+    from sklearn_dl.scoring._tensorflow_graph import import_tensorflow
+
+    tf = import_tensorflow()
+    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+        if isinstance(model, tf.keras.Model):
+            model.export(folder, verbose=False)
+        elif isinstance(model, tf.Module):
+            tf.saved_model.save(model, folder, signatures=_signatures(model))
+        else:
+            raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module, keras.Model.")
+        data = _pack(Path(folder))
+    return TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
+    raise TypeError(
+        f"model is {type(model).__name__}; it must be a path, tf.Module or keras.Model."
+    )
+
+
+def _from_bytes(kind, data):
+    return TensorFlowModel(kind, sha256(data).hexdigest(), data=data)
+
+
+def _signatures(module):
+    """Its functions that have an input signature; `__call__` or the only one is the default."""
+    found = {}
+    for name in dir(type(module)):
+        function = getattr(module, name, None)
+        if getattr(function, "input_signature", None) is not None:
+            found[name] = function
+    default = found.pop("__call__", None) or (
+        next(iter(found.values())) if len(found) == 1 else None
+    )
+    return found | ({"serving_default": default} if default is not None else {})
+
+
+def _pack(folder):
+    """A folder as the bytes of a zip without compression, the same for the same files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in _files(folder):
+            # a fixed time and mode: equal folders give equal bytes
+            archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
+    return buffer.getvalue()
+
+
+def _unpack(data, folder):
+    """Write the files of `_pack`; nothing may leave the folder.
+
+    Raises
+    ------
+    ValueError
+        If a member's path is absolute or leads out, or a member is no plain file.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for member in archive.infolist():
+            path = PurePosixPath(member.filename)
+            plain = not stat.S_ISLNK(member.external_attr >> 16)
+            if path.is_absolute() or ".." in path.parts or "\\" in member.filename or not plain:
+                raise ValueError(f"The packed model holds the path {member.filename!r}: refused.")
+        archive.extractall(folder)

@@ -1,0 +1,111 @@
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sklearn_dl import TensorFlowScorer
+from tests.scoring.tensorflow_models import (
+    Affine,
+    affine,
+    frozen,
+    keras_model,
+    two_layers,
+    with_vocabulary,
+)
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
+
+
+def made(kind, folder):
+    if kind == "saved_model":
+        return affine(folder / "model")
+    if kind == "graph":
+        return frozen(folder / "model.pb", two_layers)
+    path = folder / "model.keras"
+    keras_model().save(path)
+    return str(path)
+
+
+def loaded_elsewhere(scorer, folder):
+    """What another process makes of the pickle."""
+    (folder / "scorer.pkl").write_bytes(pickle.dumps(scorer))
+    np.save(folder / "X.npy", X)
+    code = (
+        "import numpy as np, pickle, sys\n"
+        "scorer = pickle.load(open('scorer.pkl', 'rb'))\n"
+        "np.save('result.npy', scorer.transform(np.load('X.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
+    return np.load(folder / "result.npy")
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "graph", "keras"])
+def test_a_pickle_carries_the_model(tmp_path, kind):
+    (tmp_path / "a").mkdir()
+    scorer = TensorFlowScorer(made(kind, tmp_path / "a"))
+    expected = scorer.transform(X)
+    data = pickle.dumps(scorer)
+    shutil.rmtree(tmp_path / "a")
+    np.testing.assert_array_equal(pickle.loads(data).transform(X), expected)
+    np.testing.assert_array_equal(loaded_elsewhere(pickle.loads(data), tmp_path), expected)
+    np.testing.assert_array_equal(clone(pickle.loads(data)).fit(X).transform(X), expected)
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "graph", "keras"])
+def test_without_the_model_the_same_one_must_be_there(tmp_path, kind):
+    path = made(kind, tmp_path)
+    scorer = TensorFlowScorer(path, embed_model=False)
+    data = pickle.dumps(scorer)
+    assert len(data) < 2000
+    np.testing.assert_array_equal(pickle.loads(data).transform(X), scorer.transform(X))
+    if kind == "saved_model":
+        shutil.rmtree(path)
+        affine(path, 7.0)
+    else:
+        with open(path, "ab") as file:
+            file.write(b"\0")
+    with pytest.raises(ValueError, match="is not the one that this estimator was pickled with"):
+        pickle.loads(data).transform(X)
+
+
+@pytest.mark.parametrize("embed", [True, False])
+def test_a_model_in_memory_always_travels(tmp_path, embed):
+    model = keras_model()
+    scorer = TensorFlowScorer(model, embed_model=embed)
+    expected = scorer.transform(X)
+    np.testing.assert_array_equal(loaded_elsewhere(scorer, tmp_path), expected)
+    module = TensorFlowScorer(Affine(), signature="score", embed_model=embed)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(module)).transform(X), 2 * X)
+    np.testing.assert_array_equal(clone(module).transform(X), 2 * X)
+
+
+def test_assets_travel(tmp_path):
+    vocabulary = tmp_path / "words.csv"
+    vocabulary.write_text("cat,7\ndog,8\n")
+    data = pickle.dumps(TensorFlowScorer(with_vocabulary(tmp_path / "model", vocabulary)))
+    vocabulary.unlink()
+    shutil.rmtree(tmp_path / "model")
+    assert pickle.loads(data).transform(["dog", "cow"]).tolist() == [[8], [-1]]
+
+
+def test_equal_folders_give_equal_pickles(tmp_path):
+    path = affine(tmp_path / "model")
+    first = pickle.dumps(TensorFlowScorer(path))
+    for folder, _, files in os.walk(path):
+        for name in files:
+            os.utime(os.path.join(folder, name), (1e9, 1e9))
+    assert pickle.dumps(TensorFlowScorer(path)) == first
+
+
+def test_a_model_that_changed_is_loaded_again(tmp_path):
+    path = tmp_path / "model"
+    scorer = TensorFlowScorer(affine(path))
+    assert scorer.transform(X)[0, 0] == -10
+    shutil.rmtree(path)
+    affine(path, 3.0)
+    assert scorer.transform(X)[0, 0] == -15
