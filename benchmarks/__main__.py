@@ -15,6 +15,7 @@ NAMES = (
     "extraction",
     "one_row",
     "memory",
+    "tensorflow",
     "text_training",
     "text_scoring",
     "text_costs",

@@ -1,0 +1,59 @@
+"""A Keras network trained elsewhere as a step of a grid search.
+
+The network's hidden layer becomes columns, beside the pixels or in their place; scikit-learn
+searches what comes after it. The network travels inside the pickle of the winner.
+"""
+
+import pickle
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import TensorFlowScorer
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+X_pretrain, X_rest, y_pretrain, y_rest = train_test_split(X, y, train_size=900, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(X_rest, y_rest, train_size=100, random_state=0)
+
+# %%
+# Another team's network, trained on 900 digits; we have 100.
+tf.keras.utils.set_random_seed(0)
+inputs = tf.keras.Input((64,), name="pixels")
+hidden = tf.keras.layers.Dense(64, activation="relu", name="hidden")(inputs)
+network = tf.keras.Model(inputs, tf.keras.layers.Dense(10, activation="softmax")(hidden))
+network.compile("adam", "sparse_categorical_crossentropy")
+network.fit(X_pretrain, y_pretrain, epochs=20, verbose=0)
+path = Path(tempfile.mkdtemp(), "hidden.keras")
+tf.keras.Model(inputs, hidden).save(path)
+
+# %%
+# Does its hidden layer help, and how much should the classifier be regularised?
+pipe = make_pipeline(TensorFlowScorer(path), PCA(), LogisticRegression(max_iter=1000))
+search = GridSearchCV(
+    pipe,
+    {
+        "tensorflowscorer": [TensorFlowScorer(path), "passthrough"],
+        "pca__n_components": [10, 30, None],
+        "logisticregression__C": [0.1, 1, 10],
+    },
+    cv=3,
+    n_jobs=2,
+)
+search.fit(X_train, y_train)
+used = search.best_params_["tensorflowscorer"] != "passthrough"
+print(f"best: {'the hidden layer' if used else 'the pixels'}, {search.best_score_:.3f} in 3 folds")
+print(f"on {len(y_test)} other digits: {search.score(X_test, y_test):.3f}")
+
+# %%
+# One file to take elsewhere: the network is inside.
+data = pickle.dumps(search.best_estimator_)
+path.unlink()
+again = pickle.loads(data)
+print(f"the pickle has {len(data) / 1000:.0f} kB and predicts {again.predict(X_test[:5])}")

@@ -1,0 +1,106 @@
+"""ML.NET's image pipeline on a TensorFlow model, and on the same network in ONNX.
+
+A small network learns faces from scikit-image's 200 pictures of 25 x 25, is saved by Keras and
+written as ONNX; the two scorers take the same steps and give the same numbers.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from onnx import TensorProto, helper, numpy_helper, save
+from skimage.data import lfw_subset
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import (
+    ImageLoader,
+    ImageResizer,
+    OnnxScorer,
+    PixelExtractor,
+    ScoreClassifier,
+    TensorFlowScorer,
+)
+
+LABELS = ["face", "other"]
+photos = [np.uint8(255 * np.clip(photo, 0, 1)) for photo in lfw_subset()]
+X_train, X_test, y_train, y_test = train_test_split(
+    photos, np.repeat(LABELS, 100), random_state=0, stratify=np.repeat(LABELS, 100)
+)
+
+
+def preparation(layout):
+    """The steps before the network."""
+    return [
+        ImageLoader(),
+        ImageResizer(32, 32),
+        PixelExtractor(colors="L", layout=layout, offset=117, scale=1 / 128),
+    ]
+
+
+# %%
+# Train it somewhere, keep the SavedModel: these lines could be another program.
+tf.keras.utils.set_random_seed(0)
+network = tf.keras.Sequential(
+    [
+        tf.keras.Input((32, 32, 1), name="pixels"),
+        tf.keras.layers.Conv2D(8, 5, strides=2, activation="relu"),
+        tf.keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
+        tf.keras.layers.GlobalAveragePooling2D(),
+        tf.keras.layers.Dense(2, activation="softmax"),
+    ]
+)
+network.compile(tf.keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+pixels = np.asarray(make_pipeline(*preparation("NHWC")).transform(X_train))
+network.fit(pixels, np.searchsorted(LABELS, y_train), epochs=30, verbose=0)
+folder = Path(tempfile.mkdtemp())
+network.export(folder / "faces", verbose=False)
+
+# %%
+# Use it here: photographs to labels, in one pipeline.
+faces = make_pipeline(
+    *preparation("NHWC"), TensorFlowScorer(folder / "faces"), ScoreClassifier(LABELS)
+)
+print(f"TensorFlow: accuracy {accuracy_score(y_test, faces.predict(X_test)):.2f}")
+
+# %%
+# The same network in ONNX, whose images have the channels first.
+nodes, constants, before = [], [], "pixels"
+for i, layer in enumerate(network.layers):
+    if weights := layer.get_weights():
+        kernel, bias = weights
+        kernel = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel
+        constants += [
+            numpy_helper.from_array(kernel, f"w{i}"),
+            numpy_helper.from_array(bias, f"b{i}"),
+        ]
+    if isinstance(layer, tf.keras.layers.Conv2D):
+        nodes.append(
+            helper.make_node("Conv", [before, f"w{i}", f"b{i}"], [f"c{i}"], strides=[2, 2])
+        )
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"h{i}"]))
+    elif isinstance(layer, tf.keras.layers.Dense):
+        nodes.append(helper.make_node("Gemm", [before, f"w{i}", f"b{i}"], [f"g{i}"]))
+        nodes.append(helper.make_node("Softmax", [f"g{i}"], [f"h{i}"]))
+    else:
+        nodes.append(helper.make_node("ReduceMean", [before], [f"h{i}"], axes=[2, 3], keepdims=0))
+    before = f"h{i}"
+graph = helper.make_graph(
+    nodes,
+    "faces",
+    [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 1, 32, 32])],
+    [helper.make_tensor_value_info(before, TensorProto.FLOAT, ["N", 2])],
+    constants,
+)
+opset = [helper.make_opsetid("", 17)]
+save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "faces.onnx")
+
+twin = make_pipeline(
+    *preparation("NCHW"), OnnxScorer(folder / "faces.onnx"), ScoreClassifier(LABELS)
+)
+difference = np.abs(twin.predict_proba(X_test) - faces.predict_proba(X_test)).max()
+print(f"ONNX:       accuracy {accuracy_score(y_test, twin.predict(X_test)):.2f}")
+print(f"largest difference of a probability: {difference:.1e}")
+assert difference < 1e-5

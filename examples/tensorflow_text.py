@@ -1,0 +1,67 @@
+"""ML.NET's TensorFlow text tutorial: words to keys, padded, scored by a small network.
+
+There the reviews and their dictionary are downloaded; here the texts are the first sentences of
+docstrings (`_docstrings.py`), and a small Keras network learns which library they are from. With
+a table of your own: ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from _docstrings import load_docstrings
+from sklearn.metrics import classification_report
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_dl import LabelKeyMapper, ScoreClassifier, TensorFlowScorer
+
+N_WORDS = 24
+
+
+def words(texts):
+    """The first words of each text, padded with "" to `N_WORDS` columns."""
+    found = [re.findall(r"\w+", text.lower())[:N_WORDS] for text in texts]
+    return np.array([row + [""] * (N_WORDS - len(row)) for row in found], dtype=object)
+
+
+table = load_docstrings()
+X_train, X_test, y_train, y_test = train_test_split(
+    table["text"], table["label"], train_size=0.8, random_state=0
+)
+
+# %%
+# Words to keys: one dictionary for all columns, 0 for padding and for what it does not know.
+keys = make_pipeline(FunctionTransformer(words), LabelKeyMapper(shared=True, max_keys=5000))
+codes = keys.fit_transform(X_train)
+labels = np.unique(y_train)
+
+# %%
+# Train the network somewhere, and keep it as a SavedModel.
+tf.keras.utils.set_random_seed(0)
+network = tf.keras.Sequential(
+    [
+        tf.keras.Input((N_WORDS,), dtype="int32", name="words"),
+        tf.keras.layers.Embedding(5001, 32),
+        tf.keras.layers.GlobalAveragePooling1D(),
+        tf.keras.layers.Dense(32, activation="relu"),
+        tf.keras.layers.Dense(len(labels), activation="softmax"),
+    ]
+)
+network.compile("adam", "sparse_categorical_crossentropy")
+network.fit(codes, np.searchsorted(labels, y_train), epochs=15, verbose=0)
+folder = Path(tempfile.mkdtemp(), "model")
+network.export(folder, verbose=False)
+
+# %%
+# Texts to labels in one pipeline.
+pipe = make_pipeline(
+    *(step for _, step in keys.steps), TensorFlowScorer(folder), ScoreClassifier(labels)
+)
+print(classification_report(y_test, pipe.predict(X_test), digits=3))
+news = ["Fit a forest of decision trees.", "Drop rows whose index is repeated."]
+for text, label in zip(news, pipe.predict(news), strict=True):
+    print(f"{label:>8}  {text}")
