@@ -1,6 +1,7 @@
 """What the scorers of all runtimes share: X to a graph's inputs, its outputs to a table."""
 
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 from sklearn.base import TransformerMixin
@@ -14,7 +15,7 @@ from sklearn_dl.scoring._sources import bind
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin
-from sklearn_dl.utils._sklearn import wrap_output
+from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
 from sklearn_dl.utils._threads import thread_budget
 
 # rows per run by kind of graph and device; measured on 2 cores for "cpu" (docs/benchmarks.md): an
@@ -42,6 +43,15 @@ class GraphScorer(
     `handles_nan`, and ``run(feeds)``.
     """
 
+    _parameter_constraints: dict = {
+        "inputs": [dict, None],
+        "outputs": [str, list, tuple, None],
+        "output_shape": [StrOptions({"2d", "native"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "embed_model": ["boolean"],
+        "verbose": ["verbose"],
+    }
     inputs: Any
     outputs: Any
     output_shape: str

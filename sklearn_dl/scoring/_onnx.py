@@ -1,13 +1,12 @@
 """OnnxScorer: a pretrained ONNX graph as a scikit-learn transformer."""
 
 import os
-from numbers import Integral
 
 from sklearn_dl.scoring import _onnx_graph, _onnx_model
 from sklearn_dl.scoring._graph_scorer import GraphScorer
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import cached_session, find_session
-from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
+from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 
 _AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -99,16 +98,10 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     """
 
     _parameter_constraints: dict = {
+        **GraphScorer._parameter_constraints,
         "model": [str, os.PathLike, bytes, HasMethods("SerializeToString")],
-        "inputs": [dict, None],
-        "outputs": [str, list, tuple, None],
-        "output_shape": [StrOptions({"2d", "native"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "providers": [list, tuple, StrOptions({"auto"})],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "embed_model": ["boolean"],
         "session_options": [dict, None],
-        "verbose": ["verbose"],
     }
     _extra = "onnx"
 

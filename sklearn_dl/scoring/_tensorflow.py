@@ -1,13 +1,12 @@
 """TensorFlowScorer: a TensorFlow or Keras model as a scikit-learn transformer."""
 
 import os
-from numbers import Integral
 
 from sklearn_dl.scoring import _tensorflow_model
 from sklearn_dl.scoring._graph_scorer import GraphScorer
 from sklearn_dl.scoring._tensorflow_graph import import_tensorflow, open_graph
 from sklearn_dl.utils._sessions import cached_session, find_session
-from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
+from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 
 
@@ -92,6 +91,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     """
 
     _parameter_constraints: dict = {
+        **GraphScorer._parameter_constraints,
         "model": [
             str,
             os.PathLike,
@@ -99,18 +99,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
             HasMethods("with_name_scope"),  # tf.Module
             HasMethods("export"),  # keras.Model
         ],
-        "inputs": [dict, None],
-        "outputs": [str, list, tuple, None],
         "signature": [str],
         "tags": [list, tuple],
-        "output_shape": [StrOptions({"2d", "native"})],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "add_batch_dim": ["boolean"],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "device": [StrOptions({"auto", "cpu"})],
-        "embed_model": ["boolean"],
         "allow_unsafe_ops": ["boolean"],
-        "verbose": ["verbose"],
     }
     _extra = "tensorflow"
 
