@@ -2,7 +2,6 @@ import threading
 import time
 
 import joblib
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,7 +81,7 @@ def test_nothing_is_started_after_an_error():
 
 
 def test_no_thread_stays():
-    before = psutil.Process().num_threads()
     for _ in range(50):
         for_each_batch(lambda start, stop: None, 8, 1, 4)
-    assert psutil.Process().num_threads() == before
+    # by name: the process has threads of runtimes too, which come and go
+    assert not [t for t in threading.enumerate() if t.name.startswith("sklearn_dl")]
