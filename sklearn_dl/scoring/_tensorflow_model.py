@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from weakref import WeakKeyDictionary
+
+import numpy as np
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
@@ -83,7 +86,7 @@ def resolve(model):
     Raises
     ------
     FileNotFoundError
-        If there is no such file or folder, nor a registered model of that name.
+        If there is no such file or folder.
     ValueError
         If it is of no known format.
     """
@@ -96,14 +99,14 @@ def resolve(model):
         path = _saved_model_folder(path, os.fspath(model))
         files = tuple(_files(Path(path)))
         return _from_folder(path, tuple(_stamp(os.path.join(path, name)) for name in files))
+    if os.path.basename(path) in _SAVED_MODEL_FILES:
+        return resolve(os.path.dirname(path))
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _KINDS:
         raise ValueError(
             f"model={os.fspath(model)!r} must be a SavedModel's folder, a frozen graph (.pb), or a "
             "Keras file (.keras, .h5, .hdf5)."
         )
-    if os.path.basename(path) in _SAVED_MODEL_FILES:
-        return resolve(os.path.dirname(path))
     return _from_file(_KINDS[suffix], path, _stamp(path))
 
 
@@ -178,27 +181,32 @@ def _from_file(kind, path, stamp):
     return TensorFlowModel(kind, digest.hexdigest(), path=path)
 
 
+# what a model in memory was exported to, and the digest of its weights then: two exports of one
+# model are not the same bytes, and each takes a while
+_exported: WeakKeyDictionary = WeakKeyDictionary()
+
+
 def _from_live(model):
-    """The content of a model in memory as it is now."""
+    """The content of a model in memory, with the weights that it has now."""
     from sklearn_dl.scoring._tensorflow_graph import import_tensorflow
 
     tf = import_tensorflow()
-    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-        if isinstance(model, tf.keras.Model):
-            model.export(folder, verbose=False)
-        elif isinstance(model, tf.Module):
-            tf.saved_model.save(model, folder, signatures=_signatures(model))
-        else:
-            raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module, keras.Model.")
-        data = _pack(Path(folder))
-    return TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
-    raise TypeError(
-        f"model is {type(model).__name__}; it must be a path, tf.Module or keras.Model."
-    )
-
-
-def _from_bytes(kind, data):
-    return TensorFlowModel(kind, sha256(data).hexdigest(), data=data)
+    if not isinstance(model, (tf.Module, tf.keras.Model)):
+        raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
+    digest = sha256()
+    for variable in model.variables:
+        digest.update(np.asarray(tf.convert_to_tensor(variable)).tobytes())
+    weights, content = _exported.get(model, (None, None))
+    if weights != digest.digest():
+        with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+            if isinstance(model, tf.keras.Model):
+                model.export(folder, verbose=False)
+            else:
+                tf.saved_model.save(model, folder, signatures=_signatures(model))
+            data = _pack(Path(folder))
+        content = TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
+        _exported[model] = digest.digest(), content
+    return content
 
 
 def _signatures(module):

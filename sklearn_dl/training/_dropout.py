@@ -17,7 +17,7 @@ class Dropout(torch.nn.Dropout):
         seed = int(torch.empty((), dtype=torch.int64).random_())
         words = np.random.SFC64(seed).random_raw(-(-x.numel() // 4))
         bits = torch.from_numpy(words.view(np.int16))[: x.numel()].view(x.shape)
-        kept = bits >= round(self.p * 65_536) - 32_768
+        kept = bits >= min(round(self.p * 65_536), 65_535) - 32_768
         return x * kept.to(x.dtype).div_(1 - self.p)
 
 

@@ -2,9 +2,12 @@ import os
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dl import TensorFlowScorer
+from sklearn_dl.scoring import _tensorflow
+from sklearn_dl.scoring._tensorflow_graph import open_graph, read_saved_model
 from tests.scoring.tensorflow_models import (
     WEIGHTS,
     Affine,
@@ -53,6 +56,16 @@ def test_another_signature_and_one_of_its_outputs(tmp_path):
     assert [spec.name for spec in scorer.outputs_] == ["difference", "sum"]
     scorer.set_params(outputs="sum")
     assert_array_equal(scorer.transform(X), a + 2 * b)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "saved_model.pbtxt"])
+def test_the_file_inside_a_saved_models_folder(tmp_path, name):
+    affine(tmp_path)
+    if name.endswith("txt"):
+        saved = read_saved_model(tmp_path, "model")
+        (tmp_path / name).write_text(text_format.MessageToString(saved))
+        (tmp_path / "saved_model.pb").unlink()
+    assert_array_equal(TensorFlowScorer(tmp_path / name).transform(X), 2 * X)
 
 
 def test_the_highest_version_of_a_folder(tmp_path):
@@ -106,6 +119,26 @@ def test_a_keras_model_in_memory():
     scorer = TensorFlowScorer(model)
     assert_allclose(scorer.transform(X), model(X).numpy(), rtol=1e-6)
     assert scorer.model_path_ is None
+
+
+def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        _tensorflow, "open_graph", lambda *a, **k: opened.append(a) or open_graph(*a, **k)
+    )
+    for model, variable in ((keras_model(), "weights"), (Affine(), "variables")):
+        opened.clear()
+        scorer = TensorFlowScorer(model)
+        if variable == "variables":
+            scorer.set_params(signature="score")
+        before = scorer.transform(X)
+        assert_array_equal(scorer.transform(X), before)
+        assert len(opened) == 1
+        first = getattr(model, variable)[0]
+        first.assign(first * 2)
+        after = scorer.transform(X)
+        assert not np.allclose(after, before)
+        assert len(opened) == 2
 
 
 def test_a_module_in_memory():

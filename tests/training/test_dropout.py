@@ -54,3 +54,7 @@ def test_every_dropout_of_a_network_is_replaced():
     assert type(network[0][0]) is Dropout
     assert type(network[1]) is torch.nn.Dropout1d
     assert [module.p for module in (network[0][0], network[2])] == [0.3, 0.1]
+
+
+def test_a_rate_of_nearly_one():
+    assert (Dropout(1 - 1e-9)(torch.ones(10_000)) == 0).float().mean() > 0.99
