@@ -4,7 +4,8 @@ import os
 
 from sklearn_dl.scoring import _tensorflow_model
 from sklearn_dl.scoring._graph_scorer import GraphScorer
-from sklearn_dl.scoring._tensorflow_graph import import_tensorflow, open_graph
+from sklearn_dl.scoring._tensorflow_graph import open_graph
+from sklearn_dl.scoring._tensorflow_runtime import import_tensorflow
 from sklearn_dl.utils._sessions import cached_session, find_session
 from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget

@@ -6,19 +6,16 @@ graph, and traces nothing.
 """
 
 import difflib
-import logging
-import os
-import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from sklearn_dl.scoring._scorer import TensorSpec, listed
+from sklearn_dl.scoring._tensorflow_runtime import quiet, use_tensorflow
 from sklearn_dl.scoring._tensorflow_safety import (
     RESTORING,
     SAVING,
@@ -26,77 +23,12 @@ from sklearn_dl.scoring._tensorflow_safety import (
     kind_of,
     refuse_unsafe,
 )
-from sklearn_dl.utils._optional import import_optional
 
 _INIT_SIGNATURES = {"__saved_model_init_op", "__saved_model_train_op"}
 _PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 _NAN_OPS = {"IsNan", "IsInf", "IsFinite"}
 # nodes that end a graph without being a result
 _NO_RESULTS = {"Const", "NoOp", "Assert", "Placeholder", "VarHandleOp", "VariableV2"}
-_importing = Lock()
-_used = False
-_dead_after_fork = False
-
-
-def _after_fork():
-    global _importing, _dead_after_fork
-    _importing = Lock()
-    context = sys.modules.get("tensorflow.python.eager.context")
-    eager = getattr(getattr(context, "_context", None), "_initialized", False)
-    _dead_after_fork = _dead_after_fork or _used or bool(eager)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def import_tensorflow(verbose=0):
-    """The tensorflow module, imported without its start-up messages unless `verbose` > 1.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    RuntimeError
-        In a forked child of a process that has used TensorFlow, where it would wait forever.
-    """
-    if _dead_after_fork:
-        raise RuntimeError(
-            "This process was forked from one that had used TensorFlow, whose threads do not live "
-            "on in it: it would hang. Start processes with spawn or loky (joblib's default)."
-        )
-    with _importing:
-        if "tensorflow" in sys.modules or verbose > 1:
-            return import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
-        with _without_start_up_messages():
-            tf = import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
-            tf.config.list_physical_devices()  # looks for GPUs, and says much about it
-            return tf
-
-
-@contextmanager
-def _without_start_up_messages():
-    """What C++ writes while TensorFlow is imported goes nowhere, but is shown if that fails."""
-    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
-    if asked is not None:
-        yield
-        return
-    # read once, at the first message; those before that go to the descriptor in any case
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
-        os.dup2(messages.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            messages.seek(0)
-            os.write(kept, messages.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +127,8 @@ def open_graph(
     ValueError
         If the model is damaged, unsafe, or has no such signature, tags or tensor.
     """
-    global _used
-    tf = import_tensorflow(verbose)
-    _used = True
-    with _quiet(tf, verbose), content.on_disk() as path:
+    tf = use_tensorflow(verbose)
+    with quiet(tf, verbose), content.on_disk() as path:
         if content.kind in ("keras", "h5"):
             with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
                 _export_keras(tf, content, path, folder, allow_unsafe)
@@ -213,19 +143,6 @@ def open_graph(
             loaded = _load_graph(tf, content.name, path, n_threads, device, allow_unsafe)
     session, signatures, graph_def = loaded
     return _opened(tf, session, signatures, graph_def, signature, outputs, device, add_batch_dim)
-
-
-@contextmanager
-def _quiet(tf, verbose):
-    """TensorFlow's Python warnings (of deprecated functions) are not shown; its level stays."""
-    logger = tf.get_logger()
-    level = logger.level
-    if verbose <= 1:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _session(tf, graph, n_threads, device):

@@ -15,6 +15,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from sklearn_dl.scoring._tensorflow_runtime import use_tensorflow
+
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
 
@@ -188,9 +190,7 @@ _exported: WeakKeyDictionary = WeakKeyDictionary()
 
 def _from_live(model):
     """The content of a model in memory, with the weights that it has now."""
-    from sklearn_dl.scoring._tensorflow_graph import import_tensorflow
-
-    tf = import_tensorflow()
+    tf = use_tensorflow()
     if not isinstance(model, (tf.Module, tf.keras.Model)):
         raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
     digest = sha256()
