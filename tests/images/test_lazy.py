@@ -430,7 +430,8 @@ def test_nothing_leaks(path, tmp_path):
         return process.num_fds(), process.num_threads()
 
     once = used(1)
-    assert used(200) == once
+    # other runtimes in this process have threads that come and go; a leak would be one per call
+    assert max(np.subtract(used(200), once)) < 5
 
 
 SEEDS = [

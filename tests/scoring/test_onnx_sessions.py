@@ -248,7 +248,8 @@ def test_nothing_is_left_behind(path):
     before, memory = state(), process.memory_info().rss
     for _ in range(200):
         call()
-    assert state()[:2] == before[:2]
+    # other runtimes in this process have threads that come and go; a leak would be one per call
+    assert max(np.subtract(state()[:2], before[:2])) < 5
     left = set(state()[2]) - set(before[2])
     assert [file for file in left if "onnx" in file.name.lower()] == []
     assert process.memory_info().rss - memory < 30e6

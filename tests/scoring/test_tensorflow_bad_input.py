@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import subprocess
@@ -6,6 +7,7 @@ from multiprocessing import get_context
 
 import joblib
 import numpy as np
+import psutil
 import pytest
 from sklearn.base import clone
 
@@ -140,3 +142,20 @@ def test_in_other_processes(tmp_path, embed):
         np.testing.assert_array_equal(result, expected)
     with get_context("spawn").Pool(1) as pool:
         np.testing.assert_array_equal(pool.apply(scorer.transform, (X,)), expected)
+
+
+def test_nothing_stays_after_many_calls(tmp_path):
+    process = psutil.Process()
+    scorer = TensorFlowScorer(affine(tmp_path / "model"), batch_size=64)
+    rows = np.ones((1000, 3), dtype=np.float32)
+
+    def used(n_calls):
+        for _ in range(n_calls):
+            scorer.transform(rows)
+        gc.collect()
+        return process.num_fds(), process.num_threads(), process.memory_info().rss / 1e6
+
+    before = used(20)
+    fds, threads, megabytes = np.subtract(used(200), before)
+    assert max(fds, threads) < 5
+    assert megabytes < 30

@@ -127,5 +127,6 @@ def test_nothing_is_left_behind(case):
         if call in (0, 50):
             gc.collect()
             found.append((process.num_threads(), process.num_fds()))
-    assert found[0] == found[1]
+    # other runtimes in this process have threads that come and go; a leak would be one per call
+    assert max(np.subtract(found[1], found[0])) < 5
     assert torch.get_num_threads() == threads
