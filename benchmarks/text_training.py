@@ -74,7 +74,7 @@ def quiet():
 
 def run(quick=False):
     quiet()
-    n, n_pairs = (32, 2) if quick else (64, 20)
+    n, n_pairs = (32, 2) if quick else (192, 20)
     rows = []
 
     def row(what, rival, ratio, bar):
@@ -90,7 +90,7 @@ def run(quick=False):
         names, codes = np.unique(areas, return_inverse=True)
 
         def part(i):
-            rows_of_pair = np.arange(i * 64, i * 64 + n) % len(texts)
+            rows_of_pair = np.arange(i * n, i * n + n) % len(texts)
             return texts[rows_of_pair], codes[rows_of_pair]
 
         ratios = compare(
@@ -100,10 +100,11 @@ def run(quick=False):
         )
         row(f"fit of {n} descriptions", "transformers.Trainer", ratios["Trainer"], 2.5)
 
+        n = min(n, 64)
         pairs, scores, _ = similarities("train")
 
         def pair_part(i):
-            rows_of_pair = np.arange(i * 64, i * 64 + n) % len(pairs)
+            rows_of_pair = np.arange(i * n, i * n + n) % len(pairs)
             return pairs[rows_of_pair], scores[rows_of_pair]
 
         def data(i):

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
+from sklearn_dl.training._embedding import replace_embeddings
 from sklearn_dl.utils._optional import import_optional
 
 transformers = import_optional("transformers", extra="text", purpose="sklearn_dl.text")
@@ -250,7 +251,18 @@ def _load_encoder(content, config, state):
         # what it computes is not used; without it, it is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
     replace_dropout(encoder)
+    replace_embeddings(encoder)
+    if hasattr(encoder, "embeddings"):
+        encoder.embeddings.register_forward_hook(_in_autocast_dtype)
     return encoder
+
+
+def _in_autocast_dtype(module, arguments, hidden):
+    """In bfloat16 from the first layer on: else each layer casts back and forth, at a tenth more."""
+    device = hidden.device.type
+    if not torch.is_autocast_enabled(device):
+        return hidden
+    return hidden.to(torch.get_autocast_dtype(device))
 
 
 def _pooling(content, folder):

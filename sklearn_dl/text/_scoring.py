@@ -13,8 +13,9 @@ from sklearn_dl.training._device import (
 
 # rows whose tokens are in memory at once
 CHUNK = 8192
-# padded tokens and rows of one batch: more gain nothing on a CPU, whose caches they leave
-_BATCH = {"cpu": (1024, 64), "gpu": (32768, 512)}
+# padded tokens and rows computed at once: more gain nothing on a CPU, whose caches they leave
+SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
+TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
 
 def score_texts(fitted, columns, *, method, max_length, device, precision, purpose):
@@ -50,7 +51,7 @@ def score_texts(fitted, columns, *, method, max_length, device, precision, purpo
             chunk = [column[start : start + CHUNK] for column in columns]
             rows = tokens.encode(chunk, n_threads)
             n_truncated += rows.n_truncated
-            for batch in _length_batches(rows.lengths, *_BATCH.get(device.type, _BATCH["gpu"])):
+            for batch in length_batches(rows.lengths, SCORED_AT_ONCE, device):
                 arrays = tokens.pad(rows.take(batch))
                 values = compute(*to_device(arrays, device)).float().cpu().numpy()
                 if results is None:
@@ -74,8 +75,9 @@ def to_device(arrays, device):
     return [None if a is None else torch.from_numpy(a).to(device) for a in arrays]
 
 
-def _length_batches(lengths, max_tokens, max_rows):
+def length_batches(lengths, at_once, device):
     """Row numbers of batches of similar length, the longest first."""
+    max_tokens, max_rows = at_once.get(device.type, at_once["gpu"])
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

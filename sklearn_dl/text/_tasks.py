@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sklearn_dl.text._scoring import to_device
+from sklearn_dl.text._scoring import TRAINED_AT_ONCE, length_batches, to_device
 
 
 class HeadTask:
@@ -33,7 +33,7 @@ class HeadTask:
         self._targets = torch.from_numpy(targets).to(self._device)
 
     def losses(self, rows, rng):
-        outputs = self.network(*to_device(self.tokens.pad(self.rows.take(rows)), self._device))
+        outputs = in_length_batches(self.network, self.tokens, self.rows.take(rows), self._device)
         return head_losses(outputs, self._targets[rows], self.label_smoothing)
 
 
@@ -71,6 +71,18 @@ class CosineTask:
 
     def losses(self, rows, rng):
         both = self.rows.take(np.concatenate([rows, rows + len(self.lengths)]))
-        pooled = self.network.pooled(*to_device(self.tokens.pad(both), self._device))
+        pooled = in_length_batches(self.network.pooled, self.tokens, both, self._device)
         first, second = functional.normalize(pooled, dim=1).chunk(2)
         return ((first * second).sum(1) - self._targets[rows]) ** 2
+
+
+def in_length_batches(compute, tokens, rows, device):
+    """``compute(ids, mask, types)`` of rows of tokens, with little padding.
+
+    The rows are one batch to the optimiser. On a CPU they are computed in parts of similar length:
+    less to multiply, and the caches hold it.
+    """
+    parts = list(length_batches(rows.lengths, TRAINED_AT_ONCE, device))
+    results = [compute(*to_device(tokens.pad(rows.take(part)), device)) for part in parts]
+    order = torch.from_numpy(np.argsort(np.concatenate(parts))).to(device)
+    return torch.cat(results)[order]

@@ -1,0 +1,60 @@
+"""Embedding tables whose gradient costs little on a CPU. Importing this module imports torch."""
+
+import torch
+
+
+class Embedding(torch.nn.Embedding):
+    """`torch.nn.Embedding`, whose gradient is a new table of zeros in each step.
+
+    Here the table is kept from step to step, and only the rows that the last step wrote are
+    cleared. The table must not be used elsewhere in the network.
+    """
+
+    _table = _written = None
+
+    def forward(self, ids):
+        if not self.training or not self.weight.requires_grad or ids.device.type != "cpu":
+            return super().forward(ids)
+        return _Rows.apply(self.weight, ids, self)
+
+    def train(self, mode=True):
+        self._table = self._written = None
+        return super().train(mode)
+
+    def _add_gradient(self, ids, gradient):
+        ids, gradient = ids.reshape(-1), gradient.reshape(-1, self.embedding_dim)
+        if self.padding_idx is not None:
+            real = ids != self.padding_idx
+            ids, gradient = ids[real], gradient[real]
+        if self.weight.grad is None:
+            if self._table is None:
+                self._table = torch.zeros_like(self.weight)
+            else:
+                self._table[self._written] = 0.0
+            self.weight.grad, self._written = self._table, ids
+        elif self.weight.grad is self._table:  # the second call in one step
+            self._written = torch.cat([self._written, ids])
+        self.weight.grad.index_add_(0, ids, gradient.to(self.weight.dtype))
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight, ids, module):
+        ctx.ids, ctx.module = ids, module
+        return torch.nn.functional.embedding(ids, weight)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        ctx.module._add_gradient(ctx.ids, gradient)
+        return None, None, None
+
+
+def replace_embeddings(network):
+    """Put `Embedding` in the place of every plain `torch.nn.Embedding` inside `network`."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is torch.nn.Embedding and child.max_norm is None and not child.sparse:
+                table = Embedding.from_pretrained(
+                    child.weight.data, freeze=False, padding_idx=child.padding_idx
+                )
+                setattr(module, name, table)
