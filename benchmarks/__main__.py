@@ -20,6 +20,8 @@ NAMES = (
     "text_scoring",
     "text_costs",
     "text_quality",
+    "vision",
+    "vision_quality",
     "import_time",
 )
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"

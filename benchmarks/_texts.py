@@ -1,14 +1,13 @@
 """Texts for the benchmarks, from ``../shared/data/text`` (or ``$SKLEARN_DL_SHARED/data/text``)."""
 
 import csv
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-FOLDER = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data" / "text"
+from benchmarks._shared import DATA
+
+FOLDER = DATA / "text"
 
 
 def _table(name, **options):

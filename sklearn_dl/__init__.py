@@ -21,8 +21,10 @@ _ROOM_OF = {
     "SentenceSimilarityRegressor": "text",
     "TextClassifier": "text",
     "TextEncoder": "text",
+    "ImageClassifier": "vision",
+    "ObjectDetector": "vision",
 }
-_ROOMS = ("images", "inspection", "labels", "models", "scoring", "text")
+_ROOMS = ("images", "inspection", "labels", "metrics", "models", "scoring", "text", "vision")
 
 __all__ = ["__version__", *_ROOM_OF, *_ROOMS]
 

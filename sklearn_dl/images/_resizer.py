@@ -27,7 +27,10 @@ _REDUCING_GAP = {"hamming": 3, "bilinear": 2, "bicubic": 2, "lanczos": 2}
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """One resizing step of a LazyImage."""
+    """One resizing step of a LazyImage.
+
+    `mode` is one of ImageResizer's, or "pad_end": "pad" with the picture in the upper left corner.
+    """
 
     width: int
     height: int
@@ -47,7 +50,7 @@ class Resize:
         across, down = self.width / size[0], self.height / size[1]
         if self.mode == "crop":
             across = down = max(across, down)
-        elif self.mode == "pad":
+        elif self.mode != "fill":
             across = down = min(across, down)
         return (
             max(1, round(size[0] * across * gap)),
@@ -67,20 +70,32 @@ class Resize:
         color = _color(self.fill_color, image.mode)
         if self.resample == "mlnet":
             return _mlnet.resize(image, size, self.mode, self.anchor, color)
-        full = image.size if reduced is None else reduced.size
         # what is kept and how large it is follow from the true size: no shift of half a pixel
-        kept = self._kept(full) if self.mode == "crop" else (0, 0, *full)
+        kept, (left, top, right, bottom) = self.placement(
+            image.size if reduced is None else reduced.size
+        )
         if reduced is not None:
             kept = _into(kept, reduced, image.size)
         resample = Image.Resampling[self.resample.upper()]
-        if self.mode != "pad":
-            return image.resize(size, resample, kept)
-        scale = min(self.width / full[0], self.height / full[1])
-        inner = (max(1, round(full[0] * scale)), max(1, round(full[1] * scale)))
+        resized = image.resize((right - left, bottom - top), resample, kept)
+        if resized.size == size:
+            return resized
         canvas = Image.new(image.mode, size, color)
-        left, top = (self.width - inner[0]) // 2, (self.height - inner[1]) // 2
-        canvas.paste(image.resize(inner, resample, kept), (left, top))
+        canvas.paste(resized, (left, top))
         return canvas
+
+    def placement(self, size):
+        """Which box of a picture of `size` fills which box of the output: each x0, y0, x1, y1."""
+        if self.mode == "crop":
+            return self._kept(size), (0, 0, self.width, self.height)
+        if self.mode == "fill":
+            return (0, 0, *size), (0, 0, self.width, self.height)
+        scale = min(self.width / size[0], self.height / size[1])
+        width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+        left, top = (self.width - width) // 2, (self.height - height) // 2
+        if self.mode == "pad_end":
+            left = top = 0
+        return (0, 0, *size), (left, top, left + width, top + height)
 
     def _kept(self, size):
         """The box of a picture of `size` that "crop" keeps, in its pixels."""

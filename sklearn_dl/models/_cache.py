@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,6 +64,19 @@ def model_path(name: str, *, download: bool = False) -> Path:
     if not _is_intact(folder, entry):
         _make(folder, entry, download)
     return folder if entry.file is None else folder / entry.file
+
+
+def torch_network(name: str, weights: bool = True):
+    """The torch module behind an exported model, up to its features; None if it has none.
+
+    Without its pretrained `weights` if they are to be replaced.
+    """
+    entry = find_model(name)
+    if entry.network is None or not weights:
+        return entry.network and entry.network(None)
+    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+        _fetch(entry, Path(folder))
+        return entry.network(Path(folder))
 
 
 def _home() -> Path:
@@ -150,17 +164,7 @@ def _explained(folder: Path) -> Iterator[None]:
 def _fill(staging: Path, entry: ModelEntry) -> None:
     """Put the model's files and their manifest into the empty folder `staging`."""
     source = staging if entry.export is None else staging / "source"
-    for file, expected in entry.sha256.items():
-        target = source / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        entry.source.fetch(file, target)
-        # the copy is checked, not the original: it is the copy that is used
-        seen = file_digest(target)
-        if seen != expected:
-            raise ValueError(
-                f"wrong checksum: {file} of the {entry.source} (model {entry.name!r}) has sha256 "
-                f"{seen}, expected {expected}. It is not used."
-            )
+    _fetch(entry, source)
     manifest = dict(entry.sha256)
     if entry.export is not None and entry.file is not None:
         entry.export(source, staging)
@@ -170,6 +174,21 @@ def _fill(staging: Path, entry: ModelEntry) -> None:
     for path in staging.rglob("*"):
         _sync(path)
     _sync(staging)
+
+
+def _fetch(entry: ModelEntry, folder: Path) -> None:
+    """Put the files of the model's source into `folder`, checked."""
+    for file, expected in entry.sha256.items():
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        entry.source.fetch(file, target)
+        # the copy is checked, not the original: it is the copy that is used
+        seen = file_digest(target)
+        if seen != expected:
+            raise ValueError(
+                f"wrong checksum: {file} of the {entry.source} (model {entry.name!r}) has sha256 "
+                f"{seen}, expected {expected}. It is not used."
+            )
 
 
 def _sync(path: Path) -> None:

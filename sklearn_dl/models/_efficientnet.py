@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: packaged PyTorch weights -> ONNX graph."""
+"""EfficientNet-Lite0: packaged PyTorch weights -> ONNX graph, or torch module."""
 
 import logging
 import warnings
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sklearn_dl.utils._optional import import_optional
 
-_PURPOSE = 'model_path("efficientnet-lite0")'
+_PURPOSE = 'The model "efficientnet-lite0"'
 # loggers of the exporter that warn of things that do not concern this graph
 _LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
@@ -26,9 +26,35 @@ def export_efficientnet(source: Path, target: Path) -> None:
     (target / "efficientnet-lite0.onnx").write_bytes(content)
 
 
+def efficientnet_network(source: Path | None):
+    """The torch module, from an image to a map of 1280 features, in evaluation mode."""
+    torch = import_optional("torch", extra="models", purpose=_PURPOSE)
+
+    class Features(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, image):
+            return self.network.extract_features(image)
+
+    network = _load(torch, *source.iterdir()) if source is not None else _load(torch)
+    network._fc = torch.nn.Identity()
+    return Features(network).eval()
+
+
+def _load(torch, weights: Path | None = None):
+    lite = import_optional("efficientnet_lite_pytorch", extra="models", purpose=_PURPOSE)
+    # the architecture's initial weights, overwritten at once, are drawn from the global generator
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        network = lite.EfficientNet.from_name("efficientnet-lite0").float()
+        if weights is not None:
+            network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
+    return network
+
+
 def _export(torch, weights: Path) -> bytes:
     import_optional("onnxscript", extra="models", purpose=_PURPOSE)
-    lite = import_optional("efficientnet_lite_pytorch", extra="models", purpose=_PURPOSE)
 
     class FeaturesAndLogits(torch.nn.Module):
         def __init__(self, network):
@@ -40,10 +66,8 @@ def _export(torch, weights: Path) -> bytes:
             return features, self.network._fc(features)
 
     size = torch.export.Dim
-    # the architecture's initial weights, overwritten at once, are drawn from the global generator
+    network = _load(torch, weights)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        network = lite.EfficientNet.from_name("efficientnet-lite0").float()
-        network.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
         program = torch.onnx.export(
             FeaturesAndLogits(network).eval(),
             (torch.zeros(2, 3, 224, 256, dtype=torch.float32),),

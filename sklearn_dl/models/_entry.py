@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
 
@@ -19,7 +20,9 @@ class ModelEntry:
 
     `sha256` maps each file of the source to its checksum. `file` is the one that `model_path`
     answers with (None: the folder). `export(source, target)` writes `file` from the checked files;
-    a new `export_version` makes exports in existing caches obsolete.
+    a new `export_version` makes exports in existing caches obsolete. `network(source)` makes the
+    torch module that `file` is an export of, up to its features; without weights if `source` is
+    None. `pixels` are arguments of PixelExtractor.
     """
 
     name: str
@@ -28,6 +31,8 @@ class ModelEntry:
     file: str | None = None
     export: Callable[[Path, Path], None] | None = None
     export_version: int = 1
+    network: Callable[[Path | None], Any] | None = None
+    pixels: Mapping[str, Any] | None = None
     task: str | None = None
     license: str | None = None
     size: int | None = None

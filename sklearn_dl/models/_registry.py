@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from sklearn_dl.models._efficientnet import export_efficientnet
+from sklearn_dl.models._efficientnet import efficientnet_network, export_efficientnet
 from sklearn_dl.models._entry import ModelEntry
 from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
 
@@ -69,6 +69,8 @@ def model_card(name: str) -> Bunch:
             Bytes of these files together.
         inputs, outputs : dict of str
             Type and shape of each.
+        pixels : dict
+            Arguments of :class:`~sklearn_dl.PixelExtractor` for an image network.
         labels : list of str
             One unique label per score, in the order of the scores.
 
@@ -98,6 +100,7 @@ def model_card(name: str) -> Bunch:
         inputs=entry.inputs and dict(entry.inputs),
         outputs=entry.outputs and dict(entry.outputs),
         preprocessing=entry.preprocessing,
+        pixels=entry.pixels and dict(entry.pixels),
         labels=entry.labels and list(entry.labels),
     )
 
@@ -132,7 +135,7 @@ def register_model(
         Replace another model of this name.
     **card : dict
         For :func:`model_card`: ``task``, ``license``, ``size``, ``inputs``, ``outputs``,
-        ``preprocessing``, ``homepage``.
+        ``preprocessing``, ``pixels``, ``homepage``.
 
     Raises
     ------
@@ -205,6 +208,8 @@ _BUILT_IN = (
         },
         file="efficientnet-lite0.onnx",
         export=export_efficientnet,
+        network=efficientnet_network,
+        pixels={"offset": 127.0, "scale": 1 / 128},
         task="image classification (ImageNet-1k)",
         license="Apache-2.0",
         size=18_826_032,

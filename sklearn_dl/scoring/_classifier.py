@@ -241,14 +241,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         labels, order = columns
         if self.missing is None:
             return labels[order[indices]]
-        classes = labels[order]
-        fill = np.asarray(self.missing)
-        same_kind = fill.dtype.kind == classes.dtype.kind
-        # whether or not a row is NaN, so that the dtype does not depend on the batch
-        dtype = np.result_type(classes, fill) if same_kind else object
-        labels = classes.astype(dtype)[indices]
-        labels[is_nan] = self.missing
-        return labels
+        return labels_of(indices, labels[order], is_nan, self.missing)
 
     def _check_call(self, X):
         self._validate_params()
@@ -295,6 +288,17 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         out = np.full((len(scores), len(columns.order)), np.nan, dtype=scores.dtype)
         out[rows] = values[:, columns.order]
         return out, columns
+
+
+def labels_of(indices, classes, is_nan, missing):
+    """``classes[indices]``, with `missing` in the rows that are NaN."""
+    fill = np.asarray(missing)
+    same_kind = fill.dtype.kind == classes.dtype.kind
+    # whether or not a row is NaN, so that the dtype does not depend on the batch
+    dtype = np.result_type(classes, fill) if same_kind else object
+    labels = classes.astype(dtype)[indices]
+    labels[is_nan] = missing
+    return labels
 
 
 def _is_plain(X):

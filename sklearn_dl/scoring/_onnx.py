@@ -4,12 +4,9 @@ import os
 
 from sklearn_dl.scoring import _onnx_graph, _onnx_model
 from sklearn_dl.scoring._graph_scorer import GraphScorer
-from sklearn_dl.utils._optional import import_optional
-from sklearn_dl.utils._sessions import cached_session, find_session
+from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
-
-_AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
@@ -133,36 +130,16 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     def _find_content(self):
         return _onnx_model.resolve(self.model)
 
-    def _providers(self):
-        ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
-        available = ort.get_available_providers()
-        if isinstance(self.providers, str):
-            return [provider for provider in _AUTO_PROVIDERS if provider in available]
-        names = [p if isinstance(p, str) else p[0] for p in self.providers]
-        if not names or set(names) - set(available):
-            raise ValueError(f"providers={self.providers!r} must be of {available}.")
-        return list(self.providers)
-
     def _session(self, n_threads=None, n_workers=1):
         """The session for `n_workers` threads that call it at once, from the process's cache."""
-        content, outputs = self._content(), self._asked_outputs()
-        n_threads = (n_threads or thread_budget(self.n_threads)) // n_workers
-        providers = self._providers()
-        options = self.session_options or {}
-        log_level = 2 if self.verbose > 1 else 4
-        key = (content.sha256, outputs, n_threads, repr(providers), repr(options), log_level)
-        session = cached_session(
-            key,
-            lambda: _onnx_graph.open_session(
-                content, outputs, n_threads, providers, options, log_level
-            ),
+        return _onnx_graph.shared_session(
+            self._content(),
+            self._asked_outputs(),
+            (n_threads or thread_budget(self.n_threads)) // n_workers,
+            self.providers,
+            self.session_options or {},
+            log_level=2 if self.verbose > 1 else 4,
         )
-        if self.providers != "auto":
-            wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
-            started = session.session.get_providers()
-            if wanted not in started:
-                raise ValueError(f"ONNX Runtime could not start {wanted}; it has {started}.")
-        return session
 
     def _any_session(self):
         """A session that is open for some number of threads, else a new one: for the specs."""

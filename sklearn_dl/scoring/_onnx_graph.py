@@ -9,7 +9,9 @@ import numpy as np
 from sklearn_dl.scoring._onnx_model import GraphFacts, all_nodes, graph_facts, parse
 from sklearn_dl.scoring._scorer import TensorSpec
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._sessions import cached_session
 
+_AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _DTYPES: dict[str, np.dtype] = {
     "float": np.dtype(np.float32),
     "double": np.dtype(np.float64),
@@ -105,6 +107,44 @@ class OnnxSession:
     def run(self, feeds):
         """Run the graph; safe to be called by several threads at once."""
         return self.session.run([spec.name for spec in self.outputs], feeds)
+
+
+def shared_session(content, outputs, n_threads, providers="auto", options=None, log_level=4):
+    """The session of a graph from the process's cache; opened if it is not there.
+
+    Parameters
+    ----------
+    content, outputs, n_threads, options, log_level
+        As in `open_session`.
+    providers : "auto" or list
+
+    Raises
+    ------
+    ValueError
+        If a provider is not there or could not be started, or as `open_session` does.
+    """
+    found, options = _providers(providers), options or {}
+    key = (content.sha256, outputs, n_threads, repr(found), repr(options), log_level)
+    session = cached_session(
+        key, lambda: open_session(content, outputs, n_threads, found, options, log_level)
+    )
+    if providers != "auto":
+        wanted = found[0] if isinstance(found[0], str) else found[0][0]
+        started = session.session.get_providers()
+        if wanted not in started:
+            raise ValueError(f"ONNX Runtime could not start {wanted}; it has {started}.")
+    return session
+
+
+def _providers(providers):
+    ort = import_optional("onnxruntime", extra="onnx", purpose="running an ONNX graph")
+    available = ort.get_available_providers()
+    if isinstance(providers, str):
+        return [provider for provider in _AUTO_PROVIDERS if provider in available]
+    names = [p if isinstance(p, str) else p[0] for p in providers]
+    if not names or set(names) - set(available):
+        raise ValueError(f"providers={providers!r} must be of {available}.")
+    return list(providers)
 
 
 def open_session(content, outputs, n_threads, providers, options, log_level):

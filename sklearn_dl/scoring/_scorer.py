@@ -53,7 +53,7 @@ def listed(specs):
     return "; ".join(map(str, specs))
 
 
-def score(graph, sources, rows, batch_size, n_workers=1, done=None):
+def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=None):
     """Run a graph over rows, batch by batch.
 
     Parameters
@@ -70,12 +70,14 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None):
     n_workers : int, default=1
         Threads that take batches side by side.
     done : callable(n_rows) or None
+    collector : object with `add` and `errors` as Collector has them, default=None
+        What takes the outputs of each batch, by any of the threads. None: a Collector.
 
     Returns
     -------
     collector : Collector
     """
-    collector = Collector(len(rows), graph.outputs)
+    collector = collector or Collector(len(rows), graph.outputs)
     fixed = {source.spec.batch for source in sources.values()} - {None}
     if len(fixed) > 1:
         raise ValueError(f"The inputs have different batch sizes: {listed(graph.inputs)}.")

@@ -3,19 +3,13 @@
 from numbers import Real
 
 import numpy as np
-from scipy.special import log_softmax, softmax
-from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-from sklearn_dl.text._base import TextEstimator, mean_loss
-from sklearn_dl.text._frozen import logistic_head
-from sklearn_dl.text._targets import refuse_missing_targets
-from sklearn_dl.utils._sklearn import Interval, StrOptions
+from sklearn_dl.text._base import TextEstimator
+from sklearn_dl.training._classifier import NetworkClassifierMixin
+from sklearn_dl.utils._sklearn import Interval
 
 
-class TextClassifier(ClassifierMixin, TextEstimator):
+class TextClassifier(NetworkClassifierMixin, TextEstimator):
     """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
     Parameters
@@ -124,11 +118,10 @@ class TextClassifier(ClassifierMixin, TextEstimator):
 
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
+        **NetworkClassifierMixin._classifier_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     _allowed_columns = {1, 2}
-    classes_: np.ndarray
 
     def __init__(
         self,
@@ -179,69 +172,6 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict(self, X):
-        """The most probable class of each text.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            In the dtype of `classes_`.
-        """
-        chosen = self._logits(X).argmax(axis=1)
-        return self.classes_[chosen]
-
-    def predict_proba(self, X):
-        """Probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        probabilities : float64 ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return softmax(self._logits(X), axis=1)
-
-    def predict_log_proba(self, X):
-        """Logarithm of the probability of each class.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        log_probabilities : float64 ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return log_softmax(self._logits(X), axis=1)
-
-    def decision_function(self, X):
-        """Logits.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        logits : float64 ndarray of shape (n_samples,) or (n_samples, n_classes)
-            In the order of `classes_`; with two classes, what the second one's exceeds the first
-            one's by.
-        """
-        logits = self._logits(X)
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
     def embed(self, X):
         """Vectors of the fitted encoder, from before the head.
 
@@ -268,60 +198,16 @@ class TextClassifier(ClassifierMixin, TextEstimator):
         features, n_truncated = self._features(columns, self._network)
         return features.astype(np.float32), n_truncated
 
-    def _trains(self):
-        return self.trainable_layers != 0
-
-    def _set_targets(self, y, previous):
-        y = column_or_1d(y, warn=True)
-        refuse_missing_targets(y, "y")
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if previous is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"warm_start=True cannot change the classes: fitted were {self.classes_.tolist()}, "
-                f"y holds {classes.tolist()}. Set warm_start=False to start anew."
-            )
-        self.classes_ = classes
-        return codes.astype(np.int64)
-
-    def _encode_targets(self, y, name):
-        y = column_or_1d(y, warn=True)
-        refuse_missing_targets(y, name)
-        unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes_)})
-        if unknown:
-            raise ValueError(f"{name} holds classes that y does not: {unknown}.")
-        return np.searchsorted(self.classes_, y).astype(np.int64)
-
-    def _weighted(self, rows):
-        if self.class_weight is None:
-            return rows
-        by_class = compute_sample_weight(self.class_weight, self.classes_[rows.targets])
-        return rows._replace(weights=rows.weights * by_class)
-
-    def _refuse_equal_targets(self, rows):
-        if np.ptp(rows.targets) == 0:
-            label = self.classes_[rows.targets[:1]].tolist()[0]
-            raise ValueError(
-                "TextClassifier needs at least two classes, but the rows to learn from are all of "
-                f"one class: {label!r}."
-            )
-
-    def _strata(self, rows):
-        return rows.targets
-
     def _fit_pretrained(self, start, rows):
         features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
         self._head = self._solved(features, rows)
-
-    def _solved(self, features, rows):
-        return logistic_head(features, rows.targets, len(self.classes_), rows.weights)
 
     def _task(self, live, rows, seed):
         from sklearn_dl.text._tasks import HeadTask
 
         if live.live.head is None:
             some, features = self._rows_of_first_head(live, rows, seed)
-            self._add_head(live, self._solved(features, some))
+            live.live.add_head(self._solved(features, some))
         return HeadTask(
             live.live,
             live.tokens(self.max_length),
@@ -334,8 +220,5 @@ class TextClassifier(ClassifierMixin, TextEstimator):
     def _fitted_so_far(self):
         return {"_head": None}
 
-    def _evaluate(self, live, rows):
-        logits = self._head_outputs(rows.columns, live, None, warn=False)
-        losses = -log_softmax(logits, axis=1)[np.arange(len(logits)), rows.targets]
-        right = logits.argmax(axis=1) == rows.targets
-        return mean_loss(losses, rows.weights), mean_loss(right, rows.weights)
+    def _held_out_logits(self, live, rows):
+        return self._head_outputs(rows.columns, live, None, warn=False)

@@ -5,8 +5,8 @@ from numbers import Integral
 
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from sklearn_dl.text._content import find_encoder
-from sklearn_dl.text._fitted import FittedNetwork
+from sklearn_dl.models._folder import find_folder
+from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.text._scoring import score_texts
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
@@ -141,10 +141,10 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         return vectors
 
     def _pretrained(self):
-        return FittedNetwork(self.model, self._content())
+        return FittedTextNetwork(self.model, self._content())
 
     def _find_content(self):
-        return find_encoder(self.model)
+        return find_folder(self.model)
 
     @property
     def _n_features_out(self):

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._embedding import replace_embeddings
+from sklearn_dl.training._network import NetworkWithHead
 from sklearn_dl.utils._optional import import_optional
 
 transformers = import_optional("transformers", extra="text", purpose="sklearn_dl.text")
@@ -24,7 +25,7 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 _loading = RLock()
 
 
-class TextNetwork(torch.nn.Module):
+class TextNetwork(NetworkWithHead):
     """An encoder, the pooling of its tokens into one vector, and a linear head.
 
     Parameters
@@ -37,10 +38,8 @@ class TextNetwork(torch.nn.Module):
         Of the head; 0: there is none.
     """
 
-    head: torch.nn.Linear | None
-
     def __init__(self, encoder, pooling, normalize, n_outputs=0):
-        super().__init__()
+        super().__init__(encoder.config.hidden_size, n_outputs)
         self.encoder = encoder
         self.pooling = pooling
         self.normalize = normalize
@@ -49,7 +48,6 @@ class TextNetwork(torch.nn.Module):
         config = encoder.config
         rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
         self.dropout = Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.head = torch.nn.Linear(config.hidden_size, n_outputs) if n_outputs else None
 
     def place(self, device):
         """Move to `device`, and compute attention in the way that is fastest there."""
@@ -87,16 +85,9 @@ class TextNetwork(torch.nn.Module):
         assert self.head is not None
         return self.head(self.dropout(self.pooled(ids, mask, types))).float()
 
-    def add_head(self, weights, bias):
-        """A head on the encoder's device with the given float ndarrays as its parameters."""
-        self.head = torch.nn.Linear(weights.shape[1], len(bias))
-        with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(weights))
-            self.head.bias.copy_(torch.from_numpy(bias))
-        self.head.to(next(self.encoder.parameters()).device)
-
     def train_last(self, n_layers):
         """Freeze all but the last `n_layers` layers of the encoder and the head."""
+        self.requires_grad_(True)
         if n_layers == "all":
             return
         layers = _layers(self.encoder)
@@ -131,7 +122,7 @@ def load_network(content, n_outputs=0, trained=None):
 
     Parameters
     ----------
-    content : EncoderContent
+    content : FolderContent
         Without weights if `trained` holds all of them.
     n_outputs : int
         Of the head, whose weights are not set unless they are in `trained`.
@@ -258,7 +249,7 @@ def _load_encoder(content, config, state):
 
 
 def _in_autocast_dtype(module, arguments, hidden):
-    """In bfloat16 from the first layer on: else each layer casts back and forth, at a tenth more."""
+    """In bfloat16 from the first layer on: casts in each layer would cost a tenth of a step."""
     device = hidden.device.type
     if not torch.is_autocast_enabled(device):
         return hidden

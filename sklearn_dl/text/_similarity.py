@@ -8,9 +8,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from sklearn_dl.text._base import TextEstimator, mean_loss
-from sklearn_dl.text._frozen import ridge_head
-from sklearn_dl.text._targets import numbers
+from sklearn_dl.text._base import TextEstimator
+from sklearn_dl.training._estimator import mean_loss
+from sklearn_dl.training._head import ridge_head
+from sklearn_dl.training._targets import numbers
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -314,7 +315,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             if network.head is None:
                 some, features = self._rows_of_first_head(live, rows, seed)
                 goals = (some.targets - self.intercept_) / self.slope_
-                self._add_head(live, ridge_head(features, goals, some.weights))
+                network.add_head(ridge_head(features, goals, some.weights))
             return HeadTask(
                 network, tokens, self._tokens(live, rows.columns), targets, rows.weights
             )

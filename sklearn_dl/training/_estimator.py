@@ -5,12 +5,14 @@ import os
 from contextlib import contextmanager
 from hashlib import sha256
 from numbers import Integral, Real
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from sklearn_dl.training._batches import split_rows
 from sklearn_dl.training._device import (
     import_torch,
     own_random_state,
@@ -23,15 +25,59 @@ from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions, check_sample_weight
 
 # they change what happens around a fit, not its result
-_NOT_OF_THE_FIT = {"checkpoint_dir", "device", "embed_model", "model", "random_state", "verbose"}
+_NOT_OF_THE_FIT = {
+    "backbone",
+    "checkpoint_dir",
+    "device",
+    "embed_model",
+    "memory",
+    "model",
+    "random_state",
+    "verbose",
+}
+
+
+class Rows(NamedTuple):
+    """Rows with their targets and weights.
+
+    Attributes
+    ----------
+    columns : list of ndarray of n_rows rows
+        What the network reads: texts, images.
+    targets : ndarray of shape (n_rows,)
+        Numbers of classes, or float64.
+    weights : float64 ndarray of shape (n_rows,)
+    """
+
+    columns: list
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def take(self, rows):
+        columns = [column[rows] for column in self.columns]
+        return Rows(columns, self.targets[rows], self.weights[rows])
 
 
 class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
-    Their parameters have these names. A subclass prepares rows, targets and the network in its
-    `fit`, inside `unchanged_on_error`, and calls `_train`.
+    Their parameters have these names. A subclass's `fit` calls `_fit`, which asks it for
+
+    - ``_columns(X, reset)``: what the network reads of X, a list of ndarray of n_samples rows
+    - ``_set_targets(y, previous)``, ``_encode_targets(y, name)``: targets as numbers
+    - ``_weighted(rows)``, ``_refuse_equal_targets(rows)``, ``_strata(rows)``
+    - ``_pretrained(content)``: a FittedNetwork; ``_check_network(network)`` before it is trained
+    - ``_digest(rows, held_out)``: a hash of all that is learned from, for checkpoints
+    - ``_trains()``, else ``_fit_pretrained(fitted, rows)``; if it does, ``_task(fitted, rows,
+      seed)``, ``_evaluate(fitted, rows) -> (loss, score)``, ``_fitted_so_far()``
     """
+
+    # of AdamW's schedule and steps, where they are no parameters
+    warmup_ratio = 0.06
+    max_grad_norm: float | None = 1.0
+    _network: Any
+    history_: dict[str, list]
+    best_epoch_: int
 
     _training_constraints: dict = {
         "trainable_layers": [StrOptions({"all"}), Interval(Integral, 0, None, closed="left")],
@@ -39,8 +85,6 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "warmup_ratio": [Interval(Real, 0, 1, closed="both")],
-        "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         "early_stopping": ["boolean"],
         "validation_fraction": [
             Interval(RealNotInt, 0, 1, closed="neither"),
@@ -68,6 +112,118 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)
         return copied
+
+    def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
+        """`fit`: all of it but the name and the docstring."""
+        self._validate_params()
+        self._check_validation_arguments(X_val, y_val, sample_weight_val)
+        n_epochs = self.max_epochs if self._trains() else 0
+        context = self._init_callback_context(max_subtasks=n_epochs)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        with unchanged_on_error(self):
+            columns = self._columns(X, reset=True)
+            check_consistent_length(columns[0], y)
+            content = self._content()
+            previous = self._previous(content)
+            targets = self._set_targets(y, previous)
+            rows = self._rows_that_count(columns, targets, sample_weight, "sample_weight")
+            held_out = None
+            if X_val is not None:
+                held_out = self._validation_rows(X_val, y_val, sample_weight_val)
+            self._fit_rows(content, rows, held_out, previous, context, {"X": X, "y": y})
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
+        return self
+
+    def _previous(self, content):
+        """The fitted network to go on from, if `warm_start` asks for it and there is one."""
+        if not self.warm_start or not hasattr(self, "_network"):
+            return None
+        if self._network.content.sha256 != content.sha256:
+            raise ValueError(
+                f"warm_start=True cannot go on with {self._model_parameter}={self._model!r}: the "
+                f"fitted network comes from {self._network.model!r}. Set warm_start=False to start "
+                "anew."
+            )
+        return self._network
+
+    def _validation_rows(self, X_val, y_val, sample_weight_val):
+        columns = self._columns(X_val, reset=False)
+        check_consistent_length(columns[0], y_val)
+        targets = self._encode_targets(y_val, "y_val")
+        return self._rows_that_count(columns, targets, sample_weight_val, "sample_weight_val")
+
+    def _rows_that_count(self, columns, targets, sample_weight, name):
+        """The rows of positive weight, with what the estimator makes of their weights."""
+        kept, weights = positive_weights(sample_weight, len(targets), name)
+        rows = self._weighted(Rows(columns, targets, weights).take(kept))
+        kept = np.flatnonzero(rows.weights > 0)
+        if not len(kept):
+            raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
+        return rows.take(kept)
+
+    def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
+        self._refuse_equal_targets(rows)
+        start = previous or self._pretrained(content)
+        belongs = {"data": self._digest(rows, held_out), "model": content.sha256}
+        if previous is not None:
+            belongs["start"] = sha256(previous.trained_bytes() or b"").hexdigest()
+        with self._training(belongs) as place:
+            if not self._trains():
+                self._fit_pretrained(start, rows)
+                self._network, self.history_, self.best_epoch_ = start, {}, 0
+                return
+            if self.early_stopping and held_out is None:
+                train_rows, held_out_rows = split_rows(
+                    len(rows.targets), self.validation_fraction, place.seed, self._strata(rows)
+                )
+                rows, held_out = rows.take(train_rows), rows.take(held_out_rows)
+                self._refuse_equal_targets(rows)
+            network = start.network_to_train(place.device)
+            self._check_network(network)
+            network.train_last(self.trainable_layers)
+            past = history_records(self.history_) if previous is not None else []
+
+            def now():
+                return start.with_live(network)
+
+            def fitted(records, best_epoch):
+                return {
+                    **self._fitted_so_far(),
+                    "_network": now(),
+                    "history_": history_columns([*past, *records]),
+                    "best_epoch_": best_epoch,
+                }
+
+            def after_epoch(records):
+                sub = context.subcontext("epoch")
+                sub.call_on_fit_task_begin(estimator=self, **hook_data)
+                return sub.call_on_fit_task_end(
+                    estimator=self,
+                    **hook_data,
+                    reconstruction_attributes=lambda: fitted(records, records[-1]["epoch"]),
+                )
+
+            records, best_epoch = self._train(
+                self._task(now(), rows, place.seed),
+                place,
+                evaluate=held_out and (lambda: self._evaluate(now(), held_out)),
+                after_epoch=after_epoch,
+                first=len(past),
+            )
+            self.__dict__.update(fitted(records, best_epoch))
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "_network" in state:
+            fitted = self._network
+            carried = state["_embedded"].content if "_embedded" in state else fitted.content
+            if fitted.content.sha256 != carried.sha256:
+                carried = fitted.content.for_pickle(self.embed_model)
+            state["_network"] = fitted.for_pickle(carried)
+        return state
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_network")
 
     def _check_validation_arguments(self, X_val, y_val, sample_weight_val):
         if (X_val is None) != (y_val is None):
@@ -237,3 +393,7 @@ def history_columns(records):
     """A dict of columns from one dict per epoch; NaN where an epoch has no such entry."""
     names = {name: None for record in records for name in record}
     return {name: [record.get(name, math.nan) for record in records] for name in names}
+
+
+def mean_loss(losses, weights):
+    return math.fsum(losses * weights) / math.fsum(weights)

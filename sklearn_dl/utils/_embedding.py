@@ -17,14 +17,19 @@ class _Embedded(NamedTuple):
 class EmbeddedModelEstimator(DeepEstimator):
     """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
 
-    For an estimator with the parameters `model` and `embed_model`. The content counts while
-    `model` is what it was when pickled; clones share it. Subclasses say how a model is found
-    (`_find_content`); what they find has `sha256`, `data` (None: not in memory) and
-    ``for_pickle(embed)``, which is itself with all of its data or with none.
+    For an estimator with the parameters `model` (or what `_model_parameter` names) and
+    `embed_model`. The content counts while `model` is what it was when pickled; clones share it.
+    Subclasses say how a model is found (`_find_content`); what they find has `sha256`, `data`
+    (None: not in memory) and ``for_pickle(embed)``, which is itself with all of its data or with
+    none.
     """
 
-    model: Any
+    _model_parameter = "model"
     embed_model: bool
+
+    @property
+    def _model(self):
+        return getattr(self, self._model_parameter)
 
     def _find_content(self):
         """The content of `model` as it is now."""
@@ -33,8 +38,9 @@ class EmbeddedModelEstimator(DeepEstimator):
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_embedded", None)
-        if isinstance(self.model, (str, os.PathLike)):
-            state["_embedded"] = _Embedded(self.model, self._content().for_pickle(self.embed_model))
+        if isinstance(self._model, (str, os.PathLike)):
+            content = self._content().for_pickle(self.embed_model)
+            state["_embedded"] = _Embedded(self._model, content)
         return state
 
     def __sklearn_clone__(self):
@@ -46,7 +52,7 @@ class EmbeddedModelEstimator(DeepEstimator):
 
     def _valid_embedded(self):
         embedded = getattr(self, "_embedded", None)
-        return embedded if embedded is not None and embedded.model == self.model else None
+        return embedded if embedded is not None and embedded.model == self._model else None
 
     def _content(self):
         """The content of `model`: that which came with the pickle, else what is found now."""
@@ -56,7 +62,8 @@ class EmbeddedModelEstimator(DeepEstimator):
         content = self._find_content()
         if embedded is not None and embedded.content.sha256 != content.sha256:
             raise ValueError(
-                f"model={self.model!r} is not the one that this estimator was pickled with "
-                f"(sha256 {content.sha256[:12]}, expected {embedded.content.sha256[:12]})."
+                f"{self._model_parameter}={self._model!r} is not the one that this estimator was "
+                f"pickled with (sha256 {content.sha256[:12]}, expected "
+                f"{embedded.content.sha256[:12]})."
             )
         return content

@@ -1,4 +1,4 @@
-"""Pretrained encoders: the files of a folder in transformers' format, found and checked."""
+"""Models in transformers' format: the files of a folder, found and checked."""
 
 import json
 import os
@@ -15,8 +15,8 @@ _UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderContent:
-    """The files of an encoder that count: config, tokenizer, safetensors.
+class FolderContent:
+    """The files of a model that count: config, tokenizer or preprocessor, safetensors.
 
     Parameters
     ----------
@@ -52,28 +52,28 @@ class EncoderContent:
 
     def without_weights(self):
         """Config and tokenizer alone, in memory."""
-        return EncoderContent(self.sha256, data=self.small_files())
+        return FolderContent(self.sha256, data=self.small_files())
 
     def for_pickle(self, embed):
         """Itself with its files in memory (`embed`), or its hash alone."""
         if not embed:
-            return EncoderContent(self.sha256)
+            return FolderContent(self.sha256)
         if self.data is not None:
             return self
-        return EncoderContent(self.sha256, data={name: self.read(name) for name in self.names()})
+        return FolderContent(self.sha256, data={name: self.read(name) for name in self.names()})
 
 
-def find_encoder(model):
+def find_folder(model):
     """The content of an estimator's `model`.
 
     Parameters
     ----------
     model : str or Path
-        A folder, or a name of :func:`sklearn_dl.models.list_models`.
+        A folder, or a name of :func:`sklearn_dl.models.list_models` whose model is one.
 
     Returns
     -------
-    content : EncoderContent
+    content : FolderContent
 
     Raises
     ------
@@ -120,7 +120,7 @@ def _file_names(folder):
         path.name for path in top.iterdir() if path.is_file() and path.suffix in _SMALL_FILES
     } - {"manifest.json"}
     if "config.json" not in small:
-        raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of an encoder.")
+        raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of a model.")
     if (top / _WEIGHTS).is_file():
         weights = {_WEIGHTS}
     elif (top / _INDEX).is_file():
@@ -154,7 +154,7 @@ def _stamp(path):
 
 @lru_cache(maxsize=32)
 def _from_folder(folder, names, stamps):
-    return EncoderContent(_sha256_of(folder, names), folder=folder)
+    return FolderContent(_sha256_of(folder, names), folder=folder)
 
 
 def _sha256_of(folder, names):

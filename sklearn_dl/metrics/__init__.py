@@ -1,0 +1,17 @@
+"""Object detections: how they are written down, compared and scored."""
+
+from sklearn_dl.metrics._average_precision import (
+    average_precision_per_class,
+    mean_average_precision_score,
+    mean_average_precision_scorer,
+)
+from sklearn_dl.metrics._boxes import box_iou, make_detections, non_max_suppression
+
+__all__ = [
+    "average_precision_per_class",
+    "box_iou",
+    "make_detections",
+    "mean_average_precision_score",
+    "mean_average_precision_scorer",
+    "non_max_suppression",
+]

@@ -1,0 +1,49 @@
+"""Heads that scikit-learn solves on the features of a frozen network."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+
+class LinearHead(NamedTuple):
+    """Outputs from features: ``features @ weights.T + bias``."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, features):
+        return features @ self.weights.T + self.bias
+
+
+def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
+    """A head whose outputs are logits, by `LogisticRegression`.
+
+    A class without rows gets the logit -inf. With `scale` the features are scaled to mean 0 and
+    variance 1 before; the head takes them as they are.
+    """
+    if scale:
+        scaler = StandardScaler().fit(features, sample_weight=weights)
+        solved = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
+        head = solved.weights / scaler.scale_
+        return LinearHead(head, solved.bias - head @ scaler.mean_)
+    head = np.zeros((n_classes, features.shape[1]))
+    bias = np.full(n_classes, -np.inf)
+    present = np.unique(codes)
+    if len(present) == 1:
+        bias[present] = 0.0
+        return LinearHead(head, bias)
+    solver = LogisticRegression(C=C, max_iter=1000)
+    solver.fit(features, codes, sample_weight=weights)
+    if len(present) == 2:
+        head[present[1]], bias[present] = solver.coef_[0], [0.0, solver.intercept_[0]]
+    else:
+        head[present], bias[present] = solver.coef_, solver.intercept_
+    return LinearHead(head, bias)
+
+
+def ridge_head(features, targets, weights):
+    """A head of one output, by `Ridge` with its defaults."""
+    solver = Ridge().fit(features, targets, sample_weight=weights)
+    return LinearHead(solver.coef_[None], np.array([solver.intercept_]))

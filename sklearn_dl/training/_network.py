@@ -1,0 +1,50 @@
+"""What a network that is trained here has. Importing this module imports torch."""
+
+import numpy as np
+import torch
+
+from sklearn_dl.training._head import LinearHead
+
+# in place of -inf, which a loss cannot hold
+_LEAST_LOGIT = -10.0
+
+
+class NetworkWithHead(torch.nn.Module):
+    """A pretrained body, and a linear head on its features.
+
+    A subclass computes the features, and says where its body is (`place` moves it to a device) and
+    which layers are trained (`train_last`).
+
+    Parameters
+    ----------
+    n_features : int
+    n_outputs : int
+        Of the head; 0: there is none.
+    """
+
+    head: torch.nn.Linear | None
+
+    def __init__(self, n_features, n_outputs=0):
+        super().__init__()
+        self.head = None
+        if n_outputs:
+            self.make_head(n_features, n_outputs)
+
+    def make_head(self, n_features, n_outputs):
+        """A head whose weights are not set."""
+        self.head = torch.nn.Linear(n_features, n_outputs)
+
+    def add_head(self, solved):
+        """A head on the body's device that computes what the LinearHead `solved` does."""
+        device = next(self.parameters()).device
+        weights, bias = solved.weights, solved.bias.clip(_LEAST_LOGIT)
+        self.make_head(weights.shape[1], len(bias))
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(weights))
+            self.head.bias.copy_(torch.from_numpy(bias))
+        self.head.to(device)
+
+    def linear_head(self):
+        """The head as a LinearHead."""
+        weight, bias = (p.detach().cpu().numpy().astype(np.float64) for p in self.head.parameters())
+        return LinearHead(weight, bias)

@@ -1,0 +1,6 @@
+"""Image classification by transfer learning, and object detection."""
+
+from sklearn_dl.vision._classifier import ImageClassifier
+from sklearn_dl.vision._detector import Geometry, ObjectDetector
+
+__all__ = ["Geometry", "ImageClassifier", "ObjectDetector"]

@@ -1,0 +1,140 @@
+"""Random views of photographs for training: steps of lazy images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from sklearn_dl.images._resizer import _into
+
+KINDS = ("flip", "crop", "color")
+# share of the picture that a crop keeps, and how far brightness, contrast and colour may go
+_LEAST_AREA = 0.5
+_JITTER = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class RandomView:
+    """One random view of a picture, which `seed` determines: crop, resize, flip, colour.
+
+    Parameters
+    ----------
+    width, height : int
+        Size of the view, in pixels.
+    kinds : tuple of str
+        Of KINDS.
+    seed : int
+    """
+
+    width: int
+    height: int
+    kinds: tuple
+    seed: int
+
+    def __str__(self):
+        return f"view {self.seed} {self.width} x {self.height}"
+
+    def needed_size(self, size):
+        """(width, height) that a source of `size` may be decoded at."""
+        left, top, right, bottom = self._box(size)
+        scale = 2 * max(self.width / (right - left), self.height / (bottom - top))
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+    def apply(self, image, reduced=None):
+        """The view of a PIL image."""
+        box = self._box(image.size if reduced is None else reduced.size)
+        if reduced is not None:
+            box = _into(box, reduced, image.size)
+        view = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box)
+        rng = np.random.default_rng([self.seed, 1])
+        if "flip" in self.kinds and rng.random() < 0.5:
+            view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if "color" in self.kinds:
+            for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+                view = enhance(view).enhance(rng.uniform(1 - _JITTER, 1 + _JITTER))
+        return view
+
+    def _box(self, size):
+        """The box of a picture of `size` that is seen: of the view's proportions, as it is kept."""
+        scale = max(self.width / size[0], self.height / size[1])
+        width, height = min(size[0], self.width / scale), min(size[1], self.height / scale)
+        across = down = 0.5
+        if "crop" in self.kinds:
+            rng = np.random.default_rng([self.seed, 0])
+            side = rng.uniform(_LEAST_AREA, 1.0) ** 0.5
+            stretch = rng.uniform(-0.25, 0.25)
+            width *= side * min(1.0, 1 + stretch)
+            height *= side * min(1.0, 1 - stretch)
+            across, down = rng.random(2)
+        left, top = (size[0] - width) * across, (size[1] - height) * down
+        return left, top, min(left + width, size[0]), min(top + height, size[1])
+
+
+@dataclass(frozen=True, slots=True)
+class OwnView:
+    """What the user's function makes of a resized picture.
+
+    Parameters
+    ----------
+    width, height : int
+    function : callable(PIL.Image.Image, numpy.random.Generator) -> PIL.Image.Image
+    seed : int
+    """
+
+    width: int
+    height: int
+    function: Callable
+    seed: int
+
+    def __str__(self):
+        return f"{self.function!r} {self.seed}"
+
+    def apply(self, image, reduced=None):
+        view = self.function(image, np.random.default_rng(self.seed))
+        if not isinstance(view, Image.Image) or view.size != image.size:
+            raise ValueError(
+                f"augment={self.function!r} must give a PIL image of the size that it gets, "
+                f"{image.size}, got {getattr(view, 'size', type(view).__name__)}"
+            )
+        return view
+
+
+def views(images, augment, resize, seeds):
+    """Lazy images with one random view each.
+
+    Parameters
+    ----------
+    images : sequence of LazyImage
+    augment : tuple of str or callable
+    resize : Resize
+        What images get that are not augmented.
+    seeds : sequence of int
+    """
+    if callable(augment):
+        return [
+            image.with_step(resize).with_step(OwnView(resize.width, resize.height, augment, int(s)))
+            for image, s in zip(images, seeds, strict=True)
+        ]
+    return [
+        image.with_step(RandomView(resize.width, resize.height, augment, int(s)))
+        for image, s in zip(images, seeds, strict=True)
+    ]
+
+
+def checked_augment(augment):
+    """`augment` as a tuple of kinds, a callable or None.
+
+    Raises
+    ------
+    ValueError
+        If a kind is not known.
+    """
+    if augment is None or callable(augment):
+        return augment
+    kinds = KINDS if augment == "standard" else tuple(augment)
+    if isinstance(augment, str) and augment != "standard" or set(kinds) - set(KINDS):
+        raise ValueError(
+            f"augment={augment!r} must be None, 'standard', some of {KINDS}, or a callable."
+        )
+    return kinds or None

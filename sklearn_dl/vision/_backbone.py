@@ -1,0 +1,230 @@
+"""Backbones of ImageClassifier: pretrained networks from pixels to features, wherever they are."""
+
+import copy
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from sklearn_dl.models import list_models, model_card, model_path
+from sklearn_dl.models._cache import torch_network
+from sklearn_dl.models._folder import find_folder
+from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.scoring._onnx_graph import shared_session
+from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.utils._sessions import also_clear, cached_session
+
+# (pixel / 255 - mean) / std of ImageNet, for whatever does not say what it wants
+IMAGENET_PIXELS = {
+    "offset": (123.675, 116.28, 103.53),
+    "scale": (1 / 58.395, 1 / 57.12, 1 / 57.375),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The content of a backbone, and how its input is made.
+
+    Attributes
+    ----------
+    content : OnnxModel, FolderContent or _Module
+    pixels : dict
+        Arguments of PixelExtractor.
+    """
+
+    content: Any
+    pixels: dict
+
+    @property
+    def sha256(self):
+        return self.content.sha256
+
+    @property
+    def data(self):
+        return self.content.data
+
+    def for_pickle(self, embed):
+        return replace(self, content=self.content.for_pickle(embed))
+
+    def network(self, weights=True):
+        """The ImageNetwork, on the CPU; without its weights if they are to be replaced."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OnnxBackbone(Backbone):
+    """An ONNX graph; `name` is that of a registered model whose torch module is known too."""
+
+    name: str | None = None
+
+    def network(self, weights=True):
+        from sklearn_dl.vision._network import own_network
+
+        body = torch_network(self.name, weights) if self.name else None
+        if body is None:
+            raise ValueError(
+                f"{self.content.name} is an ONNX graph, of which the head only can be trained: "
+                "set trainable_layers=0, or give a folder in transformers' format, a registered "
+                "model or a callable that makes a torch.nn.Module."
+            )
+        return own_network(body)
+
+    def session(self, n_threads, providers):
+        output = _feature_output(self.content)
+        return shared_session(self.content, (output,), n_threads, providers)
+
+
+@dataclass(frozen=True)
+class FolderBackbone(Backbone):
+    """A folder that transformers' AutoModelForImageClassification loads."""
+
+    def network(self, weights=True):
+        from sklearn_dl.vision._network import folder_network
+
+        return folder_network(self.content, weights)
+
+
+@dataclass(frozen=True)
+class ModuleBackbone(Backbone):
+    """What a callable of the user makes."""
+
+    def network(self, weights=True):
+        from sklearn_dl.vision._network import own_network
+
+        made = self.content.network
+        return own_network(self.content.make()) if made is None else copy.deepcopy(made)
+
+
+class _Module:
+    """What a callable of the user makes, made once, and its hash."""
+
+    data = None
+
+    def __init__(self, make):
+        from sklearn_dl.vision._network import module_hash, own_network
+
+        self.make = make
+        self.network = own_network(make())
+        self.sha256 = module_hash(self.network)
+
+    def for_pickle(self, embed):
+        stripped = copy.copy(self)
+        stripped.network = None
+        return stripped
+
+
+def find_backbone(backbone):
+    """The Backbone that an estimator's parameter means.
+
+    Parameters
+    ----------
+    backbone : str, Path or callable
+        A registered name, an ONNX file, a folder in transformers' format, or what makes a module.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a name or path of nothing.
+    ValueError
+        If it is no model.
+    """
+    if hasattr(backbone, "state_dict"):
+        raise ValueError(
+            "backbone is a torch module; give a callable that makes it, so that a fit can start "
+            "anew: backbone=lambda: copy.deepcopy(module)."
+        )
+    if callable(backbone):
+        return ModuleBackbone(_Module(backbone), IMAGENET_PIXELS)
+    path, pixels, name = os.fspath(backbone), None, None
+    if not os.path.exists(path):
+        if path not in list_models():
+            raise FileNotFoundError(
+                f"backbone={path!r} is neither a file, nor a folder, nor a registered model; "
+                f"registered are {list_models()}."
+            )
+        name, pixels = path, model_card(path).pixels
+        path = os.fspath(model_path(path))
+    if os.path.isdir(path):
+        from sklearn_dl.vision._network import folder_pixels
+
+        content = find_folder(path)
+        return FolderBackbone(content, pixels or folder_pixels(content) or IMAGENET_PIXELS)
+    return OnnxBackbone(_onnx_model.resolve(path), pixels or IMAGENET_PIXELS, name)
+
+
+@also_clear
+@lru_cache(maxsize=32)
+def _feature_output(content):
+    names = [output.name for output in _onnx_model.parse(content.read(), content.name).graph.output]
+    if "features" in names:
+        return "features"
+    if len(names) == 1:
+        return names[0]
+    raise ValueError(
+        f"{content.name} has the outputs {names}: a backbone has one output, or one called "
+        "'features'. Cut the graph with onnx.utils.extract_model."
+    )
+
+
+class FittedImageNetwork(FittedNetwork):
+    """A FittedNetwork of a Backbone."""
+
+    content: Backbone
+
+    def runs_onnx(self):
+        """Whether features come from ONNX Runtime, and torch is not needed."""
+        return isinstance(self.content, OnnxBackbone) and not self.is_trained
+
+    def session(self, n_threads, providers):
+        return self._whole_content().session(n_threads, providers)
+
+    def for_pickle(self, content):
+        """A copy without anything live, that carries `content`."""
+        trained = self.trained_bytes()
+        if trained is None and isinstance(self.content, ModuleBackbone):
+            # what the callable makes elsewhere may be another network
+            trained = self.with_live(self._pretrained()).trained_bytes()
+        return FittedImageNetwork(self.model, content, trained=trained)
+
+    def trained_bytes(self):
+        """All tensors of a trained network as safetensors, or None."""
+        if self.live is None:
+            return self.trained
+        from safetensors.torch import save
+
+        state = self.live.state_dict()
+        return save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+
+    def _shared(self, device, precision):
+        def load():
+            network = self._pretrained().place(device).requires_grad_(False)
+            return network.in_bfloat16() if precision == "bfloat16" else network
+
+        return cached_session(("image network", self.content.sha256, str(device), precision), load)
+
+    def _pretrained(self):
+        return self._whole_content().network()
+
+    def _load(self):
+        from safetensors.torch import load
+
+        tensors = load(self.trained)
+        small = isinstance(self.content, FolderBackbone) and self.content.data is None
+        content = self._whole_content() if small else self.content
+        network = content.network(weights=False)
+        if "head.weight" in tensors:
+            network.make_head(*tensors["head.weight"].shape[::-1])
+        network.load_state_dict(tensors)
+        return network
+
+    def _whole_content(self):
+        content = self.content
+        if content.data is not None or isinstance(content, ModuleBackbone):
+            return content
+        found = find_backbone(self.model)
+        if found.sha256 != content.sha256:
+            raise ValueError(
+                f"backbone={self.model!r} is not the one that this estimator was fitted with "
+                f"(sha256 {found.sha256[:12]}, expected {content.sha256[:12]})."
+            )
+        return found

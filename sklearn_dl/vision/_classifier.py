@@ -1,0 +1,460 @@
+"""Photographs to classes, by transfer learning."""
+
+import os
+import warnings
+from hashlib import sha256
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dl.images import ImageLoader
+from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.images._resizer import Resize
+from sklearn_dl.scoring._classifier import labels_of
+from sklearn_dl.training._classifier import NetworkClassifierMixin
+from sklearn_dl.training._device import resolve_device
+from sklearn_dl.training._estimator import Rows, TrainedEstimator
+from sklearn_dl.training._head import LinearHead
+from sklearn_dl.utils._columns import object_array, single_column
+from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
+from sklearn_dl.vision._augment import checked_augment, views
+from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone
+from sklearn_dl.vision._features import (
+    FeatureStore,
+    compute_features,
+    image_digest,
+    memory_location,
+    pixel_array,
+)
+
+# random views of each photograph that a head on a frozen backbone learns from, besides itself
+_VIEWS = 3
+
+
+class ImageClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkClassifierMixin, TrainedEstimator
+):
+    """Classify photographs by a pretrained network and a head that is learned.
+
+    By default the network is left as it is: its features are computed once, and a logistic
+    regression is solved on them, exactly, in the time that scoring takes. With `trainable_layers`
+    the network is fine-tuned.
+
+    Parameters
+    ----------
+    backbone : str, Path or callable, default="efficientnet-lite0"
+        A name of :func:`sklearn_dl.models.list_models`; a folder that transformers'
+        AutoModelForImageClassification loads (safetensors only); an ONNX file with one output, or
+        one called "features" (for ``trainable_layers=0``); or a callable without arguments that
+        makes a torch.nn.Module from pixels (n, 3, H, W) to features. A registered model and a
+        folder say how their pixels are scaled; the others get ImageNet's mean and standard
+        deviation.
+    image_size : int, default=224
+        Width and height, in pixels, that photographs are cropped to.
+    trainable_layers : "all" or int, default=0
+        Which part of the network is trained: none; a number of its last layers (or blocks); all.
+    C : float, default=1.0
+        Inverse strength of the regularisation of the logistic regression on features, which is
+        the head, or what the head starts from. Features are scaled to unit variance before.
+    augment : None, "standard", tuple of str or callable, default=None
+        Random views of the training photographs: some of "flip" (left to right), "crop" (at least
+        half of the area) and "color" (brightness, contrast and saturation by up to 30 %);
+        "standard" is all three. Or ``function(image, rng)``, from a PIL image and a numpy
+        Generator to a PIL image of the same size. A fine-tuned network sees new views in each
+        epoch; a head on features learns from three views beside the photograph itself.
+    max_epochs : int, default=5
+        Passes over the training rows. This and the following, up to `tol`, but for `class_weight`,
+        have no effect with ``trainable_layers=0``.
+    batch_size : int, default=32
+        Rows of a training step.
+    learning_rate : float, default=1e-3
+        Highest learning rate of AdamW; it rises over 6 % of the steps and falls to 0.
+    weight_decay : float, default=0.01
+        Of the matrices and filters; biases and normalisations do not decay.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, times `sample_weight`, as in scikit-learn.
+    early_stopping : bool, default=False
+        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
+        the lowest loss), and stop when it rises no longer.
+    validation_fraction : float or int, default=0.1
+        Share or number of rows to hold out, in proportion from each class, if `fit` gets no
+        `X_val`.
+    n_iter_no_change : int, default=3
+        Epochs without a score that is better by `tol`, after which training stops.
+    tol : float, default=1e-4
+        See `n_iter_no_change`.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the products in a network that torch runs. "auto" is bfloat16 where the processor
+        computes with it (avx512_bf16, AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which
+        computes the features of ONNX backbones that are not fine-tuned, has float32.
+    device : str, default="auto"
+        "auto" is cuda, else mps, else cpu; or a torch device. Found again where a pickle is loaded.
+    memory : str, Path, joblib.Memory or None, default=None
+        Where the features of photographs are kept, by their content and what is done to them: the
+        folds of a cross-validation, and the candidates of a grid search, compute them once. Those
+        of fine-tuned networks, and of random views, are not kept.
+    checkpoint_dir : str or Path, default=None
+        Folder to save the state of a fine-tuning to, after each epoch and once a minute. A fit
+        that was killed goes on from there when it is run again, and ends with the same weights. A
+        finished fit removes its file.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`.
+    embed_model : bool, default=True
+        Whether a pickle carries the pretrained model. If False it carries its hash, and `backbone`
+        is looked up where needed. What was trained is in every pickle.
+    on_error : {"raise", "nan"}, default="raise"
+        What a photograph that cannot be read does: raise, naming its row and path; or be left out
+        of `fit`, and get NaN probabilities and the label `missing`, with one warning that counts.
+    missing : label, default=None
+        What `predict` gives for a photograph that cannot be read.
+    random_state : int, RandomState instance or None, default=None
+        Of the held-out rows, the batches, the views and dropout. The same int, machine and number
+        of threads give the same bits.
+    verbose : int, default=0
+        1 prints a line after each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The classes, sorted: the order of the columns of `predict_proba`.
+    history_ : dict of list
+        One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`. Empty if only a head was
+        solved.
+    best_epoch_ : int
+        Epoch, from 1, whose weights are kept; 0 if only a head was solved.
+    device_ : str
+        Torch device that a fine-tuned network predicts on.
+    n_features_in_ : int
+        1.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column, if X is a frame.
+
+    See Also
+    --------
+    OnnxScorer : The features alone, in a pipeline of your own.
+    ObjectDetector : Where the objects are.
+
+    Notes
+    -----
+    ML.NET's ImageClassification, which trains a softmax on bottleneck features by plain gradient
+    descent over 200 epochs; here the same convex problem is solved. Batch normalisations keep the
+    statistics that they were pretrained with. A backbone's pixels are made as
+    ``ImageResizer(image_size, image_size)`` makes them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dl import ImageClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> dark = list(rng.integers(0, 100, (6, 64, 64, 3), dtype=np.uint8))
+    >>> light = list(rng.integers(100, 256, (6, 64, 64, 3), dtype=np.uint8))
+    >>> clf = ImageClassifier(image_size=64).fit(dark + light, ["dark"] * 6 + ["light"] * 6)
+    >>> clf.predict([light[0], dark[0]])
+    array(['light', 'dark'], dtype='<U5')
+    """
+
+    _parameter_constraints: dict = {
+        "backbone": [str, os.PathLike, callable],
+        "image_size": [Interval(Integral, 1, None, closed="left")],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "augment": [StrOptions({"standard"}), tuple, list, callable, None],
+        **TrainedEstimator._training_constraints,
+        **NetworkClassifierMixin._classifier_constraints,
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
+        "on_error": [StrOptions({"raise", "nan"})],
+        "missing": "no_validation",
+    }
+    _model_parameter = "backbone"
+    _network: FittedImageNetwork
+    _head: LinearHead | None
+
+    def __init__(
+        self,
+        backbone="efficientnet-lite0",
+        *,
+        image_size=224,
+        trainable_layers=0,
+        C=1.0,
+        augment=None,
+        max_epochs=5,
+        batch_size=32,
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        class_weight=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        precision="auto",
+        device="auto",
+        memory=None,
+        checkpoint_dir=None,
+        warm_start=False,
+        embed_model=True,
+        on_error="raise",
+        missing=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.backbone = backbone
+        self.image_size = image_size
+        self.trainable_layers = trainable_layers
+        self.C = C
+        self.augment = augment
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.precision = precision
+        self.device = device
+        self.memory = memory
+        self.checkpoint_dir = checkpoint_dir
+        self.warm_start = warm_start
+        self.embed_model = embed_model
+        self.on_error = on_error
+        self.missing = missing
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit to photographs and their classes.
+
+        Parameters
+        ----------
+        X : one column of n_samples images
+            Whatever :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
+            arrays, lazy images.
+        y : array-like of shape (n_samples,)
+            The class of each row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows for early stopping, in place of a `validation_fraction` of X.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a photograph cannot be read (its row and path are named), a class is missing, there
+            is only one, or the backbone has nothing to train. The estimator is left as it was.
+        FileNotFoundError
+            If the backbone or a photograph does not exist.
+        ImportError
+            If a runtime is not installed.
+        """
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+    def transform(self, X):
+        """Features of the network, from before the head.
+
+        Parameters
+        ----------
+        X : one column of n_samples images
+            As in `fit`.
+
+        Returns
+        -------
+        features : float32 ndarray of shape (n_samples, n_features)
+            NaN for rows that cannot be read (``on_error="nan"``), with one warning.
+        """
+        return self._features_of(X)
+
+    def _features_of(self, X):
+        check_is_fitted(self)
+        images = self._images(X, reset=False)
+        features, errors = self._features(self._network, images, np.arange(len(images)))
+        warn_of_failed_rows(errors, len(images))
+        return features
+
+    def _logits(self, X):
+        features = self._features_of(X).astype(np.float64)
+        return self._linear_head()(features)
+
+    def _linear_head(self):
+        """The head that was solved on features, or that of the trained network."""
+        if self._head is not None:
+            return self._head
+        device = resolve_device(self.device, type(self).__name__)
+        return self._network.on(device, "float32").linear_head()
+
+    def _labels(self, logits):
+        is_nan = np.isnan(logits).any(axis=1)
+        chosen = np.where(is_nan, 0, logits.argmax(axis=1))
+        if self.missing is None and not is_nan.any():
+            return self.classes_[chosen]
+        return labels_of(chosen, self.classes_, is_nan, self.missing)
+
+    @property
+    def _n_features_out(self):
+        return self._linear_head().weights.shape[1]
+
+    def _images(self, X, *, reset):
+        cells = single_column(X, self, reset=reset)
+        return ImageLoader(on_error=self.on_error).transform(object_array(cells))[:, 0]
+
+    def _columns(self, X, reset):
+        checked_augment(self.augment)
+        images = self._images(X, reset=reset)
+        return [images, np.arange(len(images))]
+
+    def _resize(self):
+        return Resize(self.image_size, self.image_size, "crop", "center", "bilinear", 0)
+
+    def _features(self, fitted, images, numbers):
+        """Features of images at their row numbers, and the messages of those not read."""
+        array = pixel_array(images, numbers, self._resize(), fitted.content.pixels)
+        options = {
+            "device": self.device,
+            "precision": self.precision,
+            "purpose": type(self).__name__,
+        }
+        location = memory_location(self.memory)
+        if location is None or fitted.is_trained:
+            return compute_features(fitted, array, numbers.tolist(), **options)
+        store = FeatureStore(
+            location, (fitted.content.sha256, fitted.content.pixels, self.precision, self.device)
+        )
+        keys = store.keys(array.images[numbers])
+        found = store.load(keys)
+        missing = np.array([key not in found for key in keys])
+        errors: dict = {}
+        if missing.any():
+            computed, errors = compute_features(fitted, array, numbers[missing].tolist(), **options)
+            new = np.flatnonzero(missing)
+            good = [i for i in range(len(new)) if numbers[new[i]] not in errors]
+            store.save([keys[new[i]] for i in good], computed[good])
+            result = np.empty((len(keys), computed.shape[1]), dtype=np.float32)
+            result[missing] = computed
+        else:
+            result = np.empty((len(keys), len(next(iter(found.values())))), dtype=np.float32)
+        for place in np.flatnonzero(~missing):
+            result[place] = found[keys[place]]
+        return result, errors
+
+    def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
+        self._refuse_equal_targets(rows)
+        start = previous or self._pretrained(content)
+        rows, errors = self._readable(start, rows)
+        n_rows = len(rows.targets) + len(errors)
+        if held_out is not None:
+            held_out, more = self._readable(start, held_out)
+            n_rows += len(held_out.targets) + len(more)
+            errors = [*errors, *more]
+        if errors:
+            warnings.warn(
+                f"{len(errors)} of {n_rows} images could not be read and were left out of the fit. "
+                f"{errors[0]}",
+                stacklevel=5,
+            )
+        self._refuse_equal_targets(rows)
+        if self._trains():
+            super()._fit_rows(content, rows, held_out, previous, context, hook_data)
+            return
+        self._fit_pretrained(start, rows)
+        self._network, self.history_, self.best_epoch_ = start, {}, 0
+
+    def _readable(self, fitted, rows):
+        """The rows that can be read, their features as a third column; messages of the others."""
+        images, numbers = rows.columns
+        features, errors = self._features(fitted, images, numbers)
+        kept = np.array([number not in errors for number in numbers])
+        if not kept.any():
+            raise ValueError(f"No image can be read. {next(iter(errors.values()))}")
+        whole = Rows([images, numbers, features], rows.targets, rows.weights)
+        return whole.take(np.flatnonzero(kept)), [errors[n] for n in sorted(errors)]
+
+    def _fit_pretrained(self, start, rows):
+        features, targets, weights = rows.columns[2], rows.targets, rows.weights
+        augment = checked_augment(self.augment)
+        if augment is not None:
+            rng = np.random.default_rng(self._seed({}))
+            parts = [features]
+            for _ in range(_VIEWS):
+                seeds = rng.integers(2**31, size=len(targets))
+                seen = views(rows.columns[0], augment, self._resize(), seeds)
+                numbers = np.arange(len(seen))
+                array = pixel_array(seen, numbers, None, start.content.pixels)
+                computed, _ = compute_features(
+                    start,
+                    array,
+                    numbers.tolist(),
+                    device=self.device,
+                    precision=self.precision,
+                    purpose=type(self).__name__,
+                )
+                parts.append(computed)
+            features = np.concatenate(parts)
+            targets = np.tile(targets, len(parts))
+            weights = np.tile(weights / len(parts), len(parts))
+        self._head = self._solved(features, Rows([], targets, weights))
+
+    def _solved(self, features, rows):
+        return super()._solved(features.astype(np.float64), rows, C=self.C, scale=True)
+
+    def _trains(self):
+        return self.trainable_layers != 0
+
+    def _pretrained(self, content):
+        return FittedImageNetwork(self.backbone, content)
+
+    def _find_content(self):
+        return find_backbone(self.backbone)
+
+    def _check_network(self, network):
+        pass
+
+    def _task(self, fitted, rows, seed):
+        from sklearn_dl.vision._task import ImageTask
+
+        images, _, features = rows.columns
+        if fitted.live.head is None:
+            fitted.live.add_head(self._solved(features, rows))
+        return ImageTask(
+            fitted.live,
+            images,
+            rows.targets,
+            rows.weights,
+            checked_augment(self.augment),
+            self._resize(),
+            fitted.content.pixels,
+        )
+
+    def _fitted_so_far(self):
+        return {"_head": None}
+
+    def _held_out_logits(self, fitted, rows):
+        images, numbers, _ = rows.columns
+        features, _ = self._features(fitted, images, numbers)
+        return fitted.live.linear_head()(features.astype(np.float64))
+
+    def _digest(self, rows, held_out):
+        digest = sha256()
+        for part in (rows, held_out):
+            if part is None:
+                continue
+            for image in part.columns[0] if self.checkpoint_dir is not None else ():
+                digest.update(image_digest(image))
+            digest.update(part.targets.tobytes())
+            digest.update(part.weights.tobytes())
+        return digest.hexdigest()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

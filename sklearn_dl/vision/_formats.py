@@ -1,0 +1,346 @@
+"""What the outputs of pretrained detectors mean: formats, each a class with its defaults."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit, softmax
+
+
+class Candidates(NamedTuple):
+    """Boxes that a network proposes for one image, in pixels of its input.
+
+    Attributes
+    ----------
+    boxes : float ndarray of shape (n, 4)
+        x0, y0, x1, y1.
+    scores : float ndarray of shape (n,)
+    classes : int ndarray of shape (n,)
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+
+
+class Format:
+    """How the outputs of a family of detectors are read.
+
+    Attributes
+    ----------
+    size : int
+        Width and height of the input in pixels, where the graph leaves them open.
+    resize_mode : {"pad", "pad_end", "fill"}
+    fill_color : int
+        Of the border in the modes "pad" and "pad_end".
+    colors : str
+    offset, scale : float or tuple of float
+        ``(pixel - offset) * scale``.
+    anchors : tuple of (float, float) or None
+    suppresses : bool
+        Whether overlapping candidates are to be suppressed.
+    expects : str
+        Shapes of the outputs of one image, for messages.
+    """
+
+    size = 640
+    resize_mode = "pad"
+    fill_color = 114
+    colors = "RGB"
+    offset: Any = 0.0
+    scale: Any = 1 / 255
+    anchors: Any = None
+    suppresses = True
+    expects: str
+
+    def choose(self, shapes, size, anchors):
+        """Positions of the outputs that `decode` gets, or None if these are not of the format.
+
+        Parameters
+        ----------
+        shapes : dict of str to tuple
+            Row shape of each output by name; None is a size that the data decide.
+        size : tuple of int
+            (width, height) of the network's input.
+        anchors : sequence or None
+        """
+        raise NotImplementedError
+
+    def n_classes(self, shapes, anchors):
+        """Number of classes, from the row shapes of the chosen outputs; None: not known."""
+        raise NotImplementedError
+
+    def decode(self, outputs, size, anchors, threshold):
+        """Candidates whose score is at least `threshold`.
+
+        Parameters
+        ----------
+        outputs : list of ndarray
+            The chosen outputs of one image.
+        size : tuple of int
+            (width, height) of the network's input.
+        anchors : float ndarray of shape (n_anchors, 2) or None
+        threshold : float
+        """
+        raise NotImplementedError
+
+
+class Yolov2(Format):
+    """One grid: per cell and anchor tx, ty, tw, th, objectness and classes, all before sigmoids.
+
+    Redmon and Farhadi, YOLO9000, 2017. The defaults are Tiny YOLOv2's as ML.NET's sample uses it:
+    416 pixels, levels 0 to 255, 5 anchors in grid cells.
+    """
+
+    size = 416
+    resize_mode = "fill"
+    scale = 1.0
+    anchors = ((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52))
+    expects = "one of shape (n_anchors * (5 + n_classes), rows, columns)"
+
+    def choose(self, shapes, size, anchors):
+        if len(shapes) != 1:
+            return None
+        (shape,) = shapes.values()
+        if len(shape) != 3 or (shape[0] is not None and shape[0] % len(anchors)):
+            return None
+        return None if shape[0] is not None and shape[0] // len(anchors) <= 5 else [0]
+
+    def n_classes(self, shapes, anchors):
+        depth = shapes[0][0]
+        return None if depth is None else depth // len(anchors) - 5
+
+    def decode(self, outputs, size, anchors, threshold):
+        depth, rows, columns = outputs[0].shape
+        grid = outputs[0].astype(np.float64).reshape(len(anchors), -1, rows, columns)
+        objectness = expit(grid[:, 4])
+        anchor, row, column = np.nonzero(objectness >= threshold)
+        found = grid[anchor, :, row, column]
+        classes = softmax(found[:, 5:], axis=1)
+        best = classes.argmax(axis=1)
+        scores = objectness[anchor, row, column] * classes[np.arange(len(best)), best]
+        centers = expit(found[:, :2]) + np.stack([column, row], axis=1)
+        sides = _exp(found[:, 2:4]) * anchors[anchor]
+        cell = np.array([size[0] / columns, size[1] / rows])
+        return _kept(_corners(centers * cell, sides * cell), scores, best, threshold)
+
+
+class Yolov8(Format):
+    """One table without objectness: per column center, sides in pixels, class probabilities.
+
+    Ultralytics' YOLOv8 and later heads of that shape (v9, v11, v12), exported without suppression.
+    """
+
+    expects = "one of shape (4 + n_classes, n_boxes)"
+
+    def choose(self, shapes, size, anchors):
+        shape = _only_table(shapes)
+        if shape is None or (shape[0] is not None and shape[0] < 5):
+            return None
+        return None if None not in shape and shape[0] >= shape[1] else [0]
+
+    def n_classes(self, shapes, anchors):
+        return None if shapes[0][0] is None else shapes[0][0] - 4
+
+    def decode(self, outputs, size, anchors, threshold):
+        table = outputs[0]
+        scores = table[4:].max(axis=0)
+        kept = np.flatnonzero(scores >= threshold)
+        best = table[4:, kept].argmax(axis=0)
+        boxes = table[:4, kept].T.astype(np.float64)
+        return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best)
+
+
+class Yolox(Format):
+    """One table in the order of three grids: per row center, sides, objectness, classes.
+
+    Center and sides are raw: relative to the cell, in units of the strides 8, 16 and 32, sides as
+    logarithms; objectness and classes are probabilities. Ge et al., YOLOX, 2021: BGR levels 0 to
+    255, the picture in the upper left corner.
+    """
+
+    resize_mode = "pad_end"
+    colors = "BGR"
+    scale = 1.0
+    expects = "one of shape (n_boxes, 5 + n_classes), n_boxes the cells of strides 8, 16 and 32"
+    _strides = (8, 16, 32)
+
+    def choose(self, shapes, size, anchors):
+        shape = _only_table(shapes)
+        if shape is None or (shape[1] is not None and shape[1] < 6):
+            return None
+        n_cells = sum((size[0] // s) * (size[1] // s) for s in self._strides)
+        return None if shape[0] not in (None, n_cells) else [0]
+
+    def n_classes(self, shapes, anchors):
+        return None if shapes[0][1] is None else shapes[0][1] - 5
+
+    def decode(self, outputs, size, anchors, threshold):
+        table = outputs[0]
+        kept = np.flatnonzero(table[:, 4] >= threshold)
+        probabilities = table[kept, 5:]
+        best = probabilities.argmax(axis=1)
+        scores = table[kept, 4] * probabilities[np.arange(len(kept)), best]
+        raw = table[kept, :4].astype(np.float64)
+        cells, strides = self._cells(kept, size)
+        boxes = _corners((raw[:, :2] + cells) * strides, _exp(raw[:, 2:]) * strides)
+        return _kept(boxes, scores, best, threshold)
+
+    def _cells(self, places, size):
+        """Column and row of the cells at `places` of the table, and their strides."""
+        shapes = [(size[0] // s, size[1] // s) for s in self._strides]
+        starts = np.cumsum([0] + [columns * rows for columns, rows in shapes])
+        level = np.searchsorted(starts, places, side="right") - 1
+        row, column = np.divmod(places - starts[level], np.array([c for c, _ in shapes])[level])
+        strides = np.array(self._strides)[level]
+        return np.stack([column, row], axis=1), strides[:, None]
+
+
+class Ssd(Format):
+    """Class probabilities, the background first, and boxes x0, y0, x1, y1 from 0 to 1.
+
+    As SSD (Liu et al., 2016) is exported with its priors applied, and UltraFace, whose input
+    the defaults are: (RGB - 127) / 128 of 320 x 240 pixels, stretched.
+    """
+
+    size = 300
+    resize_mode = "fill"
+    offset = 127.0
+    scale = 1 / 128
+    expects = "scores of shape (n_boxes, 1 + n_classes) and boxes of shape (n_boxes, 4)"
+
+    def choose(self, shapes, size, anchors):
+        return _scores_and_boxes(shapes)
+
+    def n_classes(self, shapes, anchors):
+        return None if shapes[0][1] is None else shapes[0][1] - 1
+
+    def decode(self, outputs, size, anchors, threshold):
+        probabilities, boxes = outputs
+        low, high = probabilities.min(initial=0.0), probabilities.max(initial=0.0)
+        if low < -1e-3 or high > 1 + 1e-3:
+            raise ValueError(
+                f'format="ssd" reads probabilities, but the scores go from {low:.3g} to '
+                f"{high:.3g}: give a callable that decodes them."
+            )
+        best = probabilities[:, 1:].argmax(axis=1)
+        scores = probabilities[np.arange(len(best)), best + 1]
+        kept = np.flatnonzero(scores >= threshold)
+        boxes = boxes[kept].astype(np.float64) * np.array([*size, *size])
+        return Candidates(boxes, scores[kept], best[kept])
+
+
+class Detr(Format):
+    """Logits, the last of them "no object", and boxes center, sides from 0 to 1.
+
+    Carion et al., DETR, 2020: each query finds one object, so nothing is suppressed. ImageNet's
+    mean and standard deviation.
+    """
+
+    size = 800
+    resize_mode = "fill"
+    offset = (123.675, 116.28, 103.53)
+    scale = (1 / 58.395, 1 / 57.12, 1 / 57.375)
+    suppresses = False
+    expects = "logits of shape (n_queries, n_classes + 1) and boxes of shape (n_queries, 4)"
+
+    def choose(self, shapes, size, anchors):
+        return _scores_and_boxes(shapes)
+
+    def n_classes(self, shapes, anchors):
+        return None if shapes[0][1] is None else shapes[0][1] - 1
+
+    def decode(self, outputs, size, anchors, threshold):
+        logits, boxes = outputs
+        probabilities = self._probabilities(logits.astype(np.float64))
+        best = probabilities.argmax(axis=1)
+        scores = probabilities[np.arange(len(best)), best]
+        boxes = boxes.astype(np.float64) * np.array([*size, *size])
+        return _kept(_corners(boxes[:, :2], boxes[:, 2:]), scores, best, threshold)
+
+    def _probabilities(self, logits):
+        return softmax(logits, axis=1)[:, :-1]
+
+
+class RtDetr(Detr):
+    """Logits of independent classes, and boxes center, sides from 0 to 1.
+
+    Zhao et al., RT-DETR, 2024: 640 pixels, RGB / 255; as Detr, but each class has a sigmoid, and
+    there is no "no object".
+    """
+
+    size = 640
+    offset = 0.0
+    scale = 1 / 255
+    expects = "logits of shape (n_queries, n_classes) and boxes of shape (n_queries, 4)"
+
+    def choose(self, shapes, size, anchors):
+        return _scores_and_boxes(shapes, least=1)
+
+    def n_classes(self, shapes, anchors):
+        return shapes[0][1]
+
+    def _probabilities(self, logits):
+        return expit(logits)
+
+
+FORMATS: dict[str, Format] = {
+    "yolov2": Yolov2(),
+    "yolov8": Yolov8(),
+    "yolox": Yolox(),
+    "ssd": Ssd(),
+    "detr": Detr(),
+    "rt-detr": RtDetr(),
+}
+
+
+class OwnFormat(Format):
+    """A callable that decodes; the preprocessing is RGB / 255, stretched, unless given."""
+
+    resize_mode = "fill"
+    expects = "whatever the callable takes"
+
+    def __init__(self, decode):
+        self.decode_image = decode
+
+
+def fitting(shapes, size):
+    """Names of the formats that outputs of these row shapes may have."""
+    return [name for name, f in FORMATS.items() if f.choose(shapes, size, f.anchors) is not None]
+
+
+def _only_table(shapes):
+    if len(shapes) != 1:
+        return None
+    (shape,) = shapes.values()
+    return shape if len(shape) == 2 else None
+
+
+def _scores_and_boxes(shapes, least=2):
+    """Positions of the scores, at least so many per box, and of the boxes; or None."""
+    if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes.values()):
+        return None
+    names, tables = list(shapes), list(shapes.values())
+    boxes = [i for i in range(2) if tables[i][1] in (4, None)]
+    if len(boxes) == 2:  # four classes, or sizes that the graph does not state: the names tell
+        boxes = [i for i in boxes if "box" in names[i].lower()]
+    if len(boxes) != 1:
+        return None
+    scores = 1 - boxes[0]
+    n_boxes = {tables[i][0] for i in range(2)} - {None}
+    if len(n_boxes) > 1 or (tables[scores][1] is not None and tables[scores][1] < least):
+        return None
+    return [scores, boxes[0]]
+
+
+def _exp(logarithms):
+    # a network fed with nonsense: boxes are clipped to the image anyway
+    return np.exp(np.minimum(logarithms, 50.0))
+
+
+def _corners(centers, sides):
+    return np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
+
+
+def _kept(boxes, scores, classes, threshold):
+    kept = scores >= threshold
+    return Candidates(boxes[kept], scores[kept], classes[kept])

@@ -1,0 +1,42 @@
+"""The training task of ImageClassifier: rows of photographs to losses."""
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sklearn_dl.vision._augment import views
+from sklearn_dl.vision._features import pixel_array
+
+
+class ImageTask:
+    """Photographs, as they are or as random views, to the cross entropy of their classes.
+
+    Parameters
+    ----------
+    network : ImageNetwork
+    images : object ndarray of LazyImage
+    targets : int ndarray
+    weights : float ndarray
+    augment : tuple of str, callable or None
+    resize : Resize
+    pixels : dict
+        Arguments of PixelExtractor.
+    """
+
+    def __init__(self, network, images, targets, weights, augment, resize, pixels):
+        self.network = network
+        self.images = images
+        self.weights = weights
+        self.lengths = np.zeros(len(images), dtype=np.int64)  # batches are drawn at random
+        self.augment, self.resize, self.pixels = augment, resize, pixels
+        self._device = next(network.parameters()).device
+        self._targets = torch.from_numpy(targets).to(self._device)
+
+    def losses(self, rows, rng):
+        images, resize = self.images[rows], self.resize
+        if self.augment is not None:
+            images = views(images, self.augment, resize, rng.integers(2**31, size=len(rows)))
+            resize = None
+        pixels = np.asarray(pixel_array(images, np.arange(len(rows)), resize, self.pixels))
+        outputs = self.network(torch.from_numpy(pixels).to(self._device))
+        return functional.cross_entropy(outputs, self._targets[rows], reduction="none")

@@ -1,0 +1,41 @@
+import pytest
+
+from tests.vision.backbones import SIZE, mean_color_graph, pictures, tiny_folder, tiny_module
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("backbones") / "colors.onnx"
+    path.write_bytes(mean_color_graph())
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def resnet(tmp_path_factory):
+    return str(tiny_folder(tmp_path_factory.mktemp("backbones") / "resnet"))
+
+
+@pytest.fixture(params=["onnx", "folder", "module"])
+def backbone(request, onnx_file, resnet):
+    return {"onnx": onnx_file, "folder": resnet, "module": tiny_module}[request.param]
+
+
+@pytest.fixture(params=["folder", "module"])
+def trainable(request, resnet):
+    return {"folder": resnet, "module": tiny_module}[request.param]
+
+
+@pytest.fixture(scope="session")
+def data():
+    return pictures()
+
+
+@pytest.fixture
+def params():
+    return {
+        "image_size": SIZE,
+        "precision": "float32",
+        "batch_size": 8,
+        "max_epochs": 2,
+        "random_state": 0,
+    }

@@ -1,0 +1,388 @@
+"""ImageClassifier: heads on frozen backbones."""
+
+import copy
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_dl import ImageClassifier, OnnxScorer
+from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
+from sklearn_dl.vision import _features
+from sklearn_dl.vision._backbone import IMAGENET_PIXELS
+from tests.vision.backbones import (
+    FOLDERS,
+    SIZE,
+    feature_map_graph,
+    mean_color_graph,
+    pictures,
+    tiny_folder,
+    tiny_module,
+)
+
+
+@pytest.fixture
+def clf(backbone, params):
+    return ImageClassifier(backbone, **params)
+
+
+def test_learns_and_predicts(clf, data):
+    X, y = data
+    assert clf.fit(X, y) is clf
+    X_new, y_new = pictures(30, seed=1)
+    assert clf.score(X_new, y_new) >= 0.9
+    probabilities = clf.predict_proba(X_new)
+    assert probabilities.shape == (30, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(clf.classes_[probabilities.argmax(axis=1)], clf.predict(X_new))
+    np.testing.assert_allclose(np.exp(clf.predict_log_proba(X_new)), probabilities)
+    assert clf.decision_function(X_new).shape == (30, 3)
+    assert (clf.history_, clf.best_epoch_) == ({}, 0)
+
+
+def test_it_is_a_logistic_regression_on_scaled_features(data):
+    X, y = data
+    weights = np.arange(1.0, 25.0)
+    clf = ImageClassifier(tiny_module, image_size=SIZE, C=0.3, precision="float32")
+    clf.fit(X, y, sample_weight=weights)
+    features = clf.transform(X).astype(np.float64)
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=1000))
+    head.fit(
+        features,
+        y,
+        standardscaler__sample_weight=weights,
+        logisticregression__sample_weight=weights,
+    )
+    np.testing.assert_allclose(clf.predict_proba(X), head.predict_proba(features), atol=1e-9)
+
+
+def test_features_are_those_of_the_onnx_scorer(onnx_file, params, data):
+    X, y = data
+    clf = ImageClassifier(onnx_file, **params).fit(X, y)
+    scorer = make_pipeline(
+        ImageLoader(),
+        ImageResizer(SIZE, SIZE),
+        PixelExtractor(**IMAGENET_PIXELS),
+        OnnxScorer(onnx_file),
+    )
+    np.testing.assert_array_equal(clf.transform(X), scorer.fit_transform(X))
+    assert clf.get_feature_names_out().tolist() == [f"imageclassifier{i}" for i in range(3)]
+
+
+def test_maps_of_features_are_averaged(tmp_path, params, data):
+    path = tmp_path / "maps.onnx"
+    path.write_bytes(feature_map_graph())
+    clf = ImageClassifier(path, **params).fit(*data)
+    pixels = np.asarray(data[0], dtype=np.float32)
+    expected = (pixels - IMAGENET_PIXELS["offset"]) * IMAGENET_PIXELS["scale"]
+    np.testing.assert_allclose(
+        clf.transform(data[0]), expected.mean(axis=(1, 2))[:, :2], atol=1e-5
+    )
+
+
+def test_the_output_called_features_is_taken(tmp_path, params, data):
+    path = tmp_path / "two.onnx"
+    path.write_bytes(mean_color_graph(("logits", "features")))
+    assert ImageClassifier(path, **params).fit(*data).transform(data[0]).shape == (24, 3)
+    path.write_bytes(mean_color_graph(("logits", "other")))
+    with pytest.raises(ValueError, match=r"has the outputs \['logits', 'other'\]"):
+        ImageClassifier(path, **params).fit(*data)
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_folders_of_transformers(tmp_path, params, data, kind):
+    folder = tiny_folder(tmp_path / kind, kind)
+    clf = ImageClassifier(folder, **params).fit(*data)
+    width = FOLDERS[kind][2]
+    assert width is None or clf.transform(data[0]).shape == (24, width)
+    assert clf.score(*data) > 0.6
+
+
+def test_a_folder_says_how_pixels_are_made(tmp_path, params, data):
+    plain = tiny_folder(tmp_path / "plain")
+    text = '{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.5, 0.5], "do_rescale": true}'
+    scaled = tiny_folder(tmp_path / "scaled", preprocessor=text)
+    first, second = (ImageClassifier(folder, **params).fit(*data) for folder in (plain, scaled))
+    assert second._network.content.pixels["offset"] == (127.5, 127.5, 127.5)
+    assert second._network.content.pixels["scale"] == pytest.approx((4 / 255, 2 / 255, 2 / 255))
+    assert not np.allclose(first.transform(data[0]), second.transform(data[0]))
+    tiny_folder(tmp_path / "bad", preprocessor='{"image_mean": 3, "image_std": []}')
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json cannot be used"):
+        ImageClassifier(tmp_path / "bad", **params).fit(*data)
+
+
+def test_batch_does_not_matter(clf, data):
+    clf.fit(*data)
+    whole = clf.predict_proba(data[0])
+    alone = np.concatenate([clf.predict_proba([image]) for image in data[0]])
+    np.testing.assert_allclose(alone, whole, atol=1e-6)
+
+
+def test_weights_count_as_rows(clf, data):
+    X, y = data
+    weights = np.arange(24) % 3
+    repeated = [i for i in range(24) for _ in range(weights[i])]
+    weighted = clone(clf).fit(X, y, sample_weight=weights)
+    again = clone(clf).fit([X[i] for i in repeated], y[repeated])
+    np.testing.assert_allclose(weighted.predict_proba(X), again.predict_proba(X), atol=1e-6)
+    heavier = {"r": 2, "g": 1, "b": 1}
+    by_class = clone(clf).set_params(class_weight=heavier).fit(X, y)
+    by_row = clone(clf).fit(X, y, sample_weight=[heavier[label] for label in y])
+    np.testing.assert_allclose(by_class.predict_proba(X), by_row.predict_proba(X), atol=1e-9)
+
+
+def test_two_classes(clf, data):
+    X, y = data
+    clf.fit(X, y == "r")
+    assert clf.classes_.tolist() == [False, True]
+    assert clf.predict(X).dtype == bool
+    margin = clf.decision_function(X)
+    np.testing.assert_array_equal(margin > 0, clf.predict(X))
+
+
+@pytest.fixture
+def paths(data, tmp_path):
+    """Pictures in files, the fifth and eighth of which are no pictures."""
+    names = []
+    for i, image in enumerate(data[0]):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(image).save(path)
+        names.append(str(path))
+    for i in (5, 8):
+        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    return names
+
+
+def test_a_bad_photograph_is_named(clf, data, paths):
+    with pytest.raises(ValueError, match=r"Row 5: cannot read .*5\.png"):
+        clf.fit(paths, data[1])
+    assert not hasattr(clf, "classes_")
+    weights = np.ones(24)
+    weights[[1, 2, 5]] = 0
+    with pytest.raises(ValueError, match=r"Row 8: cannot read .*8\.png"):
+        clf.fit(paths, data[1], sample_weight=weights)
+    clf.fit(*data)
+    with pytest.raises(ValueError, match=r"Row 5: cannot read .*5\.png"):
+        clf.predict(paths)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_bad_photographs_are_left_out(clf, data, paths, tmp_path, cached):
+    X, y = data
+    good = [i for i in range(24) if i not in (5, 8)]
+    expected = clone(clf).fit([paths[i] for i in good], y[good])
+    clf.set_params(on_error="nan", memory=tmp_path / "memory" if cached else None)
+    with pytest.warns(UserWarning, match=r"2 of 24 images could not be read and were left out"):
+        clf.fit(paths, y)
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="2 of 24 images could not be read"):
+            probabilities = clf.predict_proba(paths)
+        assert np.isnan(probabilities[[5, 8]]).all()
+        np.testing.assert_allclose(
+            probabilities[good], expected.predict_proba([paths[i] for i in good]), atol=1e-6
+        )
+    with pytest.warns(UserWarning):
+        labels = clf.predict(paths)
+    assert labels.dtype == object
+    assert labels[[5, 8]].tolist() == [None, None]
+    with pytest.warns(UserWarning):
+        labels = clf.set_params(missing="no picture").predict(paths)
+    assert labels[[5, 8]].tolist() == ["no picture"] * 2
+    assert labels[good].tolist() == expected.predict([paths[i] for i in good]).tolist()
+    assert clf.predict(paths[:2]).dtype == labels.dtype
+
+
+def test_nothing_that_can_be_read(clf, paths, data):
+    clf.set_params(on_error="nan")
+    with pytest.raises(ValueError, match=r"No (image|row) c"):
+        clf.fit([paths[5], paths[8]], ["a", "b"])
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Numbers of rows whose features were computed, call by call."""
+    calls = []
+    real = _features._run
+
+    def counted(graph, array, rows, *args):
+        calls.append(len(rows))
+        return real(graph, array, rows, *args)
+
+    monkeypatch.setattr(_features, "_run", counted)
+    return calls
+
+
+@pytest.mark.parametrize("kind", [str, joblib.Memory])
+def test_memory_computes_each_photograph_once(clf, data, tmp_path, computed, kind):
+    X, y = data
+    plain = cross_val_score(clf, X, y, cv=3)
+    assert sum(computed) == 3 * 24
+    computed.clear()
+    memory = str(tmp_path) if kind is str else joblib.Memory(tmp_path, verbose=0)
+    cached = clone(clf).set_params(memory=memory)
+    np.testing.assert_array_equal(cross_val_score(cached, X, y, cv=3), plain)
+    assert sum(computed) == 24
+    grid = GridSearchCV(cached, {"C": [0.1, 1.0]}, cv=3).fit(X, y)
+    assert sum(computed) == 24
+    np.testing.assert_array_equal(
+        grid.best_estimator_.predict_proba(X),
+        clone(clf).set_params(C=grid.best_params_["C"]).fit(X, y).predict_proba(X),
+    )
+
+
+def test_memory_goes_by_content_and_by_what_is_done_to_it(
+    clf, data, paths, tmp_path, computed, resnet
+):
+    y = data[1][:5]
+    clf.set_params(memory=tmp_path / "memory").fit(paths[:5], y)
+    assert computed == [5]
+    clf.fit(paths[:5], y)
+    assert computed == [5]
+    Image.fromarray(data[0][7]).save(paths[0])  # another picture under the same name
+    clf.fit(paths[:5], y)
+    assert computed == [5, 1]
+    clf.set_params(image_size=SIZE + 2).fit(paths[:5], y)
+    assert computed == [5, 1, 5]
+    (tmp_path / "copy.png").write_bytes(open(paths[1], "rb").read())
+    clf.predict([str(tmp_path / "copy.png")])
+    assert computed == [5, 1, 5]
+
+
+def _other_module():
+    return tiny_module(seed=1)
+
+
+def test_memory_knows_backbones_apart(data, tmp_path, params, computed):
+    X, y = data
+    first, second = (
+        ImageClassifier(make, memory=tmp_path, **params).fit(X, y)
+        for make in (tiny_module, _other_module)
+    )
+    assert computed == [24, 24]
+    assert not np.allclose(first.transform(X), second.transform(X))
+
+
+def test_memory_that_is_no_folder(clf, data):
+    class Cache:
+        def cache(self, function):
+            return function
+
+    with pytest.raises(ValueError, match="must be a folder or a joblib.Memory"):
+        clf.set_params(memory=Cache()).fit(*data)
+    clf.set_params(memory=joblib.Memory(None)).fit(*data)
+
+
+def test_what_a_row_may_be(clf, data, paths):
+    X, y = data
+    kept = [i for i in range(24) if i not in (5, 8)]
+    arrays = [X[i] for i in kept]
+    expected = clf.fit(arrays, y[kept]).predict_proba(arrays)
+    files = [paths[i] for i in kept]
+    columns = [
+        files,
+        pd.Series(files, index=range(5, 27)),
+        pd.DataFrame({"photo": files}),
+        [open(path, "rb").read() for path in files],
+        [Image.open(path) for path in files],
+        ImageLoader().transform(files),
+    ]
+    for column in columns:
+        np.testing.assert_array_equal(clf.predict_proba(column), expected)
+
+
+def test_views_teach_a_frozen_head(data, params):
+    X, y = data
+    plain = ImageClassifier(tiny_module, **params).fit(X, y)
+    seen = clone(plain).set_params(augment=("flip", "crop")).fit(X, y)
+    again = clone(seen).fit(X, y)
+    other = clone(seen).set_params(random_state=1).fit(X, y)
+    np.testing.assert_array_equal(seen.predict_proba(X), again.predict_proba(X))
+    assert not np.allclose(seen.predict_proba(X), plain.predict_proba(X), atol=1e-4)
+    assert not np.allclose(seen.predict_proba(X), other.predict_proba(X), atol=1e-4)
+    np.testing.assert_array_equal(seen.transform(X), plain.transform(X))
+    # views that change nothing are the photographs again, at a third of the weight each
+    same = clone(plain).set_params(augment=_unchanged).fit(X, y)
+    np.testing.assert_allclose(same.predict_proba(X), plain.predict_proba(X), atol=1e-5)
+
+
+def _unchanged(image, rng):
+    return image
+
+
+@pytest.mark.parametrize(
+    ("params_", "message"),
+    [
+        ({"augment": ("flip", "turn")}, r"augment=\('flip', 'turn'\) must be None"),
+        ({"augment": "flip"}, "The 'augment' parameter"),
+        ({"augment": lambda image, rng: None}, "must give a PIL image of the size that it gets"),
+        ({"backbone": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
+        ({"backbone": lambda: 3}, "backbone must make a torch.nn.Module, got int"),
+        ({"backbone": tiny_module()}, "give a callable that makes it"),
+        ({"C": 0}, "The 'C' parameter"),
+        ({"trainable_layers": -1}, "The 'trainable_layers' parameter"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_bad_parameters(data, params, params_, message):
+    clf = ImageClassifier(tiny_module, **params).set_params(**params_)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        clf.fit(*data)
+    assert not hasattr(clf, "classes_")
+
+
+def test_bad_targets(clf, data):
+    X, y = data
+    with pytest.raises(ValueError, match="at least two classes"):
+        clf.fit(X, ["a"] * 24)
+    with pytest.raises(ValueError, match=r"y is missing .* in row\(s\) 1"):
+        clf.fit(X, [1.0, np.nan] * 12)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clf.fit(X, y[:3])
+    with pytest.raises(ValueError, match="used only with early_stopping=True"):
+        clf.fit(X, y, X_val=X, y_val=y)
+
+
+@pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "text", "other"])
+def test_damaged_folders(tmp_path, params, data, damage):
+    folder = tiny_folder(tmp_path / "model")
+    if damage == "text":
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+        message = "'bert' is no image classifier"
+    elif damage == "other":
+        config = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(config.replace('"basic"', '"bottleneck"'))
+        message = "its weights lack|cannot be used|size mismatch"
+    else:
+        (folder / damage).write_bytes(b"{nothing")
+        message = "cannot be used" if damage == "config.json" else "is damaged"
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        ImageClassifier(folder, **params).fit(*data)
+
+
+def test_no_torch_is_needed_for_onnx(onnx_file, tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from sklearn_dl import ImageClassifier\n"
+        "import numpy as np, pickle\n"
+        "X = np.random.default_rng(0).integers(0, 255, (6, 16, 16, 3), dtype=np.uint8)\n"
+        f"clf = ImageClassifier({onnx_file!r}, image_size=16).fit(X, list('ababab'))\n"
+        "assert pickle.loads(pickle.dumps(clf)).predict(X).shape == (6,)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_deep_copies_are_independent(clf, data):
+    clf.fit(*data)
+    copied = copy.deepcopy(clf)
+    clf.fit(data[0], data[1] == "r")
+    assert copied.classes_.tolist() == ["b", "g", "r"]

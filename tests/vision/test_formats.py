@@ -1,0 +1,186 @@
+"""Decoders against arithmetic written out here, box by box."""
+
+import math
+
+import numpy as np
+import pytest
+
+from sklearn_dl import ObjectDetector
+from tests.vision.detectors import constant_detector
+
+IMAGE = np.zeros((64, 64, 3), np.uint8)
+rng = np.random.default_rng(0)
+THRESHOLD = 0.3
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def softmax(values):
+    exponentials = [math.exp(v) for v in values]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def best(values):
+    return max(range(len(values)), key=values.__getitem__)
+
+
+def centered(x, y, w, h):
+    return x - w / 2, y - h / 2, x + w / 2, y + h / 2
+
+
+def yolov2(grid, anchors):
+    _, rows, columns = grid.shape
+    depth = len(grid) // len(anchors)
+    for a, (anchor_w, anchor_h) in enumerate(anchors):
+        for row in range(rows):
+            for column in range(columns):
+                tx, ty, tw, th, to, *classes = grid[a * depth : (a + 1) * depth, row, column]
+                x = (column + sigmoid(tx)) * 64 / columns
+                y = (row + sigmoid(ty)) * 64 / rows
+                w = math.exp(tw) * anchor_w * 64 / columns
+                h = math.exp(th) * anchor_h * 64 / rows
+                probabilities = softmax(classes)
+                k = best(probabilities)
+                yield centered(x, y, w, h), sigmoid(to) * probabilities[k], k
+
+
+def yolov8(table):
+    for column in table.T:
+        k = best(list(column[4:]))
+        yield centered(*column[:4]), column[4 + k], k
+
+
+def yolox(table):
+    place = 0
+    for stride in (8, 16, 32):
+        for row in range(64 // stride):
+            for column in range(64 // stride):
+                x, y, w, h, objectness, *classes = table[place]
+                k = best(classes)
+                box = centered(
+                    (x + column) * stride,
+                    (y + row) * stride,
+                    math.exp(w) * stride,
+                    math.exp(h) * stride,
+                )
+                yield box, objectness * classes[k], k
+                place += 1
+
+
+def ssd(scores, boxes):
+    for probabilities, box in zip(scores, boxes, strict=True):
+        k = best(list(probabilities[1:]))
+        yield [64 * edge for edge in box], probabilities[1 + k], k
+
+
+def detr(logits, boxes):
+    for values, box in zip(logits, boxes, strict=True):
+        probabilities = softmax(values)[:-1]
+        k = best(probabilities)
+        yield centered(*(64 * v for v in box)), probabilities[k], k
+
+
+def rt_detr(logits, boxes):
+    for values, box in zip(logits, boxes, strict=True):
+        probabilities = [sigmoid(v) for v in values]
+        k = best(probabilities)
+        yield centered(*(64 * v for v in box)), probabilities[k], k
+
+
+def tables():
+    """Outputs of each format, and what decodes them here."""
+    anchors = [(1.0, 1.5), (2.5, 1.0), (3.0, 3.0)]
+    grid = rng.normal(0, 1.5, (3 * 9, 4, 4))
+    n = 30
+    v8 = np.concatenate([rng.uniform(5, 60, (2, n)), rng.uniform(2, 30, (2, n)), rng.random((5, n))])
+    x = np.concatenate(
+        [rng.uniform(0, 1, (84, 2)), rng.normal(0, 0.7, (84, 2)), rng.random((84, 6))], axis=1
+    )
+    corners = np.sort(rng.random((n, 2, 2)), axis=1).reshape(n, 4)
+    scores = rng.dirichlet(np.full(4, 0.4), n)
+    logits, boxes = rng.normal(0, 2, (n, 6)), rng.uniform(0.1, 0.5, (n, 4))
+    return {
+        "yolov2": ({"grid": grid}, yolov2(grid, anchors), 4, {"anchors": anchors}),
+        "yolov8": ({"output0": v8}, yolov8(v8), 5, {}),
+        "yolox": ({"output": x}, yolox(x), 5, {}),
+        "ssd": ({"boxes": corners, "scores": scores}, ssd(scores, corners), 3, {}),
+        "detr": ({"logits": logits, "pred_boxes": boxes}, detr(logits, boxes), 5, {}),
+        "rt-detr": ({"logits": logits, "pred_boxes": boxes}, rt_detr(logits, boxes), 6, {}),
+    }
+
+
+TABLES = tables()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("open_", [(), ("grid", "output0", "output", "logits", "pred_boxes")])
+@pytest.mark.parametrize("name", TABLES)
+def test_boxes_scores_and_classes(name, open_, dtype):
+    outputs, decoded, n_classes, options = TABLES[name]
+    decoded = TABLES[name][1] if isinstance(TABLES[name][1], list) else list(decoded)
+    TABLES[name] = (outputs, decoded, n_classes, options)
+    expected = []
+    for box, score, k in decoded:
+        box = np.clip(box, 0, 64)
+        if score >= THRESHOLD and box[2] > box[0] and box[3] > box[1]:
+            expected.append((*box, score, k))
+    expected.sort(key=lambda found: -found[4])
+    assert len(expected) >= 5
+    detector = ObjectDetector(
+        constant_detector(outputs, dtype=dtype, open_=open_),
+        format=name,
+        score_threshold=THRESHOLD,
+        iou_threshold=1.0,
+        resize_mode="fill",
+        **options,
+    )
+    found = detector.predict([IMAGE])[0]
+    exact = dtype == np.float32
+    if not exact:  # scores near the threshold may fall to the other side
+        expected = [e for e in expected if e[4] > THRESHOLD + 0.01]
+        found = found[found["score"] > THRESHOLD + 0.01]
+        expected.sort(key=lambda e: e[0])
+        found = np.sort(found, order="x0")
+    assert len(found) == len(expected)
+    got = np.array(found[["x0", "y0", "x1", "y1", "score", "label"]].tolist())
+    np.testing.assert_allclose(got, expected, atol=1e-4 if exact else 0.2)
+    if not open_:
+        assert detector.classes_.tolist() == list(range(n_classes))
+
+
+def test_the_defaults_of_tiny_yolov2():
+    grid = np.full((125, 13, 13), -10.0)
+    grid[2 * 25 : 2 * 25 + 5, 6, 6] = [0, 0, 0, 0, 8]  # the third anchor, in the middle
+    grid[2 * 25 + 5 + 11, 6, 6] = 8
+    detector = ObjectDetector(constant_detector({"grid": grid}, size=(416, 416)), format="yolov2")
+    (found,) = detector.predict([np.zeros((416, 416, 3), np.uint8)])[0]
+    assert found["label"] == 11
+    width, height = 6.63 * 32, 11.38 * 32
+    expected = [208 - width / 2, 208 - height / 2, 208 + width / 2, 208 + height / 2]
+    np.testing.assert_allclose([found[n] for n in ("x0", "y0", "x1", "y1")], expected, rtol=1e-5)
+    assert len(detector.classes_) == 20
+
+
+def test_boxes_are_told_from_four_classes_by_their_name():
+    scores, boxes = np.full((3, 4), 0.25), np.full((3, 4), 0.1)
+    graph = constant_detector({"out_scores": scores, "out_boxes": boxes})
+    assert len(ObjectDetector(graph, format="ssd").classes_) == 3
+    graph = constant_detector({"a": scores, "b": boxes})
+    with pytest.raises(ValueError, match="format='ssd' expects scores of shape"):
+        ObjectDetector(graph, format="ssd").predict([IMAGE])
+
+
+def test_ssd_refuses_logits():
+    graph = constant_detector({"scores": np.full((2, 3), 4.0), "boxes": np.zeros((2, 4))})
+    with pytest.raises(ValueError, match="reads probabilities, but the scores go from 0 to 4"):
+        ObjectDetector(graph, format="ssd").predict([IMAGE])
+
+
+def test_nonsense_does_not_overflow():
+    grid = np.full((16, 2, 2), 300.0)
+    detector = ObjectDetector(constant_detector({"g": grid}), format="yolov2", anchors=[[1, 1]] * 2)
+    found = detector.predict([IMAGE])[0]
+    assert len(found)
+    assert found["x1"].max() <= 64
