@@ -12,8 +12,8 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.text import _classifier, _network
-from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._loop import _Run
 
 _PREDICT = """

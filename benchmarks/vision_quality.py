@@ -25,7 +25,9 @@ def run(quick=False):
         for name, params in SETTINGS.items():
             clf = ImageClassifier(memory=memory, random_state=0, **params)
             score = cross_val_score(clf, X, y, cv=5).mean()
-            met = "" if name != "defaults" else f" (>= 0.82: {'met' if score >= 0.82 else 'MISSED'})"
+            met = (
+                "" if name != "defaults" else f" (>= 0.82: {'met' if score >= 0.82 else 'MISSED'})"
+            )
             rows.append(
                 {
                     "what": f"cracks in {len(X)} photographs of concrete, 5 folds",

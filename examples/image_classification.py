@@ -60,9 +60,7 @@ X_train, X_test, y_train, y_test = train_test_split(
     tiles, labels, test_size=0.5, random_state=0, stratify=labels
 )
 for layers, epochs in ((0, 1), (3, 2)):
-    clf = ImageClassifier(
-        image_size=64, trainable_layers=layers, max_epochs=epochs, random_state=0
-    )
+    clf = ImageClassifier(image_size=64, trainable_layers=layers, max_epochs=epochs, random_state=0)
     started = time.perf_counter()
     clf.fit(X_train, y_train)
     seconds = time.perf_counter() - started

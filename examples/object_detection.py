@@ -3,7 +3,7 @@
 The sample scores Tiny YOLOv2, whose file is yours to get (ONNX's model zoo has it). With it the
 whole of the sample is
 
-    detector = ObjectDetector("tinyyolov2-8.onnx", format="yolov2", classes=VOC_CLASSES)
+    detector = ObjectDetector("tinyyolov2-8.onnx", format="yolov2", classes=VOC_CLASSES.split())
     detections = detector.predict(["street.jpg", "dogs.jpg"])
 
 and the boxes are in pixels of your photographs, not of the resized ones. So that this example runs
@@ -24,10 +24,8 @@ from sklearn_dl.metrics import (
     mean_average_precision_scorer,
 )
 
-VOC_CLASSES = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike "
-    "person pottedplant sheep sofa train tvmonitor"
-).split()
+VOC_CLASSES = "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse"
+VOC_CLASSES += " motorbike person pottedplant sheep sofa train tvmonitor"
 COLORS = ["red", "green", "blue"]
 
 
@@ -38,7 +36,9 @@ def color_detector():
     weights[5:, :, 0, 0] = 0.05 * np.eye(3)  # its class: the lightest of its colours
     graph = helper.make_graph(
         [
-            helper.make_node("AveragePool", ["image"], ["c"], kernel_shape=[32] * 2, strides=[32] * 2),
+            helper.make_node(
+                "AveragePool", ["image"], ["c"], kernel_shape=[32] * 2, strides=[32] * 2
+            ),
             helper.make_node("Conv", ["c", "weights", "bias"], ["grid"]),
         ],
         "colors",
@@ -82,7 +82,9 @@ print(detector.predict_frame(images[:2]).round(2))
 # %%
 # How good is it? Average precision, as COCO's evaluation computes it.
 print("mAP at 0.5:", round(detector.score(images, truths), 3))
-print({label: round(ap, 3) for label, ap in average_precision_per_class(truths, detections).items()})
+print(
+    {label: round(ap, 3) for label, ap in average_precision_per_class(truths, detections).items()}
+)
 
 # %%
 # Nothing is learned, but thresholds are parameters, and are searched as any other.

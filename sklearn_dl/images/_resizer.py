@@ -29,7 +29,8 @@ _REDUCING_GAP = {"hamming": 3, "bilinear": 2, "bicubic": 2, "lanczos": 2}
 class Resize:
     """One resizing step of a LazyImage.
 
-    `mode` is one of ImageResizer's, or "pad_end": "pad" with the picture in the upper left corner.
+    `mode` is one of ImageResizer's, or "pad_end": "pad" with the picture in the upper left corner,
+    and its size rounded down, as YOLOX does.
     """
 
     width: int
@@ -91,7 +92,8 @@ class Resize:
         if self.mode == "fill":
             return (0, 0, *size), (0, 0, self.width, self.height)
         scale = min(self.width / size[0], self.height / size[1])
-        width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+        whole = int if self.mode == "pad_end" else round
+        width, height = (max(1, whole(side * scale)) for side in size)
         left, top = (self.width - width) // 2, (self.height - height) // 2
         if self.mode == "pad_end":
             left = top = 0

@@ -89,7 +89,11 @@ def mean_average_precision_score(
         scores, right = (np.concatenate(parts) for parts in zip(*rankings, strict=True))
         return float(_average_precision(scores, right, n_objects.sum()).mean())
     present = np.flatnonzero(n_objects)
-    each = [_average_precision(*rankings[c], n_objects[c]).mean() for c in present]
+    each = [
+        _average_precision(scores, right, n_objects[c]).mean()
+        for c, (scores, right) in enumerate(rankings)
+        if n_objects[c]
+    ]
     weights = n_objects[present] if average == "weighted" else None
     return float(np.average(each, weights=weights))
 
@@ -122,8 +126,8 @@ def average_precision_per_class(y_true, y_pred, *, iou_thresholds=0.5, max_detec
     """
     rankings, n_objects, labels = _rankings(y_true, y_pred, iou_thresholds, max_detections)
     return {
-        label: float(_average_precision(*ranking, n).mean()) if n else float("nan")
-        for label, ranking, n in zip(labels, rankings, n_objects, strict=True)
+        label: float(_average_precision(scores, right, n).mean()) if n else float("nan")
+        for label, (scores, right), n in zip(labels, rankings, n_objects, strict=True)
     }
 
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sklearn_dl.utils._optional import import_optional
 
@@ -28,7 +29,7 @@ def export_efficientnet(source: Path, target: Path) -> None:
 
 def efficientnet_network(source: Path | None):
     """The torch module, from an image to a map of 1280 features, in evaluation mode."""
-    torch = import_optional("torch", extra="models", purpose=_PURPOSE)
+    torch: Any = import_optional("torch", extra="models", purpose=_PURPOSE)
 
     class Features(torch.nn.Module):
         def __init__(self, network):

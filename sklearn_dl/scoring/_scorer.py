@@ -70,7 +70,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     n_workers : int, default=1
         Threads that take batches side by side.
     done : callable(n_rows) or None
-    collector : object with `add` and `errors` as Collector has them, default=None
+    collector : object with `add` and `errors` (by place) as Collector has them, default=None
         What takes the outputs of each batch, by any of the threads. None: a Collector.
 
     Returns
@@ -94,7 +94,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
             feeds[name], failed = source.read(wanted)
             errors.update(failed)
         if errors:
-            collector.errors.update(errors)
+            collector.errors.update({p: errors[rows[p]] for p in places if rows[p] in errors})
             places = [place for place in places if rows[place] not in errors]
             if not places:
                 return

@@ -13,9 +13,9 @@ class FittedTextNetwork(FittedNetwork):
 
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
-        if self.live is not None and content.data is None:
-            if all(p.requires_grad for p in self.live.parameters()):
-                content = self.content.without_weights()
+        whole = self.live is not None and all(p.requires_grad for p in self.live.parameters())
+        if whole and content.data is None:
+            content = self.content.without_weights()
         return FittedTextNetwork(self.model, content, trained=self.trained_bytes())
 
     def _shared(self, device, precision):

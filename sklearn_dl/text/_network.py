@@ -3,26 +3,25 @@
 import copy
 import json
 import math
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
+from sklearn_dl.models._transformers import (
+    explained,
+    load_config,
+    quiet,
+    read_weights,
+    small_files_in_a_folder,
+    transformers,
+)
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._embedding import replace_embeddings
 from sklearn_dl.training._network import NetworkWithHead
-from sklearn_dl.utils._optional import import_optional
-
-transformers = import_optional("transformers", extra="text", purpose="sklearn_dl.text")
 
 _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
-_loading = RLock()
 
 
 class TextNetwork(NetworkWithHead):
@@ -134,11 +133,11 @@ def load_network(content, n_outputs=0, trained=None):
     ValueError
         If the model is no encoder, or its files are damaged or do not fit each other.
     """
-    with _quiet(), _small_files_in_a_folder(content) as folder:
+    with quiet(), small_files_in_a_folder(content) as folder:
         config = _load_config(content, folder)
         pooling, normalize = _pooling(content, folder)
         weights = content.weights()
-        state = _read_weights(content, weights) if weights else _encoder_part(trained)
+        state = read_weights(content, weights) if weights else _encoder_part(trained)
         encoder = _load_encoder(content, config, state)
         network = TextNetwork(encoder, pooling, normalize, n_outputs)
     if trained is not None:
@@ -163,9 +162,9 @@ def load_tokens(content, max_length):
             f"{content.name} has no tokenizer: tokenizer.json, or the files that it is made from, "
             "must be beside config.json (tokenizer.save_pretrained(folder) writes them)."
         )
-    with _quiet(), _small_files_in_a_folder(content) as folder:
+    with quiet(), small_files_in_a_folder(content) as folder:
         config = _load_config(content, folder)
-        with _explained(content, "tokenizer"):
+        with explained(content, "tokenizer"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, config=config, local_files_only=True, trust_remote_code=False
             )
@@ -193,10 +192,7 @@ def _max_tokens(encoder):
 
 
 def _load_config(content, folder):
-    with _explained(content, "config.json"):
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
+    config = load_config(content, folder)
     if config.is_encoder_decoder or getattr(config, "is_decoder", False):
         kind = "an encoder-decoder" if config.is_encoder_decoder else "a decoder"
     elif type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
@@ -213,22 +209,9 @@ def _load_config(content, folder):
     )
 
 
-def _read_weights(content, names):
-    state = {}
-    for name in names:
-        try:
-            if content.data is None:
-                state.update(safetensors.torch.load_file(Path(content.folder, name)))
-            else:
-                state.update(safetensors.torch.load(content.data[name]))
-        except SafetensorError as error:
-            raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
-    return state
-
-
 def _load_encoder(content, config, state):
     model_class: Any = transformers.MODEL_MAPPING[type(config)]
-    with _explained(content, "weights"), torch.random.fork_rng([]):
+    with explained(content, "weights"), torch.random.fork_rng([]):
         encoder, report = model_class.from_pretrained(
             None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
         )
@@ -262,7 +245,7 @@ def _pooling(content, folder):
     if not modules.exists():
         return "mean", False
     pooling, normalize = "mean", False
-    with _explained(content, "modules.json"):
+    with explained(content, "modules.json"):
         for module in json.loads(modules.read_bytes()):
             kind = module["type"].rpartition(".")[2]
             if kind == "Pooling":
@@ -288,43 +271,3 @@ def _pooling_mode(config):
     if asked not in ("mean", "cls", "max"):
         raise ValueError("the pooling must be one of mean, cls and max")
     return asked
-
-
-@contextmanager
-def _small_files_in_a_folder(content):
-    if content.data is None and content.folder is not None:
-        yield content.folder
-        return
-    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-        for name, data in content.small_files().items():
-            path = Path(folder, name)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
-        yield folder
-
-
-@contextmanager
-def _explained(content, what):
-    """Whatever transformers raises about a model's files, as one error that names them."""
-    try:
-        yield
-    # transformers lets errors of json, tokenizers, torch and its own through
-    except Exception as error:
-        raise ValueError(f"{content.name}: its {what} cannot be used: {error}") from error
-
-
-@contextmanager
-def _quiet():
-    """No bars and no reports of transformers inside; its global settings are put back."""
-    transformers_logging = transformers.utils.logging
-    with _loading:
-        verbosity = transformers_logging.get_verbosity()
-        bars = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity(transformers_logging.CRITICAL)
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            transformers_logging.set_verbosity(verbosity)
-            if bars:
-                transformers_logging.enable_progress_bar()

@@ -9,10 +9,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from sklearn_dl.text._base import TextEstimator
+from sklearn_dl.text._texts import text_columns
 from sklearn_dl.training._estimator import mean_loss
 from sklearn_dl.training._head import ridge_head
 from sklearn_dl.training._targets import numbers
-from sklearn_dl.text._texts import text_columns
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 # more would hardly move the line that pretrained cosines are scaled by

@@ -10,7 +10,8 @@ class Embedding(torch.nn.Embedding):
     cleared. The table must not be used elsewhere in the network.
     """
 
-    _table = _written = None
+    _table: torch.Tensor | None = None
+    _written: torch.Tensor | None = None
 
     def forward(self, ids):
         if not self.training or not self.weight.requires_grad or ids.device.type != "cpu":
@@ -33,7 +34,7 @@ class Embedding(torch.nn.Embedding):
                 self._table[self._written] = 0.0
             self.weight.grad, self._written = self._table, ids
         elif self.weight.grad is self._table:  # the second call in one step
-            self._written = torch.cat([self._written, ids])
+            self._written = ids if self._written is None else torch.cat([self._written, ids])
         self.weight.grad.index_add_(0, ids, gradient.to(self.weight.dtype))
 
 

@@ -257,8 +257,13 @@ class _Run:
         self.task.network.load_state_dict(kinds["network"], strict=False)
         self.best = kinds["best"]
         state: dict[int, dict[str, torch.Tensor]] = {}
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for name, tensor in kinds["optimizer"].items():
             number, _, key = name.partition("/")
+            parameter = parameters[int(number)]
+            if tensor.shape == parameter.shape:
+                # the fused optimiser takes for granted that strides are the parameter's
+                tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
             state.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})

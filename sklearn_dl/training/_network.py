@@ -5,8 +5,8 @@ import torch
 
 from sklearn_dl.training._head import LinearHead
 
-# in place of -inf, which a loss cannot hold
-_LEAST_LOGIT = -10.0
+# below the least finite bias, in place of -inf, which a loss cannot hold
+_RARELY = 10.0
 
 
 class NetworkWithHead(torch.nn.Module):
@@ -33,18 +33,22 @@ class NetworkWithHead(torch.nn.Module):
     def make_head(self, n_features, n_outputs):
         """A head whose weights are not set."""
         self.head = torch.nn.Linear(n_features, n_outputs)
+        return self.head
 
     def add_head(self, solved):
         """A head on the body's device that computes what the LinearHead `solved` does."""
         device = next(self.parameters()).device
-        weights, bias = solved.weights, solved.bias.clip(_LEAST_LOGIT)
-        self.make_head(weights.shape[1], len(bias))
+        weights, bias = solved.weights, solved.bias
+        present = np.isfinite(bias)
+        bias = np.where(present, bias, bias[present].min() - _RARELY)
+        head = self.make_head(weights.shape[1], len(bias))
         with torch.no_grad():
-            self.head.weight.copy_(torch.from_numpy(weights))
-            self.head.bias.copy_(torch.from_numpy(bias))
-        self.head.to(device)
+            head.weight.copy_(torch.from_numpy(weights))
+            head.bias.copy_(torch.from_numpy(bias))
+        head.to(device)
 
     def linear_head(self):
         """The head as a LinearHead."""
+        assert self.head is not None
         weight, bias = (p.detach().cpu().numpy().astype(np.float64) for p in self.head.parameters())
         return LinearHead(weight, bias)

@@ -133,7 +133,7 @@ def checked_augment(augment):
     if augment is None or callable(augment):
         return augment
     kinds = KINDS if augment == "standard" else tuple(augment)
-    if isinstance(augment, str) and augment != "standard" or set(kinds) - set(KINDS):
+    if (isinstance(augment, str) and augment != "standard") or set(kinds) - set(KINDS):
         raise ValueError(
             f"augment={augment!r} must be None, 'standard', some of {KINDS}, or a callable."
         )

@@ -1,6 +1,7 @@
 """Backbones of ImageClassifier: pretrained networks from pixels to features, wherever they are."""
 
 import copy
+import json
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -79,7 +80,7 @@ class FolderBackbone(Backbone):
     """A folder that transformers' AutoModelForImageClassification loads."""
 
     def network(self, weights=True):
-        from sklearn_dl.vision._network import folder_network
+        from sklearn_dl.vision._folder_network import folder_network
 
         return folder_network(self.content, weights)
 
@@ -145,11 +146,29 @@ def find_backbone(backbone):
         name, pixels = path, model_card(path).pixels
         path = os.fspath(model_path(path))
     if os.path.isdir(path):
-        from sklearn_dl.vision._network import folder_pixels
-
         content = find_folder(path)
-        return FolderBackbone(content, pixels or folder_pixels(content) or IMAGENET_PIXELS)
+        return FolderBackbone(content, pixels or _folder_pixels(content) or IMAGENET_PIXELS)
     return OnnxBackbone(_onnx_model.resolve(path), pixels or IMAGENET_PIXELS, name)
+
+
+def _folder_pixels(content):
+    """Arguments of PixelExtractor from a folder's preprocessor_config.json, or None."""
+    if "preprocessor_config.json" not in content.names():
+        return None
+    try:
+        asked = json.loads(content.read("preprocessor_config.json"))
+        rescale = asked.get("rescale_factor", 1 / 255) if asked.get("do_rescale", True) else 1.0
+        mean, std = [0.0] * 3, [1.0] * 3
+        if asked.get("do_normalize", True):
+            mean, std = asked["image_mean"], asked["image_std"]
+        return {
+            "offset": tuple(float(m) / rescale for m in mean),
+            "scale": tuple(rescale / float(s) for s in std),
+        }
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{content.name}: preprocessor_config.json cannot be used: {error!r}"
+        ) from error
 
 
 @also_clear

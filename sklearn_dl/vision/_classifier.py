@@ -278,6 +278,8 @@ class ImageClassifier(
         images = self._images(X, reset=False)
         features, errors = self._features(self._network, images, np.arange(len(images)))
         warn_of_failed_rows(errors, len(images))
+        if len(errors) == len(images):
+            return np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
         return features
 
     def _logits(self, X):
@@ -332,17 +334,17 @@ class ImageClassifier(
         found = store.load(keys)
         missing = np.array([key not in found for key in keys])
         errors: dict = {}
+        rows = {place: found[key] for place, key in enumerate(keys) if key in found}
         if missing.any():
             computed, errors = compute_features(fitted, array, numbers[missing].tolist(), **options)
-            new = np.flatnonzero(missing)
-            good = [i for i in range(len(new)) if numbers[new[i]] not in errors]
-            store.save([keys[new[i]] for i in good], computed[good])
-            result = np.empty((len(keys), computed.shape[1]), dtype=np.float32)
-            result[missing] = computed
-        else:
-            result = np.empty((len(keys), len(next(iter(found.values())))), dtype=np.float32)
-        for place in np.flatnonzero(~missing):
-            result[place] = found[keys[place]]
+            new = dict(zip(np.flatnonzero(missing), computed, strict=True))
+            new = {place: row for place, row in new.items() if numbers[place] not in errors}
+            store.save({keys[place]: row for place, row in new.items()})
+            rows |= new
+        width = len(next(iter(rows.values()), ()))
+        result = np.full((len(keys), width), np.nan, dtype=np.float32)
+        for place, row in rows.items():
+            result[place] = row
         return result, errors
 
     def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
@@ -402,8 +404,9 @@ class ImageClassifier(
             weights = np.tile(weights / len(parts), len(parts))
         self._head = self._solved(features, Rows([], targets, weights))
 
-    def _solved(self, features, rows):
-        return super()._solved(features.astype(np.float64), rows, C=self.C, scale=True)
+    def _solved(self, features, rows, **options):
+        features = features.astype(np.float64)
+        return super()._solved(features, rows, C=self.C, scale=True, **options)
 
     def _trains(self):
         return self.trainable_layers != 0

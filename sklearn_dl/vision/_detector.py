@@ -429,7 +429,13 @@ class _Reader:
                 [arrays[i] for i in chosen], input_size, self.anchors, detector.score_threshold
             )
         if self.format.suppresses:
-            kept = suppress(*found, detector.iou_threshold, detector.max_detections)
+            kept = suppress(
+                found.boxes,
+                found.scores,
+                found.classes,
+                detector.iou_threshold,
+                detector.max_detections,
+            )
         else:
             kept = np.argsort(-found.scores, kind="stable")[: detector.max_detections]
         boxes = geometry.to_image(found.boxes[kept])
@@ -455,8 +461,10 @@ class _Reader:
                 f"{scores.shape} and classes of shape {classes.shape}."
             )
         names = self.detector.classes
-        if names is not None and len(classes) and not 0 <= classes.min() <= classes.max() < len(
-            names
+        if (
+            names is not None
+            and len(classes)
+            and not 0 <= classes.min() <= classes.max() < len(names)
         ):
             raise ValueError(
                 f"format={self.detector.format!r} gave class {classes.max()}, and `classes` has "
@@ -510,7 +518,12 @@ class _Reader:
         if self.format.anchors is None:
             raise ValueError(f"format={self.detector.format!r} has no anchors; leave them None.")
         anchors = np.asarray(given, dtype=np.float64)
-        if anchors.ndim != 2 or anchors.shape[1] != 2 or not len(anchors) or not (anchors > 0).all():
+        if (
+            anchors.ndim != 2
+            or anchors.shape[1] != 2
+            or not len(anchors)
+            or not (anchors > 0).all()
+        ):
             raise ValueError(
                 f"anchors must have shape (n_anchors, 2), positive widths and heights in grid "
                 f"cells, got shape {anchors.shape}."

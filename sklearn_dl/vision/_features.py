@@ -14,7 +14,12 @@ from sklearn_dl.images import ImageReadError, PixelExtractor
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
-from sklearn_dl.training._device import import_torch, resolve_device, resolve_precision, torch_threads
+from sklearn_dl.training._device import (
+    import_torch,
+    resolve_device,
+    resolve_precision,
+    torch_threads,
+)
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget
 
@@ -59,7 +64,7 @@ def compute_features(fitted, array, rows, *, device, precision, purpose):
     Returns
     -------
     features : float32 ndarray of shape (n_rows, n_features)
-        NaN where a row could not be read.
+        NaN where a row could not be read; of width 0 if none could.
     errors : dict of int to str
         Row number and message of these.
     """
@@ -79,10 +84,13 @@ def compute_features(fitted, array, rows, *, device, precision, purpose):
         batch = _BATCH["cpu" if place.type == "cpu" else "gpu"]
         with torch_threads():
             collector = _run(TorchGraph(network, place), array, rows, batch, 1)
+    errors = {rows[place]: message for place, message in collector.errors.items()}
+    if len(errors) == len(rows):
+        return np.empty((len(rows), 0), dtype=np.float32), errors
     (features,) = collector.result()
     if features.ndim > 2:
         features = features.mean(axis=tuple(range(2, features.ndim)))
-    return features.astype(np.float32, copy=False).reshape(len(rows), -1), collector.errors
+    return features.astype(np.float32, copy=False).reshape(len(rows), -1), errors
 
 
 def _run(graph, array, rows, batch, n_workers):
@@ -119,17 +127,20 @@ class FeatureStore:
             return None
 
     def load(self, keys):
-        """dict of key to float32 ndarray of those that are there."""
+        """Dict of key to float32 ndarray of those that are there."""
         found = {}
         with closing(self._open()) as database:
             for key in set(keys) - {None}:
-                row = database.execute("SELECT value FROM features WHERE key = ?", (key,)).fetchone()
+                row = database.execute(
+                    "SELECT value FROM features WHERE key = ?", (key,)
+                ).fetchone()
                 if row is not None:
                     found[key] = np.frombuffer(row[0], dtype=np.float32)
         return found
 
-    def save(self, keys, features):
-        rows = [(k, f.tobytes()) for k, f in zip(keys, features, strict=True) if k is not None]
+    def save(self, features):
+        """Keep a dict of key to float32 ndarray."""
+        rows = [(key, row.tobytes()) for key, row in features.items() if key is not None]
         with closing(self._open()) as database, database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
 

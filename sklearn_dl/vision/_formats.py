@@ -110,7 +110,7 @@ class Yolov2(Format):
         return None if depth is None else depth // len(anchors) - 5
 
     def decode(self, outputs, size, anchors, threshold):
-        depth, rows, columns = outputs[0].shape
+        _, rows, columns = outputs[0].shape
         grid = outputs[0].astype(np.float64).reshape(len(anchors), -1, rows, columns)
         objectness = expit(grid[:, 4])
         anchor, row, column = np.nonzero(objectness >= threshold)
@@ -177,12 +177,11 @@ class Yolox(Format):
     def decode(self, outputs, size, anchors, threshold):
         table = outputs[0]
         kept = np.flatnonzero(table[:, 4] >= threshold)
-        probabilities = table[kept, 5:]
-        best = probabilities.argmax(axis=1)
-        scores = table[kept, 4] * probabilities[np.arange(len(kept)), best]
-        raw = table[kept, :4].astype(np.float64)
+        raw = table[kept].astype(np.float64)
+        best = raw[:, 5:].argmax(axis=1)
+        scores = raw[:, 4] * raw[np.arange(len(kept)), 5 + best]
         cells, strides = self._cells(kept, size)
-        boxes = _corners((raw[:, :2] + cells) * strides, _exp(raw[:, 2:]) * strides)
+        boxes = _corners((raw[:, :2] + cells) * strides, _exp(raw[:, 2:4]) * strides)
         return _kept(boxes, scores, best, threshold)
 
     def _cells(self, places, size):
@@ -269,8 +268,8 @@ class RtDetr(Detr):
     """
 
     size = 640
-    offset = 0.0
-    scale = 1 / 255
+    offset = 0.0  # type: ignore[assignment]
+    scale = 1 / 255  # type: ignore[assignment]
     expects = "logits of shape (n_queries, n_classes) and boxes of shape (n_queries, 4)"
 
     def choose(self, shapes, size, anchors):

@@ -1,21 +1,14 @@
 """The torch network behind ImageClassifier. Importing this module imports torch."""
 
 import copy
-import json
-import tempfile
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 
 from sklearn_dl.scoring._scorer import TensorSpec
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._network import NetworkWithHead
-from sklearn_dl.utils._optional import import_optional
 
 
 class ImageNetwork(NetworkWithHead):
@@ -39,7 +32,7 @@ class ImageNetwork(NetworkWithHead):
         self.dropout = Dropout(0.2)
 
     def place(self, device):
-        return self.to(device, memory_format=torch.channels_last)
+        return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def in_bfloat16(self):
         """A copy for scoring, whose body computes in bfloat16."""
@@ -85,11 +78,11 @@ class ImageNetwork(NetworkWithHead):
 def layers_of(body):
     """The layers or blocks of a network, in the order that they were made: list of list of modules.
 
-    Lists of modules, and modules that have nothing of their own beside one such list, are opened;
-    a normalisation belongs to what it follows.
+    The parts of the outermost lists of modules, and what is beside these; a normalisation belongs
+    to what it follows.
     """
     layers: list = []
-    for module in _opened(body):
+    for module in _opened(body, is_root=True):
         parameters = list(module.parameters())
         if not parameters:
             continue
@@ -100,22 +93,21 @@ def layers_of(body):
     return layers
 
 
-def _opened(module):
+def _opened(module, is_root=False):
     children = [child for child in module.children() if any(True for _ in child.parameters())]
-    is_list = isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential))
-    outer = any(isinstance(child, (torch.nn.ModuleList, torch.nn.Sequential)) for child in children)
-    alone = len(children) == 1 and not list(module.parameters(recurse=False))
-    if children and (is_list or outer or alone):
+    if isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)) and not is_root:
+        yield from children
+    elif is_root or len(children) == 1 or _holds_list(module) or any(map(_holds_list, children)):
         for child in children:
-            yield from _opened(child) if not is_list or _is_stage(child) else [child]
+            yield from _opened(child)
+        if not children:
+            yield module
     else:
         yield module
 
 
-def _is_stage(module):
-    """Whether a part of a list is itself a list of blocks."""
-    children = [c for c in module.children() if any(True for _ in c.parameters())]
-    return len(children) >= 1 and all(isinstance(c, torch.nn.ModuleList) for c in children)
+def _holds_list(module):
+    return any(isinstance(child, torch.nn.ModuleList) for child in module.children())
 
 
 class TorchGraph:
@@ -152,96 +144,3 @@ def module_hash(network):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def folder_network(content, weights=True):
-    """The ImageNetwork of a folder in transformers' format, without its classifier.
-
-    Parameters
-    ----------
-    content : FolderContent
-    weights : bool
-        False: they are not read, because they will be replaced.
-    """
-    transformers: Any = import_optional("transformers", extra="vision", purpose="ImageClassifier")
-    with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-        Path(folder, "config.json").write_bytes(content.read("config.json"))
-        try:
-            config = transformers.AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        # transformers lets errors of json and its own through
-        except Exception as error:
-            raise ValueError(f"{content.name}: config.json cannot be used: {error}") from error
-    mapping = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
-    if type(config) not in mapping:
-        raise ValueError(
-            f"{content.name}: {config.model_type!r} is no image classifier that transformers "
-            "knows (ResNet, ConvNeXT, ViT, Swin, MobileNetV2, ...)."
-        )
-    model_class: Any = mapping[type(config)]
-    if isinstance(model_class, (list, tuple)):
-        model_class = model_class[0]
-    with torch.random.fork_rng([]):
-        if weights:
-            try:
-                state: dict = {}
-                for name in content.weights():
-                    state.update(load_tensors(content.read(name)))
-            except SafetensorError as error:
-                raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
-            model, report = model_class.from_pretrained(
-                None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
-            )
-            missing = sorted(report["missing_keys"])
-            missing = [key for key in missing if key.split(".")[0] not in ("classifier", "head")]
-            if missing:
-                raise ValueError(
-                    f"{content.name}: its weights lack {len(missing)} of the network's tensors, "
-                    f"such as {missing[0]!r}: config.json and the weights are of different models."
-                )
-        else:
-            model = model_class(config)
-    _take_classifier_off(model, config.num_labels, content)
-    network = own_network(_Logits(model))
-    for tensor in [*network.parameters(), *network.buffers()]:
-        tensor.data = tensor.data.clone()  # not views into a file's bytes
-    return network
-
-
-class _Logits(torch.nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixels):
-        return self.model(pixel_values=pixels).logits
-
-
-def _take_classifier_off(model, n_labels, content):
-    for name, module in reversed(list(model.named_modules())):
-        if isinstance(module, torch.nn.Linear) and module.out_features == n_labels:
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, torch.nn.Identity())
-            return
-    raise ValueError(f"{content.name}: the last layer of {type(model).__name__} was not found.")
-
-
-def folder_pixels(content):
-    """Arguments of PixelExtractor from a folder's preprocessor_config.json, or None."""
-    if "preprocessor_config.json" not in content.names():
-        return None
-    try:
-        asked = json.loads(content.read("preprocessor_config.json"))
-        rescale = asked.get("rescale_factor", 1 / 255) if asked.get("do_rescale", True) else 1.0
-        mean, std = [0.0] * 3, [1.0] * 3
-        if asked.get("do_normalize", True):
-            mean, std = asked["image_mean"], asked["image_std"]
-        return {
-            "offset": tuple(float(m) / rescale for m in mean),
-            "scale": tuple(rescale / float(s) for s in std),
-        }
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(
-            f"{content.name}: preprocessor_config.json cannot be used: {error!r}"
-        ) from error

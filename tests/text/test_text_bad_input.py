@@ -219,7 +219,11 @@ def test_weights(case, weights, message):
 @pytest.mark.parametrize("package", ["torch", "transformers"])
 def test_a_missing_package(case, package, monkeypatch):
     estimator, rows, y = case
-    for name in [m for m in sys.modules if m.startswith("sklearn_dl.text._network")]:
+    for name in [
+        m
+        for m in sys.modules
+        if m in ("sklearn_dl.text._network", "sklearn_dl.models._transformers")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     clear_sessions()
     monkeypatch.setitem(sys.modules, package, None)

@@ -1,4 +1,4 @@
-"""Image networks with random weights, small enough to train in a test, and pictures to tell apart."""
+"""Image networks with random weights, small enough to train in a test, and pictures."""
 
 from pathlib import Path
 

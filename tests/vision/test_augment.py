@@ -53,7 +53,9 @@ def test_a_seed_determines_the_view():
 
 def test_jpegs_decoded_at_reduced_scale_give_the_same_view(tmp_path):
     rng = np.random.default_rng(0)
-    large = np.kron(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8), np.ones((40, 40, 1), np.uint8))
+    large = np.kron(
+        rng.integers(0, 255, (20, 30, 3), dtype=np.uint8), np.ones((40, 40, 1), np.uint8)
+    )
     path = tmp_path / "large.jpg"
     Image.fromarray(large).save(path, quality=95)
     exact = Image.open(path).convert("RGB")

@@ -55,9 +55,7 @@ def test_boxes_are_in_pixels_of_the_original(detector, size, mode):
     np.testing.assert_allclose(boxes([found])[0], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("mode", "left"), [("pad", 80), ("pad_end", 0), ("crop", None)]
-)
+@pytest.mark.parametrize(("mode", "left"), [("pad", 80), ("pad_end", 0), ("crop", None)])
 def test_boxes_of_padded_and_cropped_images(detector, mode, left):
     # a tall image: fitted in it is 160 wide; cropped, rows 160 to 480 of its 640 are seen
     image = np.zeros((640, 320, 3), np.uint8)
@@ -166,9 +164,7 @@ def test_nhwc_and_given_pixels(monkeypatch):
 
 
 def test_dynamic_size_and_image_size():
-    detector = ObjectDetector(
-        color_detector(), format="yolov2", anchors=ANCHORS, image_size=320
-    )
+    detector = ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS, image_size=320)
     assert len(detector.predict([squares((0, 1, 1))])[0]) == 1
     with pytest.raises(ValueError, match="image_size=416, but the graph takes 320 x 320"):
         detector.set_params(image_size=416).predict([squares()])
@@ -251,7 +247,7 @@ def test_a_format_that_does_not_fit_says_which_would(outputs, name, fit):
 
 
 def test_classes_and_anchors_that_do_not_fit(detector):
-    with pytest.raises(ValueError, match="classes has 2 labels, but .* have 3 classes"):
+    with pytest.raises(ValueError, match=r"classes has 2 labels, but .* have 3 classes"):
         detector.set_params(classes=["a", "b"]).fit([squares()])
     detector.set_params(classes=None, anchors=[[1, 1]] * 3)
     with pytest.raises(ValueError, match="There are 3 anchors: 16 must be a multiple of that"):
@@ -280,7 +276,7 @@ def test_parameters_out_of_range(detector, params):
 
 
 def test_a_graph_that_is_no_detector():
-    with pytest.raises(ValueError, match="export the detector without suppression"):
+    with pytest.raises(ValueError, match="does not give one result per row"):
         ObjectDetector(
             # one table for the whole batch
             _whole_batch_graph(),
