@@ -20,11 +20,13 @@ class LinearHead(NamedTuple):
 def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     """A head whose outputs are logits, by `LogisticRegression`.
 
-    A class without rows gets the logit -inf. With `scale` the features are scaled to mean 0 and
-    variance 1 before; the head takes them as they are.
+    A class without rows gets the logit -inf. With `scale` the features are brought to mean 0 and
+    equal variances before, such that the squares of a row add up to 1 on average: what `C` means
+    does not depend on the network. The head takes them as they are.
     """
     if scale:
         scaler = StandardScaler().fit(features, sample_weight=weights)
+        scaler.scale_ *= features.shape[1] ** 0.5
         solved = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
         head = solved.weights / scaler.scale_
         return LinearHead(head, solved.bias - head @ scaler.mean_)

@@ -58,7 +58,8 @@ class ImageClassifier(
         Which part of the network is trained: none; a number of its last layers (or blocks); all.
     C : float, default=1.0
         Inverse strength of the regularisation of the logistic regression on features, which is
-        the head, or what the head starts from. Features are scaled to unit variance before.
+        the head, or what the head starts from. Features are brought to equal variances before, and
+        rows to a length of 1 on average.
     augment : None, "standard", tuple of str or callable, default=None
         Random views of the training photographs: some of "flip" (left to right), "crop" (at least
         half of the area) and "color" (brightness, contrast and saturation by up to 30 %);

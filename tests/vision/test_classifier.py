@@ -55,7 +55,8 @@ def test_it_is_a_logistic_regression_on_scaled_features(data):
     clf = ImageClassifier(tiny_module, image_size=SIZE, C=0.3, precision="float32")
     clf.fit(X, y, sample_weight=weights)
     features = clf.transform(X).astype(np.float64)
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=1000))
+    # standard scores of 8 features have a length of sqrt(8)
+    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.3 / 8, max_iter=1000))
     head.fit(
         features,
         y,
