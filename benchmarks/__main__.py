@@ -49,12 +49,6 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
     parser.add_argument("--write", action="store_true", help=f"put them into {DOCS.name}")
     arguments = parser.parse_args()
-    results = {}
-    for name in arguments.names or NAMES:
-        module = importlib.import_module(f"benchmarks.{name}")
-        # speeds with and without bfloat16 have a table each
-        part = f"{name} in {module.PRECISION}" if hasattr(module, "PRECISION") else name
-        results[part] = module.run(arguments.quick)
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     made = (
         f"{datetime.date.today()}, {cpu_count()} cores ({platform.machine()}), Python "
@@ -62,16 +56,18 @@ def main():
     )
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    page = DOCS.read_text()
-    for name, rows in results.items():
-        (folder / f"{name.replace(' ', '_')}.json").write_text(
+    for name in arguments.names or NAMES:
+        module = importlib.import_module(f"benchmarks.{name}")
+        # speeds with and without bfloat16 have a table each
+        part = f"{name} in {module.PRECISION}" if hasattr(module, "PRECISION") else name
+        rows = module.run(arguments.quick)
+        (folder / f"{part.replace(' ', '_')}.json").write_text(
             json.dumps({"made": made, "rows": rows}, indent=1)
         )
         table = "\n".join([*HEAD, *map(line, rows)])
-        print(f"{name}\n{table}\n")
-        page = renewed(page, name, f"{made}.\n\n{table}")
-    if arguments.write:
-        DOCS.write_text(page)
+        print(f"{part}\n{table}\n", flush=True)
+        if arguments.write:
+            DOCS.write_text(renewed(DOCS.read_text(), part, f"{made}.\n\n{table}"))
 
 
 def renewed(page, name, table):

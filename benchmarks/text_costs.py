@@ -11,8 +11,9 @@ import numpy as np
 from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
-from sklearn_dl.text import _classifier, _network
+from sklearn_dl.text import _network
 from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.training import _classifier
 from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._loop import _Run
 
@@ -25,7 +26,7 @@ texts = np.array([f"text number {i % 1000} of many" for i in range(int(sys.argv[
 fitted = TextClassifier(trainable_layers=1, max_epochs=1).fit(texts[:32], np.arange(32) % 2)
 fitted.predict(texts)
 # not ru_maxrss, which a child begins with its parent's
-print(int(re.search(r"VmHWM:\\\\s+(\\\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
+print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 
@@ -49,8 +50,9 @@ def _frozen_fit(quick):
 
     def solved(features, codes, n_classes, weights):
         started = time.perf_counter()
-        logistic_head(features, codes, n_classes, weights)
+        head = logistic_head(features, codes, n_classes, weights)
         solving.append(time.perf_counter() - started)
+        return head
 
     def unsolved(features, codes, n_classes, weights):
         return LinearHead(np.zeros((n_classes, features.shape[1])), np.zeros(n_classes))

@@ -11,6 +11,7 @@ import io
 import pickle
 import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cloudpickle
 import joblib
@@ -28,9 +29,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import sklearn_dl
 from sklearn_dl import (
+    ImageClassifier,
     ImageLoader,
     ImageResizer,
     LabelKeyMapper,
+    ObjectDetector,
     OnnxScorer,
     PixelExtractor,
     ScoreClassifier,
@@ -43,6 +46,8 @@ from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import InvalidParameterError
 from tests.scoring.tensorflow_models import frozen, mean_color, relu
 from tests.text.tiny_encoders import tiny_bert
+from tests.vision.backbones import tiny_module
+from tests.vision.detectors import ANCHORS, color_detector
 
 X_FREE_CHECKS = [
     estimator_checks.check_estimator_cloneable,
@@ -90,8 +95,11 @@ _folder = tempfile.TemporaryDirectory()
 ENCODER = str(tiny_bert(_folder.name))
 TF_RELU = frozen(f"{_folder.name}/relu.pb", relu())
 TF_MEAN_COLOR = frozen(f"{_folder.name}/mean_color.pb", mean_color)
+COLORS = Path(_folder.name, "colors.onnx")
+COLORS.write_bytes(MEAN_COLOR)
 TEXT = {"max_length": 32, "precision": "float32"}
 TRAINED = {**TEXT, "max_epochs": 1, "random_state": 0}
+TUNED = {"trainable_layers": "all", "max_epochs": 1, "precision": "float32", "random_state": 0}
 
 
 @dataclass
@@ -150,6 +158,9 @@ CASES = [
     Case(ScoreClassifier(["c", "a", "b"], activation="softmax"), SCORES.tolist(), wide=True),
     Case(ScoreClassifier(activation="sigmoid"), SCORES.tolist(), wide=True),
     Case(LabelKeyMapper(), LABELS.tolist()),
+    Case(ImageClassifier(str(COLORS), image_size=8), ARRAYS, atol=1e-12),
+    Case(ImageClassifier(tiny_module, image_size=12, **TUNED), ARRAYS, atol=1e-5),
+    Case(ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS), ARRAYS),
     Case(TextEncoder(ENCODER, **TEXT), TEXTS, atol=1e-5),
     Case(TextClassifier(ENCODER, **TRAINED), TEXTS, atol=1e-5),
     Case(TextClassifier(ENCODER, trainable_layers=0, **TEXT), PAIRS, wide=True, atol=1e-5),
@@ -192,6 +203,8 @@ def values(result):
     result = result if isinstance(result, np.ndarray) else np.asarray(result)
     if result.dtype == object and isinstance(result.flat[0], sklearn_dl.LazyImage):
         return np.stack([np.asarray(image) for image in result.ravel()])
+    if result.dtype == object and isinstance(result.flat[0], np.ndarray):
+        return object_array([tuple(found.tolist()) for found in result])
     return result
 
 

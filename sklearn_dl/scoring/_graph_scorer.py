@@ -9,9 +9,9 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._collector import static_names
 from sklearn_dl.scoring._scorer import score
-from sklearn_dl.scoring._sources import bind
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin

@@ -185,6 +185,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     def _any_session(self):
         return find_session(self._key()) or self._session()
 
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        _tensorflow_model.share_export(self.model, clone.model)
+        return clone
+
     def __getstate__(self):
         state = super().__getstate__()
         if not isinstance(self.model, (str, os.PathLike)):

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import stat
+import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -207,6 +208,16 @@ def _from_live(model):
         content = TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
         _exported[model] = digest.digest(), content
     return content
+
+
+def share_export(model, copied):
+    """Export a model in memory once for it and its deep copy: folds of a grid search are copies."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None or isinstance(model, (str, os.PathLike, TensorFlowModel)):
+        return
+    if isinstance(model, (tensorflow.Module, tensorflow.keras.Model)):
+        _from_live(model)
+        _exported[copied] = _exported[model]
 
 
 def _signatures(module):

@@ -168,7 +168,7 @@ def test_missing_package(monkeypatch, hidden):
     clear_sessions()
     data = negate().SerializeToString()
     monkeypatch.setitem(sys.modules, hidden, None)
-    with pytest.raises(ImportError, match=rf'OnnxScorer needs {hidden}: pip install "sklearn-dl\['):
+    with pytest.raises(ImportError, match=rf'needs {hidden}: pip install "sklearn-dl\['):
         OnnxScorer(data).transform(X)
 
 

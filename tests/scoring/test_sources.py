@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
+from sklearn_dl.scoring._binding import select_columns
 from sklearn_dl.scoring._collector import Collector, column_names, static_names
 from sklearn_dl.scoring._scorer import TensorSpec, _groups, score
-from sklearn_dl.scoring._sources import ArraySource, RaggedSource, cast, fit_rank, select_columns
+from sklearn_dl.scoring._sources import ArraySource, RaggedSource, cast, fit_rank
 
 F32 = np.dtype(np.float32)
 NUMBERS = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64))

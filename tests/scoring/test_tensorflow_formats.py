@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring import _tensorflow
+from sklearn_dl.scoring import _tensorflow, _tensorflow_model
 from sklearn_dl.scoring._tensorflow_graph import open_graph, read_saved_model
 from tests.scoring.tensorflow_models import (
     WEIGHTS,
@@ -139,6 +140,19 @@ def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(mo
         after = scorer.transform(X)
         assert not np.allclose(after, before)
         assert len(opened) == 2
+
+
+def test_clones_share_the_export_of_a_model_in_memory(monkeypatch):
+    exports = []
+    real = _tensorflow_model._pack
+    monkeypatch.setattr(_tensorflow_model, "_pack", lambda f: exports.append(f) or real(f))
+    for scorer in (TensorFlowScorer(keras_model()), TensorFlowScorer(Affine(), signature="score")):
+        exports.clear()
+        expected = scorer.transform(X)
+        for copied in (clone(scorer), clone(clone(scorer))):
+            assert copied.model is not scorer.model
+            assert_array_equal(copied.transform(X), expected)
+        assert len(exports) == 1
 
 
 def test_a_module_in_memory():

@@ -35,6 +35,7 @@ def params():
     return {
         "image_size": SIZE,
         "precision": "float32",
+        "C": 100.0,
         "batch_size": 8,
         "max_epochs": 2,
         "random_state": 0,

@@ -55,15 +55,10 @@ def test_it_is_a_logistic_regression_on_scaled_features(data):
     clf = ImageClassifier(tiny_module, image_size=SIZE, C=0.3, precision="float32")
     clf.fit(X, y, sample_weight=weights)
     features = clf.transform(X).astype(np.float64)
-    # standard scores of 8 features have a length of sqrt(8)
-    head = make_pipeline(StandardScaler(), LogisticRegression(C=0.3 / 8, max_iter=1000))
-    head.fit(
-        features,
-        y,
-        standardscaler__sample_weight=weights,
-        logisticregression__sample_weight=weights,
-    )
-    np.testing.assert_allclose(clf.predict_proba(X), head.predict_proba(features), atol=1e-9)
+    scaler = StandardScaler().fit(features, sample_weight=weights)
+    scaled = scaler.transform(features) / 8**0.5  # rows of length 1 on average
+    head = LogisticRegression(C=0.3, max_iter=1000).fit(scaled, y, sample_weight=weights)
+    np.testing.assert_allclose(clf.predict_proba(X), head.predict_proba(scaled), atol=1e-9)
 
 
 def test_features_are_those_of_the_onnx_scorer(onnx_file, params, data):

@@ -1,0 +1,249 @@
+"""What an ObjectDetector's parameters mean for one graph: pixels in, detections out."""
+
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sklearn_dl.images import ImageReadError, PixelExtractor
+from sklearn_dl.images._lazy import image_column
+from sklearn_dl.images._resizer import Resize
+from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
+from sklearn_dl.scoring._scorer import listed
+from sklearn_dl.vision._formats import FORMATS, Candidates, Format, OwnFormat, fitting
+
+
+class Geometry(NamedTuple):
+    """How an image was laid on the network's input.
+
+    Attributes
+    ----------
+    input_size : tuple of int
+        (width, height) of the network's input, in pixels.
+    image_size : tuple of int
+        (width, height) of the image, after its EXIF rotation.
+    source, target : tuple of float
+        The box x0, y0, x1, y1 of the image that fills the box `target` of the input.
+    """
+
+    input_size: tuple
+    image_size: tuple
+    source: tuple
+    target: tuple
+
+    def to_image(self, boxes):
+        """Boxes in pixels of the input, as boxes in pixels of the image, clipped to it."""
+        source, target = np.array(self.source), np.array(self.target)
+        scale = (source[2:] - source[:2]) / (target[2:] - target[:2])
+        moved = (np.reshape(boxes, (-1, 2, 2)) - target[:2]) * scale + source[:2]
+        return moved.clip(0, self.image_size).reshape(-1, 4)
+
+
+class Reader:
+    """Reads images for a graph, and detections from its outputs."""
+
+    def __init__(self, detector, session):
+        self.detector = detector
+        own = callable(detector.format)
+        self.format: Format = OwnFormat(detector.format) if own else FORMATS[detector.format]
+        if len(session.inputs) != 1:
+            raise ValueError(
+                f"A detector has one input, the image; this graph has {listed(session.inputs)}."
+            )
+        self.colors = self._or_default("colors")
+        self.anchors = self._anchors()
+        self._place(session.inputs[0])
+        self.empty = detector._no_detections()
+        self._chosen: dict = {}
+        self.n_classes = None
+        if not own and all(spec.row_shape is not None for spec in session.outputs):
+            shapes = {spec.name: spec.row_shape for spec in session.outputs}
+            self.n_classes = self._choose(shapes)[1]
+
+    def pixels(self, images):
+        """PixelArray of lazy images, as the graph wants them."""
+        detector = self.detector
+        return PixelExtractor(
+            colors=self.colors,
+            layout=self.layout,
+            offset=self.format.offset if detector.offset is None else detector.offset,
+            scale=self.format.scale if detector.scale is None else detector.scale,
+        ).transform(image_column([image.with_step(self.step) for image in images]))
+
+    def detections(self, outputs, image_size):
+        """Detections from the outputs of one image: dict of name to array."""
+        detector = self.detector
+        input_size = (self.step.width, self.step.height)
+        geometry = Geometry(input_size, image_size, *self.step.placement(image_size))
+        if isinstance(self.format, OwnFormat):
+            found = self._own(outputs, geometry)
+        else:
+            chosen, _ = self._choose({name: array.shape for name, array in outputs.items()})
+            arrays = list(outputs.values())
+            found = self.format.decode(
+                [arrays[i] for i in chosen], input_size, self.anchors, detector.score_threshold
+            )
+        if self.format.suppresses:
+            kept = suppress(
+                found.boxes,
+                found.scores,
+                found.classes,
+                detector.iou_threshold,
+                detector.max_detections,
+            )
+        else:
+            kept = np.argsort(-found.scores, kind="stable")[: detector.max_detections]
+        boxes = geometry.to_image(found.boxes[kept])
+        seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        kept, boxes = kept[seen], boxes[seen]
+        result = np.empty(len(kept), dtype=self.empty.dtype)
+        for name, edge in zip(BOX_FIELDS, boxes.T, strict=True):
+            result[name] = edge
+        result["score"] = found.scores[kept]
+        classes = found.classes[kept]
+        result["label"] = (
+            classes if detector.classes is None else np.asarray(detector.classes)[classes]
+        )
+        return result
+
+    def _own(self, outputs, geometry):
+        boxes, scores, classes = self.detector.format(outputs, geometry)
+        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+        scores, classes = np.asarray(scores, dtype=np.float64), np.asarray(classes)
+        if scores.shape != (len(boxes),) or classes.shape != (len(boxes),):
+            raise ValueError(
+                f"format={self.detector.format!r} gave {len(boxes)} boxes, scores of shape "
+                f"{scores.shape} and classes of shape {classes.shape}."
+            )
+        names = self.detector.classes
+        if (
+            names is not None
+            and len(classes)
+            and not 0 <= classes.min() <= classes.max() < len(names)
+        ):
+            raise ValueError(
+                f"format={self.detector.format!r} gave class {classes.max()}, and `classes` has "
+                f"{len(names)} labels."
+            )
+        kept = scores >= self.detector.score_threshold
+        return Candidates(boxes[kept], scores[kept], classes[kept].astype(np.int64))
+
+    def _choose(self, shapes):
+        """Which outputs are read, and the number of classes (None: not known yet)."""
+        key = tuple(shapes.values())
+        if key not in self._chosen:
+            self._chosen[key] = self._check(shapes)
+        return self._chosen[key]
+
+    def _check(self, shapes):
+        size = (self.step.width, self.step.height)
+        chosen = self.format.choose(shapes, size, self.anchors)
+        name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
+        if chosen is None:
+            others = fitting(shapes, size)
+            hint = f"these would fit: {others}" if others else "no format fits; give a callable"
+            raise ValueError(
+                f"format={name!r} expects {self.format.expects}; the outputs of one image are "
+                f"{seen} for an input of {size[0]} x {size[1]}; {hint}."
+                + self._about_anchors(shapes)
+            )
+        picked = [list(shapes.values())[i] for i in chosen]
+        n_classes = self.format.n_classes(picked, self.anchors)
+        labels = self.detector.classes
+        if n_classes is not None and labels is not None and len(labels) != n_classes:
+            raise ValueError(
+                f"classes has {len(labels)} labels, but with format={name!r} the model's outputs "
+                f"({seen}) have {n_classes} classes."
+            )
+        return chosen, n_classes
+
+    def _about_anchors(self, shapes):
+        depths = [shape[0] for shape in shapes.values() if len(shape) == 3]
+        if self.anchors is None or not depths or depths[0] is None:
+            return ""
+        return (
+            f" There are {len(self.anchors)} anchors: {depths[0]} must be a multiple of that, and "
+            "more than 5 for each."
+        )
+
+    def _anchors(self):
+        given = self.detector.anchors
+        if given is None:
+            return None if self.format.anchors is None else np.array(self.format.anchors)
+        if self.format.anchors is None:
+            raise ValueError(f"format={self.detector.format!r} has no anchors; leave them None.")
+        anchors = np.asarray(given, dtype=np.float64)
+        if (
+            anchors.ndim != 2
+            or anchors.shape[1] != 2
+            or not len(anchors)
+            or not (anchors > 0).all()
+        ):
+            raise ValueError(
+                f"anchors must have shape (n_anchors, 2), positive widths and heights in grid "
+                f"cells, got shape {anchors.shape}."
+            )
+        return anchors
+
+    def _place(self, spec):
+        """Layout of the pixels, and the resizing step."""
+        row, n_colors = spec.row_shape, len(self.colors)
+        if row is not None and len(row) != 3:
+            raise ValueError(f"The graph's input {spec} is no batch of images.")
+        nhwc = row is not None and row[2] == n_colors and row[0] != n_colors
+        self.layout = "NHWC" if nhwc else "NCHW"
+        rows, columns = (row[:2] if nhwc else row[1:]) if row else (None, None)
+        width, height = self._image_size()
+        if (columns and width and columns != width) or (rows and height and rows != height):
+            raise ValueError(
+                f"image_size={self.detector.image_size!r}, but the graph takes {columns} x {rows} "
+                "pixels."
+            )
+        self.step = Resize(
+            width=int(columns or width or self.format.size),
+            height=int(rows or height or self.format.size),
+            mode=self._or_default("resize_mode"),
+            anchor="center",
+            resample="bilinear",
+            fill_color=self.format.fill_color,
+        )
+
+    def _image_size(self):
+        size = self.detector.image_size
+        if size is None:
+            return None, None
+        width, height = (size, size) if isinstance(size, Integral) else size
+        for side in (width, height):
+            if not isinstance(side, Integral) or side < 1:
+                raise ValueError(f"image_size={size!r} must be positive integers of pixels.")
+        return width, height
+
+    def _or_default(self, name):
+        given = getattr(self.detector, name)
+        return getattr(self.format, name) if given is None else given
+
+
+class DetectionCollector:
+    """Takes the outputs of batches, and keeps the detections only."""
+
+    def __init__(self, images, specs, reader):
+        self.images = images
+        self.names = [spec.name for spec in specs]
+        self.reader = reader
+        self.errors: dict[int, str] = {}
+        self.detections: list[Any] = [None] * len(images)
+
+    def add(self, rows, outputs, n_fed):
+        for name, output in zip(self.names, outputs, strict=True):
+            if len(output) != n_fed:
+                raise ValueError(
+                    f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images: "
+                    "export the detector without suppression, one result per image."
+                )
+        for place, row in enumerate(rows):
+            arrays = {n: output[place] for n, output in zip(self.names, outputs, strict=True)}
+            try:
+                size = self.images[row].size
+            except ImageReadError as error:  # removed since its pixels were read
+                raise ImageReadError(f"Row {row}: {error}") from error
+            self.detections[row] = self.reader.detections(arrays, size)
