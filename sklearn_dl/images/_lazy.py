@@ -102,6 +102,16 @@ class LazyImage:
             return step.width, step.height
         return self._read(self._header_size)
 
+    def size_as_read(self):
+        """`size`, of a PNG too whose EXIF orientation follows its pixels (it is decoded for that).
+
+        Raises
+        ------
+        ImageReadError
+            If the image cannot be read.
+        """
+        return self.size if self.steps else self._read(lambda: self._header_size(False))
+
     def to_pil(self):
         """Read the image and do its steps.
 
@@ -160,11 +170,11 @@ class LazyImage:
         except Exception as error:
             raise ImageReadError(f"cannot read {describe(self.source)}: {_why(error)}") from error
 
-    def _header_size(self):
+    def _header_size(self, header_only=True):
         with self._open() as image:
             self._check_header(image)
             width, height = image.size
-            orientation = self._orientation(image, header_only=True)
+            orientation = self._orientation(image, header_only)
             return (height, width) if orientation >= 5 else (width, height)
 
     def _decode(self):
@@ -282,6 +292,11 @@ def describe(source):
     if isinstance(source, Image.Image):
         return f"<PIL image {source.size[0]} x {source.size[1]}>"
     return f"<{type(source).__name__}>"
+
+
+def as_strict(image):
+    """The same image, which raises when it cannot be read."""
+    return replace(image, decoding=image.decoding._replace(on_error="raise"))
 
 
 def image_column(images):

@@ -142,6 +142,26 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         return image_column(images)
 
 
+def load_column(X, estimator, *, reset, on_error="raise"):
+    """Lazy images of a one-column X, for estimators that take photographs themselves.
+
+    Parameters
+    ----------
+    X : as `ImageLoader.transform` takes it
+    estimator : estimator
+        Gets `n_features_in_` if `reset`, else X is checked against it.
+    reset : bool
+    on_error : {"raise", "nan"}
+
+    Returns
+    -------
+    images : ndarray of LazyImage, of shape (n_samples,)
+    """
+    cells = single_column(_as_images(X), estimator, reset=reset)
+    loader = ImageLoader(on_error=on_error).set_output(transform="default")
+    return loader.transform(cells)[:, 0]
+
+
 def _as_images(X):
     if isinstance(X, (Image.Image, LazyImage)):
         raise ValueError("X is a single image; put it in a list.")

@@ -75,8 +75,8 @@ class DetectionDisplay:
                 "detections must be the structured array that ObjectDetector.predict gives for one "
                 f"image; it has no {sorted(missing)}."
             )
-        loaded = ImageLoader().transform(object_array([image]))[0, 0]
-        return cls(loaded, detections).plot(ax=ax)
+        loader = ImageLoader().set_output(transform="default")
+        return cls(loader.transform(object_array([image]))[0, 0], detections).plot(ax=ax)
 
     def plot(self, *, ax=None):
         """Draw.
@@ -97,7 +97,9 @@ class DetectionDisplay:
             _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self.boxes_, self.texts_ = [], []
-        ax.imshow(np.asarray(self.image), cmap="gray")
+        pixels = np.asarray(self.image)
+        # edges, not centers, of pixels are whole numbers
+        ax.imshow(pixels, cmap="gray", extent=(0, pixels.shape[1], pixels.shape[0], 0))
         ax.set_axis_off()
         colors = plt.get_cmap("tab10").colors
         labels = self.detections["label"].tolist()

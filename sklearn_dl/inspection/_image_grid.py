@@ -81,6 +81,7 @@ class ImageGridDisplay:
             layout="constrained",
         )
         small = ImageResizer(image_size, image_size, mode="pad", fill_color=255)
+        small.set_output(transform="default")
         for axes in self.axes_.flat:
             axes.set_axis_off()
         for row, image in enumerate(small.transform(self.images)[:, 0]):
@@ -117,7 +118,8 @@ class ImageGridDisplay:
         ValueError
             If the lengths or shapes do not agree.
         """
-        images = ImageLoader(on_error="nan").transform(images)[:, 0]
+        loader = ImageLoader(on_error="nan").set_output(transform="default")
+        images = loader.transform(images)[:, 0]
         labels = _as_columns("labels", labels, len(images))
         if scores is not None:
             scores = _as_columns("scores", scores, len(images))

@@ -153,7 +153,13 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
     truths = [_checked(image, row, "y_true", ()) for row, image in enumerate(y_true)]
     found = [_checked(image, row, "y_pred", ("score",)) for row, image in enumerate(y_pred)]
     all_labels = [image["label"] for image in (*truths, *found) if len(image)]
-    labels = sorted({label for image in all_labels for label in image.tolist()})
+    distinct = {label for image in all_labels for label in image.tolist()}
+    if len({isinstance(label, str) for label in distinct}) > 1:
+        raise ValueError(
+            "Labels are strings in one of y_true and y_pred and numbers in the other: give "
+            "ObjectDetector its `classes`, or y_true the numbers."
+        )
+    labels = sorted(distinct)
     parts: list = [([], []) for _ in labels]
     n_objects = np.zeros(len(labels), dtype=int)
     for truth, detections in zip(truths, found, strict=True):

@@ -143,7 +143,8 @@ def non_max_suppression(boxes, scores, labels=None, *, iou_threshold=0.45, max_d
     Raises
     ------
     ValueError
-        If the lengths differ, or `boxes` are none.
+        If the lengths differ, `boxes` are none, a score is not finite, or the threshold is out of
+        range.
 
     Examples
     --------
@@ -152,13 +153,17 @@ def non_max_suppression(boxes, scores, labels=None, *, iou_threshold=0.45, max_d
     >>> non_max_suppression(boxes, [0.8, 0.9, 0.7])
     array([1, 2])
     """
-    boxes, scores = check_boxes(boxes), np.asarray(scores)
+    boxes, scores = check_boxes(boxes), np.asarray(scores, dtype=np.float64)
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"iou_threshold={iou_threshold!r} must be from 0 to 1.")
     labels = np.zeros(len(boxes), dtype=int) if labels is None else np.asarray(labels)
     if scores.shape != (len(boxes),) or labels.shape != (len(boxes),):
         raise ValueError(
             f"There are {len(boxes)} boxes, scores of shape {scores.shape} and labels of shape "
             f"{labels.shape}."
         )
+    if not np.isfinite(scores).all():
+        raise ValueError(f"Score {np.flatnonzero(~np.isfinite(scores))[0]} is not finite.")
     return suppress(boxes, scores, labels, iou_threshold, max_detections)
 
 

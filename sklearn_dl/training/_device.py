@@ -28,7 +28,8 @@ if hasattr(os, "register_at_fork"):
 
 def import_torch(purpose):
     """The torch module, or an error that says which extra installs it."""
-    return import_optional("torch", extra="text", purpose=purpose)
+    extra = "vision" if purpose == "ImageClassifier" else "text"
+    return import_optional("torch", extra=extra, purpose=purpose)
 
 
 def resolve_device(device, purpose):

@@ -31,7 +31,9 @@ _NOT_OF_THE_FIT = {
     "device",
     "embed_model",
     "memory",
+    "missing",
     "model",
+    "on_error",
     "random_state",
     "verbose",
 }
@@ -216,8 +218,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         state = super().__getstate__()
         if "_network" in state:
             fitted = self._network
-            carried = state["_embedded"].content if "_embedded" in state else fitted.content
-            if fitted.content.sha256 != carried.sha256:
+            carried = state["_embedded"].content if "_embedded" in state else None
+            if carried is None or fitted.content.sha256 != carried.sha256:
                 carried = fitted.content.for_pickle(self.embed_model)
             state["_network"] = fitted.for_pickle(carried)
         return state
@@ -248,7 +250,12 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
 
     def _parameters_of_the_fit(self):
         params = self.get_params(deep=False)
-        return {name: params[name] for name in sorted(params) if name not in _NOT_OF_THE_FIT}
+        # the repr of a function holds its address, which is another one in the next process
+        return {
+            name: getattr(value, "__qualname__", type(value)) if callable(value) else value
+            for name, value in sorted(params.items())
+            if name not in _NOT_OF_THE_FIT
+        }
 
     @contextmanager
     def _training(self, belongs):

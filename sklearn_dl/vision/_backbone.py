@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import uuid
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -107,6 +108,8 @@ class _Module:
         self.make = make
         self.network = own_network(make())
         self.sha256 = module_hash(self.network)
+        # what the same callable makes another time may be another network
+        self.identity = uuid.uuid4().hex
 
     def for_pickle(self, embed):
         stripped = copy.copy(self)
@@ -159,9 +162,10 @@ def _folder_pixels(content):
         asked = json.loads(content.read("preprocessor_config.json"))
         rescale = asked.get("rescale_factor", 1 / 255) if asked.get("do_rescale", True) else 1.0
         mean, std = [0.0] * 3, [1.0] * 3
-        if asked.get("do_normalize", True):
+        if asked.get("do_normalize", True) and "image_mean" in asked:
             mean, std = asked["image_mean"], asked["image_std"]
         return {
+            "colors": "BGR" if asked.get("do_flip_channel_order") else "RGB",
             "offset": tuple(float(m) / rescale for m in mean),
             "scale": tuple(rescale / float(s) for s in std),
         }
@@ -219,7 +223,8 @@ class FittedImageNetwork(FittedNetwork):
             network = self._pretrained().place(device).requires_grad_(False)
             return network.in_bfloat16() if precision == "bfloat16" else network
 
-        return cached_session(("image network", self.content.sha256, str(device), precision), load)
+        identity = getattr(self.content.content, "identity", self.content.sha256)
+        return cached_session(("image network", identity, str(device), precision), load)
 
     def _pretrained(self):
         return self._whole_content().network()

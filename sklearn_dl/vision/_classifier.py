@@ -10,7 +10,8 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.images import ImageLoader
+from sklearn_dl.images._lazy import as_strict
+from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.scoring._classifier import labels_of
@@ -18,7 +19,7 @@ from sklearn_dl.training._classifier import NetworkClassifierMixin
 from sklearn_dl.training._device import resolve_device
 from sklearn_dl.training._estimator import Rows, TrainedEstimator
 from sklearn_dl.training._head import LinearHead
-from sklearn_dl.utils._columns import object_array, single_column
+from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment, views
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone
@@ -61,11 +62,12 @@ class ImageClassifier(
         the head, or what the head starts from. Features are brought to equal variances before, and
         rows to a length of 1 on average.
     augment : None, "standard", tuple of str or callable, default=None
-        Random views of the training photographs: some of "flip" (left to right), "crop" (at least
-        half of the area) and "color" (brightness, contrast and saturation by up to 30 %);
-        "standard" is all three. Or ``function(image, rng)``, from a PIL image and a numpy
-        Generator to a PIL image of the same size. A fine-tuned network sees new views in each
-        epoch; a head on features learns from three views beside the photograph itself.
+        Random views of the training photographs: some of "flip" (left to right), "crop" (a part of
+        three eighths of the area or more) and "color" (brightness, contrast and saturation by up
+        to 30 %); "standard" is all three. Or ``function(image, rng)``, from a PIL image and a numpy
+        Generator to a PIL image of the same size, which several threads may call at once. A
+        fine-tuned network sees new views in each epoch; a head on features learns from three views
+        beside the photograph itself.
     max_epochs : int, default=5
         Passes over the training rows. This and the following, up to `tol`, but for `class_weight`,
         have no effect with ``trainable_layers=0``.
@@ -110,7 +112,8 @@ class ImageClassifier(
         What a photograph that cannot be read does: raise, naming its row and path; or be left out
         of `fit`, and get NaN probabilities and the label `missing`, with one warning that counts.
     missing : label, default=None
-        What `predict` gives for a photograph that cannot be read.
+        What `predict` gives for a photograph that cannot be read. With ``on_error="nan"`` and None,
+        labels are an object array; scikit-learn's metrics refuse one that holds None.
     random_state : int, RandomState instance or None, default=None
         Of the held-out rows, the batches, the views and dropout. The same int, machine and number
         of threads give the same bits.
@@ -295,10 +298,10 @@ class ImageClassifier(
         return self._network.on(device, "float32").linear_head()
 
     def _labels(self, logits):
+        if self.on_error == "raise":
+            return super()._labels(logits)
         is_nan = np.isnan(logits).any(axis=1)
         chosen = np.where(is_nan, 0, logits.argmax(axis=1))
-        if self.missing is None and not is_nan.any():
-            return self.classes_[chosen]
         return labels_of(chosen, self.classes_, is_nan, self.missing)
 
     @property
@@ -306,8 +309,7 @@ class ImageClassifier(
         return self._linear_head().weights.shape[1]
 
     def _images(self, X, *, reset):
-        cells = single_column(X, self, reset=reset)
-        return ImageLoader(on_error=self.on_error).transform(object_array(cells))[:, 0]
+        return load_column(X, self, reset=reset, on_error=self.on_error)
 
     def _columns(self, X, reset):
         checked_augment(self.augment)
@@ -348,12 +350,17 @@ class ImageClassifier(
             result[place] = row
         return result, errors
 
+    def _weighted(self, rows):
+        return rows  # by class when it is known which photographs can be read
+
     def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
         self._refuse_equal_targets(rows)
         start = previous or self._pretrained(content)
+        if self._trains():  # before all photographs are read in vain
+            content.network(weights=False).train_last(self.trainable_layers)
         rows, errors = self._readable(start, rows)
         n_rows = len(rows.targets) + len(errors)
-        if held_out is not None:
+        if held_out is not None and self._trains():
             held_out, more = self._readable(start, held_out)
             n_rows += len(held_out.targets) + len(more)
             errors = [*errors, *more]
@@ -377,8 +384,14 @@ class ImageClassifier(
         kept = np.array([number not in errors for number in numbers])
         if not kept.any():
             raise ValueError(f"No image can be read. {next(iter(errors.values()))}")
+        # what was read once and is gone later is an error
+        images = object_array([as_strict(image) for image in images])
         whole = Rows([images, numbers, features], rows.targets, rows.weights)
-        return whole.take(np.flatnonzero(kept)), [errors[n] for n in sorted(errors)]
+        whole = super()._weighted(whole.take(np.flatnonzero(kept)))
+        counts = np.flatnonzero(whole.weights > 0)
+        if not len(counts):
+            raise ValueError("class_weight and sample_weight leave no row with a positive weight.")
+        return whole.take(counts), [errors[n] for n in sorted(errors)]
 
     def _fit_pretrained(self, start, rows):
         features, targets, weights = rows.columns[2], rows.targets, rows.weights
@@ -389,7 +402,7 @@ class ImageClassifier(
             for _ in range(_VIEWS):
                 seeds = rng.integers(2**31, size=len(targets))
                 seen = views(rows.columns[0], augment, self._resize(), seeds)
-                numbers = np.arange(len(seen))
+                numbers = rows.columns[1]
                 array = pixel_array(seen, numbers, None, start.content.pixels)
                 computed, _ = compute_features(
                     start,

@@ -5,7 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from sklearn_dl.images import ImageLoader
+from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
@@ -13,9 +13,10 @@ from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.scoring._onnx_graph import shared_session
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
-from sklearn_dl.utils._columns import object_array, row_index, single_column
+from sklearn_dl.utils._columns import object_array, row_index
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._formats import FORMATS
@@ -36,7 +37,9 @@ class ObjectDetector(EmbeddedModelEstimator):
         What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
         "detr" or "rt-detr". Or ``decode(outputs, geometry)``, called once per image with its
         outputs (dict of name to array) and :class:`~sklearn_dl.vision.Geometry`, which returns
-        boxes x0, y0, x1, y1 in pixels of the network's input, scores and numbers of classes.
+        boxes x0, y0, x1, y1 in pixels of the network's input, scores and numbers of classes; boxes
+        that overlap are suppressed as those of the formats are. Several threads may call it at
+        once.
     classes : sequence, default=None
         Label of each class, in the network's order (without background). None: their numbers.
     image_size : int or (width, height), default=None
@@ -212,8 +215,8 @@ class ObjectDetector(EmbeddedModelEstimator):
         self : object
         """
         self._validate_params()
-        single_column(X, self, reset=True)
-        self._reader(self._session())
+        load_column(X, self, reset=True, on_error="nan")
+        self._reader(self._any_session())
         return self
 
     def predict(self, X):
@@ -243,8 +246,7 @@ class ObjectDetector(EmbeddedModelEstimator):
             If the model or an image does not exist.
         """
         self._validate_params()
-        cells = single_column(X, self, reset=False)
-        images = ImageLoader(on_error=self.on_error).transform(object_array(cells))[:, 0]
+        images = load_column(X, self, reset=False, on_error=self.on_error)
         budget = thread_budget(self.n_threads)
         n_workers = budget if len(images) >= 2 * budget else 1
         session = self._session(budget // n_workers)
@@ -317,19 +319,19 @@ class ObjectDetector(EmbeddedModelEstimator):
     @property
     def inputs_(self):
         """Inputs of the graph: tuple of (name, shape, dtype)."""
-        return self._session().inputs
+        return self._any_session().inputs
 
     @property
     def outputs_(self):
         """Outputs of the graph: tuple of (name, shape, dtype)."""
-        return self._session().outputs
+        return self._any_session().outputs
 
     @property
     def classes_(self):
         """Label of each class."""
         if self.classes is not None:
             return np.asarray(self.classes)
-        n_classes = self._reader(self._session()).n_classes
+        n_classes = self._reader(self._any_session()).n_classes
         if n_classes is None:
             raise AttributeError(
                 "The graph does not state the number of its classes; set `classes`."
@@ -346,6 +348,10 @@ class ObjectDetector(EmbeddedModelEstimator):
     def _session(self, n_threads=None):
         n_threads = n_threads or thread_budget(self.n_threads)
         return shared_session(self._content(), None, n_threads, self.providers)
+
+    def _any_session(self):
+        """A session that is open for some number of threads, else a new one: for the specs."""
+        return find_session((self._content().sha256, None)) or self._session()
 
     def _reader(self, session):
         return Reader(self, session)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sklearn_dl.images import ImageReadError, PixelExtractor
-from sklearn_dl.images._lazy import image_column
+from sklearn_dl.images._lazy import file_stat, image_column
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
 from sklearn_dl.training._device import (
@@ -25,7 +25,6 @@ from sklearn_dl.utils._threads import thread_budget
 
 # photographs at once, by what runs: on a CPU more leave its caches (docs/benchmarks.md)
 _BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
-_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider"]}
 
 
 def pixel_array(images, numbers, resize, pixels):
@@ -71,8 +70,7 @@ def compute_features(fitted, array, rows, *, device, precision, purpose):
     if fitted.runs_onnx():
         budget = thread_budget()
         n_workers = budget if len(rows) >= 2 * budget else 1
-        providers = _PROVIDERS.get(device.partition(":")[0], "auto")
-        session = fitted.session(budget // n_workers, providers)
+        session = fitted.session(budget // n_workers, _providers(device))
         batch = _BATCH["gpu" if session.on_gpu else "onnx"]
         collector = _run(session, array, rows, batch, n_workers)
     else:
@@ -82,15 +80,37 @@ def compute_features(fitted, array, rows, *, device, precision, purpose):
         place = resolve_device(device, purpose)
         network = fitted.on(place, resolve_precision(precision, place))
         batch = _BATCH["cpu" if place.type == "cpu" else "gpu"]
-        with torch_threads():
-            collector = _run(TorchGraph(network, place), array, rows, batch, 1)
+        with torch_threads() as n_threads:
+            collector = _run(TorchGraph(network, place), array, rows, batch, min(2, n_threads))
     errors = {rows[place]: message for place, message in collector.errors.items()}
     if len(errors) == len(rows):
         return np.empty((len(rows), 0), dtype=np.float32), errors
     (features,) = collector.result()
-    if features.ndim > 2:
-        features = features.mean(axis=tuple(range(2, features.ndim)))
+    if check_rank(features).ndim == 4:
+        features = features.mean(axis=(2, 3))
     return features.astype(np.float32, copy=False).reshape(len(rows), -1), errors
+
+
+def check_rank(features):
+    """`features`, if they are one row of numbers, or maps of them, per image; else a ValueError."""
+    if features.ndim not in (2, 4):
+        raise ValueError(
+            f"The backbone's output has shape {tuple(features.shape)}; features have shape "
+            "(n, n_features), or (n, n_features, H, W), which is averaged over H and W."
+        )
+    return features
+
+
+def _providers(device):
+    """ONNX Runtime's providers for a torch device."""
+    kind, _, number = device.partition(":")
+    if kind in ("auto", "mps"):
+        return "auto"
+    if kind == "cpu":
+        return ["CPUExecutionProvider"]
+    if kind == "cuda" and (not number or number.isdigit()):
+        return [("CUDAExecutionProvider", {"device_id": int(number or 0)})]
+    raise ValueError(f"device={device!r} is no name of a device.")
 
 
 def _run(graph, array, rows, batch, n_workers):
@@ -123,7 +143,7 @@ class FeatureStore:
     def _key(self, image):
         try:
             return sha256(self.belongs + image_digest(image)).digest()
-        except (OSError, ImageReadError):
+        except (OSError, ValueError):  # ImageReadError is one
             return None
 
     def load(self, keys):
@@ -161,6 +181,7 @@ def image_digest(image):
     if image.error:
         raise ImageReadError(image.error)
     if isinstance(source, str):
+        file_stat(source)  # a pipe could be waited for without end
         content = Path(source).read_bytes()
     elif isinstance(source, bytes):
         content = source

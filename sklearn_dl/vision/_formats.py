@@ -319,7 +319,8 @@ def _scores_and_boxes(shapes, least=2):
     if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes.values()):
         return None
     names, tables = list(shapes), list(shapes.values())
-    boxes = [i for i in range(2) if tables[i][1] in (4, None)]
+    boxes = [i for i in range(2) if tables[i][1] == 4]
+    boxes = boxes or [i for i in range(2) if tables[i][1] is None]
     if len(boxes) == 2:  # four classes, or sizes that the graph does not state: the names tell
         boxes = [i for i in boxes if "box" in names[i].lower()]
     if len(boxes) != 1:

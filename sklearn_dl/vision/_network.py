@@ -2,6 +2,7 @@
 
 import copy
 from hashlib import sha256
+from threading import Lock
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from sklearn_dl.scoring._scorer import TensorSpec
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._network import NetworkWithHead
+from sklearn_dl.vision._features import check_rank
 
 
 class ImageNetwork(NetworkWithHead):
@@ -51,7 +53,7 @@ class ImageNetwork(NetworkWithHead):
         """float32 tensor of shape (n, n_features)."""
         dtype = next((p.dtype for p in self.body.parameters()), pixels.dtype)
         features = self.body(pixels.to(dtype, memory_format=torch.channels_last)).float()
-        return features.mean(tuple(range(2, features.ndim))) if features.ndim > 2 else features
+        return check_rank(features).mean((2, 3)) if features.ndim == 4 else check_rank(features)
 
     def forward(self, pixels):
         """The head's outputs, of shape (n, n_outputs)."""
@@ -111,7 +113,7 @@ def _holds_list(module):
 
 
 class TorchGraph:
-    """The features of a network, as `sklearn_dl.scoring` runs graphs."""
+    """The features of a network, as `sklearn_dl.scoring` runs graphs: for one thread at a time."""
 
     inputs = (TensorSpec("image", ("N", None, None, None), np.dtype(np.float32)),)
     outputs = (TensorSpec("features", ("N", None), np.dtype(np.float32)),)
@@ -119,10 +121,12 @@ class TorchGraph:
     def __init__(self, network, device):
         self.network = network
         self.device = device
+        self._lock = Lock()
 
     def run(self, feeds):
         pixels = torch.from_numpy(feeds["image"]).to(self.device)
-        with torch.inference_mode():
+        # others decode meanwhile
+        with self._lock, torch.inference_mode():
             return [self.network.features(pixels).cpu().numpy()]
 
 
@@ -138,8 +142,9 @@ def own_network(body):
 
 
 def module_hash(network):
-    """sha256 of the tensors of a network."""
-    digest = sha256()
+    """sha256 of the tensors of a network and of what its modules are."""
+    kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in network.modules()]
+    digest = sha256(f"{network!r} {kinds}".encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

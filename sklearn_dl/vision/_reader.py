@@ -56,24 +56,42 @@ class Reader:
         self.empty = detector._no_detections()
         self._chosen: dict = {}
         self.n_classes = None
-        if not own and all(spec.row_shape is not None for spec in session.outputs):
-            shapes = {spec.name: spec.row_shape for spec in session.outputs}
+        shapes = {spec.name: spec.row_shape for spec in session.outputs}
+        stated = all(row is not None and None not in row for row in shapes.values())
+        guessed = None not in shapes.values() and (
+            self.format.choose(shapes, self._input_size(), self.anchors) if not own else None
+        )
+        # sizes that are not stated are checked when they are seen
+        if not own and (stated or guessed):
             self.n_classes = self._choose(shapes)[1]
 
     def pixels(self, images):
         """PixelArray of lazy images, as the graph wants them."""
-        detector = self.detector
         return PixelExtractor(
             colors=self.colors,
             layout=self.layout,
-            offset=self.format.offset if detector.offset is None else detector.offset,
-            scale=self.format.scale if detector.scale is None else detector.scale,
+            offset=self._level("offset"),
+            scale=self._level("scale"),
         ).transform(image_column([image.with_step(self.step) for image in images]))
+
+    def _level(self, name):
+        """`offset` or `scale`: as given, else the format's, in the order of the colours."""
+        given, default = getattr(self.detector, name), getattr(self.format, name)
+        if given is not None:
+            return given
+        if not isinstance(default, tuple):
+            return default
+        if set(self.colors) - set("RGB"):
+            raise ValueError(
+                f"format={self.detector.format!r} has {name}s of red, green and blue: with "
+                f"colors={self.colors!r} set `{name}`."
+            )
+        return [default["RGB".index(color)] for color in self.colors]
 
     def detections(self, outputs, image_size):
         """Detections from the outputs of one image: dict of name to array."""
         detector = self.detector
-        input_size = (self.step.width, self.step.height)
+        input_size = self._input_size()
         geometry = Geometry(input_size, image_size, *self.step.placement(image_size))
         if isinstance(self.format, OwnFormat):
             found = self._own(outputs, geometry)
@@ -83,6 +101,10 @@ class Reader:
             found = self.format.decode(
                 [arrays[i] for i in chosen], input_size, self.anchors, detector.score_threshold
             )
+        boxes = geometry.to_image(found.boxes)
+        # what lies in the border, or is cut off, is no detection
+        seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+        found, boxes = Candidates(*(values[seen] for values in found)), boxes[seen]
         if self.format.suppresses:
             kept = suppress(
                 found.boxes,
@@ -93,9 +115,7 @@ class Reader:
             )
         else:
             kept = np.argsort(-found.scores, kind="stable")[: detector.max_detections]
-        boxes = geometry.to_image(found.boxes[kept])
-        seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-        kept, boxes = kept[seen], boxes[seen]
+        boxes = boxes[kept]
         result = np.empty(len(kept), dtype=self.empty.dtype)
         for name, edge in zip(BOX_FIELDS, boxes.T, strict=True):
             result[name] = edge
@@ -128,6 +148,9 @@ class Reader:
         kept = scores >= self.detector.score_threshold
         return Candidates(boxes[kept], scores[kept], classes[kept].astype(np.int64))
 
+    def _input_size(self):
+        return self.step.width, self.step.height
+
     def _choose(self, shapes):
         """Which outputs are read, and the number of classes (None: not known yet)."""
         key = tuple(shapes.values())
@@ -136,7 +159,7 @@ class Reader:
         return self._chosen[key]
 
     def _check(self, shapes):
-        size = (self.step.width, self.step.height)
+        size = self._input_size()
         chosen = self.format.choose(shapes, size, self.anchors)
         name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
         if chosen is None:
@@ -243,7 +266,7 @@ class DetectionCollector:
         for place, row in enumerate(rows):
             arrays = {n: output[place] for n, output in zip(self.names, outputs, strict=True)}
             try:
-                size = self.images[row].size
+                size = self.images[row].size_as_read()
             except ImageReadError as error:  # removed since its pixels were read
                 raise ImageReadError(f"Row {row}: {error}") from error
             self.detections[row] = self.reader.detections(arrays, size)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from sklearn_dl.images import ImageReadError
 from sklearn_dl.vision._augment import views
 from sklearn_dl.vision._features import pixel_array
 
@@ -37,6 +38,10 @@ class ImageTask:
         if self.augment is not None:
             images = views(images, self.augment, resize, rng.integers(2**31, size=len(rows)))
             resize = None
-        pixels = np.asarray(pixel_array(images, np.arange(len(rows)), resize, self.pixels))
+        try:
+            pixels = np.asarray(pixel_array(images, np.arange(len(rows)), resize, self.pixels))
+        except ImageReadError as error:  # the row that it names is one of the batch
+            message = str(error).partition(": ")[2]
+            raise ImageReadError(f"In training, after it had been read: {message}") from error
         outputs = self.network(torch.from_numpy(pixels).to(self._device))
         return functional.cross_entropy(outputs, self._targets[rows], reduction="none")

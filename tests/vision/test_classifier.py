@@ -8,7 +8,9 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -302,7 +304,7 @@ def test_views_teach_a_frozen_head(data, params):
     assert not np.allclose(seen.predict_proba(X), plain.predict_proba(X), atol=1e-4)
     assert not np.allclose(seen.predict_proba(X), other.predict_proba(X), atol=1e-4)
     np.testing.assert_array_equal(seen.transform(X), plain.transform(X))
-    # views that change nothing are the photographs again, at a third of the weight each
+    # views that change nothing are the photographs again, at a quarter of the weight each
     same = clone(plain).set_params(augment=_unchanged).fit(X, y)
     np.testing.assert_allclose(same.predict_proba(X), plain.predict_proba(X), atol=1e-5)
 
@@ -382,3 +384,64 @@ def test_deep_copies_are_independent(clf, data):
     copied = copy.deepcopy(clf)
     clf.fit(data[0], data[1] == "r")
     assert copied.classes_.tolist() == ["b", "g", "r"]
+
+
+def test_balanced_classes_are_those_of_the_readable_photographs(clf, data, paths):
+    y = np.where(np.arange(24) < 10, "few", "many")
+    kept = [i for i in range(24) if i not in (5, 8)]
+    clf.set_params(class_weight="balanced", on_error="nan")
+    expected = clone(clf).fit([paths[i] for i in kept], y[kept])
+    with pytest.warns(UserWarning, match="2 of 24 images"):
+        clf.fit(paths, y)
+    rows = [paths[i] for i in kept]
+    np.testing.assert_allclose(clf.predict_proba(rows), expected.predict_proba(rows), atol=1e-9)
+
+
+def test_one_image_is_no_column(clf, data):
+    with pytest.raises(ValueError, match="looks like one image"):
+        clf.fit(data[0][0], ["a"] * SIZE)
+    clf.fit(*data)
+    for one in (data[0][0], Image.fromarray(data[0][0]), ImageLoader().transform(data[0])[0, 0]):
+        with pytest.raises(ValueError, match=r"one image|single image"):
+            clf.predict(one)
+
+
+def test_a_global_output_of_frames(clf, data):
+    expected = clf.fit(*data).predict_proba(data[0])
+    with config_context(transform_output="pandas"):
+        again = clone(clf).fit(*data)
+        np.testing.assert_array_equal(again.predict_proba(data[0]), expected)
+        assert list(again.transform(data[0]).columns) == list(again.get_feature_names_out())
+
+
+def _max_pooled():
+    return torch.nn.Sequential(tiny_module(), torch.nn.AdaptiveMaxPool2d(1))
+
+
+def _mean_pooled():
+    return torch.nn.Sequential(tiny_module(), torch.nn.AdaptiveAvgPool2d(1))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_networks_of_equal_tensors_are_told_apart(data, params, tmp_path, kept):
+    memory = tmp_path if kept else None
+    first, second = (
+        ImageClassifier(make, memory=memory, **params).fit(*data).transform(data[0])
+        for make in (_max_pooled, _mean_pooled)
+    )
+    assert not np.allclose(first, second)
+
+
+def test_tokens_are_no_features(data, params):
+    class Tokens(torch.nn.Module):
+        def forward(self, pixels):
+            return pixels.flatten(2)
+
+    with pytest.raises(ValueError, match=r"features have shape \(n, n_features\)"):
+        ImageClassifier(Tokens, **params).fit(*data)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x"])
+def test_a_device_that_is_none(clf, data, device):
+    with pytest.raises(ValueError, match=f"device='{device}' is no name of a device"):
+        clf.set_params(device=device).fit(*data)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn import config_context
 from sklearn.model_selection import cross_validate
 
 from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector, clear_sessions
@@ -326,9 +327,11 @@ def test_score_and_cross_validate(detector):
     assert detector.score(X, y) == pytest.approx((1 + 1 + 0.5 * 51 / 101) / 3, abs=1e-6)
 
 
-def test_outputs_are_not_kept(detector):
-    # the grids of 600 images are 600 * 16 * 10 * 10 * 4 bytes = 3.8 MB, their pixels 737 MB
-    images = [squares((0, 1, 2))] * 600
+def test_outputs_are_not_kept():
+    # 2.8 MB of outputs an image: 340 MB for all
+    table = np.zeros((84, 8400), np.float32)
+    detector = ObjectDetector(constant_detector({"output0": table}), format="yolov8", batch_size=2)
+    images = [IMAGE] * 120
     detector.predict(images[:8])
     tracemalloc.start()
     try:
@@ -336,10 +339,58 @@ def test_outputs_are_not_kept(detector):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # two threads with a batch of eight images each, of 1.2 MB
     assert peak < 60e6
 
 
 def test_nothing_is_found_by_a_name_that_is_not_there():
     with pytest.raises(FileNotFoundError):
         ObjectDetector("nowhere.onnx", format="yolox").predict([IMAGE])
+
+
+def test_one_image_is_no_column(detector):
+    for call in (detector.predict, detector.fit):
+        with pytest.raises(ValueError, match="looks like one image"):
+            call(squares())
+
+
+def test_a_global_output_of_frames(detector):
+    with config_context(transform_output="pandas"):
+        assert len(detector.predict([squares((0, 1, 2))])[0]) == 1
+
+
+def test_exif_after_the_pixels_of_a_png(detector):
+    image = squares((0, 1, 2), size=(640, 320))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = BytesIO()
+    turned = Image.fromarray(image).transpose(Image.Transpose.ROTATE_90)
+    turned.save(buffer, "PNG", exif=exif)
+    data = buffer.getvalue()
+    start = data.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(data[start : start + 4], "big")
+    end = data.index(b"IEND") - 4
+    moved = data[:start] + data[start + size : end] + data[start : start + size] + data[end:]
+    np.testing.assert_array_equal(detector.predict([moved])[0], detector.predict([image])[0])
+
+
+def test_a_box_in_the_border_takes_nobodys_place():
+    # a wide image in a square input: the upper quarter is border
+    table = np.zeros((5, 40))
+    table[:, 0] = [32, 6, 10, 10, 0.9]
+    table[:, 1] = [32, 32, 10, 10, 0.8]
+    graph = constant_detector({"output0": table})
+    detector = ObjectDetector(graph, format="yolov8", max_detections=1)
+    found = detector.predict([np.zeros((32, 64, 3), np.uint8)])[0]
+    assert found["score"].tolist() == pytest.approx([0.8])
+
+
+def test_the_levels_of_a_format_follow_the_colors():
+    graph = constant_detector({"logits": np.zeros((2, 3)), "pred_boxes": np.zeros((2, 4))})
+    detector = ObjectDetector(graph, format="detr", colors="BGR")
+    pixels = detector._reader(detector._session()).pixels(
+        ImageLoader().transform([np.full((8, 8, 3), 100, np.uint8)])[:, 0]
+    )
+    expected = [(100 - 103.53) / 57.375, (100 - 116.28) / 57.12, (100 - 123.675) / 58.395]
+    np.testing.assert_allclose(np.asarray(pixels)[0, :, 0, 0], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="with colors='L' set `offset`"):
+        detector.set_params(colors="L").predict([IMAGE])

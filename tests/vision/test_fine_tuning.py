@@ -113,6 +113,7 @@ def test_pickles_carry_the_trained_network(trainable, data, params, layers):
         clear_sessions()
         copied = pickle.loads(data_)
         assert copied._network.live is None
+        assert getattr(copied._network.content.content, "network", None) is None
         np.testing.assert_array_equal(copied.predict_proba(data[0]), expected)
         assert copied.history_ == clf.history_
 
