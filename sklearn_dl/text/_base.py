@@ -20,6 +20,7 @@ from sklearn_dl.utils._sklearn import Interval
 
 # more rows would make the head hardly better, and training starts with it only
 _MAX_ROWS_OF_FIRST_HEAD = 4096
+_FEW_ROWS = 32
 
 
 class TextEstimator(TrainedEstimator):
@@ -103,7 +104,7 @@ class TextEstimator(TrainedEstimator):
         self._warn_of_truncation(rows.n_truncated, len(columns[0]))
         return rows
 
-    def _compute(self, columns, method, fitted):
+    def _compute(self, columns, method, fitted, precision=None):
         """What a method of a network gives for rows of texts, and how many of them were cut."""
         return score_texts(
             fitted,
@@ -111,7 +112,7 @@ class TextEstimator(TrainedEstimator):
             method=method,
             max_length=self.max_length,
             device=self.device,
-            precision=self.precision,
+            precision=precision or self.precision,
             purpose=type(self).__name__,
         )
 
@@ -147,7 +148,10 @@ class TextEstimator(TrainedEstimator):
     def _rows_of_first_head(self, live, rows, seed):
         """Rows that a new head is solved on before training, and their pooled tokens."""
         some = self._some_rows(rows, seed, _MAX_ROWS_OF_FIRST_HEAD)
-        return some, self._scores(some.columns, "pooled", live, warn=False).astype(np.float64)
+        # for few rows a copy of the network in bfloat16 costs more than it saves
+        precision = "float32" if len(some.targets) <= _FEW_ROWS else None
+        features, _ = self._compute(some.columns, "pooled", live, precision)
+        return some, features.astype(np.float64)
 
     def _some_rows(self, rows, seed, n_rows):
         chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))[:n_rows]

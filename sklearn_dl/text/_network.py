@@ -1,6 +1,5 @@
 """The torch network behind the text estimators. Importing this module imports torch."""
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -55,11 +54,9 @@ class TextNetwork(NetworkWithHead):
         self.encoder.set_attn_implementation("eager" if eager else self._attention)
         return self.to(device)
 
-    def in_bfloat16(self):
-        """A copy for scoring, whose encoder computes in bfloat16."""
-        copied = copy.deepcopy(self)
-        copied.encoder.to(torch.bfloat16)
-        return copied.requires_grad_(False)
+    @property
+    def body(self):
+        return self.encoder
 
     def pooled(self, ids, mask, types=None):
         """float32 vectors of shape (n_rows, hidden_size)."""

@@ -18,9 +18,12 @@ class Embedding(torch.nn.Embedding):
             return super().forward(ids)
         return _Rows.apply(self.weight, ids, self)
 
-    def train(self, mode=True):
+    def release_gradient(self):
+        """Give the table's memory back: training has ended."""
         self._table = self._written = None
-        return super().train(mode)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_table": None, "_written": None}
 
     def _add_gradient(self, ids, gradient):
         ids, gradient = ids.reshape(-1), gradient.reshape(-1, self.embedding_dim)

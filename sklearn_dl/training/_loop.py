@@ -13,6 +13,7 @@ import torch
 
 from sklearn_dl.training._batches import epoch_batches
 from sklearn_dl.training._device import autocast, seed_dropout
+from sklearn_dl.training._embedding import Embedding
 from sklearn_dl.training._processes import OneProcess
 
 # within an epoch; what a killed fit loses at most
@@ -146,6 +147,9 @@ def train(
         run.save()
     task.network.eval()
     run.take_best()
+    for module in task.network.modules():
+        if isinstance(module, Embedding):
+            module.release_gradient()
     return progress.history, progress.best_epoch or first + progress.epoch
 
 

@@ -1,5 +1,8 @@
 """What a network that is trained here has. Importing this module imports torch."""
 
+import copy
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -12,8 +15,8 @@ _RARELY = 10.0
 class NetworkWithHead(torch.nn.Module):
     """A pretrained body, and a linear head on its features.
 
-    A subclass computes the features, and says where its body is (`place` moves it to a device) and
-    which layers are trained (`train_last`).
+    A subclass computes the features, and says what its `body` is, how it is put on a device
+    (`place`) and which layers are trained (`train_last`).
 
     Parameters
     ----------
@@ -23,6 +26,7 @@ class NetworkWithHead(torch.nn.Module):
     """
 
     head: torch.nn.Linear | None
+    body: Any
 
     def __init__(self, n_features, n_outputs=0):
         super().__init__()
@@ -34,6 +38,16 @@ class NetworkWithHead(torch.nn.Module):
         """A head whose weights are not set."""
         self.head = torch.nn.Linear(n_features, n_outputs)
         return self.head
+
+    def in_bfloat16(self):
+        """A copy for scoring, whose body computes in bfloat16; the head does not."""
+        memo = {
+            id(p): torch.nn.Parameter(p.detach().to(torch.bfloat16), requires_grad=False)
+            for p in self.body.parameters()
+        }  # so that the float32 tensors are not copied first
+        copied = copy.deepcopy(self, memo)
+        copied.body.to(torch.bfloat16)
+        return copied.requires_grad_(False)
 
     def add_head(self, solved):
         """A head on the body's device that computes what the LinearHead `solved` does."""

@@ -132,7 +132,7 @@ def find_backbone(backbone):
     ValueError
         If it is no model.
     """
-    if hasattr(backbone, "state_dict"):
+    if hasattr(backbone, "state_dict") and not isinstance(backbone, type):
         raise ValueError(
             "backbone is a torch module; give a callable that makes it, so that a fit can start "
             "anew: backbone=lambda: copy.deepcopy(module)."

@@ -1,6 +1,5 @@
 """The torch network behind ImageClassifier. Importing this module imports torch."""
 
-import copy
 from hashlib import sha256
 from threading import Lock
 
@@ -35,12 +34,6 @@ class ImageNetwork(NetworkWithHead):
 
     def place(self, device):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def in_bfloat16(self):
-        """A copy for scoring, whose body computes in bfloat16."""
-        copied = copy.deepcopy(self)
-        copied.body.to(torch.bfloat16)
-        return copied.requires_grad_(False)
 
     def train(self, mode=True):
         super().train(mode)

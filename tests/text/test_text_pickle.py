@@ -14,7 +14,6 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
-from sklearn_dl.text import _content
 
 X = np.array(["a good film", "the bad book", "fine music", "poor plot"] * 3, dtype=object)
 PAIRS = np.column_stack([X, X[::-1]])
@@ -58,7 +57,7 @@ def fitted(estimator):
 def forget():
     """As another process would be."""
     clear_sessions()
-    _content._from_folder.cache_clear()
+    _folder._from_folder.cache_clear()
 
 
 @pytest.fixture(params=KINDS)
