@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
+from sklearn_dl.models import _folder
 
 X = np.array(["a good film", "the bad book", "fine music", "poor plot"] * 3, dtype=object)
 PAIRS = np.column_stack([X, X[::-1]])
