@@ -1,5 +1,8 @@
 """What TensorFlowScorer takes and gives; most of the code is OnnxScorer's and tested there."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,3 +173,36 @@ def test_native_shapes_and_frames(tmp_path):
     result = TensorFlowScorer(path).set_output(transform="pandas").fit(frame).transform(frame)
     assert result.index.tolist() == [7, 7, 1, 0]
     assert result.columns.tolist() == ["y_0", "y_1"]
+
+
+_ONE_THREAD = """
+import sys, time
+import subprocess
+import sys
+
+import numpy as np
+from sklearn_dl import TensorFlowScorer
+scorer = TensorFlowScorer(sys.argv[1], n_threads=1, batch_size=256)
+X = np.ones((4096, 256), np.float32)
+scorer.transform(X)
+started, used = time.perf_counter(), time.process_time()
+for _ in range(10):
+    scorer.transform(X)
+print((time.process_time() - used) / (time.perf_counter() - started))
+"""
+
+
+def test_one_thread_is_one(tmp_path):
+    """In a process that only scores, as joblib's workers do: no more than one CPU is used."""
+
+    def network():
+        x = v1.placeholder(tf.float32, (None, 256), name="x")
+        for i in range(6):
+            x = tf.nn.relu(tf.matmul(x, tf.fill((256, 256), 0.01 * (i + 1))))
+        tf.identity(x, name="y")
+
+    path = frozen(tmp_path / "model.pb", network)
+    ran = subprocess.run(
+        [sys.executable, "-c", _ONE_THREAD, str(path)], check=True, capture_output=True, text=True
+    )
+    assert float(ran.stdout) < 1.2
