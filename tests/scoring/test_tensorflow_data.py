@@ -182,8 +182,8 @@ import sys
 
 import numpy as np
 from sklearn_dl import TensorFlowScorer
-scorer = TensorFlowScorer(sys.argv[1], n_threads=1, batch_size=256)
-X = np.ones((4096, 256), np.float32)
+scorer = TensorFlowScorer(sys.argv[1], n_threads=1, batch_size=1024)
+X = np.ones((2048, 1024), np.float32)
 scorer.transform(X)
 started, used = time.perf_counter(), time.process_time()
 for _ in range(10):
@@ -196,9 +196,9 @@ def test_one_thread_is_one(tmp_path):
     """In a process that only scores, as joblib's workers do: no more than one CPU is used."""
 
     def network():
-        x = v1.placeholder(tf.float32, (None, 256), name="x")
+        x = v1.placeholder(tf.float32, (None, 1024), name="x")
         for i in range(6):
-            x = tf.nn.relu(tf.matmul(x, tf.fill((256, 256), 0.01 * (i + 1))))
+            x = tf.nn.relu(tf.matmul(x, tf.fill((1024, 1024), 0.01 * (i + 1))))
         tf.identity(x, name="y")
 
     path = frozen(tmp_path / "model.pb", network)
