@@ -235,11 +235,12 @@ class Reader:
         size = self.detector.image_size
         if size is None:
             return None, None
-        width, height = (size, size) if isinstance(size, Integral) else size
-        for side in (width, height):
-            if not isinstance(side, Integral) or side < 1:
-                raise ValueError(f"image_size={size!r} must be positive integers of pixels.")
-        return width, height
+        sides: tuple = (size, size) if isinstance(size, Integral) else tuple(size)
+        if len(sides) != 2 or not all(isinstance(s, Integral) and int(s) > 0 for s in sides):
+            raise ValueError(
+                f"image_size={size!r} must be positive integers of pixels: one, or (width, height)."
+            )
+        return sides
 
     def _or_default(self, name):
         given = getattr(self.detector, name)

@@ -169,8 +169,9 @@ def test_dynamic_size_and_image_size():
     assert len(detector.predict([squares((0, 1, 1))])[0]) == 1
     with pytest.raises(ValueError, match="image_size=416, but the graph takes 320 x 320"):
         detector.set_params(image_size=416).predict([squares()])
-    with pytest.raises(ValueError, match="must be positive integers"):
-        detector.set_params(image_size=(0, 5)).predict([squares()])
+    for size in ((0, 5), (1, 2, 3), (2.5, 2)):
+        with pytest.raises(ValueError, match="must be positive integers"):
+            detector.set_params(image_size=size).predict([squares()])
 
 
 def test_a_callable_decodes(detector):
