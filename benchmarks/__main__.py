@@ -25,22 +25,43 @@ NAMES = (
     "import_time",
 )
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-VERSIONS = ("numpy", "scikit-learn", "pillow", "onnxruntime", "torch", "transformers")
+VERSIONS = (
+    "numpy",
+    "scikit-learn",
+    "pillow",
+    "onnxruntime",
+    "tensorflow",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+)
 HEAD = (
-    "| what | against | times as fast (90 % interval) | ms each | bar |",
-    "|---|---|---|---|---|",
+    "| what | against | times as fast (90 % interval) | ms each | bar | `python -m benchmarks` |",
+    "|---|---|---|---|---|---|",
 )
 
 
-def line(row):
+def line(name, row):
     if "text" in row:
-        return f"| {row['what']} | {row['rival']} | {row['text']} | | |"
+        return f"| {row['what']} | {row['rival']} | {row['text']} | | | `{name}` |"
     bar, met = row["bar"], ""
     if bar is not None:
         # a bar is missed only when the whole interval is below it
         met = f">= {bar} {'met' if row['high'] >= bar else 'MISSED'}"
     ratio = f"{row['median']:.2f} x [{row['low']:.2f}, {row['high']:.2f}]"
-    return f"| {row['what']} | {row['rival']} | {ratio} | {row['ms_each']:.2f} | {met} |"
+    return f"| {row['what']} | {row['rival']} | {ratio} | {row['ms_each']:.2f} | {met} | `{name}` |"
+
+
+def processor():
+    """Its architecture and name, and whether it computes with bfloat16."""
+    facts = [platform.machine()]
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
+        lines = {key.strip(): value for key, value in lines.items()}
+        facts.append(lines.get("model name", "").strip())
+        facts += sorted({"avx512_bf16", "amx_bf16"} & set(lines.get("flags", "").split()))
+    return ", ".join(fact for fact in facts if fact)
 
 
 def main():
@@ -51,7 +72,7 @@ def main():
     arguments = parser.parse_args()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     made = (
-        f"{datetime.date.today()}, {cpu_count()} cores ({platform.machine()}), Python "
+        f"{datetime.date.today()}, {cpu_count()} cores ({processor()}), Python "
         f"{platform.python_version()}, {versions}"
     )
     folder = Path(__file__).parent / "results"
@@ -64,18 +85,18 @@ def main():
         (folder / f"{part.replace(' ', '_')}.json").write_text(
             json.dumps({"made": made, "rows": rows}, indent=1)
         )
-        table = "\n".join([*HEAD, *map(line, rows)])
+        table = "\n".join([*HEAD, *(line(name, row) for row in rows)])
         print(f"{part}\n{table}\n", flush=True)
         if arguments.write:
             DOCS.write_text(renewed(DOCS.read_text(), part, f"{made}.\n\n{table}"))
 
 
 def renewed(page, name, table):
-    """The page with the table of one benchmark between its marks replaced."""
+    """The page with the table of one benchmark between its marks, or at the end, replaced."""
     before, mark, rest = page.partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"\n<!-- end of {name} -->")
     if not end:
-        raise ValueError(f"{DOCS.name} has no place for {name}")
+        return f"{page}\n<!-- {name} -->\n{table}\n<!-- end of {name} -->\n"
     return f"{before}{mark}{table}{end}{after}"
 
 

@@ -1,9 +1,14 @@
-"""One model trained by two processes: which library does a sentence document?
+"""One fit by two processes
+========================
+
+Which library does a sentence document? Two processes, on one machine or on two, train one model.
+
+.. code-block:: bash
 
     torchrun --nproc-per-node 2 examples/distributed_fit.py
 
-or, on one process, ``python examples/distributed_fit.py``. Each process runs this whole script with
-the same rows; `fit` shares every batch out among them, and all end with the same weights. Across
+or, by one, ``python examples/distributed_fit.py``. Each process runs this whole script with the
+same rows; ``fit`` shares every batch out among them, and all end with the same weights. Across
 machines it is torchrun's ``--nnodes`` and ``--rdzv-endpoint``. In place of the docstrings you can
 have your own table: ``pandas.read_csv("mine.csv")``, the same in every process.
 """

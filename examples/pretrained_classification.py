@@ -1,21 +1,27 @@
-"""A pretrained classifier on a folder of photographs, some of which cannot be read.
+"""Photographs to labels, some of them unreadable
+==============================================
 
-The pipeline needs no fit. Photographs are decoded while others are scored, so a folder of 100,000
-takes the memory of a few.
+A pretrained classifier on a folder of photographs. The pipeline needs no fit. Photographs are
+decoded while others are scored, so a folder of 100,000 takes the memory of a few.
 """
 
+import warnings
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import skimage
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor, ScoreClassifier
+from sklearn_dl.inspection import ImageGridDisplay
 from sklearn_dl.models import model_card
 
 # %%
-# Photographs that scikit-image carries, what is on them, and a file that is no photograph.
+# Photographs that scikit-image carries, what is on them, and a file that is no photograph. With
+# your own: ``pd.read_csv("mine.csv")``, and as ``folder`` the one that the paths start from.
+folder = Path(skimage.data_dir)
 photos = pd.DataFrame(
     {
         "file": ["chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "README.txt"],
@@ -24,23 +30,29 @@ photos = pd.DataFrame(
 )
 
 # %%
-# `root` keeps the paths inside one folder. With ``on_error="nan"`` a file that cannot be read costs
-# a warning and its own row; with the default, "raise", an error that names row and path.
+# A card says what a network is for, and what it wants to see.
 card = model_card("efficientnet-lite0")
 print(card.task, "|", card.license, "|", card.preprocessing)
+
+# %%
+# ``root`` keeps the paths inside one folder. With ``on_error="nan"`` a file that cannot be read
+# costs a warning and its own row; with the default, "raise", an error that names row and path.
 pipe = make_pipeline(
-    ImageLoader(root=Path(skimage.data_dir), on_error="nan"),
+    ImageLoader(root=folder, on_error="nan"),
     ImageResizer(224, 224),
     PixelExtractor(offset=127, scale=1 / 128),
     OnnxScorer("efficientnet-lite0", outputs="logits"),
     ScoreClassifier(card.labels, activation="softmax", missing="unreadable"),
 )
-photos["predicted"] = pipe.predict(photos["file"])
-photos["probability"] = pipe.predict_proba(photos["file"]).max(axis=1)
+with warnings.catch_warnings(record=True, action="always") as caught:
+    photos["predicted"] = pipe.predict(photos["file"])
 print(photos.to_string(index=False))
 print("accuracy:", accuracy_score(photos["label"], photos["predicted"]))
+print("warning:", str(caught[0].message).replace(str(folder), "..."))
 
 # %%
-# `top_k` gives the runners-up.
-labels, scores = pipe[-1].top_k(pipe[:-1].transform(photos["file"][:1]), 3)
-print(dict(zip(labels[0], scores[0].round(2).tolist(), strict=True)))
+# :meth:`~sklearn_dl.ScoreClassifier.top_k` gives the runners-up; here of those that can be read.
+files = photos["file"][photos["predicted"] != "unreadable"]
+labels, scores = pipe[-1].top_k(pipe[:-1].transform(files), 3)
+ImageGridDisplay.from_predictions([folder / file for file in files], labels, scores, n_columns=4)
+plt.show()

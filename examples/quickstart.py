@@ -1,10 +1,15 @@
-"""Photographs through a pretrained ImageNet network, and a text classifier that is trained here.
+"""Quickstart
+==========
+
+Photographs through a pretrained ImageNet network, and a text classifier that is trained here.
+
+.. code-block:: bash
 
     python examples/quickstart.py [photo ...] [--output contact_sheet.png]
 
 Without arguments it takes photographs that scikit-learn and scikit-image carry. The network comes
 inside a package and is turned into ONNX at the first run (about 15 seconds, once). The texts are
-first sentences of docstrings (`_docstrings.py`); in their place you can have a table of your own,
+first sentences of docstrings (``_docstrings.py``); in their place you can have a table of your own,
 ``pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
@@ -13,7 +18,6 @@ import time
 from pathlib import Path
 from textwrap import shorten
 
-import matplotlib
 import skimage
 import sklearn.datasets
 from _docstrings import load_docstrings
@@ -45,12 +49,20 @@ PACKAGED = [
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Photographs through a pretrained ImageNet network, and a text classifier that "
+        "is trained here."
+    )
     parser.add_argument("photos", nargs="*", type=Path, default=PACKAGED)
     parser.add_argument("--output", type=Path, default=Path("contact_sheet.png"))
     arguments = parser.parse_args()
     label_photographs(arguments.photos, arguments.output)
     classify_texts()
+
+
+# %%
+# Lazy steps say what is to be done to a photograph; the scorer asks for it batch by batch.
+# :class:`~sklearn_dl.ScoreClassifier` turns the scores of the network into labels.
 
 
 def label_photographs(photos, output):
@@ -74,10 +86,13 @@ def label_photographs(photos, output):
         print(f"{photo.name:>20}  {guesses}")
     print(f"{len(photos)} photographs in {seconds:.2f} s")
 
-    matplotlib.use("Agg")
     display = ImageGridDisplay.from_predictions(photos, labels, scores, n_columns=4)
     display.figure_.savefig(output)
     print(f"contact sheet: {output.resolve()}")
+
+
+# %%
+# A :class:`~sklearn_dl.TextClassifier` is fitted on texts and labels as any other classifier is.
 
 
 def classify_texts():
@@ -94,5 +109,7 @@ def classify_texts():
     print(f"{clf.score(X_test, y_test):.0%} of {len(X_test)} others right, after {seconds:.1f} s")
 
 
+# %%
+# Both, with what they print and the contact sheet.
 if __name__ == "__main__":
     main()

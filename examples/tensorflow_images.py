@@ -1,12 +1,16 @@
-"""ML.NET's image pipeline on a TensorFlow model, and on the same network in ONNX.
+"""The same network in TensorFlow and in ONNX
+==========================================
 
-A small network learns faces from scikit-image's 200 pictures of 25 x 25, is saved by Keras and
-written as ONNX; the two scorers take the same steps and give the same numbers.
+ML.NET's image pipeline, twice: the two scorers take the same steps and give the same numbers.
+
+A small network learns faces from scikit-image's 200 pictures of 25 x 25 pixels, is saved by Keras
+and written as ONNX.
 """
 
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper, save
@@ -23,6 +27,7 @@ from sklearn_dl import (
     ScoreClassifier,
     TensorFlowScorer,
 )
+from sklearn_dl.inspection import ImageGridDisplay
 
 LABELS = ["face", "other"]
 photos = [np.uint8(255 * np.clip(photo, 0, 1)) for photo in lfw_subset()]
@@ -100,7 +105,19 @@ save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "face
 twin = make_pipeline(
     *preparation("NCHW"), OnnxScorer(folder / "faces.onnx"), ScoreClassifier(LABELS)
 )
-difference = np.abs(twin.predict_proba(X_test) - faces.predict_proba(X_test)).max()
 print(f"ONNX:       accuracy {accuracy_score(y_test, twin.predict(X_test)):.2f}")
+in_tensorflow, in_onnx = faces.predict_proba(X_test), twin.predict_proba(X_test)
+difference = np.abs(in_onnx - in_tensorflow).max()
 print(f"largest difference of a probability: {difference:.1e}")
 assert difference < 1e-5
+
+# %%
+# The probability of a face, by both, for the ten photographs of which they are least sure.
+unsure = in_onnx.max(axis=1).argsort()[:10]
+ImageGridDisplay.from_predictions(
+    [X_test[i] for i in unsure],
+    [["TensorFlow", "ONNX"]] * len(unsure),
+    np.column_stack([in_tensorflow[unsure, 0], in_onnx[unsure, 0]]),
+    image_size=120,
+)
+plt.show()

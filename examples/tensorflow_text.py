@@ -1,7 +1,10 @@
-"""ML.NET's TensorFlow text tutorial: words to keys, padded, scored by a small network.
+"""Words to keys to a TensorFlow network
+=====================================
+
+ML.NET's TensorFlow text tutorial: words to keys, padded, scored by a small network.
 
 There the reviews and their dictionary are downloaded; here the texts are the first sentences of
-docstrings (`_docstrings.py`), and a small Keras network learns which library they are from. With
+docstrings (``_docstrings.py``), and a small Keras network learns which library they are from. With
 a table of your own: ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
@@ -9,10 +12,11 @@ import re
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from _docstrings import load_docstrings
-from sklearn.metrics import classification_report
+from sklearn.metrics import ConfusionMatrixDisplay, classification_report
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -34,7 +38,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Words to keys: one dictionary for all columns, 0 for padding and for what it does not know.
+# Words to keys by :class:`~sklearn_dl.LabelKeyMapper`: one dictionary for all columns. Key 0 is for
+# padding and for words that it does not know.
 keys = make_pipeline(FunctionTransformer(words), LabelKeyMapper(shared=True, max_keys=5000))
 codes = keys.fit_transform(X_train)
 labels = np.unique(y_train)
@@ -61,7 +66,13 @@ network.export(folder, verbose=False)
 pipe = make_pipeline(
     *(step for _, step in keys.steps), TensorFlowScorer(folder), ScoreClassifier(labels)
 )
-print(classification_report(y_test, pipe.predict(X_test), digits=3))
+predicted = pipe.predict(X_test)
+print(classification_report(y_test, predicted, digits=3))
+ConfusionMatrixDisplay.from_predictions(y_test, predicted)
+plt.show()
+
+# %%
+# Sentences that nobody wrote yet.
 news = ["Fit a forest of decision trees.", "Drop rows whose index is repeated."]
 for text, label in zip(news, pipe.predict(news), strict=True):
     print(f"{label:>8}  {text}")

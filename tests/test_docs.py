@@ -1,13 +1,22 @@
-"""The README and the pages run as they are written."""
+"""The README and the pages run as they are written; the reference lists every public name."""
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
+
+import sklearn_dl
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+GENERATED = {"gallery", "generated", "_build"}
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(p for p in DOCS.rglob("*.md") if p.relative_to(DOCS).parts[0] not in GENERATED),
+]
 
 
 def blocks(page):
@@ -15,7 +24,9 @@ def blocks(page):
 
 
 def test_there_are_blocks():
-    assert [page.name for page in PAGES if blocks(page)] == ["README.md", "guide.md"]
+    guide = {page.name for page in PAGES if page.parent.name == "guide"} - {"index.md"}
+    with_blocks = {page.name for page in PAGES if blocks(page)}
+    assert with_blocks == guide - {"when_to_use.md"} | {"README.md", "from_mlnet.md", "index.md"}
 
 
 @pytest.mark.real
@@ -36,5 +47,32 @@ def test_blocks_run_and_print_what_they_say(page, capsys):
 def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+            if "://" in target:
+                continue
+            path = page.parent / target
+            if path.parent.name == "gallery":  # made of the examples
+                path = ROOT / "examples" / path.with_suffix(".py").name
+            assert path.exists(), f"{page.name}: {target}"
+
+
+def test_the_reference_lists_every_public_name_once():
+    listed = re.findall(r"^   (sklearn_dl\.\S+)$", (DOCS / "api.rst").read_text(), flags=re.M)
+    assert len(listed) == len(set(listed))
+    rooms = [name for name in sklearn_dl.__all__ if name.islower() and not name.startswith("_")]
+    rooms = [name for name in rooms if name != "clear_sessions"]
+    top = {name for name in sklearn_dl.__all__ if name not in rooms and name != "__version__"}
+    public = {f"sklearn_dl.{name}" for name in top}
+    for room in rooms:
+        own = set(import_module(f"sklearn_dl.{room}").__all__) - top
+        public |= {f"sklearn_dl.{room}.{name}" for name in own}
+    assert set(listed) == public
+
+
+def test_html_reprs_link_to_the_reference():
+    reference = (DOCS / "api.rst").read_text()
+    for name in sklearn_dl.__all__:
+        thing = getattr(sklearn_dl, name)
+        if isinstance(thing, type) and issubclass(thing, BaseEstimator):
+            link = thing.__new__(thing)._get_doc_link()
+            assert link.endswith(f"/generated/sklearn_dl.{name}.html")
+            assert f"   sklearn_dl.{name}\n" in reference

@@ -91,6 +91,8 @@ class ImageGridDisplay:
             except ImageReadError:
                 axes.text(0.5, 0.5, "no image", ha="center", va="center")
             axes.set_title(self._caption(row), fontsize=8, parse_math=False)
+        # the first layout does not know yet how high the titles are; savefig makes the second
+        self.figure_.draw_without_rendering()
         return self
 
     @classmethod

@@ -51,7 +51,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         if it is shared or given. The key of ``keys_[j][i]`` is ``i + 1``.
     n_features_in_ : int
         Number of columns of X, 1 for one-dimensional X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X is a frame with string column names.
 
     See Also

@@ -63,6 +63,7 @@ def model_card(name: str) -> Bunch:
         A dictionary whose keys are attributes too. None where a thing is not known.
 
         name, task, source, license, homepage, preprocessing : str
+            For people to read.
         sha256 : dict of str
             Checksum of each file of the source.
         size : int

@@ -41,7 +41,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         The labels in ascending order. All outputs follow it, as scikit-learn's metrics assume.
     n_features_in_ : int
         Number of columns of scores seen by `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X was a frame with string column names.
 
     See Also

@@ -55,7 +55,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names of X, after `fit` on a data frame.
 
     See Also

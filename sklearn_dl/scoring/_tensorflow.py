@@ -68,7 +68,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         The file or folder that is loaded (of the highest version, say).
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Column names of X, after `fit` on a data frame.
 
     See Also

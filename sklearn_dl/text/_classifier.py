@@ -87,7 +87,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         Torch device that predictions are computed on.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if X is a frame.
 
     See Also

@@ -1,3 +1,5 @@
+import io
+
 import matplotlib
 import numpy as np
 import pytest
@@ -33,6 +35,14 @@ def test_top_k_and_pixels():
     assert drawn.shape == (40, 40, 3)
     assert drawn[20, 20].tolist() == [128] * 3
     assert drawn[0, 0].tolist() == [255] * 3
+
+
+def test_titles_are_inside_the_picture_that_is_saved_first():
+    labels = [["a", "b", "c"]] * 3
+    figure = ImageGridDisplay.from_predictions(IMAGES, labels, n_columns=3).figure_
+    figure.savefig(io.BytesIO())
+    for axes in figure.axes:
+        assert axes.title.get_window_extent().y1 <= figure.bbox.y1
 
 
 def test_an_unreadable_image_leaves_its_place_empty():

@@ -1,0 +1,128 @@
+"""The built site: links, pictures, and how it looks in a browser.
+
+``python -m sphinx docs site`` builds it; without it, or without a browser, these tests skip.
+"""
+
+import functools
+import shutil
+import threading
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+SITE = Path(__file__).parents[1] / "site"
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+LOOKED_AT = [
+    "index.html",
+    "guide/when_to_use.html",
+    "from_mlnet.html",
+    "benchmarks.html",
+    "gallery/index.html",
+    "gallery/image_classification.html",
+    "generated/sklearn_dl.TextClassifier.html",
+]
+
+pytestmark = pytest.mark.skipif(
+    not (SITE / "index.html").exists(), reason="the site is not built: python -m sphinx docs site"
+)
+
+
+class Page(HTMLParser):
+    """What a page refers to, and the places in it that can be referred to."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.targets, self.ids = set(), {"", "top"}
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.ids |= {attrs.get("id"), attrs.get("name")}
+        self.targets |= {attrs.get("href"), attrs.get("src")} - {None}
+
+
+def test_links_and_pictures_inside_the_site_are_there():
+    # the theme's own files hold a template
+    paths = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
+    pages = {path: Page(path) for path in paths}
+    broken = []
+    for path, page in pages.items():
+        for target in page.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            ids = pages[file].ids if file in pages else {unquote(parts.fragment)}
+            if not file.exists() or unquote(parts.fragment) not in ids:
+                broken.append((str(path.relative_to(SITE)), target))
+    assert len(pages) > 60
+    assert not broken
+
+
+@pytest.fixture(scope="module")
+def address():
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
+    if BROWSER is None:
+        pytest.skip("no chromium on this machine")
+    with playwright.sync_playwright() as running:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = running.chromium.launch(executable_path=BROWSER, args=options)
+        yield browser
+        browser.close()
+
+
+# the least contrast of text with what is behind it that WCAG 2 asks for is 4.5
+CONTRAST = """() => {
+    const numbers = color => color.match(/[\\d.]+/g).map(Number);
+    const light = color => numbers(color).slice(0, 3)
+        .map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = e => {
+        for (; e; e = e.parentElement) {
+            const color = getComputedStyle(e).backgroundColor;
+            if ((numbers(color)[3] ?? 1) > 0.5) return color;
+        }
+        return 'rgb(255, 255, 255)';
+    };
+    return Math.min(...[...document.querySelectorAll('article p, article h1, article td')]
+        .map(e => [light(getComputedStyle(e).color), light(behind(e))])
+        .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)));
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("page_name", LOOKED_AT)
+def test_a_page_in_a_browser(browser, address, page_name, width, scheme):
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    said = []
+    page.on("console", lambda message: said.append((message.type, message.text)))
+    page.on("pageerror", lambda error: said.append(("error", str(error))))
+    page.on("response", lambda answer: answer.ok or said.append(("error", answer.url)))
+    page.goto(f"{address}/{page_name}", wait_until="networkidle")
+    assert [text for kind, text in said if kind == "error"] == []
+    # lazily loaded pictures are loaded when they are looked at
+    for image in page.locator("img:visible").all():
+        image.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.images].every(i => !i.offsetParent || i.naturalWidth)")
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    size = "parseFloat(getComputedStyle(document.querySelector('article p')).fontSize)"
+    assert page.evaluate(size) >= 14
+    assert page.evaluate(CONTRAST) >= 4.5
+    page.close()
