@@ -1,7 +1,28 @@
-"""Where the data of some benchmarks are: ``../shared/data``, or ``$SKLEARN_DL_SHARED/data``."""
+"""Files that some benchmarks need, which others made and which are not distributed here.
+
+They are looked for in ``../shared/data``, or ``$SKLEARN_DL_SHARED/data``.
+"""
 
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data"
+ORIGINS = {
+    "text/sentence_polarity.zip": "nltk/nltk_data, packages/corpora (Pang and Lee 2005)",
+    "text/corefx-issues-train.tsv": "dotnet/machinelearning-samples, GitHubLabeler",
+    "text/stsb_ccbysa_train.tsv": "STS benchmark: its rows from images, track5.en-en and "
+    "answers-forums, with a header (file, year, id, score, sentence1, sentence2)",
+    "text/stsb_ccbysa_dev.tsv": "the same, of the development set",
+    "images/sdnet2018_crack/assets.zip": "dotnet/machinelearning-samples, "
+    "DeepLearning_ImageClassification_Binary (SDNET2018)",
+    "onnx/yolox_nano/yolox_nano.onnx": "Kazuhito00/YOLOX-ONNX-TFLite-Sample, model",
+}
+
+
+def data(name):
+    """Path of one of the files."""
+    path = DATA / name
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there; it comes from {ORIGINS[name]}")
+    return path

@@ -1,27 +1,22 @@
-"""Texts for the benchmarks, from ``../shared/data/text`` (or ``$SKLEARN_DL_SHARED/data/text``)."""
+"""Texts for the benchmarks."""
 
 import csv
 import zipfile
 
 import numpy as np
 
-from benchmarks._shared import DATA
-
-FOLDER = DATA / "text"
+from benchmarks._shared import data
 
 
 def _table(name, **options):
-    path = FOLDER / name
-    if not path.exists():
-        raise SystemExit(f"this benchmark needs {path}")
-    with path.open(encoding="utf-8", newline="") as file:
+    with data(f"text/{name}").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", **options))
 
 
 def polarity(seed):
     """10,662 sentences of film reviews in random order, and "pos" or "neg"."""
     texts, labels = [], []
-    with zipfile.ZipFile(FOLDER / "sentence_polarity.zip") as archive:
+    with zipfile.ZipFile(data("text/sentence_polarity.zip")) as archive:
         for label in ("pos", "neg"):
             (name,) = (n for n in archive.namelist() if n.endswith(f".{label}"))
             lines = archive.read(name).decode("latin-1").splitlines()

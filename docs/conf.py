@@ -80,7 +80,8 @@ LABELS = {
     ),
 }
 SCIKIT_LEARN_ROOMS = [
-    f"sklearn.{name}" for name in sklearn.__all__ if find_spec(f"sklearn.{name}") is not None
+    "sklearn.feature_extraction.text",
+    *(f"sklearn.{name}" for name in sklearn.__all__ if find_spec(f"sklearn.{name}") is not None),
 ]
 
 

@@ -148,6 +148,7 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     Parameters
     ----------
     X : as `ImageLoader.transform` takes it
+        Lazy images keep what their own loader said, but for `on_error`.
     estimator : estimator
         Gets `n_features_in_` if `reset`, else X is checked against it.
     reset : bool
@@ -159,7 +160,11 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     """
     cells = single_column(_as_images(X), estimator, reset=reset)
     loader = ImageLoader(on_error=on_error).set_output(transform="default")
-    return loader.transform(cells)[:, 0]
+    images = loader.transform(cells)[:, 0]
+    for row, cell in enumerate(cells):
+        if isinstance(cell, LazyImage):
+            images[row] = replace(cell, decoding=cell.decoding._replace(on_error=on_error))
+    return images
 
 
 def _as_images(X):

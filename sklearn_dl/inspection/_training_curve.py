@@ -76,7 +76,7 @@ class TrainingCurveDisplay:
         """
         plt = import_optional("matplotlib.pyplot", extra="demo", purpose="TrainingCurveDisplay")
         if ax is None:
-            _, ax = plt.subplots()
+            _, ax = plt.subplots(layout="constrained")
         self.ax_, self.figure_, self.score_ax_, self.lines_ = ax, ax.figure, None, {}
         for column, label in _LOSSES.items():
             if column in self.history:

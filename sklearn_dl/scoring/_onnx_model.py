@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from sklearn_dl.utils._optional import import_optional
@@ -207,7 +208,7 @@ def _facts(data, name):
     nodes = [node for graph in graphs for node in all_nodes(graph)]
     ops = {node.op_type for node in nodes}
     external = set()
-    for tensor in _all_tensors(model.graph, nodes):
+    for tensor in chain.from_iterable(map(_all_tensors, graphs)):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             external.add({e.key: e.value for e in tensor.external_data}.get("location", ""))
     if ops & {"Conv", "ConvInteger", "QLinearConv"}:
@@ -251,15 +252,18 @@ def all_nodes(graph) -> Iterator:
                 yield from all_nodes(inner)
 
 
-def _all_tensors(graph, nodes) -> Iterator:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in nodes:
+def _all_tensors(graph) -> Iterator:
+    """The tensors that a graph or function holds, those of the graphs inside it too."""
+    sparse = [*getattr(graph, "sparse_initializer", ())]
+    yield from getattr(graph, "initializer", ())
+    for node in graph.node:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
             for inner in (attribute.g, *attribute.graphs):
-                yield from inner.initializer
+                yield from _all_tensors(inner)
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
 
 
 def _onnx():

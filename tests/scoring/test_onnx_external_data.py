@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from onnx import TensorProto, helper
 
 from sklearn_dl import OnnxScorer, clear_sessions
 from sklearn_dl.scoring import _onnx_model
@@ -77,6 +78,45 @@ def test_data_outside_the_folder(tmp_path, location):
     path = external(folder, location=location)
     with pytest.raises(ValueError, match=r"refers to data outside its folder.*refused"):
         OnnxScorer(path).transform(X)
+
+
+@pytest.mark.parametrize("place", ["branch", "constant", "sparse", "function"])
+def test_data_outside_the_folder_of_an_inner_tensor(tmp_path, place):
+    inner = helper.make_tensor("w", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
+    inner.ClearField("float_data")
+    inner.data_location = TensorProto.EXTERNAL
+    inner.external_data.add(key="location", value="../weights.bin")
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    constant = helper.make_node("Constant", [], ["y"], value=inner)
+    functions = []
+    if place == "branch":
+        branch = helper.make_graph(
+            [helper.make_node("Identity", ["w"], ["y"])], "branch", [], [output], [inner]
+        )
+        node = helper.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)
+    elif place == "sparse":
+        indices = helper.make_tensor("i", TensorProto.INT64, [3], [0, 1, 2])
+        sparse = helper.make_sparse_tensor(inner, indices, [5])
+        node = helper.make_node("Constant", [], ["y"], sparse_value=sparse)
+    elif place == "function":
+        opset = [helper.make_opsetid("", 17)]
+        functions = [helper.make_function("own", "f", [], ["y"], [constant], opset)]
+        node = helper.make_node("f", [], ["y"], domain="own")
+    else:
+        node = constant
+    x = helper.make_tensor_value_info("x", TensorProto.BOOL, [1])
+    model = helper.make_model(
+        helper.make_graph([node], "inner", [x], [output]),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("own", 1)],
+        functions=functions,
+        ir_version=8,
+    )
+    path = tmp_path / "model" / "inner.onnx"
+    path.parent.mkdir()
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "weights.bin").write_bytes(bytes(12))
+    with pytest.raises(ValueError, match=r"refers to data outside its folder.*refused"):
+        OnnxScorer(path).transform([[True]])
 
 
 def test_data_file_that_becomes_a_link(tmp_path):

@@ -171,6 +171,19 @@ def test_a_bad_photograph_is_named(clf, data, paths):
         clf.predict(paths)
 
 
+def test_what_a_loader_before_it_said_holds(clf, paths, data):
+    good, y = [paths[i] for i in (0, 1, 2, 3)], data[1][:4]
+    limited = make_pipeline(ImageLoader(max_pixels=10), clf)
+    with pytest.raises(ValueError, match=r"Row 0: .*max_pixels=10"):
+        limited.fit(good, y)
+    grey = make_pipeline(ImageLoader(mode="L"), clf).fit(good, y)
+    plain = clone(clf).fit([Image.open(path).convert("L") for path in good], y)
+    np.testing.assert_array_equal(
+        grey.predict_proba(good),
+        plain.predict_proba([Image.open(path).convert("L") for path in good]),
+    )
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_bad_photographs_are_left_out(clf, data, paths, tmp_path, cached):
     y = data[1]
