@@ -74,6 +74,12 @@ LABELS = {
     "meta-estimator": ("std:term", "glossary.html#term-meta-estimator"),
     "metadata_routing": ("std:label", "metadata_routing.html#metadata-routing"),
     "r2_score": ("std:label", "modules/model_evaluation.html#r2-score"),
+    "sklearn.set_config": ("py:function", "modules/generated/sklearn.set_config.html"),
+    "sklearn.utils.Bunch": ("py:class", "modules/generated/sklearn.utils.Bunch.html"),
+    "sklearn.utils.metadata_routing.MetadataRequest": (
+        "py:class",
+        "modules/generated/sklearn.utils.metadata_routing.MetadataRequest.html",
+    ),
     "sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (
         "std:label",
         "auto_examples/miscellaneous/plot_set_output.html",

@@ -133,7 +133,8 @@ def average_precision_per_class(y_true, y_pred, *, iou_thresholds=0.5, max_detec
 
 mean_average_precision_scorer = make_scorer(mean_average_precision_score)
 mean_average_precision_scorer.__doc__ = (
-    "Scorer of :func:`mean_average_precision_score` for `cross_validate` and `GridSearchCV`."
+    "Scorer of :func:`~sklearn_dl.metrics.mean_average_precision_score` for `cross_validate` and "
+    "`GridSearchCV`."
 )
 
 

@@ -1,4 +1,4 @@
-"""DESIGN rule 11: numpy's same_kind, plus int when every value is integral and in range."""
+"""Casts: numpy's same_kind, plus int when every value is integral and in range."""
 
 import numpy as np
 import pytest
