@@ -17,6 +17,7 @@ NAMES = (
     "memory",
     "tensorflow",
     "text_training",
+    "pair_training",
     "text_scoring",
     "text_costs",
     "text_quality",
