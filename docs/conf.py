@@ -1,7 +1,6 @@
 """Sphinx configuration. ``python -m sphinx -W docs site`` builds the site, without a network."""
 
 import os
-import sys
 import zlib
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,8 +13,6 @@ from sphinx_gallery.sorting import ExplicitOrder
 import sklearn_dl
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 project = "sklearn_dl"
 author = "The sklearn_dl developers"
 copyright = f"2026, {author}"
