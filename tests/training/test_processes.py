@@ -27,7 +27,12 @@ def torchrun(script, *arguments):
         cwd=ROOT,
         # torchrun sets it to 1 and says so, unless it is set
         env=os.environ
-        | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
