@@ -14,13 +14,13 @@ from sklearn_dl.text._frozen import pair_features
 from sklearn_dl.text._scoring import CHUNK, check_max_length, score_texts
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
+from sklearn_dl.training._device import autocast, resolve_precision
 from sklearn_dl.training._estimator import TrainedEstimator
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.utils._sklearn import Interval
 
 # more rows would make the head hardly better, and training starts with it only
 _MAX_ROWS_OF_FIRST_HEAD = 4096
-_FEW_ROWS = 32
 
 
 class TextEstimator(TrainedEstimator):
@@ -148,9 +148,10 @@ class TextEstimator(TrainedEstimator):
     def _rows_of_first_head(self, live, rows, seed):
         """Rows that a new head is solved on before training, and their pooled tokens."""
         some = self._some_rows(rows, seed, _MAX_ROWS_OF_FIRST_HEAD)
-        # for few rows a copy of the network in bfloat16 costs more than it saves
-        precision = "float32" if len(some.targets) <= _FEW_ROWS else None
-        features, _ = self._compute(some.columns, "pooled", live, precision)
+        device = next(live.live.parameters()).device
+        # as in training; for few rows a copy of the network in bfloat16 would cost more
+        with autocast(resolve_precision(self.precision, device), device):
+            features, _ = self._compute(some.columns, "pooled", live, "float32")
         return some, features.astype(np.float64)
 
     def _some_rows(self, rows, seed, n_rows):

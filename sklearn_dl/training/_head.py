@@ -1,10 +1,17 @@
 """Heads that scikit-learn solves on the features of a frozen network."""
 
+from contextlib import nullcontext
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import ThreadpoolController
+
+# rows * features * classes up to which one thread of BLAS solves a head faster than several, which
+# wait for one another (on two cores; more were not measured)
+_FOR_ONE_THREAD = 1_000_000_000
 
 
 class LinearHead(NamedTuple):
@@ -37,12 +44,24 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
         bias[present] = 0.0
         return LinearHead(head, bias)
     solver = LogisticRegression(C=C, max_iter=1000)
-    solver.fit(features, codes, sample_weight=weights)
+    with _few_threads(features.size * n_classes):
+        solver.fit(features, codes, sample_weight=weights)
     if len(present) == 2:
         head[present[1]], bias[present] = solver.coef_[0], [0.0, solver.intercept_[0]]
     else:
         head[present], bias[present] = solver.coef_, solver.intercept_
     return LinearHead(head, bias)
+
+
+def _few_threads(size):
+    if size > _FOR_ONE_THREAD:
+        return nullcontext()
+    return _thread_pools().limit(limits=1, user_api="blas")
+
+
+@lru_cache(maxsize=1)
+def _thread_pools():
+    return ThreadpoolController()  # looks through all that is loaded
 
 
 def ridge_head(features, targets, weights):

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_info
 
 from sklearn_dl.training import _device, _loop
 from tests.training.children import in_child
@@ -27,6 +28,11 @@ def global_state():
         "torch": torch.get_rng_state().tolist(),
         "threads": torch.get_num_threads(),
         "interop threads": torch.get_num_interop_threads(),
+        "BLAS threads": {
+            pool["filepath"]: pool["num_threads"]
+            for pool in threadpool_info()
+            if pool["user_api"] == "blas"
+        },
         "environment": os.environ | {"PYTEST_CURRENT_TEST": ""},
         "verbosity": transformers_logging.get_verbosity(),
         "progress bar": transformers_logging.is_progress_bar_enabled(),

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sklearn_dl.training import _head
+from sklearn_dl.training._head import logistic_head
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What BLAS was set to whenever scikit-learn's solver ran."""
+    seen = []
+
+    class Watched(LogisticRegression):
+        def fit(self, *args, **kwargs):
+            seen.append(blas_threads())
+            return super().fit(*args, **kwargs)
+
+    monkeypatch.setattr(_head, "LogisticRegression", Watched)
+    return seen
+
+
+@pytest.mark.parametrize(("most", "threads"), [(100, {3}), (300, {1})])
+def test_a_small_head_is_solved_by_one_thread(seen, monkeypatch, most, threads):
+    monkeypatch.setattr(_head, "_FOR_ONE_THREAD", most)
+    features = np.random.default_rng(0).normal(size=(20, 5))
+    with threadpool_limits(3, user_api="blas"):
+        logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
+        assert blas_threads() == {3}
+    assert seen == [threads]
+
+
+def test_threads_are_given_back_when_the_solver_fails(seen):
+    features = np.full((20, 5), np.nan)
+    with threadpool_limits(3, user_api="blas"):
+        with pytest.raises(ValueError, match="NaN"):
+            logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
+        assert blas_threads() == {3}
+    assert seen == [{1}]
