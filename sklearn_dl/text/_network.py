@@ -15,6 +15,7 @@ from sklearn_dl.models._transformers import (
     small_files_in_a_folder,
     transformers,
 )
+from sklearn_dl.text import _attention
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._embedding import replace_embeddings
@@ -50,8 +51,11 @@ class TextNetwork(NetworkWithHead):
     def place(self, device):
         """Move to `device`, and compute attention in the way that is fastest there."""
         # on a CPU matrix products are faster than torch's fused attention, most of all backwards
-        eager = device.type == "cpu" and self.max_tokens <= _MAX_TOKENS_OF_EAGER_ATTENTION
-        self.encoder.set_attn_implementation("eager" if eager else self._attention)
+        attention = self._attention
+        if device.type == "cpu" and self.max_tokens <= _MAX_TOKENS_OF_MATRIX_PRODUCTS:
+            ours = self._attention == "sdpa" and self.encoder._supports_attention_backend
+            attention = _attention.NAME if ours else "eager"
+        self.encoder.set_attn_implementation(attention)
         return self.to(device)
 
     @property
@@ -98,7 +102,7 @@ class TextNetwork(NetworkWithHead):
 
 
 # beyond, the matrix of all pairs of tokens takes too much memory
-_MAX_TOKENS_OF_EAGER_ATTENTION = 512
+_MAX_TOKENS_OF_MATRIX_PRODUCTS = 512
 _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
 
