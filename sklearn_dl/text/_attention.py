@@ -1,8 +1,9 @@
 """Attention on CPUs, registered with transformers. Importing this module imports torch."""
 
+import sys
+
 import torch
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 NAME = "sklearn_dl"
@@ -11,7 +12,8 @@ NAME = "sklearn_dl"
 def matrix_products(module, query, key, value, attention_mask, scaling=None, **options):
     """softmax(q k' * scaling + mask) v, with the scaling on q: it is smaller than q k'.
 
-    What asks for more (positions as a bias, a soft cap, shared keys) is left to torch's own.
+    What asks for more (positions as a bias, a soft cap, shared keys) is left to the eager attention
+    of the model's own module.
 
     Parameters
     ----------
@@ -26,11 +28,12 @@ def matrix_products(module, query, key, value, attention_mask, scaling=None, **o
     """
     shared = getattr(module, "num_key_value_groups", 1) > 1
     if shared or any(options.get(name) is not None for name in ("position_bias", "softcap")):
-        options |= {"scaling": scaling, "is_causal": False}
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        eager = sys.modules[type(module).__module__].eager_attention_forward
+        return eager(module, query, key, value, attention_mask, scaling=scaling, **options)
     products = query.mul(query.shape[-1] ** -0.5 if scaling is None else scaling) @ key.mT
     if attention_mask is not None:
-        products += attention_mask
+        # the least number of another dtype would become -inf here, and a row of them NaN
+        products += attention_mask.clamp(min=torch.finfo(products.dtype).min)
     weights = torch.nn.functional.dropout(products.softmax(-1), options.get("dropout", 0.0))
     return (weights @ value).transpose(1, 2).contiguous(), None
 

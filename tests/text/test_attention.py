@@ -37,19 +37,30 @@ def test_equals_torch(tensors, mask, scaling, masked):
     assert all(torch.equal(*pair) for pair in zip(tensors, before, strict=True))
 
 
-def test_what_asks_for_more_is_torchs(tensors, mask):
-    query, key, value = tensors
-    module = torch.nn.Module()
-    bias = torch.randn(1, 4, 5, 5)
-    expected = as_torch_does(tensors, mask + bias, module, scaling=0.5)
-    found = matrix_products(module, *tensors, mask, scaling=0.5, position_bias=bias)[0]
-    torch.testing.assert_close(found, expected)
-    module.num_key_value_groups = 2
-    fewer = [query, key[:, :2], value[:, :2]]
-    expected = as_torch_does(fewer, mask, module, scaling=0.5)
-    torch.testing.assert_close(matrix_products(module, *fewer, mask, scaling=0.5)[0], expected)
-    with pytest.raises(ValueError, match="softcap"):
-        matrix_products(torch.nn.Module(), *tensors, mask, softcap=10.0)
+def eager_attention_forward(module, query, key, value, attention_mask, **options):
+    return options
+
+
+class OwnAttention(torch.nn.Module):
+    num_key_value_groups = 1
+
+
+@pytest.mark.parametrize("name", ["position_bias", "softcap", "num_key_value_groups"])
+def test_what_asks_for_more_is_the_models_own(tensors, mask, name):
+    module, options = OwnAttention(), {"scaling": 0.5, "dropout": 0.1}
+    if name == "num_key_value_groups":
+        module.num_key_value_groups = 2
+    else:
+        options[name] = torch.ones(1)
+    assert matrix_products(module, *tensors, mask, **options) == options
+
+
+def test_a_row_without_tokens_in_a_mask_of_another_dtype(tensors):
+    tensors = [t.bfloat16() for t in tensors]
+    mask = torch.full((2, 1, 5, 5), torch.finfo(torch.float32).min)
+    attended, _ = matrix_products(torch.nn.Module(), *tensors, mask)
+    assert attended.dtype == torch.bfloat16
+    assert attended.isfinite().all()
 
 
 @pytest.mark.parametrize(

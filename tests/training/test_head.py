@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -34,6 +36,13 @@ def test_a_small_head_is_solved_by_one_thread(seen, monkeypatch, most, threads):
         logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
         assert blas_threads() == {3}
     assert seen == [threads]
+
+
+def test_threads_do_not_limit_each_other(seen):
+    features = np.random.default_rng(0).normal(size=(20, 5))
+    with threadpool_limits(3, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        pool.submit(logistic_head, features, np.arange(20) % 3, 3, np.ones(20)).result()
+    assert seen == [{3}]
 
 
 def test_threads_are_given_back_when_the_solver_fails(seen):
