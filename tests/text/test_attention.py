@@ -9,8 +9,8 @@ from sklearn_dl.text._network import TextNetwork
 
 @pytest.fixture
 def tensors():
-    torch.manual_seed(0)
-    return [torch.randn(2, 4, 5, 8) for _ in range(3)]
+    rng = torch.Generator().manual_seed(0)
+    return [torch.randn(2, 4, 5, 8, generator=rng) for _ in range(3)]
 
 
 @pytest.fixture
