@@ -58,12 +58,12 @@ def check_texts(column, estimator_name, where=""):
     if wrong:
         first = column[wrong[0]]
         if is_missing(first):
-            kind, hint = "missing", 'drop the rows, or fill them: fillna("")'
+            kind, hint = "missing", 'Drop the rows, or fill them: fillna("")'
         else:
-            kind, hint = f"{first!r:.40} ({type(first).__name__})", "make text of it: astype(str)"
+            kind, hint = f"{first!r:.40} ({type(first).__name__})", "Make text of it: astype(str)"
         raise ValueError(
             f"{estimator_name} expects text, but {_rows(wrong)}{where} is not: row {wrong[0]} is "
-            f"{kind}. Either {hint}."
+            f"{kind}. {hint}."
         )
     wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
     if wrong:

@@ -70,10 +70,10 @@ def refused(case, rows, message, y=None, error=ValueError, predicts=True):
 @pytest.mark.parametrize(
     ("cell", "shown"),
     [
-        (None, r"missing\. Either drop the rows, or fill them: fillna"),
-        (np.nan, r"missing\. Either drop"),
-        (pd.NA, r"missing\. Either drop"),
-        (3, r"3 \(int\)\. Either make text of it: astype"),
+        (None, r"missing\. Drop the rows, or fill them: fillna"),
+        (np.nan, r"missing\. Drop"),
+        (pd.NA, r"missing\. Drop"),
+        (3, r"3 \(int\)\. Make text of it: astype"),
         (2.5, r"2\.5 \(float\)"),
         (b"bytes", r"b'bytes' \(bytes\)"),
         (["a", "list"], r"\['a', 'list'\] \(list\)"),
