@@ -1,0 +1,62 @@
+"""Symbolic links among the files of a model."""
+
+import pytest
+
+from sklearn_dl.models._links import check_link
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """The Hugging Face cache of one repository, and of another."""
+    for name in ("models--a--b", "models--c--d"):
+        (tmp_path / name / "blobs").mkdir(parents=True)
+        (tmp_path / name / "blobs" / "0f").write_text(name)
+        (tmp_path / name / "snapshots" / "main" / "onnx").mkdir(parents=True)
+    return tmp_path / "models--a--b"
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        ("model.onnx", "../../blobs/0f"),
+        ("onnx/model.onnx", "../../../blobs/0f"),
+        ("model.onnx", "onnx/other"),
+    ],
+)
+def test_allowed(repository, link, target):
+    folder = repository / "snapshots" / "main"
+    (folder / "onnx" / "other").write_text("inside")
+    (folder / link).symlink_to(target)
+    check_link(folder / link, folder)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "../../secret",
+        "../../blobs/below/0f",
+        "../../blobs/leads_on",
+        "../../../models--c--d/blobs/0f",
+        "../../blobs",
+        "/etc/passwd",
+    ],
+)
+def test_refused(repository, target):
+    (repository / "secret").write_text("secret")
+    (repository / "blobs" / "below").mkdir()
+    (repository / "blobs" / "below" / "0f").write_text("deeper")
+    (repository / "blobs" / "leads_on").symlink_to("../secret")
+    folder = repository / "snapshots" / "main"
+    (folder / "model.onnx").symlink_to(target)
+    with pytest.raises(ValueError, match="leads out of the model's folder"):
+        check_link(folder / "model.onnx", folder)
+
+
+def test_blobs_beside_a_folder_that_is_not_a_snapshot(tmp_path):
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0f").write_text("a file")
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").symlink_to("../../blobs/0f")
+    with pytest.raises(ValueError, match="leads out of the model's folder"):
+        check_link(folder / "model.onnx", folder)
