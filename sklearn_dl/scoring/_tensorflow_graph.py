@@ -6,25 +6,16 @@ graph, and traces nothing.
 """
 
 import difflib
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sklearn_dl.scoring._scorer import TensorSpec, listed
+from sklearn_dl.scoring._tensorflow_files import INIT_SIGNATURES, GraphReader
+from sklearn_dl.scoring._tensorflow_load import load
 from sklearn_dl.scoring._tensorflow_runtime import quiet, use_tensorflow
-from sklearn_dl.scoring._tensorflow_safety import (
-    RESTORING,
-    SAVING,
-    GraphReader,
-    kind_of,
-    refuse_unsafe,
-)
 
-_INIT_SIGNATURES = {"__saved_model_init_op", "__saved_model_train_op"}
 _PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 _NAN_OPS = {"IsNan", "IsInf", "IsFinite"}
 # nodes that end a graph without being a result
@@ -128,24 +119,6 @@ def open_graph(
         If the model is damaged, unsafe, or has no such signature, tags or tensor.
     """
     tf = use_tensorflow(verbose)
-    with quiet(tf, verbose), content.on_disk() as path:
-        if content.kind in ("keras", "h5"):
-            with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-                _export_keras(tf, content, path, folder, allow_unsafe)
-                loaded = _load_saved_model(
-                    tf, content.name, folder, ("serve",), outputs, n_threads, device, allow_unsafe
-                )
-        elif content.kind == "saved_model":
-            loaded = _load_saved_model(
-                tf, content.name, path, tags, outputs, n_threads, device, allow_unsafe
-            )
-        else:
-            loaded = _load_graph(tf, content.name, path, n_threads, device, allow_unsafe)
-    session, signatures, graph_def = loaded
-    return _opened(tf, session, signatures, graph_def, signature, outputs, device, add_batch_dim)
-
-
-def _session(tf, graph, n_threads, device):
     options: dict = {"device_count": {"GPU": 0}} if device == "cpu" else {}
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=n_threads,
@@ -155,100 +128,15 @@ def _session(tf, graph, n_threads, device):
         **options,
     )
     config.gpu_options.allow_growth = True
-    return tf.compat.v1.Session(graph=graph, config=config)
-
-
-def _load_graph(tf, name, path, n_threads, device, allow_unsafe):
-    graph_def = tf.compat.v1.GraphDef()
-    _parse(graph_def, Path(path).read_bytes(), name, "a frozen graph (GraphDef)")
-    if not graph_def.node:
-        raise ValueError(f"{name} is not a frozen graph (GraphDef): it holds no nodes.")
-    if not allow_unsafe:
-        refuse_unsafe(name, graph_def)
-    graph = tf.Graph()
-    with graph.as_default(), _explained(name):
-        tf.graph_util.import_graph_def(graph_def, name="")
-    return _session(tf, graph, n_threads, device), {}, graph_def
-
-
-def _load_saved_model(tf, name, folder, tags, outputs, n_threads, device, allow_unsafe):
-    saved = read_saved_model(folder, name)
-    chosen = [m for m in saved.meta_graphs if set(m.meta_info_def.tags) == set(tags)]
-    if not chosen:
-        found = [tuple(m.meta_info_def.tags) for m in saved.meta_graphs]
-        raise ValueError(f"{name} has no graph with tags={tuple(tags)!r}; it has {found}.")
-    if not allow_unsafe:
-        for meta_graph in saved.meta_graphs:
-            asked = outputs if meta_graph is chosen[0] else None
-            refuse_unsafe(name, meta_graph.graph_def, meta_graph, asked or ())
-    graph = tf.Graph()
-    session = _session(tf, graph, n_threads, device)
-    with graph.as_default(), _explained(name):
-        loaded = tf.compat.v1.saved_model.load(session, list(tags), folder)
-    return session, dict(loaded.signature_def), loaded.graph_def
-
-
-def read_saved_model(folder, name):
-    """The SavedModel message of a folder."""
-    from google.protobuf import text_format
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    saved = SavedModel()
-    binary, text = Path(folder, "saved_model.pb"), Path(folder, "saved_model.pbtxt")
-    if binary.exists():
-        _parse(saved, binary.read_bytes(), name, "a SavedModel")
-    else:
-        try:
-            text_format.Parse(text.read_text(), saved)
-        except text_format.ParseError as error:
-            raise ValueError(f"{name} is not a SavedModel, or is damaged: {error}") from error
-    if not saved.meta_graphs:
-        raise ValueError(f"{name} is not a SavedModel: it holds no graph.")
-    return saved
-
-
-def _parse(message, data, name, what):
-    from google.protobuf.message import DecodeError
-
-    try:
-        message.ParseFromString(data)
-    except DecodeError as error:
-        raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
-
-
-def _export_keras(tf, content, path, folder, allow_unsafe):
-    """Write a Keras file as a SavedModel."""
-    keras = tf.keras
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"Keras runs on {keras.backend.backend()!r} in this process; TensorFlowScorer needs "
-            'the environment variable KERAS_BACKEND to be "tensorflow" or unset.'
+    with quiet(tf, verbose):
+        session, signatures, graph_def = load(tf, content, tags, outputs, config, allow_unsafe)
+        return _opened(
+            tf, session, signatures, graph_def, signature, outputs, device, add_batch_dim
         )
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe)
-    except Exception as error:  # Keras raises TypeError, ValueError, OSError and others
-        raise ValueError(
-            f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
-            "your own hold code, which is not loaded from files: build the model in Python, and "
-            "give it to TensorFlowScorer itself, or export it (model.export) as a SavedModel."
-        ) from error
-    with _explained(content.name):
-        model.export(folder, verbose=False)
-
-
-@contextmanager
-def _explained(name):
-    try:
-        yield
-    except Exception as error:  # TensorFlow has a class per status code
-        raise ValueError(f"TensorFlow cannot load {name}: {_first_line(error)}") from error
-
-
-def _first_line(error):
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch_dim):
+    """The TensorFlowGraph of a session."""
     graph = session.graph
     offered = {
         key: Signature(
@@ -256,7 +144,7 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
             tuple(_spec(graph, k, info.name) for k, info in sorted(sig.outputs.items())),
         )
         for key, sig in signatures.items()
-        if key not in _INIT_SIGNATURES
+        if key not in INIT_SIGNATURES
     }
     if name in offered:
         sig = signatures[name]
@@ -317,7 +205,12 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
 
 
 def _spec(graph, name, tensor_name, add_batch_dim=False):
-    tensor = graph.get_tensor_by_name(tensor_name)
+    try:
+        tensor = graph.get_tensor_by_name(tensor_name)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"The signature's {name!r} is the tensor {tensor_name!r}, which the graph does not have."
+        ) from error
     dtype = tensor.dtype.base_dtype
     try:
         kind = np.dtype(dtype.as_numpy_dtype)
@@ -358,11 +251,11 @@ def _leaves(graph):
         and not any(output.consumers() for output in op.outputs)
     ]
     reader = GraphReader(graph.as_graph_def())
-    savers = SAVING | RESTORING
+    savers = {"RestoreV2", "SaveV2", "MergeV2Checkpoints"}
     return [
         end
         for end in ends
-        if not any(kind_of(reader.ops[p]) in savers for p in reader.reached_from([end.name]))
+        if not any(reader.nodes[place].op in savers for place in reader.reached_from([end.name]))
     ]
 
 

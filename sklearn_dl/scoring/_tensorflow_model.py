@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from sklearn_dl.models._links import check_link
 from sklearn_dl.scoring._tensorflow_runtime import use_tensorflow
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
@@ -153,11 +154,9 @@ def _files(folder):
     ValueError
         If one of them is a link that leads out of the folder.
     """
-    root = folder.resolve()
     names = []
     for path in sorted(folder.rglob("*")):
-        if not path.resolve().is_relative_to(root):
-            raise ValueError(f"{path} leads out of the model's folder: refused.")
+        check_link(path, folder)
         if path.is_file():
             names.append(path.relative_to(folder).as_posix())
     return names

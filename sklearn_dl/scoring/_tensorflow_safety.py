@@ -4,205 +4,154 @@ The graph runs when it is scored, and parts of it when it is loaded (restoring v
 filling tables). https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md
 """
 
-import re
-from pathlib import PurePosixPath
-
-# operations that touch files, the network, Python or the life of the process; without a version
-# fmt: off
-_UNSAFE = frozenset({
-    "Abort", "AssertCardinalityDataset", "BigQueryReader", "CSVDataset", "CacheDataset",
-    "CheckpointReader", "CloseSummaryWriter", "ConfigureDistributedTPU", "ConfigureTPUEmbedding",
-    "CreateSummaryDbWriter", "CreateSummaryFileWriter", "CreateTRTResourceHandle",
-    "DataServiceDataset", "DatasetToTFRecord", "DebugIdentity", "DebugNanCount",
-    "DebugNumericSummary", "DecodeProto", "DistributedSave", "EagerPyFunc", "EncodeProto",
-    "ExternalDataset", "FileSystemSetConfiguration", "FixedLengthRecordDataset",
-    "FixedLengthRecordReader", "FixedUnigramCandidateSampler", "FlushSummaryWriter",
-    "GenerateVocabRemapping", "ImportEvent", "InitializeTRTResource",
-    "InitializeTableFromTextFile", "LMDBDataset", "LMDBReader", "ListSnapshotChunksDataset",
-    "LoadAndRemapMatrix", "LoadDataset", "MatchingFiles", "MatchingFilesDataset",
-    "MergeV2Checkpoints", "Print", "PyFunc", "PyFuncStateless", "ReadFile", "ReaderRead",
-    "ReaderReadUpTo", "RecordInput", "RegisterDataset", "RemoteCall", "RemoteFusedGraphExecute",
-    "Restore", "RestoreSlice", "Rpc", "RpcCall", "RpcClient", "RpcServer", "RpcServerRegister",
-    "RpcServerStart", "Save", "SaveDataset", "SaveSlices", "SerializeTRTResource",
-    "SnapshotChunkDataset", "SnapshotDataset", "SnapshotDatasetReader",
-    "SnapshotNestedDatasetReader", "SqlDataset", "TFRecordDataset", "TFRecordReader",
-    "TRTEngineOp", "TextLineDataset", "TextLineReader", "TryRpc", "WholeFileReader",
-    "WriteAudioSummary", "WriteFile", "WriteGraphSummary", "WriteHistogramSummary",
-    "WriteImageSummary", "WriteRawProtoSummary", "WriteScalarSummary", "WriteSummary",
-})
-# fmt: on
-# what a SavedModel's own saver needs: saving never runs, restoring when the model is loaded
-SAVING = frozenset({"Save", "MergeV2Checkpoints"})
-RESTORING = frozenset({"Restore"})
-# fills a table from a file; excused where the file is one of the model's assets
-_FILLING = "InitializeTableFromTextFile"
+import tomllib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
 
 
-def kind_of(op):
-    """The name of an operation without its version and stage."""
-    return re.sub(r"V\d+$", "", op.removeprefix("Experimental"))
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The lists of `tensorflow_operations.toml`.
+
+    Attributes
+    ----------
+    allowed : frozenset of str
+        Operations that compute, or keep state inside the session.
+    bound : frozenset of str
+        Operations that read files, and are allowed where they read those of the model itself.
+    refused : dict of str to str
+        Names of other operations, with ``*`` for any letters, and why they are refused.
+    """
+
+    allowed: frozenset
+    bound: frozenset
+    refused: dict
+
+    def why_refused(self, op):
+        """The end of a sentence that begins with the operation's name."""
+        for pattern, reason in self.refused.items():
+            if fnmatchcase(op, pattern):
+                return reason
+        return "is not on the list of operations that only compute"
+
+    def is_known(self, op):
+        """Whether an operation is on one of the lists."""
+        known = op in self.allowed or op in self.bound
+        return known or any(fnmatchcase(op, pattern) for pattern in self.refused)
 
 
-def is_unsafe(op):
-    """Whether an operation touches files, the network, Python or the process."""
-    return op in _UNSAFE or kind_of(op) in _UNSAFE
+@lru_cache(maxsize=1)
+def operations():
+    """The lists of operations that are allowed and refused."""
+    text = Path(__file__).with_name("tensorflow_operations.toml").read_text(encoding="utf-8")
+    lists = tomllib.loads(text)
+    allowed = {op for group in lists["allowed"].values() for op in group["operations"]}
+    groups = [*lists["refused"].values(), lists["bound"]]
+    refused = {op: group["reason"] for group in groups for op in group["operations"]}
+    return Operations(frozenset(allowed), frozenset(lists["bound"]["operations"]), refused)
 
 
-def refuse_unsafe(name, graph_def, meta_graph=None, outputs=()):
-    """Raise if a graph or its function library holds operations that do more than compute.
+def refuse_unsafe(name, graph_def, bound=frozenset()):
+    """Raise if a graph or its function library may do more than compute.
 
     Parameters
     ----------
     name : str
         Of the model, for the message.
     graph_def : GraphDef
-    meta_graph : MetaGraphDef or None
-        Whose saver and assets excuse the operations that they need. None: nothing is excused.
-    outputs : sequence of str
-        Nodes that will be run, besides those of the signatures.
+    bound : set of (str, str)
+        Places of operations that read the model's own files, and nothing else.
 
     Raises
     ------
     ValueError
-        If there are any; it names them.
+        If an operation is not on the list of those that are allowed (all of them are named), if
+        two functions or two nodes share a name, or if a constant holds more than numbers and
+        strings.
     """
-    graph = GraphReader(graph_def)
-    excused = _excused(graph, meta_graph, outputs) if meta_graph is not None else set()
+    lists = operations()
+    functions = _function_names(name, graph_def)
     found: dict = {}
-    for (scope, node), op in graph.ops.items():
-        if is_unsafe(op) and (scope, node) not in excused:
-            found.setdefault(op, f"{scope}/{node}" if scope else node)
+    for scope, nodes in scopes_of(graph_def):
+        seen = set()
+        for node in nodes:
+            if not node.name or node.name in seen:
+                raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
+            seen.add(node.name)
+            if (scope, node.name) not in bound:
+                place = f"{scope}/{node.name}" if scope else node.name
+                called = {node.op, *functions_in(node)} - functions - lists.allowed
+                found.update((op, place) for op in called if op not in found)
+            if any(map(_is_opaque, _tensors(node.attr.values()))):
+                raise ValueError(
+                    _malformed(name, f"{node.name!r} holds a resource or an object, not numbers")
+                )
     if found:
-        listed = ", ".join(f"{op} ({node})" for op, node in sorted(found.items()))
+        listed = "; ".join(
+            f"{op} ({place}) {lists.why_refused(op)}" for op, place in sorted(found.items())
+        )
         raise ValueError(
-            f"{name} holds operations that touch files, the network, Python or the process: "
+            f"{name} holds operations that may touch files, the network, Python or the process: "
             f"{listed}. Nothing of it was loaded. If you trust its source, set "
             "allow_unsafe_ops=True."
         )
 
 
-def _excused(graph, meta_graph, outputs):
-    """Places of the saver's operations, and of those that fill tables from the model's assets."""
-    scored = graph.reached_from([*_started(meta_graph), *outputs])
-    restoring = graph.reached_from([meta_graph.saver_def.restore_op_name])
-    # the loader opens them below the model's folder, wherever their names lead
-    inside = [a for a in meta_graph.asset_file_def if not _leads_out(a.filename)]
-    assets = {_node_name(asset.tensor_info.name) for asset in inside}
-    excused = set()
-    for place, op in graph.ops.items():
-        kind = kind_of(op)
-        if (
-            (kind in SAVING and place not in scored | restoring)
-            or (kind in RESTORING and place not in scored)
-            or (kind == _FILLING and graph.comes_from(place, 1, assets))
-        ):
-            excused.add(place)
-    return excused
+def _function_names(name, graph_def):
+    from tensorflow.python.framework import op_def_registry
+
+    names: set = set()
+    for function in graph_def.library.function:
+        own = function.signature.name
+        if not own or own in names:
+            raise ValueError(_malformed(name, f"two functions are called {own!r}"))
+        if op_def_registry.get(own) is not None:
+            raise ValueError(_malformed(name, f"a function is called {own!r}, as an operation is"))
+        names.add(own)
+    return names
 
 
-def _leads_out(name):
-    return PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name
+def _malformed(name, what):
+    return f"{name} is not a well-formed TensorFlow graph: {what}. Nothing of it was loaded."
 
 
-def _started(meta_graph):
-    """Names of the nodes that loading and scoring run."""
-    for signature in meta_graph.signature_def.values():
-        for info in signature.outputs.values():
-            yield info.name
-            yield from (part.name for part in info.composite_tensor.components)
-            sparse = info.coo_sparse
-            yield from (
-                sparse.values_tensor_name,
-                sparse.indices_tensor_name,
-                sparse.dense_shape_tensor_name,
-            )
-    for key in ("saved_model_main_op", "legacy_init_op"):
-        yield from meta_graph.collection_def[key].node_list.value
+def scopes_of(graph_def):
+    """Pairs of a function's name and its nodes; the graph itself is the function ""."""
+    yield "", graph_def.node
+    for function in graph_def.library.function:
+        yield function.signature.name, function.node_def
 
 
-class GraphReader:
-    """Who needs whom. A place is (function, node); the function of the graph itself is ""."""
-
-    def __init__(self, graph_def):
-        self.ops, self._inputs, self._called = {}, {}, {}
-        self._callers: dict = {}
-        self._arguments = {}
-        scopes = [("", graph_def.node)]
-        for function in graph_def.library.function:
-            name = function.signature.name
-            self._arguments[name] = [arg.name for arg in function.signature.input_arg]
-            scopes.append((name, function.node_def))
-        self._nodes_of = {scope: [node.name for node in nodes] for scope, nodes in scopes}
-        for scope, nodes in scopes:
-            for node in nodes:
-                place = scope, node.name
-                self.ops[place] = node.op
-                self._inputs[place] = [_node_name(tensor) for tensor in node.input]
-                called = [name for name in _functions(node) if name in self._nodes_of]
-                self._called[place] = called
-                for name in called:
-                    self._callers.setdefault(name, []).append(place)
-
-    def reached_from(self, names):
-        """Places that run when the nodes `names` of the graph run."""
-        reached: set = set()
-        queue = [("", _node_name(name)) for name in names]
-        while queue:
-            place = queue.pop()
-            if place in reached or place not in self.ops:
-                continue
-            reached.add(place)
-            queue += [(place[0], name) for name in self._inputs[place]]
-            queue += [(f, name) for f in self._called[place] for name in self._nodes_of[f]]
-        return reached
-
-    def comes_from(self, place, position, names, seen=()):
-        """Whether an input of `place` is always one of the graph's nodes `names`, unchanged."""
-        scope, name = place[0], self._inputs[place][position]
-        source = scope, name
-        if source in seen:
-            return False
-        if source in self.ops:
-            if self.ops[source] == "Identity":
-                return self.comes_from(source, 0, names, (*seen, source))
-            if self.ops[source] == "ReadVariableOp":
-                return self._assigned_from(source, names, (*seen, source))
-            return not scope and name in names
-        if name not in self._arguments.get(scope, ()):
-            return False
-        argument = self._arguments[scope].index(name)
-        callers = self._callers.get(scope, [])
-        # only plain calls hand their inputs on in order
-        plain = all(self.ops[c].endswith("PartitionedCall") for c in callers)
-        return (
-            bool(callers)
-            and plain
-            and all(self.comes_from(caller, argument, names, (*seen, source)) for caller in callers)
-        )
-
-    def _assigned_from(self, place, names, seen):
-        """Whether a variable that is read holds nothing but what is one of `names`."""
-        scope, variable = place[0], self._inputs[place][0]
-        if self.ops.get((scope, variable)) != "VarHandleOp":
-            return False
-        users = [p for p, read in self._inputs.items() if p[0] == scope and variable in read]
-        kinds = {self.ops[user] for user in users}
-        assigned = [user for user in users if self.ops[user] == "AssignVariableOp"]
-        return (
-            kinds <= {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
-            and bool(assigned)
-            and all(self.comes_from(user, 1, names, seen) for user in assigned)
-        )
+def _nested(values):
+    """Attribute values, and those inside the functions that they name."""
+    queue = list(values)
+    while queue:
+        value = queue.pop()
+        yield value
+        for function in (value.func, *value.list.func):
+            queue += function.attr.values()
 
 
-def _node_name(tensor):
-    return tensor.removeprefix("^").partition(":")[0]
-
-
-def _functions(node):
-    """Names of the functions that a node calls."""
-    yield node.op
-    for attribute in node.attr.values():
-        for function in (attribute.func, *attribute.list.func):
+def functions_in(node):
+    """Names of the functions that the attributes of a node name, at any depth."""
+    for value in _nested(node.attr.values()):
+        for function in (value.func, *value.list.func):
             if function.name:
                 yield function.name
+
+
+def _tensors(values):
+    for value in _nested(values):
+        if value.HasField("tensor"):
+            yield value.tensor
+        yield from value.list.tensor
+
+
+def _is_opaque(tensor):
+    """Whether a constant is a handle or an object, which may hold a graph of its own."""
+    from tensorflow import dtypes
+
+    kinds = (dtypes.resource.as_datatype_enum, dtypes.variant.as_datatype_enum)
+    return bool(tensor.dtype in kinds or tensor.variant_val or tensor.resource_handle_val)

@@ -8,7 +8,8 @@ from sklearn.base import clone
 
 from sklearn_dl import TensorFlowScorer
 from sklearn_dl.scoring import _tensorflow, _tensorflow_model
-from sklearn_dl.scoring._tensorflow_graph import open_graph, read_saved_model
+from sklearn_dl.scoring._tensorflow_graph import open_graph
+from sklearn_dl.scoring._tensorflow_load import read_saved_model
 from tests.scoring.tensorflow_models import (
     WEIGHTS,
     Affine,
@@ -82,6 +83,16 @@ def test_reference_variables_and_two_names_of_one_input(tmp_path):
     scorer = TensorFlowScorer(with_reference_variables(tmp_path))
     assert_allclose(scorer.fit(X).transform(X), X @ WEIGHTS)
     assert [spec.name for spec in scorer.inputs_] == ["first"]
+
+
+def test_a_saver_of_the_training_script_beside_that_of_the_saved_model(tmp_path):
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, (None, 3), name="x")
+        y = tf.matmul(x, v1.get_variable("w", initializer=WEIGHTS), name="y")
+        v1.train.Saver()
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(tmp_path / "model"), {"x": x}, {"y": y})
+    assert_allclose(TensorFlowScorer(tmp_path / "model").transform(X), X @ WEIGHTS)
 
 
 def test_no_signature(tmp_path):

@@ -1,0 +1,156 @@
+"""TensorFlow models of every format, loaded into sessions."""
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from sklearn_dl.scoring._tensorflow_files import bind_files, find_loading
+from sklearn_dl.scoring._tensorflow_safety import refuse_unsafe
+
+
+def load(tf, content, tags, outputs, config, allow_unsafe):
+    """Load a model into a new session.
+
+    Parameters
+    ----------
+    tf : module
+    content : TensorFlowModel
+    tags : sequence of str
+        Of the graph in a SavedModel.
+    outputs : sequence of str or None
+        What will be asked for, besides the outputs of the signatures.
+    config : tf.compat.v1.ConfigProto
+    allow_unsafe : bool
+        Whether the graph may do more than compute.
+
+    Returns
+    -------
+    session : tf.compat.v1.Session
+    signatures : dict of str to SignatureDef
+    graph_def : GraphDef
+        What was loaded.
+
+    Raises
+    ------
+    ValueError
+        If the model is damaged, unsafe, or has no graph of such tags.
+    FileNotFoundError
+        If a file of a SavedModel is not there.
+    """
+    with content.on_disk() as path:
+        if content.kind == "graph":
+            graph_def = _read_graph(tf, content.name, path)
+            if not allow_unsafe:
+                refuse_unsafe(content.name, graph_def)
+            session = _import(tf, content.name, graph_def, config)
+            return session, {}, graph_def
+        if content.kind == "saved_model":
+            return _load_saved_model(tf, content.name, path, tags, outputs, config, allow_unsafe)
+        with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
+            _export_keras(tf, content, path, folder, allow_unsafe)
+            return _load_saved_model(
+                tf, content.name, folder, ("serve",), outputs, config, allow_unsafe
+            )
+
+
+def _read_graph(tf, name, path):
+    graph_def = tf.compat.v1.GraphDef()
+    _parse(graph_def, Path(path).read_bytes(), name, "a frozen graph (GraphDef)")
+    if not graph_def.node:
+        raise ValueError(f"{name} is not a frozen graph (GraphDef): it holds no nodes.")
+    return graph_def
+
+
+def _import(tf, name, graph_def, config, producer_ops=None):
+    graph = tf.Graph()
+    with graph.as_default(), _explained(name):
+        tf.graph_util.import_graph_def(graph_def, name="", producer_op_list=producer_ops)
+    return tf.compat.v1.Session(graph=graph, config=config)
+
+
+def _load_saved_model(tf, name, folder, tags, outputs, config, allow_unsafe):
+    """What `tf.compat.v1.saved_model.load` does, of the very message that was searched."""
+    saved = read_saved_model(folder, name)
+    chosen = [m for m in saved.meta_graphs if set(m.meta_info_def.tags) == set(tags)]
+    if not chosen:
+        found = [tuple(m.meta_info_def.tags) for m in saved.meta_graphs]
+        raise ValueError(f"{name} has no graph with tags={tuple(tags)!r}; it has {found}.")
+    meta_graph = chosen[0]
+    loading = find_loading(name, meta_graph, folder)
+    if not allow_unsafe:
+        for other in saved.meta_graphs:
+            if other is not meta_graph:
+                refuse_unsafe(
+                    name, other.graph_def, bind_files(other, find_loading(name, other, folder))
+                )
+        bound = bind_files(meta_graph, loading, outputs or ())
+        refuse_unsafe(name, meta_graph.graph_def, bound)
+    info = meta_graph.meta_info_def
+    producer_ops = info.stripped_op_list if info.HasField("stripped_op_list") else None
+    session = _import(tf, name, meta_graph.graph_def, config, producer_ops)
+    with _explained(name):
+        if loading.restore:
+            session.run(loading.restore, {loading.filename: loading.checkpoint})
+        if loading.init:
+            session.run(loading.init, loading.assets)
+    return session, dict(meta_graph.signature_def), meta_graph.graph_def
+
+
+def read_saved_model(folder, name):
+    """The SavedModel message of a folder."""
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    saved = SavedModel()
+    binary, text = Path(folder, "saved_model.pb"), Path(folder, "saved_model.pbtxt")
+    if binary.exists():
+        _parse(saved, binary.read_bytes(), name, "a SavedModel")
+    else:
+        try:
+            text_format.Parse(text.read_text(encoding="utf-8"), saved)
+        except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"{name} is not a SavedModel, or is damaged: {error}") from error
+    if not saved.meta_graphs:
+        raise ValueError(f"{name} is not a SavedModel: it holds no graph.")
+    return saved
+
+
+def _parse(message, data, name, what):
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
+
+
+def _export_keras(tf, content, path, folder, allow_unsafe):
+    """Write a Keras file as a SavedModel."""
+    keras = tf.keras
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"Keras runs on {keras.backend.backend()!r} in this process; TensorFlowScorer needs "
+            'the environment variable KERAS_BACKEND to be "tensorflow" or unset.'
+        )
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe)
+    except Exception as error:  # Keras raises TypeError, ValueError, OSError and others
+        raise ValueError(
+            f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
+            "your own hold code, which is not loaded from files: build the model in Python, and "
+            "give it to TensorFlowScorer itself, or export it (model.export) as a SavedModel."
+        ) from error
+    with _explained(content.name):
+        model.export(folder, verbose=False)
+
+
+@contextmanager
+def _explained(name):
+    try:
+        yield
+    except Exception as error:  # TensorFlow has a class per status code
+        raise ValueError(f"TensorFlow cannot load {name}: {_first_line(error)}") from error
+
+
+def _first_line(error):
+    return str(error).strip().partition("\n")[0] or type(error).__name__
