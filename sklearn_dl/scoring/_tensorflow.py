@@ -152,10 +152,10 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     def _find_content(self):
         return _tensorflow_model.resolve(self.model)
 
-    def _key(self):
+    def _key(self, content):
         return (
             "tensorflow",
-            self._content().sha256,
+            content.sha256,
             self._asked_outputs(),
             self.signature,
             tuple(self.tags),
@@ -167,10 +167,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     def _session(self, n_threads=None, n_workers=1):
         import_tensorflow(self.verbose)  # says so in a forked process, before a cache is asked
         n_threads = n_threads or thread_budget(self.n_threads)
+        content = self._content()
         return cached_session(
-            (*self._key(), n_threads),
+            (*self._key(content), n_threads),
             lambda: open_graph(
-                self._content(),
+                content,
                 signature=self.signature,
                 tags=tuple(self.tags),
                 outputs=self._asked_outputs(),
@@ -183,7 +184,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         )
 
     def _any_session(self):
-        return find_session(self._key()) or self._session()
+        return find_session(self._key(self._content())) or self._session()
 
     def __sklearn_clone__(self):
         clone = super().__sklearn_clone__()

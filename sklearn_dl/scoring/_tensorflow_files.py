@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from sklearn_dl.models._links import check_link
-from sklearn_dl.scoring._tensorflow_safety import functions_in, scopes_of
+from sklearn_dl.scoring._tensorflow_reader import GraphReader, node_name, tensor_name
+from sklearn_dl.scoring._tensorflow_safety import scopes_of
 
 _SAVING = frozenset({"SaveV2", "MergeV2Checkpoints"})
 _RESTORING = frozenset({"RestoreV2"})
 _FILLING = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
-_CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 # signatures that loading runs, and scoring never
 INIT_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
 
@@ -139,8 +139,8 @@ def bind_files(meta_graph, loading, outputs=()):
     restored = graph.reached_from([loading.restore])
     filled = graph.reached_from([loading.init])
     elsewhere = graph.reached_from(scored)
-    checkpoint = {_tensor(loading.filename): loading.checkpoint}
-    assets = {_tensor(name): path for name, path in loading.assets.items()}
+    checkpoint = {tensor_name(loading.filename): loading.checkpoint}
+    assets = {tensor_name(name): path for name, path in loading.assets.items()}
     paths = {}
     for place, node in graph.nodes.items():
         if node.op in _RESTORING and place in restored - filled - elsewhere:
@@ -206,149 +206,3 @@ def _signature_outputs(meta_graph):
                 sparse.indices_tensor_name,
                 sparse.dense_shape_tensor_name,
             )
-
-
-class GraphReader:
-    """Who needs whom. A place is (function, node); the function of the graph itself is "".
-
-    Parameters
-    ----------
-    graph_def : GraphDef
-
-    Attributes
-    ----------
-    nodes : dict of (str, str) to NodeDef
-    gradients : set of str
-        Functions that are the gradient of another, or have one.
-    """
-
-    def __init__(self, graph_def):
-        self.nodes = {}
-        self._of_function: dict = {}
-        self._named_by: dict = {}
-        self._arguments = {
-            function.signature.name: [argument.name for argument in function.signature.input_arg]
-            for function in graph_def.library.function
-        }
-        for scope, nodes in scopes_of(graph_def):
-            self._of_function.setdefault(scope, [])
-            for node in nodes:
-                place = scope, node.name
-                self.nodes[place] = node
-                self._of_function[scope].append(place)
-                for name in (node.op, *functions_in(node)):
-                    self._named_by.setdefault(name, []).append(place)
-        library = graph_def.library
-        self.gradients = {
-            *(gradient.gradient_func for gradient in library.gradient),
-            *(gradient.function_name for gradient in library.gradient),
-            *(gradient.gradient_func for gradient in library.registered_gradients),
-        }
-
-    def reached_from(self, names):
-        """Places that may run when the nodes `names` of the graph itself run."""
-        reached: set = set()
-        queue = [("", node_name(name)) for name in names]
-        while queue:
-            place = queue.pop()
-            if place in reached or place not in self.nodes:
-                continue
-            reached.add(place)
-            node = self.nodes[place]
-            queue += [(place[0], node_name(tensor)) for tensor in node.input]
-            for name in (node.op, *functions_in(node)):
-                queue += self._of_function.get(name, ()) if name else ()
-        return reached
-
-    def that_run(self, places):
-        """Functions, and nodes of the graph itself, that run one of `places` when they run."""
-        readers: dict = {}
-        for place, node in self.nodes.items():
-            for tensor in node.input:
-                readers.setdefault((place[0], node_name(tensor)), []).append(place)
-        functions, found, queue = set(), set(), list(places)
-        while queue:
-            place = queue.pop()
-            if place in found:
-                continue
-            found.add(place)
-            scope = place[0]
-            if scope:
-                functions.add(scope)
-                queue += self._named_by.get(scope, ())
-            else:
-                queue += readers.get(place, ())
-        return functions, {name for scope, name in found if not scope}
-
-    def source(self, place, position):
-        """The tensor of the graph itself that an input always is, unchanged; None: not known.
-
-        Followed are Identity, the argument of a function that is called in one place, and
-        variables that are assigned once and that nothing else can reach.
-        """
-        seen = set()
-        while place not in seen:
-            seen.add(place)
-            scope, inputs = place[0], self.nodes[place].input
-            if position >= len(inputs):
-                return None
-            tensor = inputs[position]
-            name = node_name(tensor)
-            made_by = self.nodes.get((scope, name))
-            if made_by is None:
-                caller = self._only_caller(scope)
-                if caller is None or name not in self._arguments[scope]:
-                    return None
-                place, position = caller, self._arguments[scope].index(name)
-            elif made_by.op == "Identity":
-                place, position = (scope, name), 0
-            elif made_by.op == "ReadVariableOp":
-                assignment = self._only_assignment(scope, made_by)
-                if assignment is None:
-                    return None
-                place, position = assignment, 1
-            else:
-                return None if scope else _tensor(tensor)
-        return None
-
-    def _only_caller(self, function):
-        """The node of the graph itself that calls a function, if it alone names it."""
-        named = self._named_by.get(function, [])
-        if len(named) != 1 or named[0][0] or function in self.gradients:
-            return None
-        return named[0] if self.nodes[named[0]].op in _CALLS else None
-
-    def _only_assignment(self, scope, reading):
-        """The one node that assigns to the variable that `reading` reads."""
-        if scope or not reading.input:
-            return None
-        variable = node_name(reading.input[0])
-        key = self._variable_key((scope, variable))
-        handles = [place for place in self.nodes if self._variable_key(place) == key]
-        users = [
-            place
-            for place in self._of_function[scope]
-            if variable in map(node_name, self.nodes[place].input)
-        ]
-        kinds = [self.nodes[user].op for user in users]
-        alone = set(kinds) <= {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
-        if key is None or len(handles) != 1 or not alone or kinds.count("AssignVariableOp") != 1:
-            return None
-        return users[kinds.index("AssignVariableOp")]
-
-    def _variable_key(self, place):
-        """What names a variable in the session; None: the node makes no variable."""
-        node = self.nodes.get(place)
-        if node is None or node.op != "VarHandleOp":
-            return None
-        return node.attr["shared_name"].s or node.name.encode()
-
-
-def node_name(tensor):
-    """The node that makes a tensor, or that a control input waits for."""
-    return tensor.removeprefix("^").partition(":")[0]
-
-
-def _tensor(name):
-    """A tensor's name without the number of a node's first output."""
-    return name.removesuffix(":0")

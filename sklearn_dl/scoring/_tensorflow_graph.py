@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from sklearn_dl.scoring._scorer import TensorSpec, listed
-from sklearn_dl.scoring._tensorflow_files import INIT_SIGNATURES, GraphReader
+from sklearn_dl.scoring._tensorflow_files import INIT_SIGNATURES
 from sklearn_dl.scoring._tensorflow_load import load
+from sklearn_dl.scoring._tensorflow_reader import GraphReader
 from sklearn_dl.scoring._tensorflow_runtime import quiet, use_tensorflow
 
 _PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
@@ -209,7 +210,7 @@ def _spec(graph, name, tensor_name, add_batch_dim=False):
         tensor = graph.get_tensor_by_name(tensor_name)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"The signature's {name!r} is the tensor {tensor_name!r}, which the graph does not have."
+            f"The signature's {name!r} is {tensor_name!r}, a tensor that the graph does not have."
         ) from error
     dtype = tensor.dtype.base_dtype
     try:

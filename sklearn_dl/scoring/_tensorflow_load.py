@@ -1,5 +1,6 @@
 """TensorFlow models of every format, loaded into sessions."""
 
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,8 @@ def load(tf, content, tags, outputs, config, allow_unsafe):
         If the model is damaged, unsafe, or has no graph of such tags.
     FileNotFoundError
         If a file of a SavedModel is not there.
+    ImportError
+        If Keras is too old to read a file of strangers.
     """
     with content.on_disk() as path:
         if content.kind == "graph":
@@ -124,9 +127,20 @@ def _parse(message, data, name, what):
         raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
 
 
+def is_safe_keras(version):
+    """Whether a version of Keras reads nothing but the file that it is given."""
+    parts = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    return (3, 12, 4) <= parts < (3, 13) or parts >= (3, 14, 1)
+
+
 def _export_keras(tf, content, path, folder, allow_unsafe):
     """Write a Keras file as a SavedModel."""
     keras = tf.keras
+    if not (allow_unsafe or is_safe_keras(keras.__version__)):
+        raise ImportError(
+            f"A Keras file can make Keras {keras.__version__} read other files into its weights; "
+            'Keras 3.12.4, 3.14.1 and later ones refuse that: pip install "sklearn-dl[tensorflow]"'
+        )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             f"Keras runs on {keras.backend.backend()!r} in this process; TensorFlowScorer needs "

@@ -1,6 +1,7 @@
 """TensorFlow and Keras models: found, read and packed, wherever they come from."""
 
 import io
+import json
 import os
 import re
 import stat
@@ -183,21 +184,19 @@ def _from_file(kind, path, stamp):
     return TensorFlowModel(kind, digest.hexdigest(), path=path)
 
 
-# what a model in memory was exported to, and the digest of its weights then: two exports of one
+# what a model in memory was exported to, and the digest of its state then: two exports of one
 # model are not the same bytes, and each takes a while
 _exported: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def _from_live(model):
-    """The content of a model in memory, with the weights that it has now."""
+    """The content of a model in memory, as it is now."""
     tf = use_tensorflow()
     if not isinstance(model, (tf.Module, tf.keras.Model)):
         raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
-    digest = sha256()
-    for variable in model.variables:
-        digest.update(np.asarray(tf.convert_to_tensor(variable)).tobytes())
-    weights, content = _exported.get(model, (None, None))
-    if weights != digest.digest():
+    state = _state(tf, model)
+    before, content = _exported.get(model, (None, None))
+    if state is None or before != state:
         with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
             if isinstance(model, tf.keras.Model):
                 model.export(folder, verbose=False)
@@ -205,8 +204,43 @@ def _from_live(model):
                 tf.saved_model.save(model, folder, signatures=_signatures(model))
             data = _pack(Path(folder))
         content = TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
-        _exported[model] = digest.digest(), content
+        _exported[model] = state, content
     return content
+
+
+def _state(tf, model):
+    """Digest of what an export of `model` depends on; None: nothing tells all of it."""
+    digest = sha256()
+    for variable in model.variables:
+        digest.update(np.asarray(tf.convert_to_tensor(variable)).tobytes())
+    if isinstance(model, tf.keras.Model):
+        configuration = _configuration(tf, model)
+        if configuration is None:
+            return None
+        digest.update(configuration)
+    else:
+        tables = (tf.lookup.experimental.MutableHashTable, tf.lookup.experimental.DenseHashTable)
+        if any(model._flatten(predicate=lambda part: isinstance(part, tables))):
+            return None
+    return digest.digest()
+
+
+def _configuration(tf, model):
+    """What Keras' own layers are made from; None if there are others, or functions of the user."""
+    layers = model._flatten_layers()
+    if not all(_is_of_keras(type(layer)) for layer in layers):
+        return None
+    for layer in layers:
+        if not all(_is_of_keras(value) for value in vars(layer).values() if callable(value)):
+            return None
+    # adapted or set since the layer was made
+    words = [layer.get_vocabulary() for layer in layers if hasattr(layer, "get_vocabulary")]
+    return json.dumps([tf.keras.utils.serialize_keras_object(model), words], default=str).encode()
+
+
+def _is_of_keras(value):
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return module.partition(".")[0] == "keras"
 
 
 def share_export(model, copied):

@@ -1,0 +1,214 @@
+"""Keras: models in memory that change, its layers, and files that do more than hold a model."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_dl import TensorFlowScorer
+from sklearn_dl.scoring import _tensorflow_load, _tensorflow_model
+from tests.scoring import hostile_keras
+from tests.scoring.tensorflow_models import keras_model, tf
+
+keras = tf.keras
+layers = keras.layers
+X = np.arange(6, dtype=np.float32).reshape(2, 3) / 6
+
+
+def sequential():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((3,)), layers.Rescaling(2.0), layers.Dense(2, "relu")])
+
+
+def set_scale(model):
+    model.layers[0].scale = 5.0
+
+
+def set_activation(model):
+    model.layers[1].activation = keras.activations.tanh
+
+
+def seven_times(x):
+    return 7 * x
+
+
+def set_function(model):
+    model.layers[1].activation = seven_times
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.add(layers.Rescaling(3.0)),
+        lambda model: model.add(layers.Activation("softmax")),
+        set_scale,
+        set_activation,
+        set_function,
+    ],
+    ids=["add", "add_activation", "scale", "activation", "function"],
+)
+def test_a_model_in_memory_that_changes_but_for_its_weights(change):
+    model = sequential()
+    scorer = TensorFlowScorer(model)
+    before = scorer.transform(X)
+    change(model)
+    after = scorer.transform(X)
+    assert_allclose(after, model(X).numpy(), rtol=1e-6)
+    assert not np.allclose(after, before)
+
+
+class Factor(keras.Model):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+
+def test_a_model_of_a_class_of_ones_own():
+    model = Factor(2.0)
+    model(X)
+    scorer = TensorFlowScorer(model)
+    assert_allclose(scorer.transform(X), 2 * X)
+    model.factor = 3.0
+    assert_allclose(scorer.transform(X), 3 * X)
+
+
+def test_a_vocabulary_that_is_set_anew():
+    words = keras.Input((1,), dtype="string")
+    lookup = layers.StringLookup(vocabulary=["cat"])
+    scorer = TensorFlowScorer(keras.Model(words, lookup(words)))
+    assert scorer.transform([["cat"], ["dog"]]).tolist() == [[1], [0]]
+    lookup.set_vocabulary(["dog"])
+    assert scorer.transform([["cat"], ["dog"]]).tolist() == [[0], [1]]
+
+
+class Table(tf.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+        self.table.insert(["cat"], [7])
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="word")])
+    def __call__(self, word):
+        return {"id": self.table.lookup(word)}
+
+
+def test_a_table_in_memory_that_changes():
+    module = Table()
+    scorer = TensorFlowScorer(module)
+    assert scorer.transform(["cat", "dog"]).tolist() == [[7], [-1]]
+    module.table.insert(["dog"], [8])
+    assert scorer.transform(["cat", "dog"]).tolist() == [[7], [8]]
+
+
+def test_a_model_that_did_not_change_is_exported_once(monkeypatch):
+    exports = []
+    real = _tensorflow_model._pack
+    monkeypatch.setattr(_tensorflow_model, "_pack", lambda f: exports.append(f) or real(f))
+    for model in (sequential(), keras_model()):
+        scorer = TensorFlowScorer(model)
+        for _ in range(3):
+            scorer.transform(X)
+    assert len(exports) == 2
+
+
+def text_vectorization():
+    made = layers.TextVectorization(ngrams=2)
+    made.adapt(["a b c", "b c d"])
+    return made
+
+
+def normalization():
+    made = layers.Normalization()
+    made.adapt(X)
+    return made
+
+
+SEQUENCE, IMAGE = (6, 4), (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "make"),
+    [
+        (SEQUENCE, lambda: layers.LSTM(3)),
+        (SEQUENCE, lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True))),
+        (SEQUENCE, lambda: layers.TimeDistributed(layers.Dense(2))),
+        (IMAGE, lambda: layers.SeparableConv2D(2, 3, activation="gelu")),
+        (IMAGE, lambda: layers.Conv2DTranspose(2, 3, strides=2)),
+        (IMAGE, lambda: layers.Resizing(4, 5, interpolation="bicubic")),
+        (IMAGE, lambda: layers.GroupNormalization(3)),
+        (IMAGE, lambda: layers.MaxPooling2D()),
+        ((3,), normalization),
+        ((3,), lambda: layers.BatchNormalization()),
+        ((1,), lambda: layers.StringLookup(vocabulary=["a b", "c"], output_mode="one_hot")),
+        ((1,), text_vectorization),
+        ((1,), lambda: layers.Hashing(4)),
+    ],
+)
+def test_layers(shape, make):
+    layer = make()
+    of_text = shape == (1,)
+    inputs = keras.Input(shape, dtype="string" if of_text else "float32")
+    model = keras.Model(inputs, layer(inputs))
+    rng = np.random.default_rng(0)
+    rows = np.array([["a b"], ["c"]], dtype=object) if of_text else rng.random((2, *shape))
+    expected = model(tf.constant(rows, tf.string) if of_text else rows.astype(np.float32))
+    found = TensorFlowScorer(model, output_shape="native").transform(rows)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def files(tmp_path):
+    hostile_keras.make_secrets(tmp_path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
+        hostile_keras.make_harmless(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_harmless_files(files, suffix):
+    assert TensorFlowScorer(files / f"dense{suffix}").transform(X).shape == (2, 2)
+    assert TensorFlowScorer(files / f"words{suffix}").transform([[1], [2]]).tolist() == [
+        ["a"],
+        ["b"],
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("change", hostile_keras.WEIGHTS, ids=lambda change: change.__name__)
+def test_weights_in_another_file(files, suffix, change):
+    path = hostile_keras.with_weights(files, suffix, change)
+    with pytest.raises(ValueError, match="Keras cannot load"):
+        TensorFlowScorer(path).transform(X)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_vocabulary_in_another_file(files, suffix):
+    change = hostile_keras.vocabulary_elsewhere
+    path = hostile_keras.with_configuration(files, "words", suffix, change)
+    with pytest.raises(ValueError, match="Keras cannot load"):
+        TensorFlowScorer(path).transform([[1]])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("change", hostile_keras.CONFIGURATIONS, ids=lambda c: c.__name__)
+def test_classes_and_functions_that_are_not_layers(files, suffix, change):
+    path = hostile_keras.with_configuration(files, "dense", suffix, change)
+    with pytest.raises(ValueError, match="Keras cannot load"):
+        TensorFlowScorer(path).transform(X)
+
+
+@pytest.mark.parametrize("version", ["3.10.0", "3.12.3", "3.13.2", "3.14.0"])
+def test_a_keras_that_reads_other_files_is_refused(files, monkeypatch, version):
+    monkeypatch.setattr(keras, "__version__", version)
+    with pytest.raises(ImportError, match=rf"Keras {version}.*sklearn-dl\[tensorflow\]"):
+        TensorFlowScorer(files / "dense.keras").transform(X)
+
+
+@pytest.mark.parametrize("version", ["3.12.4", "3.14.1", "3.15.0", "4.0.0.dev1"])
+def test_versions_of_keras_that_do_not(version):
+    assert _tensorflow_load.is_safe_keras(version)
