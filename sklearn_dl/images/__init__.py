@@ -1,5 +1,6 @@
 """From photographs to pixels, lazily."""
 
+from sklearn_dl.images._formats import SAFE_FORMATS
 from sklearn_dl.images._lazy import ImageReadError, LazyImage
 from sklearn_dl.images._loader import ImageLoader
 from sklearn_dl.images._pixel_array import PixelArray
@@ -7,6 +8,7 @@ from sklearn_dl.images._pixels import PixelExtractor
 from sklearn_dl.images._resizer import ImageResizer
 
 __all__ = [
+    "SAFE_FORMATS",
     "ImageLoader",
     "ImageReadError",
     "ImageResizer",

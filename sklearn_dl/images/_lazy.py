@@ -1,8 +1,8 @@
 """LazyImage: where a photograph comes from and what is to be done to it, not its pixels."""
 
 import os
-import stat
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from threading import Lock
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from sklearn_dl.images._files import open_file
+from sklearn_dl.images._formats import open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.utils._columns import object_array
 
@@ -42,6 +44,8 @@ class Decoding(NamedTuple):
     exif_transpose: bool
     on_error: str
     max_pixels: int | None
+    formats: tuple | None = None
+    root: str | None = None
 
 
 class Reduced(NamedTuple):
@@ -172,37 +176,41 @@ class LazyImage:
 
     def _header_size(self, header_only=True):
         with self._open() as image:
-            self._check_header(image)
             width, height = image.size
             orientation = self._orientation(image, header_only)
             return (height, width) if orientation >= 5 else (width, height)
 
     def _decode(self):
         with self._open() as opened:
-            self._check_header(opened)
             orientation = self._orientation(opened)
             reduced = self._reduce(opened, orientation) if self.steps else None
             opened.load()
+            self._check_header(opened)  # some formats learn their size here
             image = to_mode(opened, self.mode)
             if orientation in _TRANSPOSE:
                 image = image.transpose(_TRANSPOSE[orientation])
             return image, reduced
 
+    @contextmanager
     def _open(self):
+        """The PIL image, not decoded yet, whose size is allowed; the file is open meanwhile."""
         source = self.source
         if self.error:
             raise ImageReadError(self.error)
         if isinstance(source, Image.Image):
-            return _Borrowed(source)
-        if isinstance(source, np.ndarray):
-            return Image.fromarray(np.ascontiguousarray(source))
-        if isinstance(source, bytes):
-            if not source:
-                raise ImageReadError("it is empty (0 bytes)")
-            return Image.open(BytesIO(source))
-        if not file_stat(source).st_size:
-            raise ImageReadError("the file is empty (0 bytes)")
-        return Image.open(source)
+            # never closed
+            with _USER_IMAGE_LOCK:
+                self._check_header(source)
+                yield source
+        elif isinstance(source, np.ndarray):
+            image = Image.fromarray(np.ascontiguousarray(source))
+            self._check_header(image)
+            yield image
+        else:
+            formats, max_pixels = self.decoding.formats, self.decoding.max_pixels
+            with open_source(self) as file, open_image(file, formats, max_pixels) as image:
+                self._check_header(image)
+                yield image
 
     def _check_header(self, image):
         if image.format == "EPS":
@@ -243,8 +251,8 @@ class LazyImage:
         reduced : Reduced or None
             None if it is decoded in full.
         """
-        if isinstance(self.source, Image.Image):
-            return None
+        if isinstance(self.source, Image.Image) or image.format == "HEIF":
+            return None  # the draft of a HEIC image is its thumbnail, another image
         sideways = orientation >= 5
         size = image.size[::-1] if sideways else image.size
         needed = self.steps[0].needed_size(size)
@@ -259,25 +267,27 @@ class LazyImage:
         return Reduced(size, (left, top, left + across, top + down))
 
 
-class _Borrowed:
-    """The user's own PIL image: used by one thread at a time, never closed."""
+def open_source(image):
+    """Open the encoded file of a LazyImage whose source is a path or bytes.
 
-    def __init__(self, image):
-        self.image = image
+    Returns
+    -------
+    file : binary file
+        To be closed by the caller.
 
-    def __enter__(self):
-        _USER_IMAGE_LOCK.acquire()
-        return self.image
-
-    def __exit__(self, *exc_info):
-        _USER_IMAGE_LOCK.release()
+    Raises
+    ------
+    OSError or ValueError
+        If there is no such file, it is not a regular file, or it leaves the loader's `root`.
+    """
+    if isinstance(image.source, bytes):
+        return BytesIO(image.source)
+    return open_file(image.source, image.decoding.root)
 
 
 def _why(error):
     if isinstance(error, Image.DecompressionBombError):
         return f"{error} (Pillow's limit: twice PIL.Image.MAX_IMAGE_PIXELS)"
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "it is not an image in a format that Pillow reads"
     return str(error) or type(error).__name__
 
 
@@ -302,27 +312,6 @@ def as_strict(image):
 def image_column(images):
     """(n, 1) object array of images."""
     return object_array(images).reshape(-1, 1)
-
-
-def file_stat(path):
-    """`os.stat` of a regular file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it does not exist.
-    ValueError
-        If it is a folder, a pipe (which could be waited for without end) or a device.
-    """
-    try:
-        result = os.stat(path)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"the file {path!r} does not exist") from None
-    if stat.S_ISDIR(result.st_mode):
-        raise ValueError(f"{path!r} is a folder, not a file")
-    if not stat.S_ISREG(result.st_mode):
-        raise ValueError(f"{path!r} is not a regular file")
-    return result
 
 
 def _file_stamp(source):

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 from sklearn.base import TransformerMixin
 
-from sklearn_dl.images._lazy import Decoding, LazyImage, file_stat, image_column
+from sklearn_dl.images._files import file_stat
+from sklearn_dl.images._formats import check_formats
+from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import is_missing, single_column
@@ -26,7 +28,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     ----------
     root : str, Path or None, default=None
         Folder that relative paths are joined to. A path that leaves it (absolute, ``..``, through
-        a symbolic link) is refused. None: paths are used as they are.
+        a symbolic link) is refused, and so is a file or folder in it that has become a symbolic
+        link when the image is read. None: paths are used as they are.
     mode : {"RGB", "RGBA", "L"}, default="RGB"
         Pixel format of the images. "RGB" and "L" composite transparent images on black.
     exif_transpose : bool, default=True
@@ -36,8 +39,15 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         never scored, its outputs are NaN, and one warning counts such rows.
     max_pixels : int or None, default=178_956_970
         Largest width x height, in pixels, that is decoded: a guard against decompression bombs.
-        Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, applies besides (a warning above it,
-        an error above twice it). None: only Pillow's.
+        It holds for what is inside a file, too: the icons of ICO and ICNS, the tiles of TIFF, the
+        bitstreams of AVIF. Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, applies besides (a
+        warning above it, an error above twice it). None: only Pillow's.
+    formats : list or tuple of str, or None, default=None
+        All of Pillow's formats that files may have ("PNG", "ICNS"), by the names of
+        ``PIL.Image.OPEN``; "HEIF" for HEIC images. None: ``sklearn_dl.images.SAFE_FORMATS``, those
+        whose size is known before they are decoded. A file of another format is refused by name.
+        ``[*SAFE_FORMATS, "BLP"]`` reads one more, whose files have to be trusted. PIL images are
+        of any format.
 
     Attributes
     ----------
@@ -54,9 +64,13 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     Notes
     -----
     ML.NET's LoadImages and LoadRawImageBytes. Unlike these it applies the EXIF orientation, reads
-    every format that Pillow reads (but PostScript, which is a program), and never turns an empty
-    path into a black image. Of an animation the first frame is used; of 16-bit grey levels the
-    high byte.
+    some twenty formats (never PostScript, which is a program), and never turns an empty path into
+    a black image. Of an animation the first frame is used; of 16-bit grey levels the high byte.
+
+    HEIC images are read if the package pillow-heif is installed. They are always turned upright.
+
+    What `max_pixels` bounds is memory: some 20 bytes per pixel at worst (JPEG 2000). Time within
+    it is not bounded: a progressive JPEG or a large WebP canvas may take seconds.
 
     Examples
     --------
@@ -75,6 +89,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         "exif_transpose": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
         "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
+        "formats": [list, tuple, None],
     }
 
     def __init__(
@@ -85,12 +100,14 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         exif_transpose=True,
         on_error="raise",
         max_pixels=178_956_970,
+        formats=None,
     ):
         self.root = root
         self.mode = mode
         self.exif_transpose = exif_transpose
         self.on_error = on_error
         self.max_pixels = max_pixels
+        self.formats = formats
 
     def transform(self, X):
         """Describe each image of X.
@@ -112,21 +129,30 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         FileNotFoundError
             If a file does not exist. Its row and path are named.
         ValueError
-            If X is not one column; if a row is missing or of another type, is no file, or leaves
-            `root`. With ``on_error="nan"`` such rows are masked instead.
+            If X is not one column, or `formats` has an unknown name; if a row is missing or of
+            another type, is not a file, or leaves `root`. With ``on_error="nan"`` such rows are
+            masked instead.
         """
         self._validate_params()
         cells = single_column(_as_images(X), self, reset=False)
         root = None if self.root is None else os.path.realpath(self.root)
         if root is not None and not os.path.isdir(root):
             raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
-        decoding = Decoding(self.mode, self.exif_transpose, self.on_error, self.max_pixels)
+        decoding = Decoding(
+            mode=self.mode,
+            exif_transpose=self.exif_transpose,
+            on_error=self.on_error,
+            max_pixels=self.max_pixels,
+            formats=check_formats(self.formats),
+            root=root,
+        )
         images = []
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
                 if root is not None:
                     raise ValueError(f"Row {row} is a lazy image already, which root cannot join.")
-                images.append(replace(cell, decoding=decoding))
+                # what confines it is not lifted
+                images.append(replace(cell, decoding=decoding._replace(root=cell.decoding.root)))
                 continue
             try:
                 source = _source(cell, root)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sklearn_dl.images import ImageReadError, PixelExtractor
-from sklearn_dl.images._lazy import file_stat, image_column
+from sklearn_dl.images._lazy import image_column, open_source
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
 from sklearn_dl.training._device import (
@@ -180,18 +180,18 @@ def image_digest(image):
     source = image.source
     if image.error:
         raise ImageReadError(image.error)
-    if isinstance(source, str):
-        file_stat(source)  # a pipe could be waited for without end
-        content = Path(source).read_bytes()
-    elif isinstance(source, bytes):
-        content = source
+    if isinstance(source, (str, bytes)):
+        with open_source(image) as file:
+            content = file.read()
     elif isinstance(source, Image.Image):
         # as it is decoded: with its EXIF rotation, in the mode asked for
         pixels = np.asarray(replace(image, steps=()))
         content = repr(pixels.shape).encode() + pixels.tobytes()
     else:
         content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
-    digest = sha256(f"{type(source).__name__} {image.decoding} {image.steps!r}".encode())
+    digest = sha256(
+        f"{type(source).__name__} {image.decoding._replace(root=None)} {image.steps!r}".encode()
+    )
     digest.update(content)
     return digest.digest()
 

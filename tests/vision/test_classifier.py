@@ -266,6 +266,22 @@ def test_memory_goes_by_content_and_by_what_is_done_to_it(
     assert computed == [5, 1, 5]
 
 
+def test_memory_does_not_follow_a_link_out_of_root(clf, data, paths, tmp_path):
+    """The features of a file elsewhere are in the store; its path has come into `root`."""
+    (tmp_path / "secret.png").write_bytes(Path(paths[6]).read_bytes())
+    clf.set_params(memory=tmp_path / "memory").fit(
+        [*paths[:5], str(tmp_path / "secret.png")], data[1][:6]
+    )
+    root = tmp_path / "root"
+    root.mkdir()
+    shutil.copy(paths[0], root / "image.png")
+    image = ImageLoader(root=root).transform(["image.png"])
+    (root / "image.png").unlink()
+    (root / "image.png").symlink_to(tmp_path / "secret.png")
+    with pytest.raises(ValueError, match=r"Row 0.*image\.png.* is reached by a symbolic link"):
+        clf.predict(image)
+
+
 def _other_module():
     return tiny_module(seed=1)
 

@@ -1,0 +1,141 @@
+"""Files of images, opened once: what was checked is what is read."""
+
+import errno
+import os
+import stat
+
+# Windows has neither descriptors of folders nor O_NOFOLLOW
+_BELOW_A_FOLDER = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+# a pipe that took the file's place is not waited for
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_FOLDER = (
+    getattr(os, "O_PATH", os.O_RDONLY)
+    | getattr(os, "O_DIRECTORY", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+)
+
+
+def file_stat(path):
+    """`os.stat` of a regular file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    ValueError
+        If it is a folder, a pipe (which could be waited for without end) or a device.
+    """
+    try:
+        return _regular(os.stat(path), path)
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def open_file(path, root=None):
+    """Open a regular file for reading.
+
+    Parameters
+    ----------
+    path : str
+        Absolute; below `root` it has no symbolic links left (`os.path.realpath`).
+    root : str or None
+        Folder that the file must lie in. Between the resolving of `path` and now a file or a
+        folder may have been swapped for a symbolic link: none is followed.
+
+    Returns
+    -------
+    file : io.BufferedReader
+        To be closed by the caller.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not exist.
+    ValueError
+        If it is not a regular file, or a symbolic link leads to it below `root`.
+    """
+    try:
+        if root is None:
+            return _open_regular(path, path)
+        if not _BELOW_A_FOLDER:
+            return _open_and_compare(path, root)
+        return _open_below(path, root)
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
+def _open_below(path, root):
+    """Open folder after folder, following no link."""
+    *folders, name = path.removeprefix(root).strip(os.sep).split(os.sep)
+    folder = _open_folder(root, path, root, None)
+    try:
+        for part in folders:
+            inner = _open_folder(part, path, root, folder)
+            os.close(folder)
+            folder = inner
+        return _open_regular(name or os.curdir, path, root, folder)
+    finally:
+        os.close(folder)
+
+
+def _open_folder(name, path, root, parent):
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except OSError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise _swapped(path, root) from None
+        raise
+
+
+def _open_regular(name, path, root=None, folder=None):
+    """Open `name`, below the folder of that descriptor if it is given."""
+    below = folder is not None
+    found = os.stat(name, dir_fd=folder, follow_symlinks=not below)
+    if stat.S_ISLNK(found.st_mode):
+        raise _swapped(path, root)
+    _regular(found, path)  # to open some devices does something
+    try:
+        descriptor = os.open(name, _READ | (os.O_NOFOLLOW if below else 0), dir_fd=folder)
+    except OSError as error:
+        if below and error.errno == errno.ELOOP:
+            raise _swapped(path, root) from None
+        raise
+    try:
+        _regular(os.fstat(descriptor), path)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _open_and_compare(path, root):
+    """Open first, then look whether what was opened is the file of that name in `root`."""
+    file = _open_regular(path, path)
+    try:
+        resolved = os.path.realpath(path)
+        inside = os.path.commonpath([root, resolved]) == root
+        if not inside or not os.path.samestat(os.stat(resolved), os.fstat(file.fileno())):
+            raise _swapped(path, root)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _regular(found, path):
+    if stat.S_ISDIR(found.st_mode):
+        raise ValueError(f"{path!r} is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path!r} is not a regular file")
+    return found
+
+
+def _swapped(path, root):
+    return ValueError(
+        f"{path!r} leaves the folder root={root!r}, or may do so: it is reached by a symbolic link "
+        "that was not there when ImageLoader resolved the path"
+    )
+
+
+def _missing(path):
+    return FileNotFoundError(f"the file {path!r} does not exist")

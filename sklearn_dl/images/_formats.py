@@ -1,0 +1,191 @@
+"""Which formats are read, and by what."""
+
+import re
+
+from PIL import Image, UnidentifiedImageError
+
+from sklearn_dl.images._inner import check_inner_size, limit_of
+
+SAFE_FORMATS = (
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "PPM",
+    "PNG",
+    "AVIF",
+    "DDS",
+    "HEIF",
+    "ICNS",
+    "ICO",
+    "JPEG2000",
+    "PCX",
+    "QOI",
+    "SGI",
+    "TGA",
+    "TIFF",
+    "WEBP",
+)
+"""Names of the formats that :class:`ImageLoader` reads unless it is told others.
+
+Their decoders allocate no more than the size in the header allows, or the sizes inside are read
+before. "JPEG" includes MPO, "PPM" its whole family; "HEIF" needs the package pillow-heif.
+"""
+
+_HEIF = "HEIF"
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_ANY_BRANDS = {b"mif1", b"msf1"}  # of both
+_MORE_SIGNATURES = {  # of plugins that have none
+    "IM": rb"(Image type|Name|File size \(no of images\)|Date|Digitalization equipment)\s*:",
+    "IPTC": rb"\x1c[\x01-\x09\xf0]",
+    "IMT": rb"(\*[^\n]*\n)*\s*(width|height)\b",
+    "PCD": rb"(?s).{2048}PCD_",
+}
+
+
+def check_formats(formats):
+    """`formats` of :class:`ImageLoader` as a tuple of Pillow's names, or None.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a format is never read.
+    """
+    if formats is None:
+        return None
+    Image.init()
+    known = sorted({*Image.OPEN, *SAFE_FORMATS} - {"EPS"})
+    names = []
+    for name in formats:
+        upper = name.upper() if isinstance(name, str) else name
+        if upper == "EPS":
+            raise ValueError(
+                "formats holds 'EPS', which is never read: it is PostScript, a program that "
+                "reading it would run. Leave it out."
+            )
+        if upper == "MPO":
+            raise ValueError("formats holds 'MPO', which Pillow reads as 'JPEG': name that.")
+        if upper not in known:
+            raise ValueError(
+                f"formats holds {name!r}, which is not a format that can be read here; these are: "
+                f"{', '.join(known)}."
+            )
+        names.append(upper)
+    return tuple(names)
+
+
+def open_image(file, formats, max_pixels):
+    """Open an image, not decoding it, if it is of a format that is allowed.
+
+    Parameters
+    ----------
+    file : binary file
+    formats : tuple of str or None
+        As `check_formats` gives; None: `SAFE_FORMATS`.
+    max_pixels : int or None
+        Largest number of pixels that may be inside.
+
+    Returns
+    -------
+    image : PIL.Image.Image
+
+    Raises
+    ------
+    ValueError
+        If the file is empty, of a format that is not in `formats`, or not an image.
+    ImageBomb
+        If what is inside is too large.
+    """
+    listed = SAFE_FORMATS if formats is None else formats
+    start = file.read(512)  # the buffer of a file is larger: it is not read twice
+    if not start:
+        raise ValueError("it is empty (0 bytes)")
+    if _is_heif(start):
+        image = _open_heif(file, listed)
+        limit = limit_of(None)
+        if limit is not None:
+            limit.check(*image.size, "the HEIC image")
+        return image
+    check_inner_size(file, start, max_pixels)
+    Image.init()
+    # Pillow may have been built without one
+    plugins = {name: Image.OPEN[name][1] for name in listed if name in Image.OPEN}
+    try:
+        # what has a signature comes before what has none: TGA takes anything like it
+        return Image.open(file, formats=[name for name in plugins if plugins[name]])
+    except UnidentifiedImageError:
+        unlisted = _unlisted_format(file, plugins)
+        if unlisted == "EPS":
+            raise ValueError("it is PostScript, a program that reading it would run") from None
+        if unlisted:
+            raise _not_listed(unlisted) from None
+    try:
+        return Image.open(file, formats=[name for name in plugins if not plugins[name]])
+    except UnidentifiedImageError:
+        raise ValueError(
+            "it is not an image in a format that Pillow reads"
+            if formats is None
+            else f"it is not an image in one of formats={list(formats)}"
+        ) from None
+
+
+def _not_listed(name):
+    return ValueError(
+        f"it is in the format {name}, which ImageLoader does not read unless it is asked to: if "
+        f'the file can be trusted, ImageLoader(formats=[*SAFE_FORMATS, "{name}"]), with '
+        "SAFE_FORMATS of sklearn_dl.images"
+    )
+
+
+def _unlisted_format(file, listed):
+    """Name of the first plugin that takes such a file and is not listed, or None."""
+    file.seek(0)
+    start = file.read(4096)
+    # the signature of GBR is the vaguest
+    for name in sorted(Image.OPEN, key="GBR".__eq__):
+        if name in listed:
+            continue
+        if name == "CUR" and start[4:6] == b"\0\0":
+            continue  # a TGA file: no cursor in it
+        _, accept = Image.OPEN[name]
+        try:
+            accepted = accept and accept(start[:16]) is True
+        except Exception:  # it is shorter than any file of that format
+            continue
+        if accepted:
+            return name
+    for name, signature in _MORE_SIGNATURES.items():
+        if name not in listed and re.match(signature, start):
+            return name
+    return None
+
+
+def _is_heif(start):
+    if start[4:8] != b"ftyp":
+        return False
+    major = start[8:12]
+    others = start[16 : min(int.from_bytes(start[:4], "big"), len(start))]
+    brands = {major, *(others[i : i + 4] for i in range(0, len(others), 4))}
+    if major in _HEIC_BRANDS or major in _AVIF_BRANDS:
+        return major in _HEIC_BRANDS
+    return major in _ANY_BRANDS and not brands & _AVIF_BRANDS
+
+
+def _open_heif(file, listed):
+    if _HEIF not in listed:
+        raise _not_listed(_HEIF)
+    try:
+        # its plugin, without registering it: joblib's workers would not know
+        from pillow_heif import HeifImageFile
+    except ModuleNotFoundError as error:
+        if error.name != "pillow_heif":
+            raise
+        raise ValueError(
+            "it is a HEIC image, which needs a package to be read: pip install pillow-heif"
+        ) from None
+    file.seek(0)
+    try:
+        return HeifImageFile(file)
+    except SyntaxError as error:
+        raise ValueError(f"it is a HEIC image that pillow-heif does not read: {error}") from error
