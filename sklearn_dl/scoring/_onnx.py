@@ -20,7 +20,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     model : str, Path, bytes or onnx.ModelProto
         A file, its bytes, a parsed model, or the name of a registered model
         (:func:`sklearn_dl.models.list_models`). A file with external data is followed within its
-        own folder.
+        own folder, and in the cache of Hugging Face to the blobs of its own repository.
     inputs : dict of str to columns, or None, default=None
         For each input of the graph the column or columns of X (name, position, list or slice of
         them). None: a graph with one input takes all of X; with several, X is a data frame whose
@@ -70,7 +70,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     to what the graph wants as numpy's "same_kind" allows, and to integers if every value is
     integral and in range; anything else is an error. Loaded graphs live in one cache of the
     process, which clones, folds of a cross-validation and unpickled copies share. ONNX custom
-    operator libraries are not loaded.
+    operator libraries are not loaded; operators that touch files, the network or Python are
+    refused, so that "EPContext" models cannot be scored.
 
     Examples
     --------

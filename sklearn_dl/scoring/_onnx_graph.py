@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.scoring._onnx_model import GraphFacts, all_nodes, graph_facts, parse
+from sklearn_dl.scoring._onnx_external import share
+from sklearn_dl.scoring._onnx_model import GraphFacts, graph_facts, parse, serialize
+from sklearn_dl.scoring._onnx_safety import search, walk
 from sklearn_dl.scoring._scorer import TensorSpec
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import cached_session
@@ -19,6 +21,12 @@ _DTYPES: dict[str, np.dtype] = {
     "bool": np.dtype(bool),
     "string": np.dtype(object),
     **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
+}
+_CONFIG = {
+    # bytes may be a model of ONNX and of ORT format at once; what was searched is run
+    "session.load_model_format": "ONNX",
+    # older versions copy them
+    "session.use_external_initializer_file_buffers_directly": "1",
 }
 
 
@@ -62,17 +70,12 @@ def cut(model, outputs):
         if name in maker:
             node = maker[name]
             queue += [*node.input, *node.output]
-            queue += [inner_input for inner in _inner_nodes(node) for inner_input in inner.input]
+            inner_nodes = (m for m in walk(*node.attribute) if m.DESCRIPTOR.name == "NodeProto")
+            queue += [inner_input for inner in inner_nodes for inner_input in inner.input]
     _keep(graph.node, lambda node: any(output in needed for output in node.output))
     _keep(graph.initializer, lambda tensor: tensor.name in needed)
     _keep(graph.sparse_initializer, lambda tensor: tensor.values.name in needed)
     _keep(graph.input, lambda value: value.name in needed)
-
-
-def _inner_nodes(node):
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            yield from all_nodes(graph)
 
 
 def _keep(repeated, wanted):
@@ -91,6 +94,7 @@ class OnnxSession:
     outputs: tuple
     unused_inputs: frozenset
     facts: GraphFacts
+    shared: tuple  # the memory that ONNX Runtime reads weights from
 
     @property
     def kind(self):
@@ -168,32 +172,43 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         If the graph cannot be run, an option is unknown, or a provider is not there.
     """
     ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
-    data = content.read()
-    unused: frozenset = frozenset()
-    if outputs is not None:
-        model = parse(data, content.name)
-        names = {value.name for value in model.graph.input}
-        cut(model, outputs)
-        unused = frozenset(names - {value.name for value in model.graph.input})
-        data = model.SerializeToString()
+    data, shared, unused = _prepare(content, outputs)
     session_options = _session_options(ort, n_threads, options, log_level)
-    facts = graph_facts(content)
-    if facts.external:
-        session_options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", content.folder
-        )
+    session_options.add_external_initializers_from_files_in_memory(
+        [*shared], [*shared.values()], [len(data) for data in shared.values()]
+    )
     try:
         session = ort.InferenceSession(data, session_options, providers=providers)
+        inputs, optional_inputs, made = (
+            tuple(map(_spec, found))
+            for found in (
+                session.get_inputs(),
+                session.get_overridable_initializers(),
+                session.get_outputs(),
+            )
+        )
     except Exception as error:  # ONNX Runtime has a class per status code, none of them public
         raise ValueError(f"ONNX Runtime cannot run {content.name}: {error}") from error
     return OnnxSession(
-        session,
-        tuple(map(_spec, session.get_inputs())),
-        tuple(map(_spec, session.get_overridable_initializers())),
-        tuple(map(_spec, session.get_outputs())),
-        unused,
-        facts,
+        session, inputs, optional_inputs, made, unused, graph_facts(content), tuple(shared.values())
     )
+
+
+def _prepare(content, outputs):
+    """The bytes that ONNX Runtime gets, the data files' bytes by name, and the inputs cut off."""
+    model = parse(content.read(), content.name)
+    names = {value.name for value in model.graph.input}
+    if outputs is not None:
+        cut(model, outputs)
+    tensors = search(model, content.name)[1]
+    shared = share(model.graph.initializer, tensors, content.path)
+    content.check_unchanged()
+    # what this onnx does not know was not searched; a newer ONNX Runtime might know it
+    model.DiscardUnknownFields()
+    # an environment variable makes ONNX Runtime take session options from there
+    _keep(model.metadata_props, lambda entry: entry.key != "ort_config")
+    unused = frozenset(names - {value.name for value in model.graph.input})
+    return serialize(model, content.name), shared, unused
 
 
 def _session_options(ort, n_threads, options, log_level):
@@ -201,6 +216,8 @@ def _session_options(ort, n_threads, options, log_level):
     made.log_severity_level = log_level
     made.intra_op_num_threads = n_threads
     made.inter_op_num_threads = 1
+    for name, value in _CONFIG.items():
+        made.add_session_config_entry(name, value)
     for name, value in options.items():
         if "." in name:
             made.add_session_config_entry(name, str(value))

@@ -1,18 +1,16 @@
 """ONNX models: found, read and checked, wherever they come from."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
-from itertools import chain
-from pathlib import Path
 
+from sklearn_dl.scoring import _onnx_external
+from sklearn_dl.scoring._onnx_safety import search
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import also_clear
 
-# protobuf's limit on one message
-MAX_EMBEDDED_BYTES = 2**31 - 1
+MAX_EMBEDDED_BYTES = _onnx_external.MAX_GRAPH_BYTES
 
 _NAN_OPS = {
     "Imputer",
@@ -42,18 +40,13 @@ class OnnxModel:
     path: str | None = field(default=None, compare=False)
 
     @property
-    def folder(self):
-        """Folder of the file, for its external data; empty if there is no file."""
-        return os.path.dirname(self.path or "")
-
-    @property
     def name(self):
         """For messages."""
         return self.path or f"<{len(self.data or b'')} bytes>"
 
     def read(self):
         """The bytes of the graph, without external data."""
-        return Path(self.path or "").read_bytes() if self.data is None else self.data
+        return _read(self.path) if self.data is None else self.data
 
     def read_whole(self):
         """The bytes of the graph with its external data inside.
@@ -61,22 +54,30 @@ class OnnxModel:
         Raises
         ------
         ValueError
-            If they are more than protobuf can hold (2 GiB).
+            If they are more than protobuf can hold (2 GiB), or are not those of the hash.
         """
         data = self.read()
-        facts = graph_facts(self)
-        if not facts.external:
-            return data
-        onnx = _onnx()
-        size = len(data) + sum(os.path.getsize(Path(self.folder, f)) for f in facts.external)
-        if size > MAX_EMBEDDED_BYTES:
-            raise ValueError(
-                f"The model with its external data is {size / 2**30:.1f} GiB; a pickle can carry "
-                "2 GiB of it. Set embed_model=False and keep the model's files beside the pickle."
-            )
-        model = onnx.load_model_from_string(data)
-        onnx.load_external_data_for_model(model, self.folder)
-        return model.SerializeToString()
+        if graph_facts(self).external:
+            model = parse(data, self.name)
+            external = _onnx_external.external_tensors(search(model, self.name)[1], self.name)
+            files = _onnx_external.DataFiles(self.path)
+            size = len(data) + sum(len(files.read(tensor)) for tensor in external)
+            if size > MAX_EMBEDDED_BYTES:
+                raise ValueError(
+                    f"The model with its external data is {size / 2**30:.1f} GiB; a pickle can "
+                    "carry 2 GiB of it. Set embed_model=False and keep the model's files beside "
+                    "the pickle."
+                )
+            for tensor in external:
+                tensor.put_inside(files.read(tensor))
+            data = serialize(model, self.name)
+        self.check_unchanged()
+        return data
+
+    def check_unchanged(self):
+        """Raise ValueError if the files are no longer those of the hash."""
+        if self.path is not None and resolve(self.path).sha256 != self.sha256:
+            raise ValueError(f"{self.path} or its data changed while they were read; try again.")
 
     def for_pickle(self, embed):
         """Itself with its whole graph in memory (`embed`), or its hash alone."""
@@ -117,20 +118,18 @@ def resolve(model):
     FileNotFoundError
         If there is no such file, nor a registered model of that name.
     ValueError
-        If it is no ONNX model, or refers to data outside its folder.
+        If it is no ONNX model, holds what is refused, or refers to data outside its folder.
     """
     if isinstance(model, bytes):
         return _from_bytes(model)
     if hasattr(model, "SerializeToString"):
-        return _from_bytes(model.SerializeToString())
+        return _from_bytes(serialize(model, "The model"))
     path = os.path.abspath(_find_file(model))
     if os.path.isdir(path):
         raise ValueError(f"model={os.fspath(model)!r} is a folder, not an ONNX file.")
-    stamps = _stamp(path)
-    external = _external_files(path, *stamps)
-    for location in external:
-        _check_location(location, path)
-    return _from_path(path, *(_stamp(path, external) if external else stamps))
+    stamp = _stamp(path)
+    files = [_onnx_external.data_file(name, path) for name in _external_files(path, stamp)]
+    return _from_path(path, stamp, tuple(files), tuple(map(_stamp, files)))
 
 
 def _find_file(model):
@@ -149,10 +148,20 @@ def _find_file(model):
     )
 
 
-def _stamp(path, others=()):
-    folder = os.path.dirname(path)
-    stats = [os.stat(path), *(os.stat(os.path.join(folder, other)) for other in others)]
-    return tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats)
+def _stamp(path):
+    found = os.stat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read(path):
+    with _onnx_external.open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > _onnx_external.MAX_GRAPH_BYTES:
+            raise ValueError(
+                f"{path} is not an ONNX model: it is {size / 2**30:.1f} GiB, and one holds at "
+                "most 2 GiB beside its external data."
+            )
+        return file.read(size)
 
 
 @also_clear
@@ -168,16 +177,15 @@ def _from_bytes(data):
 
 
 @lru_cache(maxsize=32)
-def _external_files(path, stamp):
-    return _facts(Path(path).read_bytes(), path).external
+def _external_files(path, _stamp):
+    return _facts(_read(path), path).external
 
 
 @lru_cache(maxsize=32)
-def _from_path(path, *stamps):
-    digest = sha256(Path(path).read_bytes())
-    folder = os.path.dirname(path)
-    for name in _external_files(path, stamps[0]):
-        with open(os.path.join(folder, name), "rb") as file:
+def _from_path(path, _stamp, files, _stamps):
+    digest = sha256(_read(path))
+    for name in files:
+        with _onnx_external.open_file(name) as file:
             while chunk := file.read(2**20):
                 digest.update(chunk)
     return OnnxModel(digest.hexdigest(), path=path)
@@ -202,15 +210,9 @@ def _facts_of(content, embedded):
 
 
 def _facts(data, name):
-    onnx = _onnx()
-    model = parse(data, name)
-    graphs = [model.graph, *model.functions]
-    nodes = [node for graph in graphs for node in all_nodes(graph)]
+    nodes, tensors = search(parse(data, name), name)
     ops = {node.op_type for node in nodes}
-    external = set()
-    for tensor in chain.from_iterable(map(_all_tensors, graphs)):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            external.add({e.key: e.value for e in tensor.external_data}.get("location", ""))
+    external = {tensor.location for tensor in _onnx_external.external_tensors(tensors, name)}
     if ops & {"Conv", "ConvInteger", "QLinearConv"}:
         kind = "convolution"
     elif ops & {"Softmax", "LayerNormalization", "Attention", "LSTM", "GRU"} and len(nodes) > 50:
@@ -227,43 +229,21 @@ def parse(data, name):
 
     try:
         model = onnx.load_model_from_string(data)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError) as error:  # the latter of protobuf in Python
         raise ValueError(f"{name} is not an ONNX model, or is damaged: {error}") from error
     if not model.graph.node:
         raise ValueError(f"{name} is not an ONNX model: it holds no graph.")
     return model
 
 
-def _check_location(location, name):
-    folder = os.path.dirname(name)
-    full = os.path.realpath(os.path.join(folder, location))
-    inside = os.path.commonpath([os.path.realpath(folder), full]) == os.path.realpath(folder)
-    if os.path.isabs(location) or not inside:
-        raise ValueError(f"{name} refers to data outside its folder ({location!r}): refused.")
-    if not os.path.isfile(full):
-        raise FileNotFoundError(f"{name} needs the data file {full!r}, which does not exist.")
+def serialize(model, name):
+    """The bytes of a parsed graph; `name` is for the message."""
+    from google.protobuf.message import EncodeError
 
-
-def all_nodes(graph) -> Iterator:
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from all_nodes(inner)
-
-
-def _all_tensors(graph) -> Iterator:
-    """The tensors that a graph or function holds, those of the graphs inside it too."""
-    sparse = [*getattr(graph, "sparse_initializer", ())]
-    yield from getattr(graph, "initializer", ())
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _all_tensors(inner)
-    for tensor in sparse:
-        yield from (tensor.values, tensor.indices)
+    try:
+        return model.SerializeToString()
+    except (EncodeError, ValueError) as error:  # a ValueError in protobuf's older versions
+        raise ValueError(f"{name} cannot be written as ONNX, which holds 2 GiB: {error}") from error
 
 
 def _onnx():

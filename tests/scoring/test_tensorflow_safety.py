@@ -149,7 +149,7 @@ def test_an_asset_outside_the_folder(tmp_path, name):
         meta_graph.asset_file_def[0].filename = name
 
     changed(folder, lead_out)
-    with pytest.raises(ValueError, match="names the asset .*, outside its folder: refused"):
+    with pytest.raises(ValueError, match=r"names the asset .*, outside its folder: refused"):
         TensorFlowScorer(folder).transform(["cat"])
 
 
