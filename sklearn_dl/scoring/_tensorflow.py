@@ -53,8 +53,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Whether a pickle carries the model. False: it carries the path and the content's hash, and
         the model must be found where the pickle is loaded. A model in memory always travels.
     allow_unsafe_ops : bool, default=False
-        Whether operations that touch files, the network or Python may be loaded, and code inside
-        Keras files. Only for models whose source you trust.
+        Whether operations that may touch files, the network, Python or the process are loaded,
+        and code inside Keras files. Only for models whose source you trust.
     verbose : int, default=0
         1: a progress bar while scoring. 2: also TensorFlow's messages.
 
@@ -81,9 +81,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     -----
     ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time. Numbers are
     cast as OnnxScorer casts them; bfloat16 comes back as float32, strings as str (bytes where they
-    are no UTF-8). Before anything of a model is loaded its graphs and functions are searched for
-    operations that touch files, the network or Python, which are refused. Everything runs in a
-    version-1 session: nothing is traced again for batches of other sizes.
+    are not UTF-8). Before anything of a model is loaded its graphs and functions are searched: each
+    operation must be on a list of those that only compute. Everything runs in a version-1 session:
+    nothing is traced again for batches of other sizes. A model in memory is exported again when its
+    weights, layers or vocabularies have changed; a Keras model with classes or functions of the
+    user at every call.
 
     Examples
     --------

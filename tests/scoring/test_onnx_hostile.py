@@ -3,7 +3,11 @@
 import math
 import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,6 +21,8 @@ from tests.scoring.hostile_onnx import (
     INNER,
     calling,
     doubling,
+    endless_loop,
+    growing_loop,
     inner_tensor,
     nested,
     outside,
@@ -493,3 +499,31 @@ def test_names_that_are_not_text(name, outputs):
         with pytest.raises(ValueError, match=r"ONNX Runtime cannot run|has no output") as caught:
             OnnxScorer(damaged, outputs=outputs).transform(X)
         assert caught.type is ValueError
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the recipe is for Linux")
+def test_the_recipe_of_security_md_stops_bombs(tmp_path):
+    page = Path(__file__).parents[2] / "SECURITY.md"
+    (recipe,) = re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+    for name, made in {
+        "sound": negate(),
+        "endless": endless_loop(),
+        "grows": growing_loop(),
+    }.items():
+        saved(made, tmp_path, f"{name}.onnx")
+    guarded = """
+if __name__ == "__main__":
+    for name in ["sound", "endless", "grows", "sound"]:
+        try:
+            print(score_stranger(f"{name}.onnx", [[1, 2]], 4, 4).tolist())
+        except (RuntimeError, ValueError) as error:
+            print(type(error).__name__, error)
+"""
+    (tmp_path / "strangers.py").write_text(recipe + guarded)
+    done = subprocess.run(
+        [sys.executable, "strangers.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    sound, endless, grows, *_, again = done.stdout.splitlines()
+    assert sound == again == "[[-1.0, -2.0]]"
+    assert endless == "RuntimeError endless.onnx took more than 4 s or 4 GiB"
+    assert grows.startswith(("RuntimeError grows.onnx took", "ValueError"))
