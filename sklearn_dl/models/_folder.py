@@ -1,16 +1,21 @@
 """Models in transformers' format: the files of a folder, found and checked."""
 
-import json
 import os
 from dataclasses import dataclass, field
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import file_digest, sha256
+from io import BytesIO
 from pathlib import Path
+
+from sklearn_dl.models._folder_safety import LARGEST_JSON, parse_json
+from sklearn_dl.models._links import check_link
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 # what a tokenizer or a config may consist of; never code, never pickles
 _SMALL_FILES = {".json", ".txt", ".model", ".jinja"}
+# of tokenizers that are written in Python; they do not travel in pickles
+_OTHER_VOCABULARIES = ("bpe.codes", "prophetnet.tokenizer")
 _UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 
 
@@ -41,6 +46,31 @@ class FolderContent:
 
     def read(self, name):
         return Path(self.folder or "", name).read_bytes() if self.data is None else self.data[name]
+
+    def open(self, name):
+        """A file to read bytes from."""
+        if self.data is None:
+            return open(Path(self.folder or "", name), "rb")
+        return BytesIO(self.data[name])
+
+    def size(self, name):
+        """In bytes."""
+        if self.data is None:
+            return Path(self.folder or "", name).stat().st_size
+        return len(self.data[name])
+
+    def read_json(self, name, kind=dict):
+        """What a small file of JSON holds; ValueError if it does not hold a `kind`."""
+        with self.open(name) as file:
+            return parse_json(file.read(LARGEST_JSON + 1), name, kind)
+
+    def tokenizer_names(self):
+        """Names of the files that a tokenizer may be made from, and of others beside them."""
+        names = [name for name in self.names() if "/" not in name]
+        if self.data is None:
+            top = Path(self.folder or "")
+            names += [name for name in _OTHER_VOCABULARIES if _is_own_file(top / name, top)]
+        return names
 
     def small_files(self):
         """Config and tokenizer: all but the weights."""
@@ -80,7 +110,7 @@ def find_folder(model):
     FileNotFoundError
         If there is neither, or a file is missing in the folder.
     ValueError
-        If the weights are no safetensors.
+        If the weights are not safetensors, or a file leads out of the folder.
     """
     folder = os.path.abspath(_find_folder(model))
     if not os.path.isdir(folder):
@@ -117,17 +147,21 @@ def _file_names(folder):
     """Relative names of the files that count, sorted."""
     top = Path(folder)
     small = {
-        path.name for path in top.iterdir() if path.is_file() and path.suffix in _SMALL_FILES
+        path.name
+        for path in top.iterdir()
+        if path.suffix in _SMALL_FILES and _is_own_file(path, top)
     } - {"manifest.json"}
     if "config.json" not in small:
         raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of a model.")
-    if (top / _WEIGHTS).is_file():
+    if "adapter_config.json" in small:
+        raise ValueError(
+            f"{folder} has an adapter (adapter_config.json), which would change another network. "
+            "Give the folder of a whole network: peft's merge_and_unload() makes one."
+        )
+    if _is_own_file(top / _WEIGHTS, top):
         weights = {_WEIGHTS}
-    elif (top / _INDEX).is_file():
-        weights = set(json.loads((top / _INDEX).read_bytes())["weight_map"].values())
-        absent = sorted(name for name in weights if not _is_plain_file(top, name))
-        if absent:
-            raise FileNotFoundError(f"{folder} has no {absent[0]}, which {_INDEX} names.")
+    elif _INDEX in small:
+        weights = _indexed_weights(top)
     else:
         unsafe = sorted(p.name for p in top.iterdir() if p.name.endswith(_UNSAFE_WEIGHTS))
         if unsafe:
@@ -139,12 +173,39 @@ def _file_names(folder):
             )
         raise FileNotFoundError(f"{folder} has no {_WEIGHTS}: the weights are missing.")
     # sentence-transformers keeps what comes after the encoder in folders of one config each
-    parts = {path.relative_to(top).as_posix() for path in top.glob("*/config.json")}
+    parts = {
+        path.relative_to(top).as_posix()
+        for path in top.glob("*/config.json")
+        if _is_own_file(path, top)
+    }
     return sorted(small | weights | parts)
 
 
-def _is_plain_file(folder, name):
-    return Path(name).name == name and (folder / name).is_file()
+def _indexed_weights(top):
+    """Names of the weights' files that the index of a folder names."""
+    try:
+        with open(top / _INDEX, "rb") as file:
+            index = parse_json(file.read(LARGEST_JSON + 1), _INDEX)
+        names = set(index["weight_map"].values())
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{_INDEX} names files by what is not a string")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{top}: its {_INDEX} cannot be used: {error!r}") from error
+    for name in sorted(names):
+        if len(name) > 255 or Path(name).name != name or not _is_own_file(top / name, top):
+            raise FileNotFoundError(f"{top} has no {name[:255]}, which {_INDEX} names.")
+        if not name.endswith(".safetensors"):
+            raise ValueError(f"{top}: {_INDEX} names {name}; only safetensors files are read.")
+    return names
+
+
+def _is_own_file(path, folder):
+    """Whether it is a regular file; ValueError if it is one outside the folder."""
+    if not path.is_file():
+        return False
+    if path.is_symlink() or path.parent != folder:
+        check_link(path, folder)
+    return True
 
 
 def _stamp(path):
@@ -161,5 +222,6 @@ def _sha256_of(folder, names):
     digest = sha256()
     for name in names:
         digest.update(name.encode() + b"\0")
-        digest.update(sha256(Path(folder, name).read_bytes()).digest())
+        with open(Path(folder, name), "rb") as file:
+            digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()

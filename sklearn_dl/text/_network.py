@@ -1,18 +1,17 @@
 """The torch network behind the text estimators. Importing this module imports torch."""
 
-import json
 import math
-from pathlib import Path
-from typing import Any
 
 import torch
 
+from sklearn_dl.models._folder_safety import part_config, tensor_shapes
 from sklearn_dl.models._transformers import (
     explained,
     load_config,
+    load_model,
+    load_tokenizer,
     quiet,
     read_weights,
-    small_files_in_a_folder,
     transformers,
 )
 from sklearn_dl.text import _attention
@@ -134,13 +133,20 @@ def load_network(content, n_outputs=0, trained=None):
     ValueError
         If the model is no encoder, or its files are damaged or do not fit each other.
     """
-    with quiet(), small_files_in_a_folder(content) as folder:
-        config = _load_config(content, folder)
-        pooling, normalize = _pooling(content, folder)
+    with quiet():
         weights = content.weights()
-        state = read_weights(content, weights) if weights else _encoder_part(trained)
-        encoder = _load_encoder(content, config, state)
-        network = TextNetwork(encoder, pooling, normalize, n_outputs)
+        if weights:
+            shapes = tensor_shapes(content)
+        else:
+            state = _encoder_part(trained)
+            shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        config = _load_config(content, shapes)
+        pooling, normalize = _pooling(content)
+        if weights:
+            state = read_weights(content, weights)
+        encoder = _load_encoder(content, config, state, shapes)
+        with explained(content, "config.json"):
+            network = TextNetwork(encoder, pooling, normalize, n_outputs)
     if trained is not None:
         network.load_state_dict(trained, strict=False)
     # views into a file's bytes are not aligned as torch's own tensors are: other bits, and the
@@ -163,23 +169,22 @@ def load_tokens(content, max_length):
             f"{content.name} has no tokenizer: tokenizer.json, or the files that it is made from, "
             "must be beside config.json (tokenizer.save_pretrained(folder) writes them)."
         )
-    with quiet(), small_files_in_a_folder(content) as folder:
-        config = _load_config(content, folder)
+    with quiet():
+        config = _load_config(content, tensor_shapes(content))
+        tokenizer = load_tokenizer(content, config)
         with explained(content, "tokenizer"):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, config=config, local_files_only=True, trust_remote_code=False
-            )
+            n_special = max(map(tokenizer.num_special_tokens_to_add, (True, False)))
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"{content.name}: the tokenizer has {len(tokenizer)} tokens, the encoder knows "
             f"{config.vocab_size} (config.json)."
         )
-    n_special = tokenizer.num_special_tokens_to_add(pair=True)
     if max_length <= n_special:
         raise ValueError(
             f"max_length={max_length} leaves no room beside {n_special} special tokens."
         )
-    return Tokens(tokenizer, max_length)
+    with explained(content, "tokenizer"):
+        return Tokens(tokenizer, max_length)
 
 
 def _max_tokens(encoder):
@@ -192,36 +197,35 @@ def _max_tokens(encoder):
     return getattr(encoder.config, "max_position_embeddings", None) or math.inf
 
 
-def _load_config(content, folder):
-    config = load_config(content, folder)
-    if config.is_encoder_decoder or getattr(config, "is_decoder", False):
-        kind = "an encoder-decoder" if config.is_encoder_decoder else "a decoder"
-    elif type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
-        kind = "not an encoder of text"
-    else:
-        # drawing its random numbers would be a quarter of a training step on a CPU
-        for name in _ATTENTION_DROPOUT_NAMES:
-            if hasattr(config, name):
-                setattr(config, name, 0.0)
-        return config
-    raise ValueError(
-        f"{content.name}: {config.model_type!r} is {kind}. Give a text encoder (BERT, DistilBERT, "
-        "RoBERTa, MPNet, DeBERTa, ELECTRA, ModernBERT, XLM-R, ...)."
-    )
+def _load_config(content, shapes):
+    def check(config_class, values):
+        def is_(what):
+            return values.get(what, getattr(config_class, what, False))
 
-
-def _load_encoder(content, config, state):
-    model_class: Any = transformers.MODEL_MAPPING[type(config)]
-    with explained(content, "weights"), torch.random.fork_rng([]):
-        encoder, report = model_class.from_pretrained(
-            None, config=config, state_dict=state, dtype=torch.float32, output_loading_info=True
-        )
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name.split("."))
-    if missing:
+        if is_("is_encoder_decoder"):
+            kind = "an encoder-decoder"
+        elif is_("is_decoder"):
+            kind = "a decoder"
+        elif config_class not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+            kind = "not an encoder of text"
+        else:
+            return
         raise ValueError(
-            f"{content.name}: its weights lack {len(missing)} of the encoder's tensors, such as "
-            f"{missing[0]!r}: config.json and the weights are of different models."
+            f"{content.name}: {config_class.model_type!r} is {kind}. Give a text encoder (BERT, "
+            "DistilBERT, RoBERTa, MPNet, DeBERTa, ELECTRA, ModernBERT, XLM-R, ...)."
         )
+
+    config = load_config(content, shapes, check)
+    # drawing its random numbers would be a quarter of a training step on a CPU
+    for name in _ATTENTION_DROPOUT_NAMES:
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    return config
+
+
+def _load_encoder(content, config, state, shapes):
+    model_class = transformers.MODEL_MAPPING[type(config)]
+    encoder = load_model(content, model_class, config, state, shapes, _is_pooler, "encoder")
     if hasattr(encoder, "pooler"):
         # what it computes is not used; without it, it is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
@@ -232,6 +236,10 @@ def _load_encoder(content, config, state):
     return encoder
 
 
+def _is_pooler(name):
+    return "pooler" in name.split(".")
+
+
 def _in_autocast_dtype(module, arguments, hidden):
     """In bfloat16 from the first layer on: casts in each layer would cost a tenth of a step."""
     device = hidden.device.type
@@ -240,19 +248,17 @@ def _in_autocast_dtype(module, arguments, hidden):
     return hidden.to(torch.get_autocast_dtype(device))
 
 
-def _pooling(content, folder):
+def _pooling(content):
     """The pooling that sentence-transformers' files ask for, else the mean."""
-    modules = Path(folder, "modules.json")
-    if not modules.exists():
-        return "mean", False
     pooling, normalize = "mean", False
+    names = content.names()
+    if "modules.json" not in names:
+        return pooling, normalize
     with explained(content, "modules.json"):
-        for module in json.loads(modules.read_bytes()):
+        for module in content.read_json("modules.json", list):
             kind = module["type"].rpartition(".")[2]
             if kind == "Pooling":
-                pooling = _pooling_mode(
-                    json.loads(Path(folder, module["path"], "config.json").read_bytes())
-                )
+                pooling = _pooling_mode(content.read_json(part_config(module["path"], names)))
             elif kind == "Normalize":
                 normalize = True
             elif kind != "Transformer" or module["path"]:

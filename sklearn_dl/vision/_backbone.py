@@ -1,7 +1,6 @@
 """Backbones of ImageClassifier: pretrained networks from pixels to features, wherever they are."""
 
 import copy
-import json
 import os
 import uuid
 from dataclasses import dataclass, replace
@@ -159,7 +158,7 @@ def _folder_pixels(content):
     if "preprocessor_config.json" not in content.names():
         return None
     try:
-        asked = json.loads(content.read("preprocessor_config.json"))
+        asked = content.read_json("preprocessor_config.json")
         rescale = asked.get("rescale_factor", 1 / 255) if asked.get("do_rescale", True) else 1.0
         mean, std = [0.0] * 3, [1.0] * 3
         if asked.get("do_normalize", True) and "image_mean" in asked:
@@ -169,7 +168,7 @@ def _folder_pixels(content):
             "offset": tuple(float(m) / rescale for m in mean),
             "scale": tuple(rescale / float(s) for s in std),
         }
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"{content.name}: preprocessor_config.json cannot be used: {error!r}"
         ) from error

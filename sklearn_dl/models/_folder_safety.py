@@ -1,0 +1,339 @@
+"""What the small files of a model's folder may ask of transformers, and what is refused.
+
+transformers runs, fetches and imports what these files name. They are read here, as bounded JSON,
+and transformers gets cleaned copies. Nothing here imports torch or transformers.
+"""
+
+import json
+import math
+import re
+from pathlib import PurePosixPath
+
+# the largest real ones are label lists of 1.5 MB, and vocabularies of 50 MB
+LARGEST_JSON = 2**24
+LARGEST_VOCABULARY = 2**27
+# the safetensors library allows no more either
+_LARGEST_HEADER = 100_000_000
+
+# files that tokenizers read, by the fixed names of transformers' classes
+_VOCABULARY_FILES = re.compile(
+    r"(vocab|merges|dict|vocab-\w+|target_vocab|entity_vocab|word_shape|word_pronunciation|emoji"
+    r"|byte_maps|normalizer|tekken|added_tokens|tokenizer(\.[\w.]+)?)\.(txt|json)"
+    r"|[\w.-]+\.model|bpe\.codes|prophetnet\.tokenizer"
+)
+
+_HOW_TO_COMPUTE = ("attn_implementation", "_attn_implementation")
+# where a config came from, and how to compute: nothing of what is computed
+_CLEARED_OF_CONFIG = {
+    *("auto_map", "custom_pipelines", "name_or_path", "transformers_version", "gguf_file"),
+    *("dtype", "torch_dtype", "use_kernels", "kernel_config", "experts_implementation"),
+    *("fusion_config", "distributed_config", "transformers_weights", "configuration_files"),
+    *("return_dict", "output_hidden_states", "output_attentions"),
+}
+_REFUSED_OF_CONFIG = {
+    **dict.fromkeys(
+        ("quantization_config", "compression_config"),
+        "quantized weights need other packages, which transformers imports; give the folder of "
+        "the model that is not quantized",
+    ),
+    **dict.fromkeys(
+        ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs"),
+        "transformers would fetch another network or import timm; give the folder of a network "
+        "that is whole",
+    ),
+}
+_LABELS = ("id2label", "label2id")
+_COUNTS = re.compile(r"(layers?|blocks?|stages?|depths?|heads?|experts?|groups?|repeats?|levels?)$")
+# building as many of the smallest layers takes less than a second
+_COUNT_WITHOUT_WEIGHTS = 1024
+_LABELS_WITHOUT_WEIGHTS = 2**16
+
+# arguments of tokenizers that choose files, code or what is fetched; vocabularies come from files
+_CLEARED_OF_TOKENIZER = {
+    *("auto_map", "trust_remote_code", "chat_template", "name_or_path", "gguf_file", "config"),
+    *("vocab", "merges", "tokenizer", "tokenizer_object", "post_processor", "tokenizer_padding"),
+    *("tokenizer_truncation", "subfolder", "revision", "code_revision", "cache_dir", "proxies"),
+    *(
+        "token",
+        "local_files_only",
+        "is_local",
+        "force_download",
+        "user_agent",
+        "transformers_version",
+    ),
+}
+_PATH = re.compile(r"_(file|files|path|paths|dir|directory)$")
+# of SentencePiece, and of the dictionaries of BertJapaneseTokenizer: without those that name files
+_PARTS_OF_TOKENIZER = {
+    "sp_model_kwargs": ("enable_sampling", "nbest_size", "alpha", "add_bos", "add_eos", "reverse"),
+    "mecab_kwargs": ("do_lower_case", "never_split", "normalize_text", "mecab_dic"),
+    "sudachi_kwargs": (
+        *("do_lower_case", "never_split", "normalize_text", "trim_whitespace"),
+        *("sudachi_split_mode", "sudachi_dict_type"),
+    ),
+    "jumanpp_kwargs": ("do_lower_case", "never_split", "normalize_text", "trim_whitespace"),
+}
+_LARGEST_TOKEN = 2**21
+
+
+def parse_json(data, name, kind=dict):
+    """The JSON of a small file.
+
+    Parameters
+    ----------
+    data : bytes
+    name : str
+        Of the file, for messages.
+    kind : type, default=dict
+        What it must hold: a dict or a list.
+
+    Raises
+    ------
+    ValueError
+        If it is too large, not JSON, nested too deeply or of another kind.
+    """
+    if len(data) > LARGEST_JSON:
+        raise ValueError(f"{name} is larger than {LARGEST_JSON // 2**20} MB; it must be smaller.")
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name} is not JSON that can be read: {error}") from error
+    if not isinstance(parsed, kind):
+        wanted = "an object" if kind is dict else "a list"
+        raise ValueError(f"{name} holds {short(parsed)}; it must hold {wanted}.")
+    return parsed
+
+
+def tensor_shapes(content):
+    """The shapes of all tensors of a folder's weights, from the headers of the files.
+
+    Parameters
+    ----------
+    content : FolderContent
+
+    Returns
+    -------
+    shapes : dict of tuple of int
+        By the tensors' names; empty if the content is without weights.
+
+    Raises
+    ------
+    ValueError
+        If a header is damaged, claims more than its file holds, or two files hold one tensor.
+    """
+    shapes: dict = {}
+    for name in content.weights():
+        try:
+            found = _header_shapes(content, name)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
+        twice = shapes.keys() & found.keys()
+        if twice:
+            raise ValueError(
+                f"{content.name}: {name} holds {short(min(twice))}, which another of its files "
+                "holds too; each tensor must be in one file."
+            )
+        shapes |= found
+    return shapes
+
+
+def _header_shapes(content, name):
+    with content.open(name) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > _LARGEST_HEADER:
+            raise ValueError(f"its header claims {length} bytes")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    shapes, n_bytes = {}, 0
+    for tensor, entry in header.items():
+        shape = tuple(entry["shape"])
+        start, end = entry["data_offsets"]
+        if not all(type(size) is int and size >= 0 for size in (*shape, start, end)):
+            raise ValueError(f"{short(tensor)} has the shape {short(shape)}")
+        # the smallest type has two elements in a byte
+        if math.prod(shape) > 2 * (end - start):
+            raise ValueError(f"{short(tensor)} of shape {short(shape)} has {end - start} bytes")
+        shapes[tensor] = shape
+        n_bytes += end - start
+    n_held = content.size(name) - 8 - length
+    if n_bytes > n_held:
+        raise ValueError(f"its header claims {n_bytes} bytes of tensors, the file holds {n_held}")
+    return shapes
+
+
+def clean_config(asked, shapes, reserved):
+    """A copy of a config without what says how to compute, and without names of transformers' own.
+
+    Parameters
+    ----------
+    asked : dict
+        What config.json holds.
+    shapes : dict of tuple
+        Of the weights; counts of layers, heads and labels are compared with them.
+    reserved : set of str
+        Names of methods and of other things that a config must not replace.
+
+    Raises
+    ------
+    ValueError
+        If it asks for what fetches or imports something, or claims sizes beyond the weights.
+    """
+    limits = _Limits(shapes)
+    return dict(_clean(asked, limits, reserved))
+
+
+def _clean(asked, limits, reserved):
+    for key, value in asked.items():
+        if key in _REFUSED_OF_CONFIG and value:
+            raise ValueError(f"{key} is refused: {_REFUSED_OF_CONFIG[key]}.")
+        if key in _HOW_TO_COMPUTE and value in ("eager", "sdpa"):
+            yield key, value
+        elif not (
+            key.startswith("_")
+            or key in _CLEARED_OF_CONFIG
+            or key in _REFUSED_OF_CONFIG
+            or key in _HOW_TO_COMPUTE
+            or key in reserved
+        ):
+            limits.check(key, value)
+            # their keys are words of the data
+            yield key, value if key in _LABELS else _clean_value(value, limits, reserved)
+
+
+def _clean_value(value, limits, reserved):
+    if isinstance(value, dict):
+        return dict(_clean(value, limits, reserved))
+    if isinstance(value, list):
+        return [_clean_value(part, limits, reserved) for part in value]
+    return value
+
+
+class _Limits:
+    """How much of what the weights of these shapes can explain."""
+
+    def __init__(self, shapes):
+        self.held = f"the weights hold {len(shapes)} tensors" if shapes else "more than any model"
+        self.count = max(len(shapes), _COUNT_WITHOUT_WEIGHTS)
+        sizes = [max(shape, default=0) for shape in shapes.values() if math.prod(shape)]
+        self.labels = max([_LABELS_WITHOUT_WEIGHTS, *sizes])
+
+    def check(self, key, value):
+        numbers = [n for n in _numbers(value) if type(n) is int]
+        limit = 2**63 - 1
+        if _COUNTS.search(key):
+            limit = self.count
+            numbers.append(sum(n for n in numbers if n > 0))
+        elif key == "num_labels":
+            limit = self.labels
+        if any(abs(n) > limit for n in numbers):
+            raise ValueError(
+                f"it claims {key}={short(value)}, but {self.held}; config.json and the weights "
+                "must be of one model."
+            )
+
+
+def _numbers(value):
+    """A number, or those of lists of numbers."""
+    if isinstance(value, list):
+        for part in value:
+            yield from _numbers(part)
+    else:
+        yield value
+
+
+def clean_tokenizer_config(asked, names):
+    """A copy of tokenizer_config.json without what names files, code or places to fetch from.
+
+    Parameters
+    ----------
+    asked : dict
+        What the file holds.
+    names : list of str
+        The files of the folder.
+
+    Raises
+    ------
+    ValueError
+        If it cannot do without.
+    """
+    if asked.get("init_inputs"):
+        raise ValueError("init_inputs of tokenizer_config.json is refused: save it anew.")
+    cleaned = {}
+    for key, value in asked.items():
+        if key in _PARTS_OF_TOKENIZER and value:
+            others = sorted(set(value) - set(_PARTS_OF_TOKENIZER[key]))
+            if others:
+                raise ValueError(
+                    f"{key} of tokenizer_config.json asks for {others[0]!r}; allowed are "
+                    f"{_PARTS_OF_TOKENIZER[key]}."
+                )
+        if key == "fast_tokenizer_files":
+            if not all(file in names and "/" not in file for file in value):
+                raise ValueError(
+                    f"fast_tokenizer_files of tokenizer_config.json names {short(value)}; they "
+                    "must be files beside it."
+                )
+        elif key.startswith("_") or key in _CLEARED_OF_TOKENIZER or _PATH.search(key):
+            continue
+        cleaned[key] = value
+    for number in cleaned.get("added_tokens_decoder") or ():
+        if not 0 <= int(number) < _LARGEST_TOKEN:
+            raise ValueError(
+                f"added_tokens_decoder of tokenizer_config.json numbers a token {short(number)}; "
+                f"allowed are numbers below {_LARGEST_TOKEN}."
+            )
+    return cleaned
+
+
+def clean_special_tokens(asked):
+    """A copy of special_tokens_map.json with the special tokens only."""
+    return {
+        key: value
+        for key, value in asked.items()
+        if key.endswith(("_token", "_tokens")) and key not in _CLEARED_OF_TOKENIZER
+    }
+
+
+def vocabulary_files(content):
+    """The files from which a tokenizer is made, as dict of bytes by name.
+
+    Raises
+    ------
+    ValueError
+        If one is too large.
+    """
+    files = {}
+    for name in content.tokenizer_names():
+        if _VOCABULARY_FILES.fullmatch(name) and name != "tokenizer_config.json":
+            if content.size(name) > LARGEST_VOCABULARY:
+                raise ValueError(f"{name} is larger than {LARGEST_VOCABULARY // 2**20} MB")
+            files[name] = content.read(name)
+    return files
+
+
+def part_config(path, names):
+    """The name of the config of a module that modules.json puts in a folder `path`.
+
+    Raises
+    ------
+    ValueError
+        If there is none among `names`, which are the files of the model's folder.
+    """
+    name = None
+    if isinstance(path, str) and "\\" not in path:
+        name = PurePosixPath(path, "config.json").as_posix()
+    if name not in names:
+        raise ValueError(
+            f"it names the path {short(path)}; allowed are folders with a config.json of their "
+            "own directly inside the model's folder"
+        )
+    return name
+
+
+def short(value):
+    """For messages: a file must not choose how long they are."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of too many digits
+        return f"a number of {value.bit_length()} bits"
+    return text if len(text) <= 80 else f"{text[:77]}..."
