@@ -21,13 +21,16 @@ def check_link(path, folder):
     ValueError
         If the file leads anywhere else.
     """
-    path, folder = Path(path), Path(folder)
-    real = path.resolve()
-    if real.is_relative_to(folder.resolve()):
+    refused = f"{path} leads out of the model's folder {folder}: refused."
+    try:
+        real, root = Path(path).resolve(), Path(folder).resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle, before Python 3.13
+        raise ValueError(f"{refused} {error}") from error
+    if real.is_relative_to(root):
         return
-    for above in (folder.absolute(), *folder.absolute().parents):
-        if above.parent.name == "snapshots":
-            blobs = above.parent.parent / "blobs"
-            if real.parent == blobs.resolve():
-                return
-    raise ValueError(f"{path} leads out of the model's folder {folder}: refused.")
+    for above in (root, *root.parents):
+        blobs = above.parent.parent / "blobs"
+        # the folder of the blobs is not a link itself, which could lead anywhere
+        if above.parent.name == "snapshots" and real.parent == blobs and not blobs.is_symlink():
+            return
+    raise ValueError(refused)

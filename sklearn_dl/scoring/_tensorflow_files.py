@@ -4,12 +4,15 @@ Operations that save are cut off. Those that read are given the path of a file o
 constant, so that whatever else the graph does, they can read nothing else.
 """
 
+import os
+import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from sklearn_dl.models._links import check_link
 from sklearn_dl.scoring._tensorflow_reader import GraphReader, node_name, tensor_name
-from sklearn_dl.scoring._tensorflow_safety import scopes_of
+from sklearn_dl.scoring._tensorflow_safety import operations, scopes_of
 
 _SAVING = frozenset({"SaveV2", "MergeV2Checkpoints"})
 _RESTORING = frozenset({"RestoreV2"})
@@ -63,6 +66,11 @@ def find_loading(name, meta_graph, folder):
     saver = meta_graph.saver_def
     checkpoint = Path(folder, "variables", "variables")
     index = checkpoint.with_name("variables.index")
+    if saver.restore_op_name and re.search(r"[*?\[\]\\]", str(checkpoint)):
+        raise ValueError(
+            f"{name}: TensorFlow reads *, ?, [, ] and \\ in the path of a SavedModel as a pattern "
+            "of other paths; rename the folder."
+        )
     if saver.restore_op_name and not index.is_file():
         raise FileNotFoundError(f"{name} needs the file {index}, which does not exist.")
     return Loading(
@@ -107,7 +115,7 @@ def _asset_path(name, folder, filename):
         raise ValueError(f"{name} names the asset {filename!r}, outside its folder: refused.")
     path = Path(folder, "assets", given)
     check_link(path, folder)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"{name} needs the asset {path}, which does not exist.")
     return str(path)
 
@@ -115,7 +123,8 @@ def _asset_path(name, folder, filename):
 def bind_files(meta_graph, loading, outputs=()):
     """Change a graph so that it can save nothing, and read nothing but the model's own files.
 
-    Only exact patterns are changed: savers that nothing runs are removed; the one that restores
+    Only exact patterns are changed: savers and input pipelines that nothing runs are removed; the
+    saver that restores
     starts from the saver's filename; tables are filled from an asset, by the initialisation alone.
     What does not fit them stays as it is, to be refused.
 
@@ -134,7 +143,7 @@ def bind_files(meta_graph, loading, outputs=()):
     """
     graph_def = meta_graph.graph_def
     scored = {node_name(tensor) for tensor in [*_signature_outputs(meta_graph), *outputs]}
-    _cut_savers(graph_def, loading, scored)
+    _cut_unused(graph_def, loading, scored)
     graph = GraphReader(graph_def)
     restored = graph.reached_from([loading.restore])
     filled = graph.reached_from([loading.init])
@@ -155,21 +164,25 @@ def bind_files(meta_graph, loading, outputs=()):
     return bound
 
 
-def _cut_savers(graph_def, loading, scored):
-    """Remove what saves, and what restores for other savers, if nothing that is run needs it."""
-    graph = GraphReader(graph_def)
-    restored = graph.reached_from([loading.restore])
-    places = {
-        place
-        for place, node in graph.nodes.items()
-        if node.op in _SAVING or (node.op in _RESTORING and place not in restored)
-    }
-    functions, nodes = graph.that_run(places)
-    kept = {*scored, node_name(loading.restore), node_name(loading.init)}
-    if nodes & kept or functions & graph.gradients:
-        return
-    _remove(graph_def.node, lambda node: node.name in nodes)
-    _remove(graph_def.library.function, lambda function: function.signature.name in functions)
+def _cut_unused(graph_def, loading, scored):
+    """Remove savers and input pipelines that nothing runs: training leaves them in many models."""
+    restored = GraphReader(graph_def).reached_from([loading.restore])
+    pipelines = operations().pipelines
+
+    def of_savers(place, op):
+        return op in _SAVING or (op in _RESTORING and place not in restored)
+
+    for is_unused in (of_savers, lambda place, op: any(fnmatchcase(op, p) for p in pipelines)):
+        graph = GraphReader(graph_def)
+        places = {place for place, node in graph.nodes.items() if is_unused(place, node.op)}
+        functions, nodes = graph.that_run(places)
+        kept = {*scored, node_name(loading.restore), node_name(loading.init)}
+        if not nodes & kept and not functions & graph.gradients:
+            _remove(graph_def.node, lambda node, nodes=nodes: node.name in nodes)
+            _remove(
+                graph_def.library.function,
+                lambda function, functions=functions: function.signature.name in functions,
+            )
 
 
 def _remove(repeated, unwanted):

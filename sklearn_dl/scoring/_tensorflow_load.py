@@ -106,7 +106,7 @@ def read_saved_model(folder, name):
 
     saved = SavedModel()
     binary, text = Path(folder, "saved_model.pb"), Path(folder, "saved_model.pbtxt")
-    if binary.exists():
+    if binary.is_file():
         _parse(saved, binary.read_bytes(), name, "a SavedModel")
     else:
         try:

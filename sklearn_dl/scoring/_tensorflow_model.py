@@ -139,7 +139,9 @@ def _saved_model_folder(path, asked):
             f"model={asked!r} is a folder without saved_model.pb, and without a numbered folder "
             "that has one."
         )
-    return os.path.join(path, max(versions, key=int))
+    version = os.path.join(path, max(versions, key=int))
+    check_link(version, path)
+    return version
 
 
 def _stamp(path):

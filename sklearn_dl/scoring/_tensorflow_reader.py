@@ -33,7 +33,7 @@ class GraphReader:
                 place = scope, node.name
                 self.nodes[place] = node
                 self._of_function[scope].append(place)
-                for name in (node.op, *functions_in(node)):
+                for name in (node.op, *functions_in(node.attr.values())):
                     self._named_by.setdefault(name, []).append(place)
         library = graph_def.library
         self.gradients = {
@@ -53,7 +53,7 @@ class GraphReader:
             reached.add(place)
             node = self.nodes[place]
             queue += [(place[0], node_name(tensor)) for tensor in node.input]
-            for name in (node.op, *functions_in(node)):
+            for name in (node.op, *functions_in(node.attr.values())):
                 queue += self._of_function.get(name, ()) if name else ()
         return reached
 

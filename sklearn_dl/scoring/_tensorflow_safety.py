@@ -8,7 +8,12 @@ import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
+
+# a call takes a part of the stack; published models nest some ten
+_MAX_CALL_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,14 @@ class Operations:
         Operations that read files, and are allowed where they read those of the model itself.
     refused : dict of str to str
         Names of other operations, with ``*`` for any letters, and why they are refused.
+    pipelines : tuple of str
+        Those of them that feed a model while it is trained.
     """
 
     allowed: frozenset
     bound: frozenset
     refused: dict
+    pipelines: tuple
 
     def why_refused(self, op):
         """The end of a sentence that begins with the operation's name."""
@@ -50,7 +58,13 @@ def operations():
     allowed = {op for group in lists["allowed"].values() for op in group["operations"]}
     groups = [*lists["refused"].values(), lists["bound"]]
     refused = {op: group["reason"] for group in groups for op in group["operations"]}
-    return Operations(frozenset(allowed), frozenset(lists["bound"]["operations"]), refused)
+    pipelines = [lists["refused"][group]["operations"] for group in ("datasets", "waiting")]
+    return Operations(
+        frozenset(allowed),
+        frozenset(lists["bound"]["operations"]),
+        refused,
+        tuple(chain.from_iterable(pipelines)),
+    )
 
 
 def refuse_unsafe(name, graph_def, bound=frozenset()):
@@ -68,26 +82,36 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
     ------
     ValueError
         If an operation is not on the list of those that are allowed (all of them are named), if
-        two functions or two nodes share a name, or if a constant holds more than numbers and
-        strings.
+        two functions or two nodes share a name, if functions call each other in a circle or too
+        deep, or if a constant holds more than numbers and strings.
     """
     lists = operations()
     functions = _function_names(name, graph_def)
+    _check_calls(name, graph_def, functions)
     found: dict = {}
+
+    def look(values, place):
+        values = list(values)
+        for op in functions_in(values) - functions - lists.allowed:
+            found.setdefault(op, place)
+        if any(map(_is_opaque, _tensors(values))):
+            raise ValueError(
+                _malformed(name, f"{place!r} holds a resource or an object, not numbers")
+            )
+
     for scope, nodes in scopes_of(graph_def):
         seen = set()
         for node in nodes:
             if not node.name or node.name in seen:
                 raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
             seen.add(node.name)
-            if (scope, node.name) not in bound:
-                place = f"{scope}/{node.name}" if scope else node.name
-                called = {node.op, *functions_in(node)} - functions - lists.allowed
-                found.update((op, place) for op in called if op not in found)
-            if any(map(_is_opaque, _tensors(node.attr.values()))):
-                raise ValueError(
-                    _malformed(name, f"{node.name!r} holds a resource or an object, not numbers")
-                )
+            place = f"{scope}/{node.name}" if scope else node.name
+            if (scope, node.name) not in bound and node.op not in functions | lists.allowed:
+                found.setdefault(node.op, place)
+            look(node.attr.values(), place)
+    for function in graph_def.library.function:
+        for attributes in (function, *function.arg_attr.values()):
+            look(attributes.attr.values(), function.signature.name)
     if found:
         listed = "; ".join(
             f"{op} ({place}) {lists.why_refused(op)}" for op, place in sorted(found.items())
@@ -109,8 +133,30 @@ def _function_names(name, graph_def):
             raise ValueError(_malformed(name, f"two functions are called {own!r}"))
         if op_def_registry.get(own) is not None:
             raise ValueError(_malformed(name, f"a function is called {own!r}, as an operation is"))
+        if any(attribute.HasField("default_value") for attribute in function.signature.attr):
+            raise ValueError(_malformed(name, f"the function {own!r} has attributes of its own"))
         names.add(own)
     return names
+
+
+def _check_calls(name, graph_def, functions):
+    """Raise if calls of functions would not end, or would overflow the stack."""
+    calls = {
+        scope: set().union(*({node.op, *functions_in(node.attr.values())} for node in nodes))
+        & functions
+        for scope, nodes in scopes_of(graph_def)
+    }
+    depth: dict = {}
+    try:
+        for scope in TopologicalSorter(calls).static_order():  # what is called comes first
+            depth[scope] = max((1 + depth[called] for called in calls[scope]), default=0)
+    except CycleError as error:
+        circle = error.args[1]
+        raise ValueError(_malformed(name, f"functions call themselves ({circle})")) from None
+    if max(depth.values()) > _MAX_CALL_DEPTH:
+        raise ValueError(
+            _malformed(name, f"functions call each other more than {_MAX_CALL_DEPTH} deep")
+        )
 
 
 def _malformed(name, what):
@@ -134,12 +180,14 @@ def _nested(values):
             queue += function.attr.values()
 
 
-def functions_in(node):
-    """Names of the functions that the attributes of a node name, at any depth."""
-    for value in _nested(node.attr.values()):
-        for function in (value.func, *value.list.func):
-            if function.name:
-                yield function.name
+def functions_in(values):
+    """Names of the functions that attribute values name, at any depth."""
+    return {
+        function.name
+        for value in _nested(values)
+        for function in (value.func, *value.list.func)
+        if function.name
+    }
 
 
 def _tensors(values):

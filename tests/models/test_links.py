@@ -1,5 +1,7 @@
 """Symbolic links among the files of a model."""
 
+import sys
+
 import pytest
 
 from sklearn_dl.models._links import check_link
@@ -60,3 +62,33 @@ def test_blobs_beside_a_folder_that_is_not_a_snapshot(tmp_path):
     (folder / "model.onnx").symlink_to("../../blobs/0f")
     with pytest.raises(ValueError, match="leads out of the model's folder"):
         check_link(folder / "model.onnx", folder)
+
+
+def test_blobs_that_are_a_link(repository, tmp_path):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "0f").write_text("secret")
+    for file in (repository / "blobs").iterdir():
+        file.unlink()
+    (repository / "blobs").rmdir()
+    (repository / "blobs").symlink_to(tmp_path / "private")
+    folder = repository / "snapshots" / "main"
+    (folder / "model.onnx").symlink_to("../../blobs/0f")
+    with pytest.raises(ValueError, match="leads out of the model's folder"):
+        check_link(folder / "model.onnx", folder)
+
+
+def test_a_cache_behind_a_link(repository, tmp_path):
+    (tmp_path / "cache").symlink_to(repository)
+    folder = tmp_path / "cache" / "snapshots" / "main"
+    (folder / "model.onnx").symlink_to("../../blobs/0f")
+    check_link(folder / "model.onnx", folder)
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    if sys.version_info < (3, 13):
+        with pytest.raises(ValueError, match="leads out of the model's folder"):
+            check_link(tmp_path / "a", tmp_path)
+    else:
+        check_link(tmp_path / "a", tmp_path)  # it is no file, which its reader says

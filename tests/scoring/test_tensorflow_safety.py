@@ -1,6 +1,7 @@
 """Graphs that do more than compute are refused before anything of them is loaded."""
 
 import fnmatch
+import os
 import pickle
 import re
 import zipfile
@@ -383,4 +384,112 @@ def test_a_folder_of_links_to_the_blobs_of_its_repository(tmp_path):
     (folder / "assets" / "words.csv").unlink()
     (folder / "assets" / "words.csv").symlink_to(vocabulary)
     with pytest.raises(ValueError, match="leads out of the model's folder"):
+        TensorFlowScorer(folder).transform(["cat"])
+
+
+def chain_of_functions(depth, circular=False):
+    """A graph that calls f0, which calls f1, and so on."""
+    graph_def = graph_of("f0", False)
+    for number in range(depth):
+        function = graph_def.library.function.add()
+        function.signature.name = f"f{number}"
+        if number + 1 < depth or circular:
+            call = hostile_graphs.add_node(function.node_def, "call", "PartitionedCall")
+            call.attr["f"].func.name = f"f{(number + 1) % depth}"
+    return graph_def
+
+
+def test_functions_that_call_themselves_or_too_deep():
+    refuse_unsafe("model", chain_of_functions(100))
+    for depth in (1, 2, 30):
+        with pytest.raises(ValueError, match="functions call themselves"):
+            refuse_unsafe("model", chain_of_functions(depth, circular=True))
+    with pytest.raises(ValueError, match="functions call each other more than 100 deep"):
+        refuse_unsafe("model", chain_of_functions(5000))
+
+
+@pytest.mark.parametrize("place", ["attr", "arg_attr"])
+def test_attributes_of_a_function_itself(place):
+    graph_def = chain_of_functions(1)
+    (function,) = graph_def.library.function
+    attributes = function.attr if place == "attr" else function.arg_attr[0].attr
+    attributes["f"].func.name = "WriteFile"
+    with pytest.raises(ValueError, match=r"WriteFile \(f0\) reads or writes files"):
+        refuse_unsafe("model", graph_def)
+    del attributes["f"]
+    attributes["f"].tensor.dtype = tf.variant.as_datatype_enum
+    with pytest.raises(ValueError, match="'f0' holds a resource or an object"):
+        refuse_unsafe("model", graph_def)
+
+
+def test_attributes_of_a_function_that_its_nodes_take_by_name():
+    graph_def = chain_of_functions(1)
+    (function,) = graph_def.library.function
+    given = function.signature.attr.add(name="told", type="func")
+    refuse_unsafe("model", graph_def)
+    given.default_value.func.name = "WriteFile"
+    call = hostile_graphs.add_node(function.node_def, "call", "PartitionedCall")
+    call.attr["f"].placeholder = "told"
+    with pytest.raises(ValueError, match="the function 'f0' has attributes of its own"):
+        refuse_unsafe("model", graph_def)
+
+
+def with_pipeline(folder, used):
+    """A queue and a data set that the training needed."""
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, (None, 3), name="x")
+        queue = tf.queue.FIFOQueue(4, tf.float32)
+        batches = v1.data.make_one_shot_iterator(tf.data.TFRecordDataset("train.tfrecord"))
+        read = tf.strings.length(batches.get_next())
+        waited = tf.reduce_sum(queue.dequeue()) * 0
+        y = tf.identity(x + (waited if used else 0.0), name="y")
+        tf.add(tf.cast(read, tf.float32), waited, name="loss")
+        v1.saved_model.simple_save(session, str(folder), {"x": x}, {"y": y})
+    return folder
+
+
+def test_input_pipelines_that_nothing_runs_are_cut_off(tmp_path):
+    scorer = TensorFlowScorer(with_pipeline(tmp_path / "unused", used=False))
+    np.testing.assert_array_equal(scorer.transform(X), X)
+    with pytest.raises(ValueError, match="IteratorGetNext"):
+        scorer.set_params(outputs="loss").transform(X)
+    with pytest.raises(ValueError, match=r"FIFOQueueV2 .* waits for another run"):
+        TensorFlowScorer(with_pipeline(tmp_path / "used", used=True)).transform(X)
+
+
+def test_a_version_that_is_a_link(tmp_path):
+    affine(tmp_path / "elsewhere")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "7").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="leads out of the model's folder"):
+        TensorFlowScorer(tmp_path / "model").transform(X)
+
+
+def test_a_path_that_is_a_pattern(tmp_path):
+    """TensorFlow would read the checkpoint of the folder "model"."""
+    affine(tmp_path / "model", 666.0)
+    affine(tmp_path / "mode[l]")
+    with pytest.raises(ValueError, match="rename the folder"):
+        TensorFlowScorer(tmp_path / "mode[l]").transform(X)
+
+
+def test_files_of_a_saved_model_that_are_none(tmp_path):
+    vocabulary = tmp_path / "words.csv"
+    vocabulary.write_text("cat,7\n")
+    folder = tmp_path / "model"
+    with_vocabulary(folder, vocabulary)
+    (folder / "saved_model.pbtxt").write_text("meta_graphs {}")
+    data = (folder / "saved_model.pb").read_bytes()
+    (folder / "saved_model.pb").unlink()
+    os.mkfifo(folder / "saved_model.pb")
+    with pytest.raises(ValueError, match="has no graph with tags"):
+        TensorFlowScorer(folder).transform(["cat"])
+    (folder / "saved_model.pb").unlink()
+    (folder / "saved_model.pb").write_bytes(data)
+
+    def long_name(meta_graph):
+        meta_graph.asset_file_def[0].filename = "a" * 5000
+
+    changed(folder, long_name)
+    with pytest.raises((ValueError, FileNotFoundError), match="aaa"):
         TensorFlowScorer(folder).transform(["cat"])
