@@ -5,6 +5,7 @@ import re
 from PIL import Image, UnidentifiedImageError
 
 from sklearn_dl.images._inner import check_inner_size, limit_of
+from sklearn_dl.utils._lfs import refuse_pointer
 
 SAFE_FORMATS = (
     "BMP",
@@ -101,6 +102,7 @@ def open_image(file, formats, max_pixels):
     start = file.read(512)  # the buffer of a file is larger: it is not read twice
     if not start:
         raise ValueError("it is empty (0 bytes)")
+    refuse_pointer(start, "it")
     if _is_heif(start):
         image = _open_heif(file, listed)
         limit = limit_of(None)

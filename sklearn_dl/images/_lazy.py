@@ -1,6 +1,5 @@
 """LazyImage: where a photograph comes from and what is to be done to it, not its pixels."""
 
-import os
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._files import open_file
 from sklearn_dl.images._formats import open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._stamp import file_stamp
 
 _ORIENTATION_TAG = 0x0112
 _TRANSPOSE = {
@@ -75,8 +76,11 @@ class LazyImage:
 
     Notes
     -----
-    The pickle of an image that is a file carries the file's present size and mtime_ns, so that a
-    cache keyed by pickles (`joblib.Memory`, ``Pipeline(memory=...)``) sees that a file changed.
+    The pickle of an image that is a file carries the file's path, its present size, and the times
+    of the last changes of its content and of its status, so that a cache keyed by pickles
+    (`joblib.Memory`, ``Pipeline(memory=...)``) sees that a file changed, also if its size and
+    mtime are the old ones. A new hard link, or another owner, changes the status too: features
+    are then computed again.
     """
 
     source: Any
@@ -162,8 +166,10 @@ class LazyImage:
         """Do `work` with warnings of no consequence, and any error as an ImageReadError.
 
         Where the user makes errors of warnings, what Pillow warns of (a damaged EXIF block, an
-        image of half the size that it refuses) must not cost a picture that can be read.
+        image of half the size that it refuses) must not cost a picture that can be read. A fault
+        of the machine is raised as it is: it says nothing about the image.
         """
+        name = describe(self.source)
         try:
             try:
                 return work()
@@ -172,7 +178,11 @@ class LazyImage:
                     warnings.simplefilter("ignore")
                     return work()
         except Exception as error:
-            raise ImageReadError(f"cannot read {describe(self.source)}: {_why(error)}") from error
+            fault = machine_fault(error)
+            if fault is None:
+                raise ImageReadError(f"cannot read {name}: {_why(error)}") from error
+            fault.add_note(f"while {name} was read")
+            raise fault from fault.__cause__
 
     def _header_size(self, header_only=True):
         with self._open() as image:
@@ -237,8 +247,10 @@ class LazyImage:
             orientation = exif.get(_ORIENTATION_TAG, 1)
         except Warning:
             raise
-        except Exception:  # a damaged EXIF block says nothing, and the picture may be whole
-            return 1
+        except Exception as error:
+            if machine_fault(error):
+                raise
+            return 1  # a damaged EXIF block says nothing, and the picture may be whole
         if orientation not in _TRANSPOSE:
             return 1
         return _INVERSE_ORIENTATION.get(orientation, orientation) if pillow_turns else orientation
@@ -318,10 +330,10 @@ def _file_stamp(source):
     if not isinstance(source, str):
         return None
     try:
-        found = os.stat(source)
+        # not the file's number: some file systems number their files anew when they are mounted
+        return file_stamp(source)[1:]
     except (OSError, ValueError):
         return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _unpickle(fields, stamp):

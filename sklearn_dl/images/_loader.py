@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from sklearn.base import TransformerMixin
 
+from sklearn_dl.images._faults import machine_fault, naming
 from sklearn_dl.images._files import file_stat
 from sklearn_dl.images._formats import check_formats
 from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
@@ -36,7 +37,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Turn photographs upright as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"
         What a row that cannot be read does: raise, naming its row and path; or be masked: it is
-        never scored, its outputs are NaN, and one warning counts such rows.
+        never scored, its outputs are NaN, and one warning counts such rows. Faults of the machine
+        (too many open files, no memory, a disk that fails) raise in any case.
     max_pixels : int or None, default=178_956_970
         Largest width x height, in pixels, that is decoded: a guard against decompression bombs.
         It holds for what is inside a file, too: the icons of ICO and ICNS, the tiles of TIFF, the
@@ -132,6 +134,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             If X is not one column, or `formats` has an unknown name; if a row is missing or of
             another type, is not a file, or leaves `root`. With ``on_error="nan"`` such rows are
             masked instead.
+        OSError or MemoryError
+            If the machine fails (too many open files, no memory, a disk that cannot be read),
+            also with ``on_error="nan"``: that says nothing about an image.
         """
         self._validate_params()
         cells = single_column(_as_images(X), self, reset=False)
@@ -155,12 +160,15 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                 images.append(replace(cell, decoding=decoding._replace(root=cell.decoding.root)))
                 continue
             try:
-                source = _source(cell, root)
-                # a masked row is looked for when it is read: a cached one may have come since
-                if isinstance(source, str) and self.on_error == "raise":
-                    file_stat(source)
+                with naming(f"Row {row}"):
+                    source = _source(cell, root)
+                    # a masked row is looked for when it is read: a cached one may have come since
+                    if isinstance(source, str) and self.on_error == "raise":
+                        file_stat(source)
                 images.append(LazyImage(source, decoding))
             except (OSError, ValueError) as error:
+                if machine_fault(error):
+                    raise
                 if self.on_error == "raise":
                     raise _with_row(error, row) from error
                 source = os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import ImageReadError
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 
@@ -110,6 +111,8 @@ class PixelArray:
         ------
         ValueError
             If a row cannot be read and its loader says ``on_error="raise"``.
+        OSError or MemoryError
+            If the machine fails, whatever the loader says.
         """
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         errors = {}
@@ -117,7 +120,8 @@ class PixelArray:
         for row in rows:
             image = self.images[row]
             try:
-                self._write(image.to_pil(), out[n_read])
+                with naming(f"Row {row}"):
+                    self._write(image.to_pil(), out[n_read])
             except ImageReadError as error:
                 message = f"Row {row}: {error}"
                 if image.decoding.on_error == "raise":
@@ -189,7 +193,7 @@ class PixelArray:
                 plane[...] = (np.asarray(band) - offset) * scale
 
 
-def warn_of_failed_rows(errors, n_rows):
+def warn_of_failed_rows(errors, n_rows, problem="could not be read"):
     """One warning that counts the masked rows and shows the first.
 
     Parameters
@@ -198,10 +202,12 @@ def warn_of_failed_rows(errors, n_rows):
         As `PixelArray.read` gives.
     n_rows : int
         Number of rows in all.
+    problem : str
+        What happened to these rows.
     """
     if errors:
         warnings.warn(
-            f"{len(errors)} of {n_rows} images could not be read; their rows are missing values. "
+            f"{len(errors)} of {n_rows} images {problem}; their rows are missing values. "
             f"{errors[min(errors)]}",
             UserWarning,
             stacklevel=3,

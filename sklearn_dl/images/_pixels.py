@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
+from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, describe, image_column
 from sklearn_dl.images._pixel_array import PixelArray
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
@@ -305,7 +306,8 @@ def common_size(images, otherwise=None):
     first = None
     for row, image in enumerate(images):
         try:
-            size = image.size
+            with naming(f"Row {row}"):
+                size = image.size
         except ImageReadError as error:
             if image.decoding.on_error == "raise":
                 raise ImageReadError(f"Row {row}: {error}") from error

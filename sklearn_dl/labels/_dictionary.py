@@ -1,11 +1,12 @@
 """Values of any type as hashable cells, and dictionaries over them."""
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from numbers import Number
 
 import numpy as np
 
 from sklearn_dl.utils._columns import (
+    MAX_EXACT_INTEGER,
     is_missing,
     natural_array,
     object_array,
@@ -39,7 +40,7 @@ def hashable_cells(column):
     """Python objects that are equal and hash equal where the values of `column` are equal.
 
     Dates become `datetime.datetime`, so that a column in days finds its values in one in
-    nanoseconds.
+    nanoseconds; those with a time zone in UTC, as one moment has one key.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def hashable_cells(column):
     if column.dtype.kind in "Mm":
         return _time_cells(column)
     cells = column.tolist()
-    if column.dtype.kind == "O" and {date, np.datetime64, np.timedelta64} & set(map(type, cells)):
+    times = (date, timedelta, np.datetime64, np.timedelta64)
+    if column.dtype.kind == "O" and any(issubclass(t, times) for t in set(map(type, cells))):
         return [_time_cell(cell) for cell in cells]
     return cells
 
@@ -69,8 +71,17 @@ def _time_cells(column):
 
 
 def _time_cell(cell):
+    if is_missing(cell):
+        return cell
     if type(cell) is date:
         return datetime.combine(cell, time())
+    # objects of pandas have nanoseconds, those of datetime have not
+    if getattr(cell, "nanosecond", 0):
+        return cell.to_datetime64()
+    if getattr(cell, "nanoseconds", 0):
+        return cell.to_timedelta64()
+    if isinstance(cell, datetime) and cell.tzinfo is not None:
+        return cell.astimezone(UTC)
     if isinstance(cell, (np.datetime64, np.timedelta64)):
         return _time_cells(np.asarray([cell]))[0]
     return cell
@@ -130,8 +141,14 @@ def kind_of(column, cells):
         return _KIND_OF_DTYPE[column.dtype.kind]
     types = set(map(type, cells))
     if types != {str}:
-        types = {type(cell) for cell in cells if not has_no_key(cell)}
+        cells = [cell for cell in cells if not has_no_key(cell)]
+        types = set(map(type, cells))
     kinds = {_kind_of_type(t) for t in types}
+    if kinds == {"dates"}:
+        if any(getattr(cell, "tzinfo", None) is not None for cell in cells):
+            return "dates with a time zone"
+        if types == {np.datetime64}:  # with nanoseconds: nothing says whether they had a zone
+            return "mixed"
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
@@ -205,7 +222,7 @@ def side_by_side(columns):
 
 
 def _exact_as_float(integers):
-    limit = 2**53
+    limit = MAX_EXACT_INTEGER
     return not integers.size or (integers.max() <= limit and integers.min() >= -limit)
 
 

@@ -20,7 +20,7 @@ from sklearn_dl.labels._dictionary import (
     whole_numbers,
 )
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._columns import set_or_check_features
+from sklearn_dl.utils._columns import counted, set_or_check_features
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -66,7 +66,10 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     Missing are None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string. As there, values
     are matched exactly (case counts, blanks count), and a column has to hold the kind of values
     that its dictionary holds: strings are not looked up among numbers, nor booleans. Only in
-    object columns of several kinds, Python's equality decides, and True is 1.
+    object columns of several kinds, Python's equality decides, and True is 1. Integers are compared
+    as integers, also beyond 2**53 and beside missing values or floats. Dates with a time zone
+    are moments: the same moment has the same key in every zone, and comes back in UTC if it was
+    fitted in polars or pyarrow. They are another kind than dates without one.
 
     Examples
     --------
@@ -201,8 +204,8 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         columns, _, one_dimensional = split(X, self)
         if len(columns) != self.n_features_in_:
             raise ValueError(
-                f"X has {len(columns)} columns of keys, but LabelKeyMapper was fitted on "
-                f"{self.n_features_in_}."
+                f"X has {counted(len(columns), 'column')} of keys, but LabelKeyMapper was fitted "
+                f"on {self.n_features_in_}."
             )
         values = [
             decode(keys, whole_numbers(column, len(keys), self._where(j)))
@@ -237,7 +240,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     def _given_keys(self):
         columns, _, one_dimensional = split(self.keys, self)
         if not one_dimensional:
-            raise ValueError(f"keys has {len(columns)} columns: pass one 1-D array.")
+            raise ValueError(f"keys has {counted(len(columns), 'column')}: pass one 1-D array.")
         (keys,) = columns
         rows = set(first_rows(keys, "keys").tolist())
         cells = hashable_cells(keys)

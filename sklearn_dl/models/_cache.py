@@ -15,9 +15,10 @@ from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._registry import file_digest, find_model
 from sklearn_dl.models._sources import HubSource, ModelNotAvailableError
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._stamp import file_stamp
 
 # path -> what the file looked like when it was read, and its sha256 (of a manifest: its content)
-_seen: dict[Path, tuple[tuple[int, int, int], Any]] = {}
+_seen: dict[Path, tuple[tuple[int, ...], Any]] = {}
 
 
 def model_path(name: str, *, download: bool = False) -> Path:
@@ -109,10 +110,9 @@ def _is_intact(folder: Path, entry: ModelEntry) -> bool:
 
 def _once(path: Path, read: Callable[[Path], Any]) -> Any:
     """``read(path)``, again only if the file looks another."""
-    status = path.stat()
-    look = (status.st_size, status.st_mtime_ns, status.st_ino)
-    if _seen.get(path, (None,))[0] != look:
-        _seen[path] = look, read(path)
+    stamp = file_stamp(path)
+    if _seen.get(path, (None,))[0] != stamp:
+        _seen[path] = stamp, read(path)
     return _seen[path][1]
 
 

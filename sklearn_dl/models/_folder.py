@@ -1,14 +1,18 @@
 """Models in transformers' format: the files of a folder, found and checked."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import file_digest, sha256
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from sklearn_dl.models._folder_safety import LARGEST_JSON, parse_json
 from sklearn_dl.models._links import check_link
+from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
+from sklearn_dl.utils._stamp import file_stamp
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -77,8 +81,13 @@ class FolderContent:
         return {name: self.read(name) for name in self.names() if not name.endswith("safetensors")}
 
     def weights(self):
-        """Names of the weights' files."""
-        return [name for name in self.names() if name.endswith(".safetensors")]
+        """Names of the network's files of weights."""
+        names = [name for name in self.names() if name.endswith(".safetensors")]
+        return [name for name in names if "/" not in name]
+
+    def has_weights(self):
+        """Whether the files of weights are here too."""
+        return any(name.endswith(".safetensors") for name in self.names())
 
     def without_weights(self):
         """Config and tokenizer alone, in memory."""
@@ -119,7 +128,9 @@ def find_folder(model):
             "tokenizer's files and model.safetensors."
         )
     names = _file_names(folder)
-    return _from_folder(folder, tuple(names), tuple(_stamp(Path(folder, name)) for name in names))
+    return _from_folder(
+        folder, tuple(names), tuple(file_stamp(Path(folder, name)) for name in names)
+    )
 
 
 def _find_folder(model):
@@ -151,7 +162,9 @@ def _file_names(folder):
         for path in top.iterdir()
         if path.suffix in _SMALL_FILES and _is_own_file(path, top)
     } - {"manifest.json"}
-    if "config.json" not in small:
+    parts = _part_files(top, small)
+    static = f"{parts.static}{_WEIGHTS}" if parts.static is not None else None
+    if "config.json" not in small and static is None:
         raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of a model.")
     if "adapter_config.json" in small:
         raise ValueError(
@@ -160,6 +173,8 @@ def _file_names(folder):
         )
     if _is_own_file(top / _WEIGHTS, top):
         weights = {_WEIGHTS}
+    elif static is not None and static in parts.names:
+        weights = {static}
     elif _INDEX in small:
         weights = _indexed_weights(top)
     else:
@@ -172,13 +187,35 @@ def _file_names(folder):
                 "writes model.safetensors."
             )
         raise FileNotFoundError(f"{folder} has no {_WEIGHTS}: the weights are missing.")
-    # sentence-transformers keeps what comes after the encoder in folders of one config each
-    parts = {
-        path.relative_to(top).as_posix()
-        for path in top.glob("*/config.json")
-        if _is_own_file(path, top)
-    }
-    return sorted(small | weights | parts)
+    return sorted(small | weights | parts.names)
+
+
+class _Parts(NamedTuple):
+    """Files of sentence-transformers' modules; `static`: where a static embedding lies."""
+
+    names: set
+    static: str | None
+
+
+def _part_files(top, small):
+    """sentence-transformers keeps each module but the first in a folder of its own."""
+    found = {path.relative_to(top).as_posix() for path in top.glob("*/config.json")}
+    static = None
+    if "modules.json" in small:
+        # whoever reads texts reads it again, and says what is wrong with it
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            with open(top / "modules.json", "rb") as file:
+                modules = parse_json(file.read(LARGEST_JSON + 1), "modules.json", list)
+            for number, module in enumerate(modules):
+                folder = PurePosixPath(module["path"]).as_posix() + "/"
+                folder = "" if folder == "./" else folder
+                if not number and module["type"].endswith(".StaticEmbedding"):
+                    static = folder
+                if len(folder) > 255 or "/" in folder[:-1] or folder == "../":
+                    continue
+                if folder or static is not None:
+                    found |= {folder + name for name in (_WEIGHTS, "tokenizer.json")}
+    return _Parts({name for name in found if _is_own_file(top / name, top)}, static)
 
 
 def _indexed_weights(top):
@@ -208,11 +245,6 @@ def _is_own_file(path, folder):
     return True
 
 
-def _stamp(path):
-    stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
 @lru_cache(maxsize=32)
 def _from_folder(folder, names, stamps):
     return FolderContent(_sha256_of(folder, names), folder=folder)
@@ -223,5 +255,7 @@ def _sha256_of(folder, names):
     for name in names:
         digest.update(name.encode() + b"\0")
         with open(Path(folder, name), "rb") as file:
+            refuse_pointer(file.read(MAX_POINTER), f"{folder}: {name}")
+            file.seek(0)
             digest.update(file_digest(file, "sha256").digest())
     return digest.hexdigest()

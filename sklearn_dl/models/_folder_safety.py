@@ -9,6 +9,8 @@ import math
 import re
 from pathlib import PurePosixPath
 
+from sklearn_dl.utils._lfs import refuse_pointer
+
 # the largest real ones are label lists of 1.5 MB, and vocabularies of 50 MB
 LARGEST_JSON = 2**24
 LARGEST_VOCABULARY = 2**27
@@ -94,6 +96,7 @@ def parse_json(data, name, kind=dict):
     """
     if len(data) > LARGEST_JSON:
         raise ValueError(f"{name} is larger than {LARGEST_JSON // 2**20} MB; it must be smaller.")
+    refuse_pointer(data, name)
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -311,8 +314,8 @@ def vocabulary_files(content):
     return files
 
 
-def part_config(path, names):
-    """The name of the config of a module that modules.json puts in a folder `path`.
+def part_file(path, file, names):
+    """The name of a file of a module that modules.json puts in a folder `path`.
 
     Raises
     ------
@@ -321,11 +324,11 @@ def part_config(path, names):
     """
     name = None
     if isinstance(path, str) and "\\" not in path:
-        name = PurePosixPath(path, "config.json").as_posix()
+        name = PurePosixPath(path, file).as_posix()
     if name not in names:
         raise ValueError(
-            f"it names the path {short(path)}; allowed are folders with a config.json of their "
-            "own directly inside the model's folder"
+            f"it names the path {short(path)}; allowed are folders with a {file} of their own "
+            "directly inside the model's folder"
         )
     return name
 

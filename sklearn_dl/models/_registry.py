@@ -131,7 +131,7 @@ def register_model(
     file : str, default=None
         The file that :func:`model_path` answers with. None: the folder of all files.
     labels : iterable of str, default=None
-        One unique label per score.
+        One label per score; equal ones are one class for :class:`~sklearn_dl.ScoreClassifier`.
     overwrite : bool, default=False
         Replace another model of this name.
     **card : dict
@@ -166,11 +166,7 @@ def register_model(
         files = _files_of(Path(source.folder))
         sha256 = {file: file_digest(path) for file, path in files.items()}
         card.setdefault("size", sum(path.stat().st_size for path in files.values()))
-    if labels is not None:
-        labels = tuple(labels)
-        if len(set(labels)) < len(labels):
-            twice = next(label for i, label in enumerate(labels) if label in labels[:i])
-            raise ValueError(f"labels must be unique, {twice!r} is there twice")
+    labels = None if labels is None else tuple(labels)
     entry = ModelEntry(
         name=name, source=source, sha256=dict(sha256), file=file, labels=labels, **card
     )

@@ -1,8 +1,16 @@
 """Pixels, features and strings to scores of a pretrained graph, and scores to labels."""
 
-from sklearn_dl.scoring._classifier import ScoreClassifier
+from sklearn_dl.scoring._classifier import ScoreClassifier, top_k
+from sklearn_dl.scoring._image_pipeline import image_pipeline
 from sklearn_dl.scoring._onnx import OnnxScorer
 from sklearn_dl.scoring._tensorflow import TensorFlowScorer
 from sklearn_dl.utils._sessions import clear_sessions
 
-__all__ = ["OnnxScorer", "ScoreClassifier", "TensorFlowScorer", "clear_sessions"]
+__all__ = [
+    "OnnxScorer",
+    "ScoreClassifier",
+    "TensorFlowScorer",
+    "clear_sessions",
+    "image_pipeline",
+    "top_k",
+]

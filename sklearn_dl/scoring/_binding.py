@@ -1,12 +1,23 @@
 """Which columns of X are which inputs of a graph."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from scipy.sparse import issparse
 
 from sklearn_dl.images import LazyImage, PixelArray
+from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._scorer import listed
-from sklearn_dl.scoring._sources import ArraySource, PixelSource, check_numbers, make_source
+from sklearn_dl.scoring._sources import (
+    ArraySource,
+    PixelSource,
+    make_source,
+    number_table,
+    numbers_of,
+)
 from sklearn_dl.utils._columns import (
     is_frame,
+    is_series,
     object_array,
     reject_non_column,
     set_or_check_features,
@@ -23,7 +34,7 @@ def bind(X, graph, estimator, *, reset, allow_nan):
     graph : opened graph
         With `inputs` and `optional_inputs`, tuples of TensorSpec, and `unused_inputs`, names that
         other outputs of the graph need.
-    estimator : estimator with the parameter `inputs`
+    estimator : estimator with the parameters `inputs` and `pixels`
         Gets `n_features_in_` and `feature_names_in_` if `reset`, else X is checked against them.
     reset, allow_nan : bool
 
@@ -32,6 +43,21 @@ def bind(X, graph, estimator, *, reset, allow_nan):
     sources : dict of str to source
     n_rows : int
     """
+    sources, n_rows = _bind(X, graph, estimator, reset, allow_nan)
+    for name in estimator.pixels or ():
+        if name in sources and not getattr(sources[name], "from_images", False):
+            raise ValueError(
+                f"`pixels` says how images become {name!r}, but X has no images there. Put "
+                "ImageLoader and ImageResizer before, without a PixelExtractor, or leave "
+                f"{name!r} out of `pixels`."
+            )
+    for source in sources.values():
+        if isinstance(source, PixelSource) and not reset:  # `transform` follows a `fit`
+            warn_of_other_pixels(source.pixels, estimator.model)
+    return sources, n_rows
+
+
+def _bind(X, graph, estimator, reset, allow_nan):
     if isinstance(X, PixelArray):
         if estimator.inputs is not None or len(graph.inputs) != 1:
             raise ValueError(
@@ -39,9 +65,15 @@ def bind(X, graph, estimator, *, reset, allow_nan):
             )
         _check_rows(len(X), estimator)
         return {graph.inputs[0].name: PixelSource(X, graph.inputs[0])}, len(X)
-    reject_non_column(X, estimator)
     if not graph.inputs and not graph.optional_inputs:
-        raise ValueError("The outputs asked for do not depend on any input; name others.")
+        raise ValueError("The outputs asked for do not depend on any input of X; name others.")
+    known = {spec.name for spec in (*graph.inputs, *graph.optional_inputs)} | {*graph.unused_inputs}
+    unknown = [name for name in estimator.pixels or () if name not in known]
+    if unknown:
+        raise ValueError(f"`pixels` has unknown inputs {unknown}; X is for {sorted(known)}.")
+    if isinstance(X, Mapping) and not issparse(X):
+        return _bind_mapping(X, graph, estimator, allow_nan)
+    reject_non_column(X, estimator)
     wanted = _wanted_columns(X, graph, estimator)
     if wanted is None:
         source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)
@@ -55,6 +87,52 @@ def bind(X, graph, estimator, *, reset, allow_nan):
         name: make_source(block, specs[name], estimator, allow_nan=allow_nan)
         for name, block in blocks.items()
     }, n_rows
+
+
+def _bind_mapping(X, graph, estimator, allow_nan):
+    """A dict of arrays, whose keys are the inputs."""
+    specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
+    if len(specs) + len(graph.unused_inputs) == 1:
+        (name,) = specs
+        raise ValueError(
+            f"X is a dict, which is for graphs with several inputs; X is only for {name!r} here: "
+            "give the array itself."
+        )
+    if estimator.inputs is not None:
+        raise ValueError(
+            "X is a dict, whose keys are the inputs: leave `inputs` at None, or give a data frame."
+        )
+    unknown = [key for key in X if key not in specs and key not in graph.unused_inputs]
+    left = [spec.name for spec in graph.inputs if spec.name not in X]
+    if unknown or left:
+        what = f"the unknown inputs {unknown}" if unknown else f"nothing for {left}"
+        raise ValueError(f"X is a dict with {what}; the graph has {listed(specs.values())}.")
+    sources, lengths = {}, {}
+    for name in specs.keys() & X.keys():
+        sources[name], lengths[name] = _entry(X[name], specs[name], estimator, allow_nan)
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"The arrays of X differ in their numbers of rows: {lengths}.")
+    n_rows = next(iter(lengths.values()))
+    _check_rows(n_rows, estimator)
+    for attribute in ("n_features_in_", "feature_names_in_"):
+        vars(estimator).pop(attribute, None)
+    return sources, n_rows
+
+
+def _entry(values, spec, estimator, allow_nan):
+    """The source of one input, and its number of rows, from its array."""
+    if isinstance(values, PixelArray):
+        return PixelSource(values, spec), len(values)
+    reject_non_column(values, estimator)
+    if not isinstance(values, (list, tuple)) and not is_frame(values) and not is_series(values):
+        values = np.asarray(values)  # tensors of other packages
+    cells = nested_cells(values, estimator)
+    if cells is None and spec.dtype != object and np.ndim(values) > 1 and not is_frame(values):
+        numbers = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
+        return ArraySource(numbers, spec), len(numbers)
+    columns = [cells] if cells is not None else split_columns(values, estimator)[0]
+    _check_rows(len(columns[0]) if columns else 0, estimator)
+    return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
 
 
 def _wanted_columns(X, graph, estimator):
@@ -79,7 +157,8 @@ def _wanted_columns(X, graph, estimator):
     if set(required) - set(names):
         raise ValueError(
             f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Give a data frame "
-            f"whose columns carry their names (X has {names or 'no names'}), or set `inputs`."
+            f"whose columns carry their names (X has {names or 'no names'}) or a dict of arrays, "
+            "or set `inputs`; an input with one value for all rows goes into `constants`."
         )
     return {name: name for name in required}
 
@@ -88,11 +167,16 @@ def _whole(X, spec, estimator, reset, allow_nan):
     """All of X for the only input."""
     cells = nested_cells(X, estimator)
     if cells is None and spec.dtype != object:
-        values = check_numbers(X, estimator, allow_nan=allow_nan)
-        if values.ndim == 2:
-            names = split_columns(X, estimator)[1] if is_frame(X) else None
-            if not (_after_arrays(estimator) and isinstance(X, (list, tuple)) and not reset):
-                set_or_check_features(estimator, X if names else values, names, reset=reset)
+        names = None
+        if is_frame(X):
+            columns, names, _ = split_columns(X, estimator)
+            _check_rows(len(X), estimator)
+            values = number_table(columns, spec, estimator, allow_nan=allow_nan)
+        else:
+            values = numbers_of(X, X, spec, estimator, allow_nan=allow_nan)
+        were_arrays = _after_arrays(estimator) and isinstance(X, (list, tuple)) and not reset
+        if values.ndim == 2 and not were_arrays:
+            set_or_check_features(estimator, X if names else values, names, reset=reset)
         return ArraySource(values, spec), len(values)
     columns, names = [cells], None
     if cells is None or is_frame(X):
@@ -133,7 +217,9 @@ def select_columns(X, wanted, estimator):
     """
     columns, names, one_dimensional = split_columns(X, estimator)
     if one_dimensional:
-        raise ValueError("Several inputs need a data frame or a 2-D array, got one column.")
+        raise ValueError(
+            "Several inputs need a data frame, a 2-D array or a dict of arrays, got one column."
+        )
 
     def pick(name, key):
         if isinstance(key, slice):
@@ -189,7 +275,5 @@ def nested_cells(X, estimator):
     columns = split_columns(X, estimator)[0]
     nested = [c for c in columns if c.dtype == object and any(isinstance(v, kinds) for v in c)]
     if nested and len(columns) > 1:
-        raise ValueError(
-            f"A graph with one input takes one column of arrays, got {len(columns)} columns."
-        )
+        raise ValueError(f"An input takes one column of arrays, got {len(columns)} columns.")
     return nested[0] if nested else None

@@ -10,13 +10,15 @@ from sklearn_dl.scoring._probabilities import (
     ColumnLabels,
     column_labels,
     enumerated,
+    one_score_per_label,
     probabilities,
 )
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import StrOptions
+from sklearn_dl.utils._targets import CheckedScoreMixin, target_column
 
 
-class ScoreClassifier(ClassifierMixin, DeepEstimator):
+class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     """Turn the scores of a network into labels: the last step of a pipeline.
 
     Learns nothing from X. Without `fit` it works if `classes` is given.
@@ -24,9 +26,10 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        One unique label per column of scores, in the order of the columns. With one column of
-        scores: two labels, the scores being those of the second. If None, column k belongs to
-        the k-th label of ``np.unique(y)``.
+        One label per column of scores, in the order of the columns. With one column of scores:
+        two labels, the scores being those of the second. If None, column k belongs to the k-th
+        label of ``np.unique(y)``. Columns may have equal labels, as the two kinds of "crane" in
+        ImageNet's list have: see Notes.
     activation : {"softmax", "sigmoid"}, default=None
         What makes probabilities of scores. "softmax" over each row; "sigmoid" of each score, which
         with several columns is then divided by the sum of the row; None if the scores are
@@ -55,6 +58,9 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
     float32 stays float32, all else is float64. Equal probabilities are a tie, which the first
     label of `classes_` wins. With ``activation=None`` the probabilities of a row must lie in
     [0, 1] and sum to 1 within 0.005 (which float16 keeps); they are divided by that sum.
+
+    Columns with equal labels are one class, whose probability is the sum of theirs; with
+    ``activation="sigmoid"``, where scores are independent, the largest score counts.
 
     Examples
     --------
@@ -100,7 +106,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         if not self.__sklearn_is_fitted__():
             raise AttributeError("classes_ is known after fit, or if classes is given.")
         try:
-            labels, order = self._column_labels()
+            labels, order, _ = self._column_labels()
         except ValueError as error:
             # the notebook repr looks at every property: only an AttributeError may leave one
             raise AttributeError(str(error)) from error
@@ -123,10 +129,11 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         Raises
         ------
         ValueError
-            If `classes` holds a label twice; if y holds a label that is not in it; if the number
-            of columns does not match; if X is not finite (NaN is allowed with `missing`).
+            If a label is missing (its row is named) or is not in `classes`; if the number of
+            columns does not match; if X is not finite (NaN is allowed with `missing`).
         """
         self._validate_params()
+        y = y if y is None else target_column(y, "y", self)
         X, y = validate_data(self, X, y, dtype="numeric", ensure_all_finite="allow-nan")
         check_classification_targets(y)
         seen = np.unique(y)
@@ -193,8 +200,10 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32 or float64
-            With two classes one number per row, positive where ``classes_[1]`` is the more
-            probable: its score less the other one; of a single column the score itself
+            Of columns with equal labels one score: of the sum of their probabilities, or the
+            largest ("sigmoid"). With two classes one number per row, positive where
+            ``classes_[1]`` is the more probable: its score less the other one; of a single column
+            the score itself
             (``activation="sigmoid"``), or what the probability exceeds 0.5 by
             (``activation=None``), negated if that column is the score of ``classes_[0]``.
         """
@@ -222,13 +231,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         probabilities : ndarray of shape (n_samples, k), float32 or float64
             Their probabilities.
         """
-        proba, columns = self._probabilities(X, log=False)
-        n_classes = proba.shape[1]
-        if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n_classes:
-            raise ValueError(f"k must be an int from 1 to the {n_classes} classes, got {k!r}.")
-        best = np.argsort(-proba, axis=1, kind="stable")[:, :k]
-        labels = self._labels(best, np.isnan(proba[:, 0]), columns)
-        return labels, np.take_along_axis(proba, best, axis=1)
+        return top_k(self, X, k)
 
     def _column_labels(self):
         """The labels in the order of the columns, and the order of the labels."""
@@ -238,7 +241,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
 
     def _labels(self, indices, is_nan, columns):
         """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
-        labels, order = columns
+        labels, order, _ = columns
         if self.missing is None:
             return labels[order[indices]]
         return labels_of(indices, labels[order], is_nan, self.missing)
@@ -257,7 +260,7 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
     def _check_scores(self, X):
         """Scores as floats, which rows are NaN, and the labels of the columns."""
         columns = self._column_labels()
-        n_columns, n_classes = X.shape[1], len(columns.labels)
+        n_columns, n_classes = X.shape[1], columns.n_columns
         if n_columns == 1 and self.activation == "softmax":
             raise ValueError(
                 "activation='softmax' of one column of scores is always 1: use 'sigmoid'."
@@ -267,6 +270,10 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
                 f"X has {n_columns} column(s) of scores, but there are {n_classes} classes: "
                 f"{enumerated(columns.labels.tolist())}. One column needs two classes, several "
                 "need one class each."
+            )
+        if columns.places is not None and len(columns.labels) == 1:
+            raise ValueError(
+                f"classes holds one label only, {columns.labels.tolist()[0]!r}: give two or more."
             )
         if X.dtype == np.float16:
             X = X.astype(np.float32)
@@ -279,6 +286,8 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
                 f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
                 "such rows a label of their own."
             )
+        if columns.places is not None:
+            X = one_score_per_label(X, columns.places, self.activation)
         return X, is_nan, columns
 
     def _probabilities(self, X, *, log):
@@ -288,6 +297,63 @@ class ScoreClassifier(ClassifierMixin, DeepEstimator):
         out = np.full((len(scores), len(columns.order)), np.nan, dtype=scores.dtype)
         out[rows] = values[:, columns.order]
         return out, columns
+
+
+def top_k(classifier, X, k):
+    """The k most probable labels of each row, of any classifier with probabilities.
+
+    Parameters
+    ----------
+    classifier : classifier with `predict_proba` and `classes_`
+        A Pipeline or a search is one, too.
+    X : as the classifier's `predict_proba` takes it
+    k : int
+        From 1 to the number of classes.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_samples, k)
+        Most probable first; equally probable ones in the order of `classes_`. Rows whose
+        probabilities are NaN get the label that the classifier's parameter `missing` names.
+    probabilities : ndarray of shape (n_samples, k), float32 or float64
+        Their probabilities.
+
+    Raises
+    ------
+    ValueError
+        If k is out of range.
+
+    See Also
+    --------
+    ScoreClassifier : Scores of a network to labels.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import FunctionTransformer
+    >>> from sklearn_dl import ScoreClassifier
+    >>> from sklearn_dl.scoring import top_k
+    >>> pipeline = make_pipeline(
+    ...     FunctionTransformer(), ScoreClassifier(["dog", "cat", "bird"], activation="softmax")
+    ... )
+    >>> labels, probabilities = top_k(pipeline, [[2.0, 0.0, 1.0]], 2)
+    >>> labels
+    array([['dog', 'bird']], dtype='<U4')
+    """
+    proba = np.asarray(classifier.predict_proba(X))
+    classes = np.asarray(classifier.classes_)
+    n_classes = len(classes)
+    if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n_classes:
+        raise ValueError(f"k must be an int from 1 to the {n_classes} classes, got {k!r}.")
+    best = np.argsort(-proba, axis=1, kind="stable")[:, :k]
+    best_proba = np.take_along_axis(proba, best, axis=1)
+    is_nan = np.isnan(proba[:, 0])
+    last = getattr(classifier, "best_estimator_", classifier)
+    last = getattr(last, "_final_estimator", last)
+    missing = getattr(last, "missing", None)
+    if missing is None and not is_nan.any():
+        return classes[best], best_proba
+    return labels_of(best, classes, is_nan, missing), best_proba
 
 
 def labels_of(indices, classes, is_nan, missing):

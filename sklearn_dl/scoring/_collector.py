@@ -4,7 +4,7 @@ from threading import Lock
 
 import numpy as np
 
-from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, object_array
 
 
 class Collector:
@@ -87,6 +87,11 @@ class Collector:
                 array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
             if failed:
                 if array.dtype.kind in "iub":
+                    reason = (
+                        f"NaN for the rows that could not be read ({self.errors[failed[0]]}) makes "
+                        "floats of integers. Leave those rows out"
+                    )
+                    _check_exact(array, spec, reason, masked=failed)
                     array = array.astype(np.float64)
                 array[failed] = None if array.dtype == object else np.nan
             self.arrays[i] = array
@@ -98,11 +103,21 @@ class Collector:
         for array, spec in zip(self.result(), self.specs, strict=True):
             if array.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in array):
                 shapes = sorted({cell.shape for cell in array if cell is not None})
+                what = f"rows of unequal shapes ({shapes[0]}, {shapes[-1]})"
+                if len(shapes) == 1:  # of a ragged tensor, by chance
+                    what = "an array of its own length for each row"
                 raise ValueError(
-                    f"The output {spec.name!r} has rows of unequal shapes ({shapes[0]}, "
-                    f'{shapes[-1]}), which make no table; use output_shape="native".'
+                    f"The output {spec.name!r} has {what}, which make no table; use "
+                    'output_shape="native", or name others in `outputs`.'
                 )
             blocks.append(array.reshape(self.n_rows, _width(array)))
+        if np.result_type(*blocks).kind == "f":  # numpy makes floats of integers beside them
+            reason = (
+                "a table of several outputs is of one dtype, floats here. Use "
+                'output_shape="native", which keeps each, or name fewer `outputs`'
+            )
+            for block, spec in zip(blocks, self.specs, strict=True):
+                _check_exact(block, spec, reason)
         if any(block.dtype == object for block in blocks):
             blocks = [block.astype(object) for block in blocks]
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
@@ -113,6 +128,31 @@ class Collector:
         for i, (array, spec) in enumerate(zip(self.result(), self.specs, strict=True)):
             names += column_names(spec.name, _width(array), self.keys.get(i))
         return np.array(names, dtype=object)
+
+
+def _check_exact(array, spec, reason, masked=()):
+    """Raise a ValueError where a row is not exact in float64.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_samples, ...)
+    spec : TensorSpec
+    reason : str
+        Why it becomes float64, and what to do: for the message.
+    masked : sequence of int
+        Rows whose values do not count.
+    """
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
+        return
+    large = (array > MAX_EXACT_INTEGER) | (array < -MAX_EXACT_INTEGER)
+    large[list(masked)] = False
+    for place in map(tuple, np.argwhere(large)):
+        value = int(array[place])
+        if int(np.float64(value)) != value:
+            raise ValueError(
+                f"Row {place[0]}: the value {value} of the output {spec.name!r} is not exact in "
+                f"float64; {reason}."
+            )
 
 
 def _width(array):

@@ -1,5 +1,6 @@
 """What the scorers of all runtimes share: X to a graph's inputs, its outputs to a table."""
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
@@ -11,8 +12,10 @@ from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._collector import static_names
+from sklearn_dl.scoring._constants import fill
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
+from sklearn_dl.utils._messages import short_messages
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
@@ -39,12 +42,14 @@ class GraphScorer(
     """Scores rows with a pretrained graph. Subclasses open it (`_session`, `_any_session`).
 
     An opened graph has `inputs`, `optional_inputs` and `outputs`, tuples of TensorSpec,
-    `unused_inputs`, names that other outputs need, `kind` and `on_gpu` for the batch size,
-    `handles_nan`, and ``run(feeds)``.
+    `unused_inputs`, names that other outputs need, `kind`, `on_gpu` and `mixes_rows` for the batch
+    size, `handles_nan`, and ``run(feeds)``.
     """
 
     _parameter_constraints: dict = {
         "inputs": [dict, None],
+        "constants": [dict, None],
+        "pixels": [dict, None],
         "outputs": [str, list, tuple, None],
         "output_shape": [StrOptions({"2d", "native"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -53,11 +58,14 @@ class GraphScorer(
         "verbose": ["verbose"],
     }
     inputs: Any
+    constants: Any
+    pixels: Any
     outputs: Any
     output_shape: str
     batch_size: Any
     n_threads: int | None
     verbose: Any
+    _takes_bytes = False  # whether strings may be bytes
     _extra: str
 
     def _session(self, n_threads=None, n_workers=1):
@@ -83,18 +91,19 @@ class GraphScorer(
         -------
         self : object
         """
-        self._validate_params()
-        session = self._session(*self._share(X))
-        allow_nan = session.handles_nan
-        sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)
-        self._learned_names = None
-        if self.output_shape == "2d" and static_names(session.outputs) is None:
-            for row in range(n_rows):
-                collector = score(session, sources, [row], 1)
-                if not collector.errors:
-                    collector.table()  # rows of unequal shapes raise
-                    self._learned_names = collector.names()
-                    break
+        with short_messages():
+            self._validate_params()
+            session = fill(self._session(*self._share(X)), self.constants, self._takes_bytes)
+            allow_nan = session.handles_nan
+            sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)
+            self._learned_names = None
+            if self.output_shape == "2d" and static_names(session.outputs) is None:
+                for row in range(n_rows):
+                    collector = score(session, sources, [row], 1)
+                    if not collector.errors:
+                        collector.table()  # rows of unequal shapes raise
+                        self._learned_names = collector.names()
+                        break
         return self
 
     def transform(self, X):
@@ -102,10 +111,13 @@ class GraphScorer(
 
         Parameters
         ----------
-        X : PixelArray, array-like of shape (n_samples, n_features) or (n_samples, ...), or frame
+        X : PixelArray, array-like of shape (n_samples, n_features) or (n_samples, ...), frame, or
+            dict of these
             Numbers for numeric inputs, strings for string inputs; a column of arrays, whose
-            shapes may differ from row to row where the graph allows it. Flat rows are reshaped
-            if the graph states every size.
+            shapes may differ from row to row where the graph allows it; a column of images for
+            the inputs in `pixels`. Flat rows are reshaped if the graph states every size. A dict
+            is for graphs with several inputs, whose names are its keys; scikit-learn cannot
+            select rows of it, for a cross-validation say, as it can of a data frame.
 
         Returns
         -------
@@ -123,24 +135,27 @@ class GraphScorer(
         FileNotFoundError
             If the model cannot be found.
         """
-        self._validate_params()
-        n_threads, n_workers = self._share(X)
-        session = self._session(n_threads, n_workers)
-        allow_nan = session.handles_nan
-        sources, n_rows = bind(X, session, self, reset=False, allow_nan=allow_nan)
-        with self._progress(n_rows) as done:
-            batch_size = self._batch_size(session)
-            collector = score(session, sources, range(n_rows), batch_size, n_workers, done)
-        if self.output_shape == "native":
-            arrays = collector.result()
+        with short_messages():
+            self._validate_params()
+            n_threads, n_workers = self._share(X)
+            session = fill(self._session(n_threads, n_workers), self.constants, self._takes_bytes)
+            allow_nan = session.handles_nan
+            sources, n_rows = bind(X, session, self, reset=False, allow_nan=allow_nan)
+            with self._progress(n_rows) as done:
+                batch_size = self._batch_size(session)
+                collector = score(session, sources, range(n_rows), batch_size, n_workers, done)
+            if self.output_shape == "native":
+                arrays = collector.result()
+                warn_of_failed_rows(collector.errors, n_rows)
+                if len(arrays) == 1:
+                    return arrays[0]
+                return {
+                    spec.name: array for spec, array in zip(session.outputs, arrays, strict=True)
+                }
+            table = collector.table()
             warn_of_failed_rows(collector.errors, n_rows)
-            if len(arrays) == 1:
-                return arrays[0]
-            return {spec.name: array for spec, array in zip(session.outputs, arrays, strict=True)}
-        table = collector.table()
-        warn_of_failed_rows(collector.errors, n_rows)
-        index = X.index if isinstance(X, PixelArray) else None
-        return wrap_output(self, table, X, collector.names, index)
+            index = X.index if isinstance(X, PixelArray) else None
+            return wrap_output(self, table, X, collector.names, index)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the output columns.
@@ -172,12 +187,14 @@ class GraphScorer(
     @property
     def inputs_(self):
         """Inputs of the graph: tuple of (name, shape, dtype)."""
-        return self._any_session().inputs
+        with short_messages():
+            return self._any_session().inputs
 
     @property
     def outputs_(self):
         """Outputs asked for: tuple of (name, shape, dtype)."""
-        return self._any_session().outputs
+        with short_messages():
+            return self._any_session().outputs
 
     def _share(self, X):
         """The thread budget, and how many of its threads take batches side by side.
@@ -185,7 +202,7 @@ class GraphScorer(
         Photographs gain from it, arrays do not.
         """
         budget = thread_budget(self.n_threads)
-        return budget, budget if isinstance(X, PixelArray) and len(X) >= 2 * budget else 1
+        return budget, budget if _n_images(X, self.pixels) >= 2 * budget else 1
 
     def _asked_outputs(self):
         outputs = (self.outputs,) if isinstance(self.outputs, str) else self.outputs
@@ -198,6 +215,8 @@ class GraphScorer(
     def _batch_size(self, session):
         if self.batch_size != "auto":
             return self.batch_size
+        if session.mixes_rows:
+            return 1
         return _AUTO_BATCH_SIZE[session.kind, "gpu" if session.on_gpu else "cpu"]
 
     @contextmanager
@@ -216,3 +235,10 @@ class GraphScorer(
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags
+
+
+def _n_images(X, pixels):
+    """Rows of X that have images: all or none."""
+    if isinstance(X, Mapping):
+        return max((_n_images(values, pixels) for values in X.values()), default=0)
+    return len(X) if isinstance(X, PixelArray) or (pixels and hasattr(X, "__len__")) else 0

@@ -4,6 +4,7 @@ import os
 
 from sklearn_dl.scoring import _onnx_graph, _onnx_model
 from sklearn_dl.scoring._graph_scorer import GraphScorer
+from sklearn_dl.scoring._onnx_ends import inner_tensors
 from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
@@ -17,7 +18,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
 
     Parameters
     ----------
-    model : str, Path, bytes or onnx.ModelProto
+    model : str, Path, bytes, bytearray or onnx.ModelProto
         A file, its bytes, a parsed model, or the name of a registered model
         (:func:`sklearn_dl.models.list_models`). A file with external data is followed within its
         own folder, and in the cache of Hugging Face to the blobs of its own repository.
@@ -25,6 +26,13 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         For each input of the graph the column or columns of X (name, position, list or slice of
         them). None: a graph with one input takes all of X; with several, X is a data frame whose
         columns carry their names.
+    constants : dict of str to value, or None, default=None
+        Inputs with one value for all rows, which X then lacks: ``{"keep_prob": 1.0}``. Of an input
+        that has a row per row of X, the value is that of one row; of others the whole array. A
+        single number fills an input whose sizes are known.
+    pixels : dict of str to PixelExtractor, or None, default=None
+        How images become numbers where they stand beside other columns: for each input that takes
+        images, the scale and layout. Its column holds what ImageLoader or ImageResizer gives.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or of any node inside it (the features before
         the last layer, say): what they do not need is cut off. None: all outputs.
@@ -33,7 +41,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         several outputs a dict of arrays.
     batch_size : int or "auto", default="auto"
         Rows per run. "auto" goes by the kind of graph and the device: 4 for image networks on a
-        processor. A graph with a fixed batch size is fed in that size, the last batch padded.
+        processor; 1 for graphs with dynamic quantization, where a row's scores depend on the other
+        rows of its run. A graph with a fixed batch size is fed in that size, the last batch padded.
     providers : "auto" or list, default="auto"
         ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
         onnxruntime has it, else the processor.
@@ -53,6 +62,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     ----------
     inputs_, outputs_ : tuple of TensorSpec
         (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
+    tensors_ : tuple of TensorSpec
+        The same of all tensors that `outputs` can name. Needs no `fit`.
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -97,7 +108,14 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
 
     _parameter_constraints: dict = {
         **GraphScorer._parameter_constraints,
-        "model": [str, os.PathLike, bytes, HasMethods("SerializeToString")],
+        "model": [
+            str,
+            os.PathLike,
+            bytes,
+            bytearray,
+            memoryview,  # refused when it is read, with what to give
+            HasMethods("SerializeToString"),
+        ],
         "providers": [list, tuple, StrOptions({"auto"})],
         "session_options": [dict, None],
     }
@@ -108,6 +126,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         model,
         *,
         inputs=None,
+        constants=None,
+        pixels=None,
         outputs=None,
         output_shape="2d",
         batch_size="auto",
@@ -119,6 +139,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     ):
         self.model = model
         self.inputs = inputs
+        self.constants = constants
+        self.pixels = pixels
         self.outputs = outputs
         self.output_shape = output_shape
         self.batch_size = batch_size
@@ -141,6 +163,15 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
             self.session_options or {},
             log_level=2 if self.verbose > 1 else 4,
         )
+
+    @property
+    def tensors_(self):
+        """Tensors inside the graph that `outputs` can name: tuple of (name, shape, dtype).
+
+        In the order in which they are computed. None for what is not known before the graph runs.
+        """
+        content = self._content()
+        return inner_tensors(_onnx_model.parse(content.read(), content.name))
 
     def _any_session(self):
         """A session that is open for some number of threads, else a new one: for the specs."""

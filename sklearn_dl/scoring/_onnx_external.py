@@ -7,6 +7,7 @@ import re
 import stat
 
 from sklearn_dl.models._links import check_link
+from sklearn_dl.utils._lfs import refuse_pointer
 from sklearn_dl.utils._optional import import_optional
 
 # protobuf's limit on one message
@@ -191,6 +192,7 @@ class DataFiles:
                 self._maps[location] = memoryview(
                     b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 )
+            refuse_pointer(self._maps[location], f"{self._path}: its data file {location!r}")
         data = self._maps[location]
         end = external.offset + external.n_bytes
         if end > len(data):

@@ -4,24 +4,15 @@ import difflib
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from sklearn_dl.scoring._onnx_ends import cast_ends, has_odd_ends, spec_of
 from sklearn_dl.scoring._onnx_external import share
 from sklearn_dl.scoring._onnx_model import GraphFacts, graph_facts, parse, serialize
 from sklearn_dl.scoring._onnx_safety import search, walk
-from sklearn_dl.scoring._scorer import TensorSpec
+from sklearn_dl.scoring._scorer import check_bfloat16
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import cached_session
 
 _AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
-_DTYPES: dict[str, np.dtype] = {
-    "float": np.dtype(np.float32),
-    "double": np.dtype(np.float64),
-    "float16": np.dtype(np.float16),
-    "bool": np.dtype(bool),
-    "string": np.dtype(object),
-    **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
-}
 _CONFIG = {
     # bytes may be a model of ONNX and of ORT format at once; what was searched is run
     "session.load_model_format": "ONNX",
@@ -95,6 +86,7 @@ class OnnxSession:
     unused_inputs: frozenset
     facts: GraphFacts
     shared: tuple  # the memory that ONNX Runtime reads weights from
+    names: dict  # of inputs and outputs that the session knows by others
 
     @property
     def kind(self):
@@ -105,12 +97,22 @@ class OnnxSession:
         return self.facts.handles_nan
 
     @property
+    def mixes_rows(self):
+        return self.facts.mixes_rows
+
+    @property
     def on_gpu(self):
         return self.session.get_providers()[0] != "CPUExecutionProvider"
 
     def run(self, feeds):
         """Run the graph; safe to be called by several threads at once."""
-        return self.session.run([spec.name for spec in self.outputs], feeds)
+        names = self.names
+        for name in names.keys() & feeds.keys():
+            check_bfloat16(name, feeds[name])
+        return self.session.run(
+            [names.get(spec.name, spec.name) for spec in self.outputs],
+            {names.get(name, name): values for name, values in feeds.items()},
+        )
 
 
 def shared_session(content, outputs, n_threads, providers="auto", options=None, log_level=4):
@@ -178,9 +180,14 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         [*shared], [*shared.values()], [len(data) for data in shared.values()]
     )
     try:
-        session = ort.InferenceSession(data, session_options, providers=providers)
+        session, names = _start(ort, data, session_options, providers), {}
+        if has_odd_ends(session):
+            model = parse(data, content.name)
+            names = cast_ends(model, session.get_inputs(), session.get_outputs())
+            data = serialize(model, content.name)
+            session = _start(ort, data, session_options, providers)
         inputs, optional_inputs, made = (
-            tuple(map(_spec, found))
+            tuple(spec_of(value, names) for value in found)
             for found in (
                 session.get_inputs(),
                 session.get_overridable_initializers(),
@@ -189,9 +196,21 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
         )
     except Exception as error:  # ONNX Runtime has a class per status code, none of them public
         raise ValueError(f"ONNX Runtime cannot run {content.name}: {error}") from error
-    return OnnxSession(
-        session, inputs, optional_inputs, made, unused, graph_facts(content), tuple(shared.values())
-    )
+    facts, memory = graph_facts(content), tuple(shared.values())
+    return OnnxSession(session, inputs, optional_inputs, made, unused, facts, memory, names)
+
+
+def _start(ort, data, options, providers):
+    """An InferenceSession on the first provider that starts; the processor is the last."""
+    for i in range(len(providers)):
+        try:
+            # ONNX Runtime's own fallback prints to stdout
+            return ort.InferenceSession(data, options, providers=providers[i:], enable_fallback=0)
+        except Exception:
+            if providers[i:] == ["CPUExecutionProvider"]:
+                raise
+    cpu = ["CPUExecutionProvider"]
+    return ort.InferenceSession(data, options, providers=cpu, enable_fallback=0)
 
 
 def _prepare(content, outputs):
@@ -244,12 +263,3 @@ def _session_options(ort, n_threads, options, log_level):
             kind = enum.__name__
             raise ValueError(f"session_options {name}={value!r} must be {kind}.") from None
     return made
-
-
-def _spec(value):
-    kind = value.type
-    if kind.startswith("seq(map("):
-        return TensorSpec(value.name, None, _DTYPES.get(kind[:-3].rpartition("(")[2]))
-    dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
-    # ONNX Runtime shows an unknown rank as it shows rank 0, which nothing with rows can have
-    return TensorSpec(value.name, tuple(value.shape or ()) or None, dtype)

@@ -6,9 +6,12 @@ from functools import lru_cache
 from hashlib import sha256
 
 from sklearn_dl.scoring import _onnx_external
-from sklearn_dl.scoring._onnx_safety import search
+from sklearn_dl.scoring._onnx_safety import search, walk
+from sklearn_dl.utils._lfs import refuse_pointer
+from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import also_clear
+from sklearn_dl.utils._stamp import file_stamp
 
 MAX_EMBEDDED_BYTES = _onnx_external.MAX_GRAPH_BYTES
 
@@ -20,6 +23,8 @@ _NAN_OPS = {
     "TreeEnsembleClassifier",
     "TreeEnsembleRegressor",
 }
+# they compute one scale for all rows of a run
+_DYNAMIC_OPS = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +100,15 @@ class GraphFacts:
         External data files, relative to the model's folder.
     handles_nan : bool
         Whether operators that give NaN and infinity a meaning occur (tree ensembles, imputers).
+    mixes_rows : bool
+        Whether a row's result depends on the other rows of its run: values are quantized by a
+        scale that is computed from all of them.
     """
 
     kind: str
     external: tuple
     handles_nan: bool
+    mixes_rows: bool = False
 
 
 def resolve(model):
@@ -107,7 +116,7 @@ def resolve(model):
 
     Parameters
     ----------
-    model : str, Path, bytes or onnx.ModelProto
+    model : str, Path, bytes, bytearray or onnx.ModelProto
 
     Returns
     -------
@@ -120,16 +129,18 @@ def resolve(model):
     ValueError
         If it is no ONNX model, holds what is refused, or refers to data outside its folder.
     """
-    if isinstance(model, bytes):
-        return _from_bytes(model)
+    if isinstance(model, memoryview):
+        raise ValueError("model is a memoryview, which may change unseen: give bytes(view).")
+    if isinstance(model, (bytes, bytearray)):
+        return _from_bytes(bytes(model))
     if hasattr(model, "SerializeToString"):
         return _from_bytes(serialize(model, "The model"))
     path = os.path.abspath(_find_file(model))
     if os.path.isdir(path):
-        raise ValueError(f"model={os.fspath(model)!r} is a folder, not an ONNX file.")
-    stamp = _stamp(path)
+        raise ValueError(f"model={brief(os.fspath(model))} is a folder, not an ONNX file.")
+    stamp = file_stamp(path)
     files = [_onnx_external.data_file(name, path) for name in _external_files(path, stamp)]
-    return _from_path(path, stamp, tuple(files), tuple(map(_stamp, files)))
+    return _from_path(path, stamp, tuple(files), tuple(map(file_stamp, files)))
 
 
 def _find_file(model):
@@ -142,15 +153,12 @@ def _find_file(model):
     if isinstance(model, str) and name in known:
         return models.model_path(name)
     if "://" in name:
-        raise ValueError(f"model={name!r} is a URL; nothing is fetched. Give a file or its bytes.")
+        raise ValueError(
+            f"model={brief(name)} is a URL; nothing is fetched. Give a file or its bytes."
+        )
     raise FileNotFoundError(
-        f"model={name!r} is neither a file nor a registered model; registered are {known}."
+        f"model={brief(name)} is neither a file nor a registered model; registered are {known}."
     )
-
-
-def _stamp(path):
-    found = os.stat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _read(path):
@@ -219,7 +227,28 @@ def _facts(data, name):
         kind = "sequence"
     else:
         kind = "table"
-    return GraphFacts(kind, tuple(sorted(external)), bool(ops & _NAN_OPS))
+    mixes_rows = bool(ops & _DYNAMIC_OPS) or _has_computed_scale(nodes, tensors)
+    return GraphFacts(kind, tuple(sorted(external)), bool(ops & _NAN_OPS), mixes_rows)
+
+
+def _has_computed_scale(nodes, tensors):
+    """Whether something is quantized by a scale that depends on what the graph is fed."""
+    queue = [node.input[1] for node in nodes if node.op_type == "QuantizeLinear"]
+    if not queue:
+        return False
+    maker = {name: node for node in nodes for name in node.output}
+    known = {"", *(tensor.name for tensor in tensors)}
+    while queue:
+        name = queue.pop()
+        if name in known:
+            continue
+        known.add(name)
+        if name not in maker:  # an input of the graph, a function or a loop
+            return True
+        inner_nodes = (m for m in walk(*maker[name].attribute) if m.DESCRIPTOR.name == "NodeProto")
+        for node in (maker[name], *inner_nodes):
+            queue += node.input
+    return False
 
 
 def parse(data, name):
@@ -227,9 +256,11 @@ def parse(data, name):
     onnx = _onnx()
     from google.protobuf.message import DecodeError
 
+    refuse_pointer(data, name)
     try:
         model = onnx.load_model_from_string(data)
-    except (DecodeError, UnicodeDecodeError) as error:  # the latter of protobuf in Python
+    # the latter two of protobuf in Python
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{name} is not an ONNX model, or is damaged: {error}") from error
     if not model.graph.node:
         raise ValueError(f"{name} is not an ONNX model: it holds no graph.")

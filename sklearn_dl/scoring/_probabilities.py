@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_expit, log_softmax, softmax
+from scipy.special import log_expit, log_softmax, logsumexp, softmax
 
 from sklearn_dl.utils._columns import is_missing, natural_array, split_columns
 
@@ -68,22 +68,71 @@ def _normalised(scores, rows):
 
 
 class ColumnLabels(NamedTuple):
-    """The label of each column of scores, and the columns in ascending order of labels."""
+    """The labels of columns of scores, in the order of the columns.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_classes,)
+        Each once, in the order of first sight.
+    order : ndarray of shape (n_classes,)
+        What sorts them.
+    places : ndarray of shape (n_columns,) or None
+        For each column the place of its label; None if there is one column per label.
+    """
 
     labels: np.ndarray
     order: np.ndarray
+    places: np.ndarray | None = None
+
+    @property
+    def n_columns(self):
+        """Number of labels, those that occur again included."""
+        return len(self.labels if self.places is None else self.places)
 
     @classmethod
     def of(cls, labels):
         """Labels with their order; ValueError if they have none."""
+        first: dict = {}
+        for j, label in enumerate(labels.tolist()):
+            if is_missing(label):
+                raise ValueError(f"classes[{j}] is missing ({label!r}).")
+            first.setdefault(label, j)
+        places = None
+        if len(first) < len(labels):
+            place = {label: i for i, label in enumerate(first)}
+            places = np.array([place[label] for label in labels.tolist()])
+            labels = labels[list(first.values())]
         try:
-            return cls(labels, np.argsort(labels, kind="stable"))
+            return cls(labels, np.argsort(labels, kind="stable"), places)
         except TypeError as error:
             raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
 
 
+def one_score_per_label(scores, places, activation):
+    """Scores of columns with equal labels made one, so that their probabilities add up.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, n_columns)
+    places : ndarray of shape (n_columns,)
+        As in ColumnLabels.
+    activation : {"softmax", "sigmoid"} or None
+        Independent scores ("sigmoid") do not add up: the largest counts.
+
+    Returns
+    -------
+    scores : ndarray of shape (n, n_classes), of the same dtype
+    """
+    out = np.empty((len(scores), places.max() + 1), scores.dtype)
+    join = {"softmax": logsumexp, "sigmoid": np.max, None: np.sum}[activation]
+    for place in range(out.shape[1]):
+        columns = scores[:, places == place]
+        out[:, place] = columns[:, 0] if columns.shape[1] == 1 else join(columns, axis=1)
+    return out
+
+
 def column_labels(classes, estimator):
-    """`classes` checked: 1-D, sortable, no missing one and none twice.
+    """`classes` checked: 1-D, sortable, no missing one.
 
     Returns
     -------
@@ -100,7 +149,6 @@ def column_labels(classes, estimator):
     if not one_dimensional:
         raise ValueError("classes must be 1-D, one label per column of scores.")
     labels = natural_array(columns[0]) if columns[0].dtype.kind == "O" else columns[0]
-    _check_unique(labels.tolist())
     return _of_strings(tuple(labels.tolist())) or ColumnLabels.of(labels)
 
 
@@ -109,19 +157,7 @@ def _of_strings(labels):
     """Labels that are all strings, remembered: asked at every predict, and often long."""
     if not all(type(label) is str for label in labels):
         return None
-    _check_unique(labels)
     return ColumnLabels.of(np.asarray(labels, dtype=str))
-
-
-def _check_unique(labels):
-    first: dict = {}
-    for j, label in enumerate(labels):
-        if is_missing(label):
-            raise ValueError(f"classes[{j}] is missing ({label!r}).")
-        if first.setdefault(label, j) != j:
-            raise ValueError(
-                f"classes must be unique, but columns {first[label]} and {j} are both {label!r}."
-            )
 
 
 def enumerated(items, at_most=5):

@@ -7,6 +7,9 @@ import numpy as np
 from sklearn_dl.scoring._collector import Collector, not_per_row
 from sklearn_dl.utils._threads import for_each_batch
 
+# halfway from the largest bfloat16 to the next one, which there is not
+_BEYOND_BFLOAT16 = 2.0**127 * (2 - 2.0**-8)
+
 
 class TensorSpec(NamedTuple):
     """An input or output of a graph.
@@ -53,20 +56,31 @@ def listed(specs):
     return "; ".join(map(str, specs))
 
 
+def check_bfloat16(name, values):
+    """Raise a ValueError if bfloat16 would make numbers of the input `name` infinite."""
+    beyond = np.isfinite(values) & (np.abs(values) >= _BEYOND_BFLOAT16)
+    if beyond.any():
+        raise ValueError(
+            f"the input {name!r} is bfloat16, which {values[beyond][0]:.4g} is too large for"
+        )
+
+
 def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=None):
     """Run a graph over rows, batch by batch.
 
     Parameters
     ----------
     graph : opened graph
-        With `inputs` and `outputs`, tuples of TensorSpec, and ``run(feeds)``, safe to be called
-        by several threads, which gives a list of outputs.
+        With `inputs` and `outputs`, tuples of TensorSpec, `mixes_rows`, whether a row's result
+        depends on the other rows of its run, and ``run(feeds)``, safe to be called by several
+        threads, which gives a list of outputs.
     sources : dict of str to source
         Of every input that is fed.
     rows : sequence of int
         Rows to score; the result has one row for each.
     batch_size : int
-        For graphs that have no batch size of their own.
+        For graphs that have no batch size of their own. 1: a graph that mixes rows and has one is
+        fed a row at a time, repeated.
     n_workers : int, default=1
         Threads that take batches side by side.
     done : callable(n_rows) or None
@@ -82,6 +96,9 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     if len(fixed) > 1:
         raise ValueError(f"The inputs have different batch sizes: {listed(graph.inputs)}.")
     fixed_size = fixed.pop() if fixed else None
+    step = fixed_size or batch_size
+    if fixed_size and batch_size == 1 and graph.mixes_rows:
+        step = 1
     for spec in graph.outputs:
         if spec.batch not in (None, 1, fixed_size):
             raise not_per_row(spec, spec.shape, fixed_size or "any number of")
@@ -89,15 +106,20 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     def run(places):
         contiguous = isinstance(places, range)
         wanted = rows[places.start : places.stop] if contiguous else [rows[p] for p in places]
-        feeds, errors = {}, {}
+        feeds, given, errors = {}, {}, {}
         for name, source in sources.items():
             feeds[name], failed = source.read(wanted)
+            given[name] = [row for row in wanted if row not in failed] if failed else wanted
             errors.update(failed)
         if errors:
             collector.errors.update({p: errors[rows[p]] for p in places if rows[p] in errors})
             places = [place for place in places if rows[place] not in errors]
             if not places:
                 return
+            # a source leaves out its own failed rows, not those of another
+            for name, read in given.items():
+                kept = [row not in errors for row in read]
+                feeds[name] = feeds[name] if all(kept) else feeds[name][kept]
         n_fed = len(places)
         if fixed_size is not None and n_fed < fixed_size:
             n_fed = fixed_size
@@ -114,7 +136,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         for_each_batch(
             lambda start, stop, group=group: run(group[start:stop]),
             len(group),
-            fixed_size or batch_size,
+            step,
             n_workers,
             done,
         )

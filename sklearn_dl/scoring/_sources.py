@@ -1,19 +1,24 @@
 """Batches of one input of a graph, cast to what it takes."""
 
+import os
+import reprlib
+from decimal import Decimal
+
 import numpy as np
+from PIL import Image
 from sklearn.utils.validation import check_array
 
-from sklearn_dl.images import LazyImage
-from sklearn_dl.utils._columns import is_missing
+from sklearn_dl.images import LazyImage, PixelExtractor
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing
 
 
 class PixelSource:
-    """Batches from a PixelArray."""
+    """Batches from a PixelArray; `from_images`: one that the scorer made itself."""
 
     shapes = None
 
-    def __init__(self, pixels, spec):
-        self.pixels, self.spec = pixels, spec
+    def __init__(self, pixels, spec, from_images=False):
+        self.pixels, self.spec, self.from_images = pixels, spec, from_images
         check_row_shape(pixels.row_shape, spec)
 
     def read(self, rows):
@@ -58,7 +63,7 @@ def make_source(columns, spec, estimator, *, allow_nan):
     ----------
     columns : list of ndarray of shape (n_samples,)
     spec : TensorSpec
-    estimator : estimator, for messages
+    estimator : estimator with the parameter `pixels`
     allow_nan : bool
 
     Raises
@@ -66,24 +71,123 @@ def make_source(columns, spec, estimator, *, allow_nan):
     ValueError
         If the cells are of a kind that the input cannot take.
     """
-    if len(columns) == 1 and columns[0].dtype == object:
+    with_objects = [column for column in columns if column.dtype == object]
+    if any(isinstance(cell, LazyImage) for column in with_objects for cell in column):
+        return _image_source(columns, spec, estimator)
+    if len(columns) == 1 and with_objects:
         cells = columns[0]
-        if any(isinstance(cell, LazyImage) for cell in cells):
-            raise ValueError(
-                f"{type(estimator).__name__} got images, not numbers: put a PixelExtractor before."
-            )
         if any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells):
-            return _nested_source(cells, spec, allow_nan)
+            return _nested_source(cells, spec, estimator, allow_nan)
     if spec.dtype == object:
-        return ArraySource(_strings(columns, spec), spec)
-    block = np.column_stack(columns)
-    if block.dtype == object:  # pandas.NA is no number to numpy
-        block = np.array([[np.nan if is_missing(c) else c for c in row] for row in block])
-    block = check_numbers(block, estimator, allow_nan=allow_nan)
-    return ArraySource(block, spec)
+        return ArraySource(_strings(columns, spec, estimator), spec)
+    return ArraySource(number_table(columns, spec, estimator, allow_nan=allow_nan), spec)
 
 
-def _nested_source(cells, spec, allow_nan):
+def _image_source(columns, spec, estimator):
+    """Pixels of a column of lazy images, as the estimator's `pixels` says."""
+    name = type(estimator).__name__
+    if len(columns) > 1:
+        raise ValueError(
+            f"The input {spec} takes one column of images, got {len(columns)} columns."
+        )
+    extractor = (estimator.pixels or {}).get(spec.name)
+    if extractor is None:
+        raise ValueError(
+            f"{name} got images, not numbers: put a PixelExtractor before. Where the images stand "
+            f"beside other columns, {name} makes the numbers: give their scale and layout by "
+            f"pixels={{{spec.name!r}: PixelExtractor(...)}}."
+        )
+    if not isinstance(extractor, PixelExtractor) or extractor.layout == "flat":
+        raise ValueError(
+            f"pixels[{spec.name!r}] must be a PixelExtractor whose layout is 'NCHW' or 'NHWC', got "
+            f"{extractor!r}."
+        )
+    pixels = extractor.transform(columns[0].reshape(-1, 1))
+    return PixelSource(pixels, spec, from_images=True)
+
+
+def number_table(columns, spec, estimator, *, allow_nan):
+    """Columns of numbers side by side, as `check_numbers` gives them.
+
+    For an input of integers each integer is exact, whatever stands beside it.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_samples,)
+    spec : TensorSpec
+    estimator : estimator, for messages
+    allow_nan : bool
+
+    Returns
+    -------
+    table : ndarray of shape (n_samples, n_columns)
+    """
+    if any(column.dtype.kind in "Mm" for column in columns):
+        dtypes = [str(column.dtype) for column in columns]
+        raise ValueError(f"The graph expects {spec}; X has columns of dtype {dtypes}.")
+    table = np.column_stack(columns)
+    mixed = _may_round(table, spec) and len({column.dtype for column in columns}) > 1
+    originals = np.column_stack([c.astype(object) for c in columns]) if mixed else table
+    return numbers_of(table, originals, spec, estimator, allow_nan=allow_nan)
+
+
+def numbers_of(X, originals, spec, estimator, *, allow_nan):
+    """`check_numbers`, then `exact_integers`; objects that are missing count as NaN."""
+    if isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is no number to numpy
+        missing = np.frompyfunc(is_missing, 1, 1)(X).astype(bool)
+        X = np.where(missing, np.nan, X)
+    numbers = check_numbers(X, estimator, allow_nan=allow_nan, spec=spec)
+    return exact_integers(numbers, originals, spec)
+
+
+def exact_integers(numbers, originals, spec):
+    """Numbers for the input, with the integers that float64 rounds as they were.
+
+    Parameters
+    ----------
+    numbers : ndarray
+        What numpy makes of `originals`.
+    originals : ndarray or nested list of the same shape
+        Read only if rounding is possible.
+    spec : TensorSpec
+
+    Returns
+    -------
+    numbers : ndarray of the same shape
+        As given where nothing can be rounded, else of the dtype of `spec`.
+
+    Raises
+    ------
+    ValueError
+        If a number does not fit into that dtype.
+    """
+    kept = isinstance(originals, np.ndarray) and originals.dtype.kind != "O"
+    if kept or not _may_round(numbers, spec):
+        return numbers
+    large = np.isfinite(numbers) & (np.abs(numbers) >= MAX_EXACT_INTEGER)
+    if not large.any():
+        return numbers
+    originals = np.asarray(originals, dtype=object)
+    out = cast(np.where(large, 0, numbers), spec, range(len(numbers)))
+    info = np.iinfo(spec.dtype)
+    for place in map(tuple, np.argwhere(large)):
+        value = originals[place]
+        if isinstance(value, (str, bytes)):
+            value = Decimal(value if isinstance(value, str) else value.decode())
+        whole = int(value)
+        if whole != value or not info.min <= whole <= info.max:
+            raise _unfit_value(place[0], originals[place], spec)
+        out[place] = whole
+    return out
+
+
+def _may_round(numbers, spec):
+    return spec.dtype is not None and spec.dtype.kind in "iu" and numbers.dtype == np.float64
+
+
+def _nested_source(cells, spec, estimator, allow_nan):
     arrays = []
     for row, cell in enumerate(cells):
         if not isinstance(cell, (np.ndarray, list, tuple)):
@@ -97,41 +201,59 @@ def _nested_source(cells, spec, allow_nan):
             )
         if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
             raise ValueError(f"Row {row} contains NaN or infinity.")
-        arrays.append(_string_cells(array, row, spec) if spec.dtype == object else array)
+        if spec.dtype == object:
+            array = _string_cells(array, row, spec, estimator)
+        elif isinstance(cell, (list, tuple)):
+            array = exact_integers(array, cell, spec)
+        arrays.append(array)
+    if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
+        # numpy would make floats of integers beside them
+        arrays = [cast(array[None], spec, [row])[0] for row, array in enumerate(arrays)]
     if len({array.shape for array in arrays}) == 1:
         return ArraySource(np.stack(arrays), spec)
     return RaggedSource(arrays, spec)
 
 
-def _strings(columns, spec):
+def _strings(columns, spec, estimator):
     for column in columns:
         for row, cell in enumerate(column):
-            _check_string(cell, row, spec)
+            _check_string(cell, row, spec, estimator)
     return np.column_stack([column.astype(object) for column in columns])
 
 
-def _string_cells(array, row, spec):
+def _string_cells(array, row, spec, estimator):
     for cell in array.flat:
-        _check_string(cell, row, spec)
+        _check_string(cell, row, spec, estimator)
     return array.astype(object)
 
 
-def _check_string(cell, row, spec):
-    if not isinstance(cell, str):
-        what = "missing" if is_missing(cell) else f"{cell}, a {type(cell).__name__}"
-        raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
+def _check_string(cell, row, spec, estimator):
+    if isinstance(cell, np.bytes_):
+        raise ValueError(
+            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Give the "
+            "bytes in a list, or in an array of dtype object."
+        )
+    if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
+        return
+    shown = reprlib.repr(cell.item() if isinstance(cell, np.generic) else cell)
+    what = "missing" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
+    raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
 
 
-def check_numbers(X, estimator, *, allow_nan):
+def check_numbers(X, estimator, *, allow_nan, spec):
     """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
-    values = check_array(
-        X,
-        dtype="numeric",
-        allow_nd=True,
-        ensure_all_finite=False,
-        estimator=estimator,
-        input_name="X",
-    )
+    try:
+        values = check_array(
+            X,
+            dtype="numeric",
+            allow_nd=True,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
+    except (TypeError, ValueError):
+        _refuse_unread_images(X, spec, estimator)
+        raise
     # a finite sum is that of finite numbers: rows are looked for only where it is not
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not allow_nan and values.dtype.kind == "f" and not np.isfinite(values.sum())
@@ -143,6 +265,26 @@ def check_numbers(X, estimator, *, allow_nan):
             "graphs with operators that give it a meaning. Impute it, or leave the row out."
         )
     return values
+
+
+def _refuse_unread_images(X, spec, estimator):
+    """Raise if what is no number is an image, or the path of one, that no step has read."""
+    cells = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    for row, cell in enumerate(cells):
+        if isinstance(cell, (list, tuple)) and len(cell) == 1:
+            cell = cell[0]
+        text = isinstance(cell, str) and (
+            len(spec.row_shape or ()) == 3
+            or os.path.splitext(cell)[1].lower() in Image.registered_extensions()
+        )
+        if text or isinstance(cell, (os.PathLike, bytes, bytearray, Image.Image)):
+            name = type(estimator).__name__
+            path = text or isinstance(cell, os.PathLike)
+            what = "the path of an image" if path else f"an image ({type(cell).__name__})"
+            raise ValueError(
+                f"Row {row}: the graph expects {spec}, got {what}. {name} takes numbers: put "
+                "ImageLoader, ImageResizer and PixelExtractor before it."
+            ) from None
 
 
 def fit_rank(values, spec):
@@ -201,11 +343,15 @@ def cast(values, spec, rows):
     bad = _unfit(values, dtype)
     if bad.any():
         where = np.argwhere(bad)[0]
-        raise ValueError(
-            f"Row {rows[where[0]]}: the value {values[tuple(where)]} cannot be {dtype} without "
-            f"loss; the graph expects {spec}."
-        )
+        raise _unfit_value(rows[where[0]], values[tuple(where)], spec)
     return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _unfit_value(row, value, spec):
+    return ValueError(
+        f"Row {row}: the value {value} cannot be {spec.dtype} without loss; the graph expects "
+        f"{spec}."
+    )
 
 
 def _unfit(values, dtype):
@@ -221,6 +367,6 @@ def _unfit(values, dtype):
     if values.dtype.kind != "f":
         return (values < info.min) | (values > info.max)
     # powers of two are exact in float64, the largest int64 is not
-    wide = values.astype(np.float64)
+    wide = values.astype(np.result_type(values, np.float64))
     too_large = wide >= 2.0 ** (info.bits - (dtype.kind == "i"))
     return (wide < info.min) | too_large | (wide != np.rint(wide))

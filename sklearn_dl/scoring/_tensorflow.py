@@ -26,6 +26,13 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         For each input the column or columns of X (name, position, list or slice of them). None: a
         model with one input takes all of X; with several, X is a data frame whose columns carry
         their names. An input of rank 0 is one value for all rows.
+    constants : dict of str to value, or None, default=None
+        Inputs with one value for all rows, which X then lacks: ``{"keep_prob": 1.0}``. Of an input
+        that has a row per row of X, the value is that of one row; of others the whole array. A
+        single number fills an input whose sizes are known.
+    pixels : dict of str to PixelExtractor, or None, default=None
+        How images become numbers where they stand beside other columns: for each input that takes
+        images, the scale and layout. Its column holds what ImageLoader or ImageResizer gives.
     outputs : str, list of str or None, default=None
         Outputs of the signature, or tensors of the graph ("name" or "name:0"), inner ones
         included: what they do not need is not run. None: all outputs of the signature; of a graph
@@ -38,8 +45,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         "2d": each output flattened per row, side by side. "native": the graph's own shape; of
         several outputs a dict of arrays.
     batch_size : int or "auto", default="auto"
-        Rows per run. "auto" goes by the kind of graph and the device. A graph with a fixed batch
-        size is fed in that size, the last batch padded.
+        Rows per run. "auto" goes by the kind of graph and the device; it is 1 for graphs with
+        dynamic quantization, where a row's scores depend on the other rows of its run. A graph
+        with a fixed batch size is fed in that size, the last batch padded.
     add_batch_dim : bool, default=False
         Whether the shapes that the inputs declare are those of one row, without the batch: the
         graph is then run row by row. Inputs of unknown rank are fed batches in any case.
@@ -62,6 +70,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     ----------
     inputs_, outputs_ : tuple of TensorSpec
         (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
+    tensors_ : tuple of TensorSpec
+        The same of all tensors that `outputs` can name. Needs no `fit`.
     signatures_ : dict of str to Signature
         `inputs` and `outputs` of each signature. Needs no `fit`.
     model_path_ : str or None
@@ -81,8 +91,12 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     -----
     ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time. Numbers are
     cast as OnnxScorer casts them; bfloat16 comes back as float32, strings as str (bytes where they
-    are not UTF-8). Before anything of a model is loaded its graphs and functions are searched: each
-    operation must be on a list of those that only compute. Everything runs in a version-1 session:
+    are not UTF-8). Inputs of strings take str, and bytes: encoded images, or serialized
+    `tf.Example`. A ragged output gives an array per row, with ``output_shape="native"``; a sparse
+    one of known width becomes dense, with 0 or "" where it has no value.
+
+    Before anything of a model is loaded its graphs and functions are searched: each operation must
+    be on a list of those that only compute. Everything runs in a version-1 session:
     nothing is traced again for batches of other sizes. A model in memory is exported again when its
     weights, layers or vocabularies have changed; a Keras model with classes or functions of the
     user at every call.
@@ -108,6 +122,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         "device": [StrOptions({"auto", "cpu"})],
         "allow_unsafe_ops": ["boolean"],
     }
+    _takes_bytes = True
     _extra = "tensorflow"
 
     def __init__(
@@ -115,6 +130,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         model,
         *,
         inputs=None,
+        constants=None,
+        pixels=None,
         outputs=None,
         signature="serving_default",
         tags=("serve",),
@@ -129,6 +146,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     ):
         self.model = model
         self.inputs = inputs
+        self.constants = constants
+        self.pixels = pixels
         self.outputs = outputs
         self.signature = signature
         self.tags = tags
@@ -145,6 +164,14 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     def signatures_(self):
         """Signatures of the model: dict of name to Signature(inputs, outputs)."""
         return self._any_session().signatures
+
+    @property
+    def tensors_(self):
+        """Tensors inside the graph that `outputs` can name: tuple of (name, shape, dtype).
+
+        Those inside its functions, which all of a TensorFlow 2 model may be, cannot be named.
+        """
+        return self._any_session().inner_tensors()
 
     @property
     def model_path_(self):

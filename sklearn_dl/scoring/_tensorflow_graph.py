@@ -11,16 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.scoring._scorer import TensorSpec, listed
+from sklearn_dl.scoring._scorer import TensorSpec, check_bfloat16, listed
 from sklearn_dl.scoring._tensorflow_files import INIT_SIGNATURES
 from sklearn_dl.scoring._tensorflow_load import load
-from sklearn_dl.scoring._tensorflow_reader import GraphReader
+from sklearn_dl.scoring._tensorflow_outputs import (
+    dense_fetch,
+    dtype_of,
+    shape_of,
+    signature_fetch,
+)
 from sklearn_dl.scoring._tensorflow_runtime import quiet, use_tensorflow
+from sklearn_dl.scoring._tensorflow_walk import (
+    NO_RESULTS,
+    PLACEHOLDERS,
+    SAVERS,
+    find_inputs,
+    leaves,
+    mixes_rows,
+)
 
-_PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 _NAN_OPS = {"IsNan", "IsInf", "IsFinite"}
-# nodes that end a graph without being a result
-_NO_RESULTS = {"Const", "NoOp", "Assert", "Placeholder", "VarHandleOp", "VariableV2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +61,10 @@ class TensorFlowGraph:
     signatures: dict
     kind: str
     handles_nan: bool
+    mixes_rows: bool
     on_gpu: bool
     _tensors: dict
-    _fetched: list
+    _fetches: tuple
     _calls: dict
     _row_by_row: bool
 
@@ -63,39 +74,35 @@ class TensorFlowGraph:
         call = self._calls.get(names)
         if call is None:
             call = self._calls[names] = self.session.make_callable(
-                self._fetched, feed_list=[self._tensors[name] for name in names]
+                [list(fetch.tensors) for fetch in self._fetches],
+                feed_list=[self._tensors[name] for name in names],
             )
-        outputs = [_from_graph(array) for array in call(*map(self._fed, names, feeds.values()))]
+        found = call(*map(self._fed, names, feeds.values()))
+        outputs = [f.assemble(*parts) for f, parts in zip(self._fetches, found, strict=True)]
         return [output[None] for output in outputs] if self._row_by_row else outputs
+
+    def inner_tensors(self):
+        """Tensors that `outputs` can name: tuple of TensorSpec."""
+        return tuple(
+            TensorSpec(tensor.name.removesuffix(":0"), shape_of(tensor), dtype_of(tensor))
+            for op in self.session.graph.get_operations()
+            if op.type not in NO_RESULTS | PLACEHOLDERS | SAVERS
+            for tensor in op.outputs
+            if tensor.dtype.base_dtype.name not in ("resource", "variant")
+        )
 
     def _fed(self, name, values):
         tensor = self._tensors[name]
         if self._row_by_row:
             values = values[0]
         elif tensor.shape.rank == 0 and values.ndim:
-            if values.dtype != object and (values != values[0]).any():
+            if (values != values[0]).any():
                 raise ValueError(f"the input {name!r} is one value for all rows; the rows differ")
             values = values[0]
+        if tensor.dtype.base_dtype.name == "bfloat16":
+            check_bfloat16(name, values)
         kind = tensor.dtype.base_dtype.as_numpy_dtype
         return values if kind is np.object_ else np.asarray(values, dtype=kind)
-
-
-def _from_graph(array):
-    array = np.asarray(array)
-    if array.dtype == object:
-        return _decoded(array)
-    # numpy does not count with bfloat16
-    return array.astype(np.float32) if array.dtype.kind == "V" else array
-
-
-def _decoded(array):
-    cells = np.empty(array.shape, dtype=object)
-    for place, cell in np.ndenumerate(array):
-        try:
-            cells[place] = cell.decode() if isinstance(cell, bytes) else cell
-        except UnicodeDecodeError:
-            cells[place] = cell
-    return cells
 
 
 def open_graph(
@@ -141,50 +148,36 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
     graph = session.graph
     offered = {
         key: Signature(
-            tuple(_spec(graph, k, info.name) for k, info in sorted(sig.inputs.items())),
-            tuple(_spec(graph, k, info.name) for k, info in sorted(sig.outputs.items())),
+            tuple(signature_fetch(graph, k, info).spec for k, info in sorted(sig.inputs.items())),
+            tuple(signature_fetch(graph, k, info).spec for k, info in sorted(sig.outputs.items())),
         )
         for key, sig in signatures.items()
         if key not in INIT_SIGNATURES
     }
     if name in offered:
         sig = signatures[name]
-        named_inputs = {key: info.name for key, info in sorted(sig.inputs.items())}
-        named_outputs = {key: info.name for key, info in sorted(sig.outputs.items())}
+        named_inputs = {k: signature_fetch(graph, k, v) for k, v in sorted(sig.inputs.items())}
+        named_outputs = {k: signature_fetch(graph, k, v) for k, v in sorted(sig.outputs.items())}
     elif offered and not (name == "serving_default" and outputs):
         listed_ = "; ".join(f"{key!r}: {value}" for key, value in offered.items())
         raise ValueError(f"The model has no signature {name!r}; it has {listed_}.")
     else:
         named_inputs, named_outputs = {}, {}
     if outputs is None:
-        fetched = named_outputs or {t.op.name: t.name for t in _leaves(graph)}
-        if not fetched:
+        fetches = tuple(named_outputs.values()) or tuple(
+            dense_fetch(graph, t.op.name, t.name) for t in leaves(graph)
+        )
+        if not fetches:
             raise ValueError("No result was found in the graph: name tensors in `outputs`.")
     else:
-        fetched = {o: named_outputs.get(o) or _tensor_name(graph, o, offered) for o in outputs}
-    tensors = [graph.get_tensor_by_name(tensor) for tensor in fetched.values()]
-    needed = _needed(tensors)
-
-    fed: dict = {}
-    unused, taken = set(), set()
-    required: list = []
-    optional: list = []
-    for key, tensor in named_inputs.items():
-        # two names of one tensor: the first counts
-        if tensor in needed and tensor not in taken:
-            fed[key] = needed[tensor]
-            taken.add(tensor)
-            required.append(key)
-        else:
-            unused.add(key)
-    for name, tensor in sorted(needed.items()):
-        if tensor.op.type in _PLACEHOLDERS and name not in taken:
-            fed[tensor.op.name] = tensor
-            with_default = tensor.op.type == "PlaceholderWithDefault"
-            (optional if with_default else required).append(tensor.op.name)
+        named = _other_names(graph, signatures, named_outputs) | named_outputs
+        fetches = tuple(
+            named.get(o) or dense_fetch(graph, o, _tensor_name(graph, o, offered)) for o in outputs
+        )
+    fed, required, optional, unused = find_inputs(named_inputs, fetches)
 
     def specs(names):
-        return tuple(_spec(graph, key, fed[key].name, add_batch_dim) for key in names)
+        return tuple(_spec(key, fed[key], add_batch_dim) for key in names)
 
     ops = {node.op for node in graph_def.node}
     ops |= {node.op for f in graph_def.library.function for node in f.node_def}
@@ -192,37 +185,39 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
         session,
         specs(required),
         specs(optional),
-        tuple(_spec(graph, key, tensor, add_batch_dim) for key, tensor in fetched.items()),
+        tuple(_with_batch(fetch.spec, add_batch_dim) for fetch in fetches),
         frozenset(unused),
         offered,
         "convolution" if ops & {"Conv2D", "DepthwiseConv2dNative", "Conv1D"} else "table",
         bool(ops & _NAN_OPS),
+        mixes_rows(graph_def),
         device != "cpu" and bool(tf.config.list_physical_devices("GPU")),
         fed,
-        tensors,
+        fetches,
         {},
         add_batch_dim and all(tensor.shape.rank is not None for tensor in fed.values()),
     )
 
 
-def _spec(graph, name, tensor_name, add_batch_dim=False):
-    try:
-        tensor = graph.get_tensor_by_name(tensor_name)
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"The signature's {name!r} is {tensor_name!r}, a tensor that the graph does not have."
-        ) from error
-    dtype = tensor.dtype.base_dtype
-    try:
-        kind = np.dtype(dtype.as_numpy_dtype)
-    except TypeError:
-        kind = None
-    if kind is not None and kind.kind == "V":
-        kind = np.dtype(np.float32) if dtype.is_floating else None
-    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    if add_batch_dim and shape is not None:
-        shape = (1, *shape)  # one row is a batch
-    return TensorSpec(name, shape, kind)
+def _other_names(graph, signatures, named_outputs):
+    """Names that other signatures have for the outputs of the one that is asked: dict of Fetch."""
+    own = {tensor.name for fetch in named_outputs.values() for tensor in fetch.tensors}
+    return {
+        key: dense_fetch(graph, key, info.name)
+        for signature in signatures.values()
+        for key, info in signature.outputs.items()
+        if info.name in own
+    }
+
+
+def _spec(name, tensor, add_batch_dim):
+    return _with_batch(TensorSpec(name, shape_of(tensor), dtype_of(tensor)), add_batch_dim)
+
+
+def _with_batch(spec, add_batch_dim):
+    if not add_batch_dim or spec.shape is None:
+        return spec
+    return spec._replace(shape=(1, *spec.shape))  # one row is a batch
 
 
 def _tensor_name(graph, asked, offered):
@@ -233,44 +228,10 @@ def _tensor_name(graph, asked, offered):
     except (KeyError, ValueError):
         names = [op.name for op in graph.get_operations() if op.outputs]
         close = difflib.get_close_matches(asked.partition(":")[0], names, n=5)
-        ends = [tensor.op.name for tensor in _leaves(graph)]
+        ends = [tensor.op.name for tensor in leaves(graph)]
         raise ValueError(
             f"The graph has no output {asked!r}; "
             + (f"its signatures are {[f'{k}: {v}' for k, v in offered.items()]}" if offered else "")
             + (f"it ends in {ends[-5:]}" if not offered else "")
             + (f"; tensors with names like it: {close}." if close else ".")
         ) from None
-
-
-def _leaves(graph):
-    """First outputs of the nodes that no other node reads, but for the saver's."""
-    ends = [
-        op.outputs[0]
-        for op in graph.get_operations()
-        if op.outputs
-        and op.type not in _NO_RESULTS
-        and not any(output.consumers() for output in op.outputs)
-    ]
-    reader = GraphReader(graph.as_graph_def())
-    savers = {"RestoreV2", "SaveV2", "MergeV2Checkpoints"}
-    return [
-        end
-        for end in ends
-        if not any(reader.nodes[place].op in savers for place in reader.reached_from([end.name]))
-    ]
-
-
-def _needed(tensors):
-    """All tensors that the given ones depend on, and themselves: dict of name to tensor."""
-    needed: dict = {}
-    queue, seen = list(tensors), set()
-    while queue:
-        tensor = queue.pop()
-        needed[tensor.name] = tensor
-        if tensor.op.name in seen:
-            continue
-        seen.add(tensor.op.name)
-        queue += tensor.op.inputs
-        for control in tensor.op.control_inputs:
-            queue += [*control.inputs, *control.outputs]
-    return needed

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn_dl.scoring._tensorflow_files import bind_files, find_loading
+from sklearn_dl.scoring._tensorflow_runtime import require_eager
 from sklearn_dl.scoring._tensorflow_safety import refuse_unsafe
 
 
@@ -50,7 +51,7 @@ def load(tf, content, tags, outputs, config, allow_unsafe):
         if content.kind == "saved_model":
             return _load_saved_model(tf, content.name, path, tags, outputs, config, allow_unsafe)
         with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-            _export_keras(tf, content, path, folder, allow_unsafe)
+            _export_keras_file(tf, content, path, folder, allow_unsafe)
             return _load_saved_model(
                 tf, content.name, folder, ("serve",), outputs, config, allow_unsafe
             )
@@ -123,7 +124,7 @@ def _parse(message, data, name, what):
 
     try:
         message.ParseFromString(data)
-    except DecodeError as error:
+    except (DecodeError, RecursionError, UnicodeDecodeError) as error:  # the latter in Python
         raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
 
 
@@ -133,7 +134,34 @@ def is_safe_keras(version):
     return (3, 12, 4) <= parts < (3, 13) or parts >= (3, 14, 1)
 
 
-def _export_keras(tf, content, path, folder, allow_unsafe):
+def export_keras(tf, model, folder):
+    """Write a Keras model as a SavedModel whose outputs have the names of its layers.
+
+    Raises
+    ------
+    ValueError
+        If TensorFlow's eager execution is switched off.
+    """
+    require_eager(tf)
+    model.export(folder, verbose=False)
+    # a Sequential model has a functional one inside
+    names = getattr(getattr(model, "_functional", None) or model, "output_names", [])
+    saved = read_saved_model(folder, "The exported model")
+    for meta_graph in saved.meta_graphs:
+        signatures = meta_graph.signature_def
+        numbered = {f"output_{i}": name for i, name in enumerate(names)}
+        default = signatures["serving_default"]
+        if default.outputs.keys() != numbered.keys() or len(set(names)) < len(names):
+            return
+        # the numbers stay names of the same tensors
+        signatures["serve"].CopyFrom(default)
+        default.outputs.clear()
+        for number, name in numbered.items():
+            default.outputs[name].CopyFrom(signatures["serve"].outputs[number])
+    Path(folder, "saved_model.pb").write_bytes(saved.SerializeToString())
+
+
+def _export_keras_file(tf, content, path, folder, allow_unsafe):
     """Write a Keras file as a SavedModel."""
     keras = tf.keras
     if not (allow_unsafe or is_safe_keras(keras.__version__)):
@@ -146,16 +174,34 @@ def _export_keras(tf, content, path, folder, allow_unsafe):
             f"Keras runs on {keras.backend.backend()!r} in this process; TensorFlowScorer needs "
             'the environment variable KERAS_BACKEND to be "tensorflow" or unset.'
         )
+    require_eager(tf)
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=not allow_unsafe)
     except Exception as error:  # Keras raises TypeError, ValueError, OSError and others
+        if content.kind == "h5" and _holds_no_layers(path):
+            raise ValueError(
+                f"{content.name} holds weights only, without the layers that they are for: build "
+                "the model in Python, call its load_weights, and give it to TensorFlowScorer "
+                "itself, or write it whole (model.save) to a .keras file."
+            ) from error
         raise ValueError(
             f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
             "your own hold code, which is not loaded from files: build the model in Python, and "
             "give it to TensorFlowScorer itself, or export it (model.export) as a SavedModel."
         ) from error
     with _explained(content.name):
-        model.export(folder, verbose=False)
+        export_keras(tf, model, folder)
+
+
+def _holds_no_layers(path):
+    """Whether a file is HDF5 that does not say which layers its weights are for."""
+    import h5py  # Keras needs it
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "model_config" not in file.attrs
+    except OSError:
+        return False
 
 
 @contextmanager

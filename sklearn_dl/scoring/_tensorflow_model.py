@@ -18,7 +18,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from sklearn_dl.models._links import check_link
-from sklearn_dl.scoring._tensorflow_runtime import use_tensorflow
+from sklearn_dl.scoring._tensorflow_load import export_keras
+from sklearn_dl.scoring._tensorflow_runtime import require_eager, use_tensorflow
+from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
+from sklearn_dl.utils._stamp import file_stamp
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
@@ -102,8 +105,9 @@ def resolve(model):
     path = os.path.abspath(_find(model))
     if os.path.isdir(path):
         path = _saved_model_folder(path, os.fspath(model))
-        files = tuple(_files(Path(path)))
-        return _from_folder(path, tuple(_stamp(os.path.join(path, name)) for name in files))
+        names = tuple(_files(Path(path)))
+        stamps = tuple(file_stamp(os.path.join(path, name)) for name in names)
+        return _from_folder(path, names, stamps)
     if os.path.basename(path) in _SAVED_MODEL_FILES:
         return resolve(os.path.dirname(path))
     suffix = os.path.splitext(path)[1].lower()
@@ -112,7 +116,7 @@ def resolve(model):
             f"model={os.fspath(model)!r} must be a SavedModel's folder, a frozen graph (.pb), or a "
             "Keras file (.keras, .h5, .hdf5)."
         )
-    return _from_file(_KINDS[suffix], path, _stamp(path))
+    return _from_file(_KINDS[suffix], path, file_stamp(path))
 
 
 def _find(model):
@@ -144,11 +148,6 @@ def _saved_model_folder(path, asked):
     return version
 
 
-def _stamp(path):
-    found = os.stat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
 def _files(folder):
     """Relative names of all files of a SavedModel, in order.
 
@@ -166,12 +165,15 @@ def _files(folder):
 
 
 @lru_cache(maxsize=32)
-def _from_folder(path, stamps):
+def _from_folder(path, names, stamps):
     digest = sha256()
-    for name in _files(Path(path)):
+    for name in names:
         file = Path(path, name)
         digest.update(f"{name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as opened:
+            if name.startswith(("saved_model.", "variables/", "assets/")):
+                refuse_pointer(opened.read(MAX_POINTER), f"{path}: {name}")
+                opened.seek(0)
             while chunk := opened.read(2**20):
                 digest.update(chunk)
     return TensorFlowModel("saved_model", digest.hexdigest(), path=path)
@@ -181,6 +183,8 @@ def _from_folder(path, stamps):
 def _from_file(kind, path, stamp):
     digest = sha256()
     with open(path, "rb") as file:
+        refuse_pointer(file.read(MAX_POINTER), path)
+        file.seek(0)
         while chunk := file.read(2**20):
             digest.update(chunk)
     return TensorFlowModel(kind, digest.hexdigest(), path=path)
@@ -196,12 +200,13 @@ def _from_live(model):
     tf = use_tensorflow()
     if not isinstance(model, (tf.Module, tf.keras.Model)):
         raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
+    require_eager(tf)
     state = _state(tf, model)
     before, content = _exported.get(model, (None, None))
     if state is None or before != state:
         with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
             if isinstance(model, tf.keras.Model):
-                model.export(folder, verbose=False)
+                export_keras(tf, model, folder)
             else:
                 tf.saved_model.save(model, folder, signatures=_signatures(model))
             data = _pack(Path(folder))

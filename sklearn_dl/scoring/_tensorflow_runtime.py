@@ -10,6 +10,9 @@ from threading import Lock
 from sklearn_dl.utils._optional import import_optional
 
 _importing = Lock()
+_counting = Lock()
+_n_quiet = 0
+_level = 0
 _used = False
 _dead_after_fork = False
 
@@ -83,14 +86,41 @@ def use_tensorflow(verbose=0):
     return tf
 
 
+def require_eager(tf):
+    """Raise if what needs TensorFlow's eager execution cannot have it.
+
+    Raises
+    ------
+    ValueError
+        If it is switched off, or inside a graph.
+    """
+    if not tf.executing_eagerly():
+        raise ValueError(
+            "TensorFlow's eager execution is switched off in this process "
+            "(tf.compat.v1.disable_eager_execution, disable_v2_behavior), which Keras models and "
+            "models in memory need. Leave it on, or give the folder of a SavedModel or a frozen "
+            "graph, which need it not."
+        )
+
+
 @contextmanager
 def quiet(tf, verbose):
     """TensorFlow's Python warnings (of deprecated functions) are not shown; its level stays."""
+    global _n_quiet, _level
+    if verbose > 1:
+        yield
+        return
     logger = tf.get_logger()
-    level = logger.level
-    if verbose <= 1:
-        logger.setLevel(logging.ERROR)
+    # several threads may load models: the first one keeps the level, the last one puts it back
+    with _counting:
+        if not _n_quiet:
+            _level = logger.level
+            logger.setLevel(logging.ERROR)
+        _n_quiet += 1
     try:
         yield
     finally:
-        logger.setLevel(level)
+        with _counting:
+            _n_quiet -= 1
+            if not _n_quiet:
+                logger.setLevel(_level)

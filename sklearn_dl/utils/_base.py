@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from hashlib import sha256
 from operator import is_
 from weakref import WeakKeyDictionary
 
@@ -10,7 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_dl._version import __version__
-from sklearn_dl.utils._sklearn import validate_parameter_constraints
+from sklearn_dl.utils._messages import MAX_MESSAGE, brief, shown_bytes
+from sklearn_dl.utils._sklearn import InvalidParameterError, validate_parameter_constraints
 
 # estimator -> the parameter values that were found valid
 _validated: WeakKeyDictionary = WeakKeyDictionary()
@@ -54,9 +54,16 @@ class DeepEstimator(BaseEstimator):
         known = _validated.get(self, ())
         if len(known) == len(params) and all(map(is_, known, params.values())):
             return
-        validate_parameter_constraints(
-            self._parameter_constraints, params, caller_name=type(self).__name__
-        )
+        try:
+            validate_parameter_constraints(
+                self._parameter_constraints, params, caller_name=type(self).__name__
+            )
+        except InvalidParameterError as error:
+            # scikit-learn shows the whole value, which may be a model
+            name = next(name for name in params if f"The {name!r} parameter of" in str(error))
+            allowed = str(error).partition(". Got ")[0][: MAX_MESSAGE // 2 - 100]
+            message = f"{allowed}. Got {brief(params[name])} instead."
+            raise InvalidParameterError(message) from None
         _validated[self] = tuple(params.values())
 
     def _get_params_html(self, *args, **kwargs):
@@ -94,10 +101,6 @@ def shown(value):
     """`value` as a repr shows it: models in memory by their size and hash."""
     if hasattr(value, "SerializeToString"):
         value = value.SerializeToString()
-    if not isinstance(value, bytes):
+    if not isinstance(value, (bytes, bytearray)):
         return value
-    size, unit = float(len(value)), "bytes"
-    for larger in ("kB", "MB", "GB"):
-        if size >= 1000:
-            size, unit = size / 1000, larger
-    return _Shown(f"<{size:.0f} {unit} sha256:{sha256(value).hexdigest()[:4]}>")
+    return _Shown(shown_bytes(value))

@@ -6,12 +6,19 @@ the same; names come only from frames.
 
 import os
 from collections.abc import Mapping, Set
+from datetime import UTC
+from decimal import Decimal
 from numbers import Number
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from narwhals.stable.v1.dependencies import get_pyarrow
 from scipy.sparse import issparse
+from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
+
+# float64 holds each integer up to this one, and rounds some beyond
+MAX_EXACT_INTEGER = 2**53
 
 
 def object_array(cells):
@@ -29,7 +36,8 @@ def object_array(cells):
 def natural_array(cells):
     """1-D array of `cells` in their own dtype where all are bools, numbers or numpy dates.
 
-    Anything else stays an object array: ``np.asarray([True, 2, "a"])`` would make strings of all.
+    Anything else stays an object array: ``np.asarray([True, 2, "a"])`` would make strings of all,
+    and ``np.asarray([2**53 + 1, 0.5])`` another integer.
     """
     types = {type(cell) for cell in cells}
     if types and (
@@ -38,9 +46,12 @@ def natural_array(cells):
         or types in ({np.datetime64}, {np.timedelta64})
     ):
         array = np.asarray(list(cells))
-        # numpy makes floats of integers that fit no common integer type
-        integral = all(issubclass(t, (int, np.integer)) for t in types)
-        if not (integral and array.dtype.kind == "f"):
+        integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
+        # numpy makes floats of integers that fit no common integer type, or stand beside floats
+        rounded = len(integers) == len(cells) or any(
+            abs(int(cell)) > MAX_EXACT_INTEGER for cell in integers
+        )
+        if not (array.dtype.kind == "f" and rounded):
             return array
     return object_array(cells)
 
@@ -51,6 +62,8 @@ def is_missing(cell):
         return True
     if isinstance(cell, (float, np.floating)):
         return bool(np.isnan(cell))
+    if isinstance(cell, Decimal):
+        return cell.is_nan()
     return isinstance(cell, (np.datetime64, np.timedelta64)) and bool(np.isnat(cell))
 
 
@@ -59,9 +72,19 @@ def is_frame(X):
     return isinstance(_from_native(X), nw.DataFrame)
 
 
+def is_series(X):
+    """Whether `X` is a Series or a pyarrow array."""
+    return isinstance(_from_native(X), nw.Series)
+
+
 def _from_native(X):
     if isinstance(X, (list, tuple, np.ndarray)):
         return X
+    arrow = get_pyarrow()
+    if arrow is not None and isinstance(X, arrow.Array):
+        X = arrow.chunked_array([X])
+    elif arrow is not None and isinstance(X, arrow.RecordBatch):
+        X = arrow.Table.from_batches([X])
     return nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
 
 
@@ -73,20 +96,30 @@ def row_index(X):
 def reject_non_column(X, estimator):
     """Raise for sparse data, and for a bare string, bytes, path or mapping."""
     if issparse(X):
-        raise TypeError(
-            f"Sparse data was passed, but {type(estimator).__name__} needs dense data: use "
-            "X.toarray()."
-        )
+        advice = "needs dense data: use X.toarray()"
+        if not get_tags(estimator).input_tags.two_d_array:
+            advice = "reads texts or images by itself: leave out the vectorizer before it"
+        raise TypeError(f"Sparse data was passed, but {type(estimator).__name__} {advice}.")
     if isinstance(X, Set):
         raise ValueError(f"{type(estimator).__name__} got a set, which has no order: give a list.")
     single = (Number, str, bytes, bytearray, memoryview, os.PathLike, Mapping, type(None))
     if isinstance(X, single):
         kind = type(X).__name__
-        hint = "wrap it in a list" if not isinstance(X, Mapping) else "pass one column"
+        hint = "wrap it in a list"
+        if isinstance(X, Mapping):
+            hint = (
+                "pass one column, or a data frame (only OnnxScorer and TensorFlowScorer take a "
+                "dict of arrays, for graphs with several inputs; it cannot be cross-validated)"
+            )
         raise ValueError(
             f"{type(estimator).__name__} expects a column of values, one per row, got a single "
             f"{kind}: {hint}."
         )
+
+
+def counted(number, noun):
+    """A number with its noun: "1 column", "2 columns"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def split_columns(X, estimator):
@@ -100,7 +133,9 @@ def split_columns(X, estimator):
     Returns
     -------
     columns : list of ndarray of shape (n_samples,)
-        Of X's own dtypes; object dtype where X is a list.
+        Of X's own dtypes; object dtype where X is a list, where integers beside missing values are
+        not exact in float64 (a missing one is None), for a column of arrays, and for dates with a
+        time zone (`datetime` in UTC; `Timestamp` from pandas).
     names : list of str or None
         Column names, if X is a frame.
     one_dimensional : bool
@@ -126,17 +161,58 @@ def split_columns(X, estimator):
         width = len(cells[0])
         for i, cell in enumerate(cells):
             if len(cell) != width:
-                raise ValueError(f"Row {i} has {len(cell)} columns, row 0 has {width}.")
+                raise ValueError(f"Row {i} has {counted(len(cell), 'column')}, row 0 has {width}.")
         return [object_array([c[j] for c in cells]) for j in range(width)], None, False
     return [object_array(cells)], None, True
 
 
 def _series_to_numpy(series):
     native = series.to_native()
+    exact = _exact_cells(series, native)
+    if exact is not None:
+        return object_array(exact)
     # an Object column of polars holds Python objects that narwhals does not convert
-    if hasattr(native, "to_numpy"):
-        return np.asarray(native.to_numpy())
-    return series.to_numpy()
+    values = np.asarray(native.to_numpy()) if hasattr(native, "to_numpy") else series.to_numpy()
+    # arrays of one length (`polars.Array`) come stacked
+    return values if values.ndim == 1 else object_array(list(values))
+
+
+def _exact_cells(series, native):
+    """Cells of a column whose values numpy's dtype would change, else None."""
+    dtype = series.dtype
+    if isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
+        moments = np.asarray(native.to_numpy())
+        # pandas gives its own objects, the others the time in UTC without its zone
+        return None if moments.dtype == object else _in_utc(moments)
+    if dtype.is_integer() and series.null_count():
+        if _exact_in_float(series):
+            return None
+        return [None if is_missing(cell) else cell for cell in series.to_list()]
+    if isinstance(dtype, nw.Categorical) and hasattr(native, "to_pylist"):
+        return native.to_pylist()
+    if isinstance(dtype, nw.Categorical) and hasattr(native, "iloc"):
+        # pandas makes floats of integer categories beside missing values
+        categories, codes = native.cat.categories, native.cat.codes
+        numeric = categories.dtype.kind in "iu" and len(categories) and codes.min() < 0
+        if numeric and not _exact_in_float(categories):
+            values = categories.tolist()
+            return [values[code] if code >= 0 else None for code in codes]
+    return None
+
+
+def _exact_in_float(integers):
+    """Whether float64 holds each value of a Series of integers."""
+    lowest, highest = integers.min(), integers.max()
+    return is_missing(lowest) or -MAX_EXACT_INTEGER <= lowest <= highest <= MAX_EXACT_INTEGER
+
+
+def _in_utc(moments):
+    """`datetime64` in UTC as `datetime`; nanoseconds, which that has not, stay `datetime64`."""
+    micro = moments.astype("M8[us]")
+    cells = [m if m is None else m.replace(tzinfo=UTC) for m in micro.tolist()]
+    for row in np.flatnonzero((micro != moments) & ~np.isnat(moments)):
+        cells[row] = moments[row]
+    return cells
 
 
 def single_column(X, estimator, *, reset):
@@ -183,4 +259,6 @@ def set_or_check_features(estimator, X, names, *, reset):
             return
         if names is None and estimator.n_features_in_ == 1 and X.shape[1] == 1:
             return
+    if names is not None:
+        X = _from_native(X).to_native()  # scikit-learn does not know pyarrow's batches
     validate_data(estimator, X, skip_check_array=True, reset=reset)

@@ -170,6 +170,74 @@ def test_dates_of_any_unit_and_type_are_one():
     assert_array_equal(mixed.transform(again), [[1, 2], [0, 1]])
 
 
+BIG = 2**53 + 1
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [BIG, BIG - 1, None, 7],
+        [BIG, BIG - 1, np.nan, 7.0],
+        [BIG, BIG - 1, pd.NA, 7],
+        [[BIG], [BIG - 1], [0.5], [7]],
+        np.array([BIG, BIG - 1, None, 7.0], dtype=object),
+        pd.Series([BIG, BIG - 1, None, 7], dtype="Int64"),
+        pd.Series([BIG, BIG - 1, None, 7], dtype="UInt64"),
+        pd.DataFrame({"a": pd.array([BIG, BIG - 1, None, 7], dtype="Int64")}),
+        pd.Series([BIG, BIG - 1, None, 7], dtype="Int64").astype("category"),
+        pd.array([BIG, BIG - 1, None, 7], dtype="Int64"),
+        pl.Series([BIG, BIG - 1, None, 7]),
+        pl.DataFrame({"a": [BIG, BIG - 1, None, 7]}),
+    ],
+    ids=lambda X: f"{type(X).__module__.partition('.')[0]} {type(X).__name__}",
+)
+@pytest.mark.parametrize("order", ["occurrence", "value"])
+def test_large_integers_keep_their_own_keys(X, order):
+    mapper = LabelKeyMapper(order=order)
+    keys = np.ravel(mapper.fit_transform(X))
+    assert len(set(keys.tolist())) == 4
+    assert mapper.transform([BIG, BIG - 1, 7, BIG + 1]).tolist() == [*keys[[0, 1, 3]], 0]
+    known = LabelKeyMapper(keys=[BIG, BIG - 1]).fit(X)
+    assert np.ravel(known.transform(X)).tolist() == [1, 2, 0, 0]
+    back = mapper.inverse_transform(keys[[1, 0]])
+    assert back.tolist() == [BIG - 1, BIG]
+
+
+def test_large_integers_share_a_dictionary():
+    X = pl.DataFrame({"a": [BIG, None], "b": [BIG - 1, BIG], "c": [0.5, 1.0]})
+    mapper = LabelKeyMapper(shared=True)
+    assert mapper.fit_transform(X).tolist() == [[1, 2, 3], [0, 1, 4]]
+
+
+def test_dates_with_a_time_zone_are_moments():
+    text = ["2020-01-01T01:00", "2020-10-25T02:30", "2020-07-01T12:00:00.000000001", None]
+    moments = pd.to_datetime(pd.Series(text), format="ISO8601").astype("M8[ns]")
+    berlin = moments.dt.tz_localize("Europe/Berlin", ambiguous=np.ones(4, dtype=bool))
+    columns = [
+        berlin,
+        berlin.dt.tz_convert("Asia/Tokyo"),
+        pl.Series(berlin.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        .dt.replace_time_zone("UTC")
+        .dt.convert_time_zone("Europe/Berlin"),
+        berlin.astype(object).to_numpy(),
+    ]
+    for fitted in columns:
+        mapper = LabelKeyMapper().fit(fitted)
+        for column in columns:
+            assert mapper.transform(column).tolist() == [1, 2, 3, 0]
+        # one with nanoseconds alone, which no object with a time zone holds
+        assert mapper.transform(columns[2][2:3]).tolist() == [3]
+    again = LabelKeyMapper().fit(columns[2])
+    assert again.inverse_transform([1, 0]).tolist() == [
+        dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+        None,
+    ]
+    python = [dt.datetime(2020, 1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=1)))]
+    assert again.transform(python).tolist() == [1]
+    with pytest.raises(ValueError, match="are dates, but its keys are dates with a time zone"):
+        again.transform(moments)
+
+
 @pytest.mark.parametrize(
     "X",
     [
@@ -242,7 +310,7 @@ def test_shared_over_dtypes():
         (["a", None], ["a"], r"keys\[1\] is missing or empty \(None\)"),
         (["a", ""], ["a"], r"keys\[1\] is missing"),
         ([np.nan, 1.0], [1.0], r"keys\[0\] is missing"),
-        ([["a"]], ["a"], "keys has 1 columns"),
+        ([["a"]], ["a"], "keys has 1 column: pass one 1-D array"),
         ([], ["a"], r"0 sample\(s\)"),
         (["1", "2"], [1, 2], "values of column 0 are numbers, but its keys are strings"),
         ([0, 1], [True, False], "values of column 0 are booleans, but its keys are numbers"),
@@ -286,7 +354,7 @@ def test_bad_keys_to_inverse(keys, message):
         (np.zeros((1, 1, 1)), "3 dimensions"),
         (np.array([1j]), "Complex data not supported"),
         (["a", ["b"], {}], "Row 1 of column 0 holds a list"),
-        ([["a", "b"], ["c"]], "Row 1 has 1 columns, row 0 has 2"),
+        ([["a", "b"], ["c"]], "Row 1 has 1 column, row 0 has 2"),
     ],
 )
 def test_bad_X(X, message):
@@ -336,6 +404,7 @@ values = st.one_of(
     st.lists(st.datetimes(), min_size=1),
     st.lists(st.dates(), min_size=1),
     st.lists(st.one_of(st.text(min_size=1), st.integers(2)), min_size=1),
+    st.lists(st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False)), min_size=1),
 )
 
 

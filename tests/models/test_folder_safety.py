@@ -285,7 +285,7 @@ NAMES = ["1_Pooling/config.json", "config.json", "modules.json"]
 
 @pytest.mark.parametrize("path", ["1_Pooling", "1_Pooling/", "./1_Pooling"])
 def test_parts_inside_the_folder(path):
-    assert safety.part_config(path, NAMES) == "1_Pooling/config.json"
+    assert safety.part_file(path, "config.json", NAMES) == "1_Pooling/config.json"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_parts_inside_the_folder(path):
 )
 def test_parts_elsewhere_are_refused(path):
     with pytest.raises(ValueError, match=r"it names the path .*directly inside"):
-        safety.part_config(path, NAMES)
+        safety.part_file(path, "config.json", NAMES)
 
 
 def test_only_files_of_tokenizers_are_handed_on():

@@ -14,6 +14,7 @@ import pytest
 from sklearn_dl.models import FolderSource, _cache, _registry, model_path, register_model
 from sklearn_dl.models._entry import ModelEntry
 from sklearn_dl.models._sources import PackageSource
+from tests.replaced import WAYS, replace
 
 
 def sha256(content):
@@ -56,6 +57,13 @@ def test_one_file(folder):
     register_model("mine", FolderSource(folder), file="model.bin")
     assert model_path("mine").read_bytes() == b"weights" * 1000
     assert isinstance(model_path("mine"), Path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_copy_of_the_same_size_and_time_is_made_again(mine, way):
+    path = model_path("mine")
+    replace(path / "model.bin", b"garbage" * 1000, way)
+    assert (model_path("mine") / "model.bin").read_bytes() == mine["model.bin"]
 
 
 def test_default_home(mine, monkeypatch, tmp_path):

@@ -9,12 +9,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import cross_validate
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks, get_tags
 
 from sklearn_dl import ScoreClassifier
+from sklearn_dl.scoring import top_k
 
 LOGITS = np.array([[2.0, 0.0, 1.0], [0.0, 0.5, 3.0], [1.0, 4.0, -1.0], [0.2, 0.1, 0.0]])
 LABELS = ["dog", "cat", "bird"]
@@ -160,6 +162,70 @@ def test_float16_probabilities_of_many_classes():
     assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_columns_with_equal_labels_are_one_class(dtype):
+    classes = ["dog", "crane", "ant", "crane", "dog"]
+    P = np.array([[0.25, 0.25, 0.125, 0.25, 0.125], [0.0, 0.0, 0.75, 0.25, 0.0]], dtype=dtype)
+    expected = [[0.125, 0.5, 0.375], [0.75, 0.25, 0.0]]
+    clf = ScoreClassifier(classes)
+    assert clf.classes_.tolist() == ["ant", "crane", "dog"]
+    assert_allclose(clf.predict_proba(P), expected)
+    assert clf.predict(P).tolist() == ["crane", "ant"]
+    assert_allclose(clf.decision_function(P), expected)
+    labels, scores = clf.top_k(P, 2)
+    assert labels.tolist() == [["crane", "dog"], ["ant", "crane"]]
+    assert scores.tolist() == [[0.5, 0.375], [0.75, 0.25]]
+    with np.errstate(divide="ignore"):
+        logits = np.log(P[:1].astype(np.float64)).astype(dtype) + dtype(3)
+    clf.set_params(activation="softmax")
+    proba = clf.predict_proba(logits)
+    assert proba.dtype == (np.float64 if dtype is np.float64 else np.float32)
+    assert_allclose(proba, expected[:1], rtol=2e-3)
+    assert_allclose(np.exp(clf.predict_log_proba(logits)), proba, rtol=1e-5)
+    assert clf.decision_function(logits).argmax() == proba.argmax()
+
+
+def test_equal_labels_of_independent_scores():
+    clf = ScoreClassifier([1, 0, 1], activation="sigmoid")
+    assert clf.predict([[-1.0, 0.5, -1.0], [2.0, 0.5, -9.0]]).tolist() == [0, 1]
+    assert clf.decision_function([[-1.0, 0.5, 0.0]]).tolist() == [-0.5]
+    assert_allclose(clf.predict_proba([[2.0, 0.0, -9.0]])[0, 1], expit(2) / (expit(2) + 0.5))
+
+
+def test_equal_labels_with_missing_rows():
+    clf = ScoreClassifier(["a", "b", "a"], activation="softmax", missing="?")
+    X = [[1.0, 0.0, 1.0], [np.nan, 5.0, 0.0], [0.0, 9.0, 0.0]]
+    assert clf.predict(X).tolist() == ["a", "?", "b"]
+    assert np.isnan(clf.predict_proba(X)[1]).all()
+    clf.fit(np.array(X)[[0, 2]], ["a", "b"])
+    with pytest.raises(ValueError, match=r"X has 2 column\(s\) of scores, but there are 3 classes"):
+        ScoreClassifier(["a", "b", "a"]).predict([[0.5, 0.5]])
+
+
+def test_a_missing_label_is_named():
+    clf = ScoreClassifier(LABELS, activation="softmax")
+    y = ["dog", "bird", np.nan, "dog"]
+    with pytest.raises(ValueError, match=r"y is missing \(NaN or None\) in row\(s\) 2"):
+        clf.fit(LOGITS, y)
+    with pytest.raises(ValueError, match=r"y is missing \(NaN or None\) in row\(s\) 2"):
+        clf.score(LOGITS, y)
+    assert clf.score(LOGITS, ["dog", "bird", "cow", "dog"]) == 0.75
+    assert clf.score(LOGITS, ["dog", "bird", "cat", "dog"], sample_weight=[1, 0, 0, 0]) == 1
+
+
+def test_top_k_behind_a_pipeline():
+    X = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]])
+    clf = ScoreClassifier(["dog", "cat", "bird"], activation="softmax", missing="?")
+    pipeline = make_pipeline(FunctionTransformer(), clf)
+    labels, scores = top_k(pipeline, X, 2)
+    assert labels.tolist() == [["dog", "cat"], ["bird", "cat"], ["?", "?"]]
+    assert_array_equal(scores, clf.top_k(X, 2)[1])
+    search = GridSearchCV(
+        make_pipeline(FunctionTransformer(), LogisticRegression()), {"logisticregression__C": [1.0]}
+    ).fit([[0.0], [1.0]] * 5, ["b", "a"] * 5)
+    assert top_k(search, [[0.0]], 2)[0].tolist() == [["b", "a"]]
+
+
 def test_top_k():
     X = np.array([[0.2, 0.4, 0.4], [0.5, 0.25, 0.25]])
     clf = ScoreClassifier([3, 2, -1])
@@ -206,7 +272,7 @@ def test_bool_classes():
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["crane", "dog", "crane"], "columns 0 and 2 are both 'crane'"),
+        (["crane", "crane", "crane"], "classes holds one label only, 'crane'"),
         (["crane", None, "dog"], r"classes\[1\] is missing"),
         (["crane", 1, "dog"], "must be of one type"),
         ([["a"], ["b"], ["c"]], "classes must be 1-D"),

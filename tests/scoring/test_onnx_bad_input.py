@@ -116,7 +116,10 @@ EXPECTED_3 = r"The graph expects 'x': shape \('N', 3\), float32; X has rows of s
         (pd.DataFrame({"a": []}), r"0 sample\(s\)"),
         (pl.DataFrame({"a": []}), r"0 sample\(s\)"),
         ("one string", "got a single str: wrap it in a list"),
-        ({"x": [1]}, "got a single dict"),
+        (
+            {"x": [1]},
+            "X is a dict, which is for graphs with several inputs; .* 'x' here: give the array",
+        ),
         (None, "got a single NoneType"),
         ([[1, 2, 3], None], r"Row 1 is NoneType|float\(\) argument|inhomogeneous"),
         (pd.Series([np.ones(3), None]), "Row 1 is NoneType, where other rows .* are arrays"),

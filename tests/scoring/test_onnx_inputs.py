@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -6,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from onnx import numpy_helper
+from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dl import OnnxScorer
@@ -35,6 +38,16 @@ def test_model_as_path_bytes_or_proto(tmp_path, to_model):
     path.write_bytes(proto.SerializeToString())
     given_as = {bytes: path.read_bytes(), str: str(path), None: path, "proto": proto}[to_model]
     assert_array_equal(OnnxScorer(given_as).transform(X), -X)
+
+
+def test_a_bytearray_is_a_model():
+    data = bytearray(negate().SerializeToString())
+    scorer = OnnxScorer(data)
+    assert_array_equal(scorer.transform(X), -X)
+    assert "sha256" in repr(scorer)
+    assert_array_equal(pickle.loads(pickle.dumps(clone(scorer))).transform(X), -X)
+    with pytest.raises(ValueError, match=r"model is a memoryview, .*: give bytes\(view\)"):
+        OnnxScorer(memoryview(data)).transform(X)
 
 
 def test_relative_path(tmp_path, monkeypatch):

@@ -182,7 +182,9 @@ def test_provider_that_does_not_start(path, monkeypatch):
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
-        lambda data, options, providers: real(data, options, providers=["CPUExecutionProvider"]),
+        lambda data, options, providers, **kwargs: real(
+            data, options, providers=["CPUExecutionProvider"], **kwargs
+        ),
     )
     clear_sessions()
     assert OnnxScorer(path).transform(X).shape == (24, 2)

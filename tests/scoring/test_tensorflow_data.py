@@ -49,6 +49,8 @@ def test_bfloat16_comes_back_as_float32(tmp_path):
     result = scorer.transform([[1.0, 1 / 3]])
     assert result.dtype == np.float32
     assert_array_equal(result, [[1, 0.333984375]])
+    with pytest.raises(ValueError, match=r"'x' is bfloat16, which 3\.4e\+38 is too large for"):
+        scorer.transform([[3.4e38, 1]])
 
 
 def test_booleans(tmp_path):

@@ -1,5 +1,7 @@
 """Keras: models in memory that change, its layers, and files that do more than hold a model."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn_dl import TensorFlowScorer
 from sklearn_dl.scoring import _tensorflow_load, _tensorflow_model
 from tests.scoring import hostile_keras
-from tests.scoring.tensorflow_models import keras_model, tf
+from tests.scoring.tensorflow_models import affine, keras_model, tf
 
 keras = tf.keras
 layers = keras.layers
@@ -212,3 +214,71 @@ def test_a_keras_that_reads_other_files_is_refused(files, monkeypatch, version):
 @pytest.mark.parametrize("version", ["3.12.4", "3.14.1", "3.15.0", "4.0.0.dev1"])
 def test_versions_of_keras_that_do_not(version):
     assert _tensorflow_load.is_safe_keras(version)
+
+
+def two_outputs():
+    inputs = keras.Input((3,), name="features")
+    score = layers.Dense(2, name="score")(inputs)
+    return keras.Model(inputs, [score, layers.Rescaling(2.0, name="twice")(inputs)])
+
+
+@pytest.mark.parametrize("kind", ["memory", ".keras", ".h5"])
+def test_outputs_keep_their_names(tmp_path, kind):
+    model = two_outputs()
+    if kind != "memory":
+        model.save(tmp_path / f"model{kind}")
+    scorer = TensorFlowScorer(model if kind == "memory" else tmp_path / f"model{kind}")
+    names = ["score_0", "score_1", "twice_0", "twice_1", "twice_2"]
+    assert scorer.get_feature_names_out().tolist() == names
+    assert [spec.name for spec in scorer.signatures_["serving_default"].outputs] == [
+        "score",
+        "twice",
+    ]
+    assert_allclose(scorer.transform(X), np.concatenate(model(X), axis=1), rtol=1e-6)
+    # Keras' own names go on
+    for name in ("twice", "output_1"):
+        one = TensorFlowScorer(scorer.model, outputs=name)
+        assert [spec.name for spec in one.outputs_] == [name]
+        assert_allclose(one.transform(X), 2 * X)
+
+
+def test_outputs_of_other_models_keep_their_names():
+    last = sequential()
+    assert TensorFlowScorer(last).outputs_[0].name == last.layers[-1].name
+    inputs = keras.Input((3,))
+    named = keras.Model(inputs, {"b": layers.Rescaling(2.0)(inputs), "a": inputs})
+    assert [spec.name for spec in TensorFlowScorer(named).outputs_] == ["a", "b"]
+    own = Factor(2.0)
+    own(X)
+    assert TensorFlowScorer(own).outputs_[0].name == "output_0"
+
+
+@pytest.mark.parametrize("name", ["net.weights.h5", "net.h5"])
+def test_a_file_of_weights_only(tmp_path, name):
+    two_outputs().save_weights(tmp_path / "net.weights.h5")
+    (tmp_path / "net.weights.h5").rename(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name} holds weights only, without the layers"):
+        TensorFlowScorer(tmp_path / name).transform(X)
+
+
+_NOT_EAGER = """
+import sys
+import tensorflow as tf
+tf.compat.v1.disable_eager_execution()
+from sklearn_dl import TensorFlowScorer
+print(TensorFlowScorer(sys.argv[1]).transform([[1, 2, 3]]).tolist())
+for model in (sys.argv[2], tf.Module(), tf.keras.Sequential([tf.keras.Input((3,))])):
+    try:
+        TensorFlowScorer(model).transform([[1, 2, 3]])
+    except ValueError as error:
+        print("eager execution is switched off" in str(error))
+"""
+
+
+def test_eager_execution_switched_off(tmp_path):
+    keras_model().save(tmp_path / "model.keras")
+    arguments = [affine(tmp_path / "saved"), str(tmp_path / "model.keras")]
+    ran = subprocess.run(
+        [sys.executable, "-c", _NOT_EAGER, *arguments], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split("\n")[:-1] == ["[[2.0, 4.0, 6.0]]", "True", "True", "True"]

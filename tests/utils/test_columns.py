@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,11 @@ def test_object_array_keeps_cells_as_they_are():
         ([1, "a"], "object"),
         ([2**70, 1], "object"),
         ([2**63, -1], "object"),
+        ([2**53 + 1, 0.5], "object"),
+        ([0.5, -(2**53) - 1], "object"),
+        ([np.int64(2**53 + 1), np.float32(0.5)], "object"),
+        ([2**53 + 1, float("inf")], "object"),
+        ([2**53, 0.5], "float64"),
         ([], "object"),
     ],
 )
@@ -59,7 +66,7 @@ def test_natural_array(cells, dtype):
 
 @pytest.mark.parametrize(
     "cell",
-    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT")],
+    [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")],
 )
 def test_is_missing(cell):
     assert is_missing(cell) is True
@@ -126,7 +133,7 @@ def test_two_columns(X):
         (memoryview(b"a"), "memoryview"),
         (Path("a"), "PosixPath"),
         (None, "NoneType"),
-        ({"a": [1]}, "dict: pass one column"),
+        ({"a": [1]}, "dict: pass one column, or a data frame .* cannot be cross-validated"),
     ],
 )
 def test_a_single_thing(X, kind):
@@ -137,6 +144,94 @@ def test_a_single_thing(X, kind):
 def test_sparse():
     with pytest.raises(TypeError, match=r"Sparse data .* Step needs dense data: use X.toarray"):
         split_columns(csr_array(np.eye(2)), Step())
+
+
+def test_sparse_texts():
+    class Reader(Step):
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.input_tags.two_d_array = False
+            return tags
+
+    with pytest.raises(TypeError, match=r"Reader reads texts or images by itself: leave out the"):
+        split_columns(csr_array(np.eye(2)), Reader())
+
+
+BIG = 2**53 + 1
+INTEGERS_WITH_GAPS = {
+    "pandas": lambda cells: pd.Series(cells, dtype="Int64"),
+    "pandas uint64": lambda cells: pd.Series([c and abs(c) for c in cells], dtype="UInt64"),
+    "pandas category": lambda cells: pd.Series(cells, dtype="Int64").astype("category"),
+    "pandas category of int64": lambda cells: pd.Series(
+        pd.Categorical(cells, categories=pd.Index(sorted({c for c in cells if c is not None})))
+    ),
+    "polars": lambda cells: pl.Series(cells, dtype=pl.Int64),
+    "pyarrow": lambda cells: pytest.importorskip("pyarrow").array(cells),
+    "pyarrow chunks": lambda cells: pytest.importorskip("pyarrow").chunked_array(
+        [cells, cells[:0]]
+    ),
+    "pyarrow dictionary": lambda cells: (
+        pytest.importorskip("pyarrow").array(cells).dictionary_encode()
+    ),
+    "pandas of pyarrow": lambda cells: pd.Series(
+        cells, dtype=pd.ArrowDtype(pytest.importorskip("pyarrow").int64())
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INTEGERS_WITH_GAPS)
+@pytest.mark.parametrize("cells", [[BIG, None, BIG - 1, 1], [None, BIG, 3, None]])
+def test_integers_beside_missing_values_stay_exact(kind, cells):
+    (column,), _, one_dimensional = split_columns(INTEGERS_WITH_GAPS[kind](cells), Step())
+    assert one_dimensional
+    assert column.dtype == object
+    assert column.tolist() == cells
+
+
+@pytest.mark.parametrize("kind", INTEGERS_WITH_GAPS)
+def test_small_integers_beside_missing_values_are_floats(kind):
+    if kind == "pyarrow dictionary":
+        pytest.skip("its cells are Python's")
+    (column,), _, _ = split_columns(INTEGERS_WITH_GAPS[kind]([2**53, None, 1]), Step())
+    assert column.dtype == np.float64
+    assert column[[0, 2]].tolist() == [2**53, 1]
+    assert np.isnan(column[1])
+
+
+def test_dates_with_a_time_zone_are_in_utc():
+    text = ["2020-01-01T00:00:00", None, "2020-07-01T12:30:00.000000001"]
+    X = pl.Series(text).str.to_datetime(time_unit="ns").dt.replace_time_zone("Europe/Berlin")
+    (column,), _, _ = split_columns(X, Step())
+    assert column.tolist() == [
+        datetime(2019, 12, 31, 23, tzinfo=UTC),
+        None,
+        np.datetime64("2020-07-01T10:30:00.000000001"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        lambda: pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int32, 2)),
+        lambda: pl.DataFrame({"x": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int32, 2))}),
+        lambda: pytest.importorskip("pyarrow").array([[1, 2], [3, 4]]),
+        lambda: pytest.importorskip("pyarrow").record_batch({"x": [[1, 2], [3, 4]]}),
+    ],
+)
+def test_columns_of_arrays(X):
+    (column,), _, _ = split_columns(X(), Step())
+    assert column.shape == (2,)
+    assert [cell.tolist() for cell in column] == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("container", ["array", "chunked_array", "table", "record_batch"])
+def test_pyarrow(container):
+    arrow = pytest.importorskip("pyarrow")
+    given = {"array": ["a", "b"], "chunked_array": [["a"], ["b"]]}.get(container)
+    X = getattr(arrow, container)(given or {"x": ["a", "b"]})
+    step = Step()
+    assert single_column(X, step, reset=True).tolist() == ["a", "b"]
+    assert getattr(step, "feature_names_in_", None) == (None if given else ["x"])
 
 
 def test_split_columns_keeps_dtypes():
@@ -156,7 +251,7 @@ def test_split_columns_of_rows():
     assert not one_dimensional
     assert split_columns(["a"], Step())[2]
     assert split_columns(pl.Series(["a"]), Step())[2]
-    with pytest.raises(ValueError, match="Row 1 has 1 columns, row 0 has 2"):
+    with pytest.raises(ValueError, match="Row 1 has 1 column, row 0 has 2"):
         split_columns([("a", 1), ("b",)], Step())
 
 

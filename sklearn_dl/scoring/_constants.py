@@ -1,0 +1,151 @@
+"""Inputs of a graph that have one value for all rows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sklearn_dl.scoring._scorer import TensorSpec, listed
+from sklearn_dl.scoring._sources import cast, exact_integers
+
+
+def fill(graph, constants, takes_bytes):
+    """A graph whose constant inputs are fed by itself.
+
+    Parameters
+    ----------
+    graph : opened graph, as `GraphScorer` describes it
+    constants : dict of str to value, or None
+        Numbers, strings or arrays, by the name of the input.
+    takes_bytes : bool
+        Whether strings may be bytes.
+
+    Returns
+    -------
+    graph : opened graph
+        Whose `inputs` and `optional_inputs` are those that X is for.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a value does not fit its input.
+    """
+    if not constants:
+        return graph
+    specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
+    unknown = [name for name in constants if name not in specs and name not in graph.unused_inputs]
+    if unknown:
+        raise ValueError(
+            f"`constants` has unknown inputs {unknown}; the graph has {listed(specs.values())}."
+        )
+    if not specs.keys() - constants.keys():
+        raise ValueError("`constants` has every input of the graph: leave out that which X is for.")
+    batches = {
+        spec.shape[0] for name, spec in specs.items() if name not in constants and spec.shape
+    }
+    constants = [
+        _constant(value, specs[name], batches, takes_bytes)
+        for name, value in constants.items()
+        if name in specs
+    ]
+    return FilledGraph(graph, {constant.spec.name: constant for constant in constants})
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A value for all rows.
+
+    Parameters
+    ----------
+    spec : TensorSpec
+    value : ndarray
+        The whole input, or one row of it.
+    by_row : bool
+        Whether it is repeated for each row.
+    """
+
+    spec: TensorSpec
+    value: np.ndarray
+    by_row: bool
+
+    def feed(self, n_rows):
+        """What the graph is fed for a batch."""
+        if not self.by_row:
+            return self.value
+        return np.ascontiguousarray(np.broadcast_to(self.value, (n_rows, *self.value.shape)))
+
+
+class FilledGraph:
+    """An opened graph with constants; all else is the graph's own."""
+
+    def __init__(self, graph, constants):
+        self._graph, self._constants = graph, constants
+        self.inputs = tuple(spec for spec in graph.inputs if spec.name not in constants)
+        self.optional_inputs = tuple(
+            spec for spec in graph.optional_inputs if spec.name not in constants
+        )
+
+    def __getattr__(self, name) -> Any:
+        return getattr(self._graph, name)
+
+    def run(self, feeds):
+        """Run the graph; safe to be called by several threads at once."""
+        n_rows = len(next(iter(feeds.values())))
+        filled = {name: constant.feed(n_rows) for name, constant in self._constants.items()}
+        return self._graph.run({**feeds, **filled})
+
+
+def _constant(value, spec, batches, takes_bytes):
+    """A constant in the dtype and shape of its input.
+
+    Parameters
+    ----------
+    value : number, str or array-like
+    spec : TensorSpec
+    batches : set
+        The first sizes of the inputs that X is for.
+    takes_bytes : bool
+    """
+    where = f"constants[{spec.name!r}]"
+    try:
+        array = _typed(value, spec, takes_bytes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} does not fit the input {spec}: {error}") from error
+    shape = spec.shape
+    if shape is None:
+        return Constant(spec, array, by_row=False)
+    first = shape[0] if shape else 0
+    # a size of its own name is no batch: its value is the whole input
+    is_batch = not isinstance(first, int) and (first is None or first in batches)
+    if is_batch and array.ndim == len(shape) and len(array) == 1:
+        array = array[0]
+    wanted = shape[1:] if is_batch else shape
+    if array.ndim == 0 and all(isinstance(size, int) for size in wanted):
+        array = np.full(wanted, array)
+    if array.ndim != len(wanted) or any(
+        isinstance(size, int) and size != seen
+        for size, seen in zip(wanted, array.shape, strict=True)
+    ):
+        what = "a value for one row of the" if is_batch else "the"
+        raise ValueError(
+            f"{where} has shape {array.shape}; give {what} input {spec}, or a single number where "
+            "all sizes are known."
+        )
+    return Constant(spec, array, is_batch)
+
+
+def _typed(value, spec, takes_bytes):
+    if spec.dtype == object:
+        array = np.asarray(value, dtype=object)
+        kinds = (str, bytes) if takes_bytes else str
+        if not all(isinstance(cell, kinds) for cell in array.flat):
+            raise ValueError("it takes strings")
+        return array
+    array = np.asarray(value)
+    if array.dtype == object and any(cell is None for cell in array.flat):
+        raise ValueError("it takes numbers, got None")
+    flat = array.reshape(1, -1)
+    if array.dtype.kind in "Of":
+        numbers = flat.astype(np.float64) if array.dtype == object else flat
+        flat = exact_integers(numbers, np.asarray(value, dtype=object).reshape(1, -1), spec)
+    return cast(flat, spec, [0]).reshape(array.shape)

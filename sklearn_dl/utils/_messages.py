@@ -1,0 +1,63 @@
+"""Messages of a bearable length, without the bytes of models."""
+
+import reprlib
+from contextlib import contextmanager
+from hashlib import sha256
+
+MAX_MESSAGE = 2000
+_END = 400
+
+
+class _Brief(reprlib.Repr):
+    """`repr` of anything, short; bytes by their size and hash."""
+
+    def __init__(self):
+        super().__init__()
+        self.maxstring = self.maxother = MAX_MESSAGE // 2
+        self.maxlist = self.maxtuple = self.maxdict = 20
+
+    def repr_bytes(self, value, level):
+        return shown_bytes(value)
+
+    repr_bytearray = repr_memoryview = repr_bytes
+
+
+_brief = _Brief()
+
+
+def brief(value):
+    """A short `repr` of a value for a message.
+
+    Returns
+    -------
+    text : str
+        At most some 1,000 characters, none of them the content of bytes.
+    """
+    return _brief.repr(value)[: MAX_MESSAGE // 2]
+
+
+def shown_bytes(value):
+    """Bytes by their size and hash: ``<18 MB sha256:ab12>``."""
+    data = bytes(value)
+    size, unit = float(len(data)), "bytes"
+    for larger in ("kB", "MB", "GB"):
+        if size >= 1000:
+            size, unit = size / 1000, larger
+    return f"<{size:.0f} {unit} sha256:{sha256(data).hexdigest()[:4]}>"
+
+
+@contextmanager
+def short_messages():
+    """Shorten the messages of what is raised inside, and of its causes, to 2,000 characters."""
+    try:
+        yield
+    except Exception as raised:
+        error: BaseException | None = raised
+        seen = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            text = str(error)
+            if len(text) > MAX_MESSAGE:
+                error.args = (f"{text[: MAX_MESSAGE - _END - 5]} ... {text[-_END:]}",)
+            error = error.__cause__ or error.__context__
+        raise

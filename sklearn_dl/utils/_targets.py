@@ -1,0 +1,84 @@
+"""`y` as a column: what is missing in it is found before numpy makes labels of it."""
+
+from collections.abc import Mapping, Set
+
+import numpy as np
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_dl.utils._columns import is_missing, is_series, split_columns
+
+_ROWS_SHOWN = 5
+
+
+def target_column(y, name, estimator):
+    """`y` as one column, without missing values.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    name : str
+    estimator : estimator, for messages
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If a target is missing (the rows are named), or `y` is not one column.
+    """
+    if is_series(y):
+        y = split_columns(y, estimator)[0][0]
+    cells = None
+    if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
+        # before numpy makes the string "nan" of a missing one among strings
+        y = list(y)
+        cells = [row[0] if isinstance(row, (list, tuple)) and len(row) == 1 else row for row in y]
+        _refuse_missing(cells, name)
+    y = column_or_1d(y, warn=True)
+    _refuse_missing(y, name)
+    if cells is not None and y.dtype.kind == "f":
+        _refuse_rounded(cells, y, name)
+    return y
+
+
+class CheckedScoreMixin:
+    """`score` of a classifier that refuses missing labels. To the left of ClassifierMixin."""
+
+    def score(self, X, y, sample_weight=None):
+        """Accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : as in `predict`
+        y : array-like of shape (n_samples,)
+            The labels. A missing one is an error; one that `fit` did not see counts as wrong.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        accuracy : float
+        """
+        y = target_column(y, "y", self)
+        return super().score(X, y, sample_weight)  # type: ignore[misc]
+
+
+def _refuse_rounded(cells, y, name):
+    """Integers beside floats: numpy rounds large ones, and two classes would be one."""
+    for row, (cell, value) in enumerate(zip(cells, y.tolist(), strict=True)):
+        if isinstance(cell, (int, np.integer)) and int(cell) != value:
+            raise ValueError(
+                f"{name} holds the integer {cell} in row {row} beside floats, which do not hold it "
+                "exactly: give integers only, or strings."
+            )
+
+
+def _refuse_missing(y, name):
+    rows = [row for row, label in enumerate(y) if is_missing(label)]
+    if rows:
+        shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+        more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
+        raise ValueError(
+            f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows."
+        )

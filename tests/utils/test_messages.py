@@ -1,0 +1,86 @@
+"""No message holds the bytes of a model, or is longer than 2,000 characters."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sklearn_dl import ImageClassifier, OnnxScorer, ScoreClassifier, TensorFlowScorer, TextEncoder
+from sklearn_dl.utils._messages import MAX_MESSAGE, brief, short_messages
+from sklearn_dl.vision import ObjectDetector
+from tests.scoring.onnx_graphs import model, negate, node
+
+MODEL = b"SECRET" * 1000
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_brief(kind):
+    assert brief(kind(MODEL)) == "<6 kB sha256:5af3>"
+    assert brief([kind(MODEL), 1]) == "[<6 kB sha256:5af3>, 1]"
+    assert brief({"a": {"b": kind(MODEL)}}) == "{'a': {'b': <6 kB sha256:5af3>}}"
+
+
+def test_brief_of_what_is_long():
+    assert brief("net.onnx") == "'net.onnx'"
+    assert len(brief("x" * 10**6)) <= 1000
+    assert len(brief(["x" * 900] * 100)) <= 1000
+    assert len(brief(np.ones(10**5))) <= 1000
+
+
+def test_short_messages():
+    with pytest.raises(KeyError) as caught, short_messages():
+        raise KeyError("short")
+    assert caught.value.args == ("short",)
+    with pytest.raises(ValueError, match=r"^first") as caught, short_messages():
+        raise ValueError("first " + "x" * 10**6 + " last") from TypeError("y" * 5000)
+    assert len(str(caught.value)) == MAX_MESSAGE
+    assert str(caught.value).endswith("x last")
+    assert len(str(caught.value.__cause__)) == MAX_MESSAGE
+
+
+WRONG = {
+    "TensorFlowScorer": lambda value: TensorFlowScorer(value).transform([[1.0]]),
+    "providers": lambda value: OnnxScorer(negate(), providers=value).transform([[1.0]]),
+    "a list": lambda value: OnnxScorer([value]).transform([[1.0]]),
+    "inputs": lambda value: OnnxScorer(negate(), inputs=value).transform([[1.0]]),
+    "ImageClassifier": lambda value: ImageClassifier(value).fit([b""], [1]),
+    "TextEncoder": lambda value: TextEncoder(value).transform(["a"]),
+    "ScoreClassifier": lambda value: ScoreClassifier(["a"], activation=value).predict([[1.0]]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_a_model_where_none_belongs(case, kind):
+    with pytest.raises(ValueError, match=r"must be .*\. Got .*<6 kB sha256:5af3>.* instead\.") as e:
+        WRONG[case](kind(MODEL))
+    assert "SECRET" not in str(e.value)
+    assert len(str(e.value)) <= MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: OnnxScorer(MODEL).transform([[1.0]]),
+        lambda: OnnxScorer(MODEL.decode() * 10).transform([[1.0]]),
+        lambda: OnnxScorer("http://" + MODEL.decode()).transform([[1.0]]),
+        lambda: TensorFlowScorer(MODEL.decode() * 10).transform([[1.0]]),
+        lambda: OnnxScorer(negate(), outputs=MODEL.decode()).transform([[1.0]]),
+        lambda: OnnxScorer(negate(), inputs={MODEL.decode(): 0}).transform([[1.0]]),
+        lambda: OnnxScorer(negate(), constants={MODEL.decode(): 0}).transform([[1.0]]),
+        lambda: OnnxScorer(negate()).transform(pd.DataFrame({"a": [MODEL.decode()]})),
+        lambda: OnnxScorer(negate()).transform([[MODEL]]),
+        lambda: OnnxScorer(negate(), session_options={MODEL.decode(): 1}).transform([[1.0]]),
+        lambda: OnnxScorer(many_inputs()).transform([[1.0]]),
+        lambda: OnnxScorer(many_inputs(), outputs=MODEL.decode()).outputs_,
+        lambda: ObjectDetector(MODEL, format="yolox").predict([np.zeros((4, 4, 3), np.uint8)]),
+    ],
+)
+def test_long_messages_are_cut(wrong):
+    with pytest.raises((ValueError, FileNotFoundError, TypeError, OSError)) as caught:
+        wrong()
+    assert len(str(caught.value)) <= MAX_MESSAGE
+
+
+def many_inputs():
+    inputs = {f"input_{i}": (np.float32, ["N", 1]) for i in range(300)}
+    return model([node("Sum", list(inputs), ["y"])], inputs, {"y": (np.float32, ["N", 1])})

@@ -1,0 +1,96 @@
+from collections import deque
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
+
+from sklearn_dl.utils._targets import target_column
+
+
+class Step(BaseEstimator):
+    """An estimator to be named in messages."""
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize("missing", [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, float("nan")])
+@pytest.mark.parametrize(
+    "container",
+    [
+        list,
+        tuple,
+        deque,
+        lambda cells: [[cell] for cell in cells],
+        lambda cells: pd.Series(cells, dtype=object),
+        lambda cells: pd.DataFrame({"y": pd.Series(cells, dtype=object)}),
+        lambda cells: np.array([*cells], dtype=object),
+        lambda cells: pd.Index(cells, dtype=object),
+        lambda cells: pd.Series(cells, dtype="category"),
+    ],
+)
+@pytest.mark.parametrize("label", ["a", b"a", True, 1, 0.5])
+def test_a_missing_target_is_named(missing, container, label):
+    y = container([label, label, missing, label])
+    with pytest.raises(ValueError, match=r"^y is missing \(NaN or None\) in row\(s\) 2: drop"):
+        target_column(y, "y", Step())
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.Series(["a", None], dtype="string"),
+        pd.Series([2**53 + 1, None], dtype="Int64"),
+        pd.Series([True, None], dtype="boolean"),
+        pl.Series(["a", None]),
+        pl.Series([2**53 + 1, None]),
+        pl.Series([True, None]),
+        np.array(["2020", "NaT"], dtype="M8[D]"),
+    ],
+)
+def test_a_missing_target_of_any_dtype(y):
+    with pytest.raises(ValueError, match=r"y_val is missing .* row\(s\) 1:"):
+        target_column(y, "y_val", Step())
+
+
+@pytest.mark.parametrize("y", [[2**53 + 1, 2**53, 1.0], [[2**53 + 1], [1.5]]])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_integers_that_floats_do_not_hold(y):
+    with pytest.raises(ValueError, match="y holds the integer 9007199254740993 in row 0 beside"):
+        target_column(y, "y", Step())
+
+
+def test_many_missing_targets():
+    with pytest.raises(ValueError, match=r"row\(s\) 1, 2, 3, 4, 5 and 2 more: drop"):
+        target_column(["a", *[np.nan] * 7], "y", Step())
+
+
+@pytest.mark.parametrize(
+    ("y", "expected", "kind"),
+    [
+        (["nan", "a"], ["nan", "a"], "U"),
+        ([1, 2], [1, 2], "i"),
+        (deque(["a", "b"]), ["a", "b"], "U"),
+        (pd.Series([2**53 + 1, 3], dtype="Int64"), [2**53 + 1, 3], "i"),
+        (pl.Series(["a", "b"]), ["a", "b"], "O"),
+        (pd.Series(["a", "b"], dtype="category", index=[5, 5]), ["a", "b"], "O"),
+        (np.array([True, False]), [True, False], "b"),
+    ],
+)
+def test_targets(y, expected, kind):
+    column = target_column(y, "y", Step())
+    assert column.tolist() == expected
+    assert column.dtype.kind == kind
+
+
+@pytest.mark.parametrize("y", [[["a"], ["b"]], np.array([["a"], ["b"]])])
+def test_a_column_vector_warns(y):
+    with pytest.warns(DataConversionWarning):
+        assert target_column(y, "y", Step()).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("y", [None, "ab", {"a": 1}, {"a", "b"}, 3, [["a", "b"]]])
+def test_no_column(y):
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        target_column(y, "y", Step())
