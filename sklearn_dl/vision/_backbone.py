@@ -37,6 +37,11 @@ class Backbone:
     pixels: dict
 
     @property
+    def is_identified(self):
+        """Whether two networks of one `sha256` compute the same."""
+        return True
+
+    @property
     def sha256(self):
         return self.content.sha256
 
@@ -89,6 +94,11 @@ class FolderBackbone(Backbone):
 class ModuleBackbone(Backbone):
     """What a callable of the user makes."""
 
+    @property
+    def is_identified(self):
+        """Whether the person wrote a version: tensors and names do not tell an edited `forward`."""
+        return self.content.version is not None
+
     def network(self, weights=True):
         from sklearn_dl.vision._network import own_network
 
@@ -97,7 +107,7 @@ class ModuleBackbone(Backbone):
 
 
 class _Module:
-    """What a callable of the user makes, made once, and its hash."""
+    """What a callable of the user makes, made once, its version and its hash."""
 
     data = None
 
@@ -106,7 +116,8 @@ class _Module:
 
         self.make = make
         self.network = own_network(make())
-        self.sha256 = module_hash(self.network)
+        self.version = version_of(make)
+        self.sha256 = module_hash(self.network, self.version)
         # what the same callable makes another time may be another network
         self.identity = uuid.uuid4().hex
 
@@ -114,6 +125,13 @@ class _Module:
         stripped = copy.copy(self)
         stripped.network = None
         return stripped
+
+
+def version_of(function):
+    """The attribute `version` that a person gave to a callable, or None."""
+    version = getattr(function, "version", None)
+    # a class of modules may have a property of that name
+    return version if isinstance(version, (str, int)) else None
 
 
 def find_backbone(backbone):

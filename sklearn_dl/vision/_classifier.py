@@ -4,10 +4,10 @@ import os
 import warnings
 from hashlib import sha256
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.images._lazy import as_strict
@@ -17,20 +17,20 @@ from sklearn_dl.images._resizer import Resize
 from sklearn_dl.scoring._classifier import labels_of
 from sklearn_dl.training._classifier import NetworkClassifierMixin
 from sklearn_dl.training._device import resolve_device
-from sklearn_dl.training._estimator import Rows, TrainedEstimator
+from sklearn_dl.training._estimator import Rows, TrainedEstimator, fit_method
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment, views
-from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone
-from sklearn_dl.vision._features import (
-    FeatureStore,
-    compute_features,
-    image_digest,
-    memory_location,
-    pixel_array,
-)
+from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
+from sklearn_dl.vision._features import compute_features, pixel_array
+from sklearn_dl.vision._finite import mask_rows, problem
+from sklearn_dl.vision._store import FeatureStore, image_digest, memory_location
 
+_HOW_TO_VERSION = (
+    "A callable that carries a version can be gone on with: give it an attribute, as in "
+    '`make.version = "1"`, and change it with the code.'
+)
 # random views of each photograph that a head on a frozen backbone learns from, besides itself
 _VIEWS = 3
 
@@ -98,19 +98,25 @@ class ImageClassifier(
     memory : str, Path, joblib.Memory or None, default=None
         Where the features of photographs are kept, by their content and what is done to them: the
         folds of a cross-validation, and the candidates of a grid search, compute them once. Those
-        of fine-tuned networks, and of random views, are not kept.
+        of fine-tuned networks, of random views, and of a callable without a version (see Notes)
+        are not kept. The file holds up to 2 GiB; the oldest rows make room. If it is damaged,
+        locked or cannot be written, one warning says so, and features are computed.
     checkpoint_dir : str or Path, default=None
         Folder to save the state of a fine-tuning to, after each epoch and once a minute. A fit
         that was killed goes on from there when it is run again, and ends with the same weights. A
-        finished fit removes its file.
+        finished fit removes its file. With callables that have no version (see Notes) it does not
+        go on, and raises.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last `fit`.
+        Whether `fit` goes on from the weights of the last `fit`. A callable `backbone` needs a
+        version (see Notes).
     embed_model : bool, default=True
         Whether a pickle carries the pretrained model. If False it carries its hash, and `backbone`
         is looked up where needed. What was trained is in every pickle.
     on_error : {"raise", "nan"}, default="raise"
-        What a photograph that cannot be read does: raise, naming its row and path; or be left out
-        of `fit`, and get NaN probabilities and the label `missing`, with one warning that counts.
+        What a photograph does that cannot be read, or for which the network gives NaN or infinity:
+        raise, naming its row and path; or be left out of `fit`, and get NaN probabilities and the
+        label `missing`, with one warning that counts. Faults of the machine (too many open files,
+        no memory, a disk that fails) raise in any case.
     missing : label, default=None
         What `predict` gives for a photograph that cannot be read. With ``on_error="nan"`` and None,
         labels are an object array; scikit-learn's metrics refuse one that holds None.
@@ -147,6 +153,10 @@ class ImageClassifier(
     descent over 200 epochs; here the same convex problem is solved. Batch normalisations keep the
     statistics that they were pretrained with. A backbone's pixels are made as
     ``ImageResizer(image_size, image_size)`` makes them.
+
+    What a callable computes cannot be told from its tensors and names: its code may have been
+    edited. So nothing that outlives a `fit` is taken from it, unless it has an attribute `version`,
+    a str or int that you change with the code: ``make_network.version = "2"``.
 
     Examples
     --------
@@ -228,7 +238,7 @@ class ImageClassifier(
         self.random_state = random_state
         self.verbose = verbose
 
-    @with_callbacks
+    @fit_method
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit to photographs and their classes.
 
@@ -253,8 +263,10 @@ class ImageClassifier(
         Raises
         ------
         ValueError
-            If a photograph cannot be read (its row and path are named), a class is missing, there
-            is only one, or the backbone has nothing to train. The estimator is left as it was.
+            If a photograph cannot be read, or the network gives NaN or infinity for it (its row
+            and path are named), a class is missing, there is only one, the backbone has nothing to
+            train, or a callable without a version is to be gone on with. The estimator is left as
+            it was.
         FileNotFoundError
             If the backbone or a photograph does not exist.
         ImportError
@@ -273,22 +285,38 @@ class ImageClassifier(
         Returns
         -------
         features : float32 ndarray of shape (n_samples, n_features)
-            NaN for rows that cannot be read (``on_error="nan"``), with one warning.
+            NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
-        return self._features_of(X)
+        images, features, errors = self._features_of(X)
+        warn_of_failed_rows(errors, len(images), problem(errors.values()))
+        return features
 
     def _features_of(self, X):
+        """Images, their features, and the messages of those not read or scored."""
         check_is_fitted(self)
         images = self._images(X, reset=False)
         features, errors = self._features(self._network, images, np.arange(len(images)))
-        warn_of_failed_rows(errors, len(images))
         if len(errors) == len(images):
-            return np.full((len(images), self._n_features_out), np.nan, dtype=np.float32)
-        return features
+            shape = len(images), self._n_features_out
+            features = np.full(shape, np.nan, dtype=np.float32)
+        return images, features, errors
 
     def _logits(self, X):
-        features = self._features_of(X).astype(np.float64)
-        return self._linear_head()(features)
+        images, features, errors = self._features_of(X)
+        numbers = np.arange(len(images))
+        logits = self._checked_logits(self._linear_head(), features, numbers, images, errors)
+        warn_of_failed_rows(errors, len(images), problem(errors.values()))
+        return logits
+
+    def _checked_logits(self, head, features, numbers, images, errors):
+        """Logits; rows that mean nothing raise, or become NaN and part of `errors`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = head(features.astype(np.float64))
+        # a class that had no row to learn from has -inf
+        bad = (logits.max(axis=1, initial=-np.inf) == np.inf) | np.isnan(logits).any(axis=1)
+        bad |= (logits == -np.inf).all(axis=1)
+        mask_rows(bad, logits, numbers, images, errors, "logits")
+        return logits
 
     def _linear_head(self):
         """The head that was solved on features, or that of the trained network."""
@@ -328,7 +356,7 @@ class ImageClassifier(
             "purpose": type(self).__name__,
         }
         location = memory_location(self.memory)
-        if location is None or fitted.is_trained:
+        if location is None or fitted.is_trained or not fitted.content.is_identified:
             return compute_features(fitted, array, numbers.tolist(), **options)
         store = FeatureStore(
             location, (fitted.content.sha256, fitted.content.pixels, self.precision, self.device)
@@ -350,13 +378,45 @@ class ImageClassifier(
             result[place] = row
         return result, errors
 
+    def _previous(self, content):
+        previous = super()._previous(content)
+        if previous is not None and not content.is_identified:
+            raise ValueError(
+                f"warm_start=True cannot go on with backbone={self.backbone!r}: whether it still "
+                f"makes the network that was fitted is not known. {_HOW_TO_VERSION}"
+            )
+        return previous
+
+    def _refuse_to_resume(self):
+        """Raise if there is a checkpoint, and code that it depends on may have changed."""
+        unknown = [
+            name
+            for name in ("backbone", "augment")
+            if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
+        ]
+        if self.checkpoint_dir is None or not unknown:
+            return
+        for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
+            raise ValueError(
+                f"checkpoint_dir holds {path}, which cannot be gone on from: {unknown[0]}="
+                f"{getattr(self, unknown[0])!r} may be other code than when it was written. "
+                f"Remove the file. {_HOW_TO_VERSION}"
+            )
+
+    def _parameters_of_the_fit(self):
+        return {
+            **super()._parameters_of_the_fit(),
+            "version of augment": version_of(self.augment),
+        }
+
     def _weighted(self, rows):
         return rows  # by class when it is known which photographs can be read
 
     def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
         self._refuse_equal_targets(rows)
         start = previous or self._pretrained(content)
-        if self._trains():  # before all photographs are read in vain
+        if self._trains():  # before all images are read in vain
+            self._refuse_to_resume()
             content.network(weights=False).train_last(self.trainable_layers)
         rows, errors = self._readable(start, rows)
         n_rows = len(rows.targets) + len(errors)
@@ -366,9 +426,9 @@ class ImageClassifier(
             errors = [*errors, *more]
         if errors:
             warnings.warn(
-                f"{len(errors)} of {n_rows} images could not be read and were left out of the fit. "
+                f"{len(errors)} of {n_rows} images {problem(errors)} and were left out of the fit. "
                 f"{errors[0]}",
-                stacklevel=5,
+                stacklevel=6,
             )
         self._refuse_equal_targets(rows)
         if self._trains():
@@ -383,7 +443,7 @@ class ImageClassifier(
         features, errors = self._features(fitted, images, numbers)
         kept = np.array([number not in errors for number in numbers])
         if not kept.any():
-            raise ValueError(f"No image can be read. {next(iter(errors.values()))}")
+            raise ValueError(f"No image can be used. {next(iter(errors.values()))}")
         # what was read once and is gone later is an error
         images = object_array([as_strict(image) for image in images])
         whole = Rows([images, numbers, features], rows.targets, rows.weights)
@@ -455,8 +515,8 @@ class ImageClassifier(
 
     def _held_out_logits(self, fitted, rows):
         images, numbers, _ = rows.columns
-        features, _ = self._features(fitted, images, numbers)
-        return fitted.live.linear_head()(features.astype(np.float64))
+        features, errors = self._features(fitted, images, numbers)
+        return self._checked_logits(fitted.live.linear_head(), features, numbers, images, errors)
 
     def _digest(self, rows, held_out):
         digest = sha256()

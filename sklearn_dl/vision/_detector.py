@@ -10,6 +10,7 @@ from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
 from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._onnx_graph import shared_session
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
@@ -19,8 +20,9 @@ from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
+from sklearn_dl.vision._finite import problem
 from sklearn_dl.vision._formats import FORMATS
-from sklearn_dl.vision._reader import DetectionCollector, Reader
+from sklearn_dl.vision._reader import DetectionCollector, Reader, class_labels
 
 
 class ObjectDetector(EmbeddedModelEstimator):
@@ -31,7 +33,7 @@ class ObjectDetector(EmbeddedModelEstimator):
 
     Parameters
     ----------
-    model : str, Path, bytes or onnx.ModelProto
+    model : str, Path, bytes, bytearray or onnx.ModelProto
         A file, its bytes, a parsed model, or the name of a registered model.
     format : str or callable
         What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
@@ -40,8 +42,10 @@ class ObjectDetector(EmbeddedModelEstimator):
         boxes x0, y0, x1, y1 in pixels of the network's input, scores and numbers of classes; boxes
         that overlap are suppressed as those of the formats are. Several threads may call it at
         once.
-    classes : sequence, default=None
-        Label of each class, in the network's order (without background). None: their numbers.
+    classes : sequence or dict, default=None
+        Label of each class, in the network's order (without background); or a dict from the
+        classes' numbers to their labels, as Ultralytics and transformers have it. None: their
+        numbers.
     image_size : int or (width, height), default=None
         Input of the network in pixels. None: what the graph states, else the format's.
     resize_mode : {"pad", "pad_end", "fill", "crop"}, default=None
@@ -53,6 +57,10 @@ class ObjectDetector(EmbeddedModelEstimator):
         ``(pixel - offset) * scale``, as in :class:`~sklearn_dl.PixelExtractor`. None: the format's.
     anchors : array-like of shape (n_anchors, 2), default=None
         Widths and heights in grid cells, for "yolov2". None: Tiny YOLOv2's.
+    inputs : dict of str to callable or array-like, default=None
+        Of a graph with further inputs than the image: what each of them gets for one image,
+        without the batch. Either the same for all images, or ``function(geometry)`` of a
+        :class:`~sklearn_dl.vision.Geometry`: a size for "orig_target_sizes", a mask of pixels.
     score_threshold : float, default=0.3
         Detections with a lower score are left out.
     iou_threshold : float, default=0.45
@@ -61,7 +69,8 @@ class ObjectDetector(EmbeddedModelEstimator):
     max_detections : int, default=300
         Detections of an image at most, the highest scores first.
     batch_size : int, default=8
-        Images per run; a graph with a fixed batch size is fed in that size.
+        Images per run; a graph with a fixed batch size is fed in that size, one with dynamic
+        quantization, where an image's scores would depend on the others, an image at a time.
     providers : "auto" or list, default="auto"
         ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
         onnxruntime has it, else the processor.
@@ -69,8 +78,10 @@ class ObjectDetector(EmbeddedModelEstimator):
         Threads that are busy at once. None: the CPUs that this process may use, or inside a
         joblib worker its share of them.
     on_error : {"raise", "nan"}, default="raise"
-        What an image that cannot be read does: raise, naming its row and path; or its result is
-        None, and one warning counts such images.
+        What an image does that cannot be read, or for which the network gives NaN or infinity:
+        raise, naming its row and path; or its result is None, and one warning counts such images.
+        Faults of the machine (too many open files, no memory, a disk that fails) raise in any
+        case. A callable `format` may give infinity a meaning; NaN in any output is an error.
     embed_model : bool, default=True
         Whether a pickle carries the model. False: it carries the path or name and the content's
         hash, and the model must be found where the pickle is loaded.
@@ -144,15 +155,23 @@ class ObjectDetector(EmbeddedModelEstimator):
     """
 
     _parameter_constraints: dict = {
-        "model": [str, os.PathLike, bytes, HasMethods("SerializeToString")],
+        "model": [
+            str,
+            os.PathLike,
+            bytes,
+            bytearray,
+            memoryview,  # refused when it is read, with what to give
+            HasMethods("SerializeToString"),
+        ],
         "format": [StrOptions(set(FORMATS)), callable],
-        "classes": ["array-like", None],
+        "classes": ["array-like", dict, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "resize_mode": [StrOptions({"pad", "pad_end", "fill", "crop"}), None],
         "colors": [str, None],
         "offset": [Real, "array-like", None],
         "scale": [Real, "array-like", None],
         "anchors": ["array-like", None],
+        "inputs": [dict, None],
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_detections": [Interval(Integral, 1, None, closed="left")],
@@ -175,6 +194,7 @@ class ObjectDetector(EmbeddedModelEstimator):
         offset=None,
         scale=None,
         anchors=None,
+        inputs=None,
         score_threshold=0.3,
         iou_threshold=0.45,
         max_detections=300,
@@ -193,6 +213,7 @@ class ObjectDetector(EmbeddedModelEstimator):
         self.offset = offset
         self.scale = scale
         self.anchors = anchors
+        self.inputs = inputs
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_detections = max_detections
@@ -234,14 +255,15 @@ class ObjectDetector(EmbeddedModelEstimator):
             One structured array per image, of shape (n_objects,), by falling score: fields
             ``x0``, ``y0``, ``x1``, ``y1`` (edges in pixels of the image after its EXIF rotation,
             clipped to it) and ``score``, all float32, and ``label`` of the dtype of `classes_`.
-            Of length 0 if nothing was found; None if the image could not be read
+            Of length 0 if nothing was found; None if the image could not be read or scored
             (``on_error="nan"``, with one warning).
 
         Raises
         ------
         ValueError
-            If an image cannot be read (its row and path are named), the graph's outputs do not
-            fit `format`, or `classes` or `anchors` do not fit them.
+            If an image cannot be read, or the network gives NaN or infinity for it (its row and
+            path are named); if the graph's outputs, by their shapes or their numbers, do not fit
+            `format`, or `classes`, `anchors` or `inputs` do not fit the graph.
         FileNotFoundError
             If the model or an image does not exist.
         """
@@ -252,17 +274,18 @@ class ObjectDetector(EmbeddedModelEstimator):
         session = self._session(budget // n_workers)
         reader = self._reader(session)
         collector = DetectionCollector(images, session.outputs, reader)
-        source = PixelSource(reader.pixels(images), session.inputs[0])
-        batch_size = min(self.batch_size, -(-len(images) // n_workers))
+        source = PixelSource(reader.pixels(images), reader.image_input)
+        warn_of_other_pixels(source.pixels, self.model)
+        batch_size = 1 if session.mixes_rows else min(self.batch_size, -(-len(images) // n_workers))
         score(
             session,
-            {source.spec.name: source},
+            {reader.image_input.name: source, **reader.other_sources(images)},
             range(len(images)),
             batch_size,
             n_workers,
             collector=collector,
         )
-        warn_of_failed_rows(collector.errors, len(images))
+        warn_of_failed_rows(collector.errors, len(images), problem(collector.errors.values()))
         return object_array(collector.detections)
 
     def predict_frame(self, X):
@@ -330,7 +353,7 @@ class ObjectDetector(EmbeddedModelEstimator):
     def classes_(self):
         """Label of each class."""
         if self.classes is not None:
-            return np.asarray(self.classes)
+            return class_labels(self.classes)
         n_classes = self._reader(self._any_session()).n_classes
         if n_classes is None:
             raise AttributeError(
@@ -339,8 +362,8 @@ class ObjectDetector(EmbeddedModelEstimator):
         return np.arange(n_classes)
 
     def _no_detections(self):
-        label = np.int64 if self.classes is None else np.asarray(self.classes).dtype
-        return np.empty(0, dtype=detection_dtype(label))
+        labels = class_labels(self.classes)
+        return np.empty(0, dtype=detection_dtype(np.int64 if labels is None else labels.dtype))
 
     def _find_content(self):
         return _onnx_model.resolve(self.model)

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, softmax
 
+from sklearn_dl.vision._finite import check_outputs
+
 
 class Candidates(NamedTuple):
     """Boxes that a network proposes for one image, in pixels of its input.
@@ -38,6 +40,8 @@ class Format:
     anchors : tuple of (float, float) or None
     suppresses : bool
         Whether overlapping candidates are to be suppressed.
+    infinities : tuple of float
+        Those that the outputs may hold.
     expects : str
         Shapes of the outputs of one image, for messages.
     """
@@ -50,6 +54,7 @@ class Format:
     scale: Any = 1 / 255
     anchors: Any = None
     suppresses = True
+    infinities: tuple = ()
     expects: str
 
     def choose(self, shapes, size, anchors):
@@ -112,6 +117,7 @@ class Yolov2(Format):
     def decode(self, outputs, size, anchors, threshold):
         _, rows, columns = outputs[0].shape
         grid = outputs[0].astype(np.float64).reshape(len(anchors), -1, rows, columns)
+        _refuse_probabilities("yolov2", grid[:, 4])
         objectness = expit(grid[:, 4])
         anchor, row, column = np.nonzero(objectness >= threshold)
         found = grid[anchor, :, row, column]
@@ -121,7 +127,9 @@ class Yolov2(Format):
         centers = expit(found[:, :2]) + np.stack([column, row], axis=1)
         sides = _exp(found[:, 2:4]) * anchors[anchor]
         cell = np.array([size[0] / columns, size[1] / rows])
-        return _kept(_corners(centers * cell, sides * cell), scores, best, threshold)
+        kept = scores >= threshold
+        _refuse_decoded("yolov2", (sides * cell)[kept], size, most=1000)
+        return Candidates(_corners(centers * cell, sides * cell)[kept], scores[kept], best[kept])
 
 
 class Yolov8(Format):
@@ -143,10 +151,17 @@ class Yolov8(Format):
 
     def decode(self, outputs, size, anchors, threshold):
         table = outputs[0]
+        _check_probabilities("yolov8", table[4:])
         scores = table[4:].max(axis=0)
         kept = np.flatnonzero(scores >= threshold)
         best = table[4:, kept].argmax(axis=0)
         boxes = table[:4, kept].T.astype(np.float64)
+        if len(kept) and table[:4].max() <= 2:
+            raise ValueError(
+                f'format="yolov8" reads boxes in pixels, but none of {table.shape[1]} reaches '
+                "beyond 2: they look like fractions of the input. Give a callable that decodes "
+                "them."
+            )
         return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best)
 
 
@@ -176,13 +191,23 @@ class Yolox(Format):
 
     def decode(self, outputs, size, anchors, threshold):
         table = outputs[0]
+        _check_probabilities("yolox", table[:, 4:])
+        cells, strides = self._cells(np.arange(len(table)), size)
+        if _follows(table[:, :2], cells * strides):
+            raise _decoded("yolox", "centers follow the grid")
         kept = np.flatnonzero(table[:, 4] >= threshold)
         raw = table[kept].astype(np.float64)
         best = raw[:, 5:].argmax(axis=1)
         scores = raw[:, 4] * raw[np.arange(len(kept)), 5 + best]
-        cells, strides = self._cells(kept, size)
-        boxes = _corners((raw[:, :2] + cells) * strides, _exp(raw[:, 2:4]) * strides)
-        return _kept(boxes, scores, best, threshold)
+        certain = scores >= threshold
+        kept, raw = kept[certain], raw[certain]
+        farthest = np.abs(raw[:, :2]).max(initial=0)
+        if farthest > 8:
+            raise _decoded("yolox", f"a center is {farthest:.4g} cells from its cell")
+        sides = _exp(raw[:, 2:4]) * strides[kept]
+        _refuse_decoded("yolox", sides, size, most=8)
+        boxes = _corners((raw[:, :2] + cells[kept]) * strides[kept], sides)
+        return Candidates(boxes, scores[certain], best[certain])
 
     def _cells(self, places, size):
         """Column and row of the cells at `places` of the table, and their strides."""
@@ -215,16 +240,11 @@ class Ssd(Format):
 
     def decode(self, outputs, size, anchors, threshold):
         probabilities, boxes = outputs
-        low, high = probabilities.min(initial=0.0), probabilities.max(initial=0.0)
-        if low < -1e-3 or high > 1 + 1e-3:
-            raise ValueError(
-                f'format="ssd" reads probabilities, but the scores go from {low:.3g} to '
-                f"{high:.3g}: give a callable that decodes them."
-            )
+        _check_probabilities("ssd", probabilities)
         best = probabilities[:, 1:].argmax(axis=1)
         scores = probabilities[np.arange(len(best)), best + 1]
         kept = np.flatnonzero(scores >= threshold)
-        boxes = boxes[kept].astype(np.float64) * np.array([*size, *size])
+        boxes = _fractions("ssd", boxes[kept]) * np.array([*size, *size])
         return Candidates(boxes, scores[kept], best[kept])
 
 
@@ -240,7 +260,9 @@ class Detr(Format):
     offset = (123.675, 116.28, 103.53)
     scale = (1 / 58.395, 1 / 57.12, 1 / 57.375)
     suppresses = False
+    infinities = (-np.inf,)  # a logit of what cannot be
     expects = "logits of shape (n_queries, n_classes + 1) and boxes of shape (n_queries, 4)"
+    name = "detr"
 
     def choose(self, shapes, size, anchors):
         return _scores_and_boxes(shapes)
@@ -250,11 +272,15 @@ class Detr(Format):
 
     def decode(self, outputs, size, anchors, threshold):
         logits, boxes = outputs
-        probabilities = self._probabilities(logits.astype(np.float64))
+        _refuse_probabilities(self.name, logits)
+        with np.errstate(invalid="ignore"):
+            probabilities = self._probabilities(logits.astype(np.float64))
+        check_outputs({"probabilities": probabilities})  # nothing that can be: NaN
         best = probabilities.argmax(axis=1)
         scores = probabilities[np.arange(len(best)), best]
-        boxes = boxes.astype(np.float64) * np.array([*size, *size])
-        return _kept(_corners(boxes[:, :2], boxes[:, 2:]), scores, best, threshold)
+        kept = scores >= threshold
+        boxes = _fractions(self.name, boxes[kept]) * np.array([*size, *size])
+        return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best[kept])
 
     def _probabilities(self, logits):
         return softmax(logits, axis=1)[:, :-1]
@@ -270,6 +296,7 @@ class RtDetr(Detr):
     size = 640
     offset = 0.0  # type: ignore[assignment]
     scale = 1 / 255  # type: ignore[assignment]
+    name = "rt-detr"
     expects = "logits of shape (n_queries, n_classes) and boxes of shape (n_queries, 4)"
 
     def choose(self, shapes, size, anchors):
@@ -333,14 +360,63 @@ def _scores_and_boxes(shapes, least=2):
 
 
 def _exp(logarithms):
-    # a network fed with nonsense: boxes are clipped to the image anyway
-    return np.exp(np.minimum(logarithms, 50.0))
+    return np.exp(np.minimum(logarithms, 50.0))  # without a warning; such sides are refused
+
+
+def _check_probabilities(name, scores):
+    """Raise if scores are not probabilities, but for what quantization rounds."""
+    low, high = scores.min(initial=0.0), scores.max(initial=0.0)
+    if low < -0.01 or high > 1.01:
+        raise ValueError(
+            f'format="{name}" reads probabilities, but the scores go from {low:.3g} to '
+            f"{high:.3g}: give a callable that decodes them."
+        )
+
+
+def _refuse_probabilities(name, logits):
+    """Raise if logits are probabilities already: those of a network would not all lie so."""
+    low, high = logits.min(initial=np.inf), logits.max(initial=-np.inf)
+    if 0 <= low < high <= 1:
+        raise ValueError(
+            f'format="{name}" reads logits, but all of them lie from {low:.3g} to {high:.3g}: they '
+            "look like probabilities. Give a callable that decodes them."
+        )
+
+
+def _refuse_decoded(name, sides, size, most):
+    """Raise if sides, in pixels, that were logarithms are over `most` times the input's."""
+    largest = (sides / size).max(initial=0)
+    if largest > most:
+        raise _decoded(name, f"a side would be {largest:.3g} times that of the input")
+
+
+def _decoded(name, why):
+    return ValueError(
+        f'format="{name}" reads centers and sides before they are decoded, but {why}: the graph '
+        "seems to decode them itself. Give a callable that takes them as they are."
+    )
+
+
+def _follows(values, grid):
+    """Whether both columns of values rise with those of a grid, as decoded centers do."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = values - values.mean(axis=0, dtype=np.float64)
+        grid = grid - grid.mean(axis=0)
+        products = (values * grid).sum(axis=0)
+        correlation = products / np.sqrt((values**2).sum(axis=0) * (grid**2).sum(axis=0))
+    return bool((correlation > 0.9).all())
+
+
+def _fractions(name, boxes):
+    """Boxes as float64, if they may be from 0 to 1."""
+    largest = np.abs(boxes).max(initial=0)
+    if 10 < largest < np.inf:
+        raise ValueError(
+            f'format="{name}" reads boxes from 0 to 1, but they reach {largest:.4g}: they look '
+            "like pixels. Give a callable that decodes them."
+        )
+    return boxes.astype(np.float64)
 
 
 def _corners(centers, sides):
     return np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)
-
-
-def _kept(boxes, scores, classes, threshold):
-    kept = scores >= threshold
-    return Candidates(boxes[kept], scores[kept], classes[kept])

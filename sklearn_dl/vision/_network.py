@@ -134,10 +134,10 @@ def own_network(body):
     return ImageNetwork(body).eval()
 
 
-def module_hash(network):
-    """sha256 of the tensors of a network and of what its modules are."""
+def module_hash(network, version):
+    """sha256 of the tensors of a network, of what its modules are, and of a version."""
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in network.modules()]
-    digest = sha256(f"{network!r} {kinds}".encode())
+    digest = sha256(f"{network!r} {kinds} {version!r}".encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

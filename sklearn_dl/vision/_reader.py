@@ -1,15 +1,20 @@
 """What an ObjectDetector's parameters mean for one graph: pixels in, detections out."""
 
+from collections.abc import Mapping, Set
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sklearn_dl.images import ImageReadError, PixelExtractor
+from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.scoring._scorer import listed
+from sklearn_dl.scoring._sources import cast, check_row_shape
+from sklearn_dl.utils._columns import is_missing
+from sklearn_dl.vision._finite import NotFiniteError, check_outputs, of_row
 from sklearn_dl.vision._formats import FORMATS, Candidates, Format, OwnFormat, fitting
 
 
@@ -46,13 +51,11 @@ class Reader:
         self.detector = detector
         own = callable(detector.format)
         self.format: Format = OwnFormat(detector.format) if own else FORMATS[detector.format]
-        if len(session.inputs) != 1:
-            raise ValueError(
-                f"A detector has one input, the image; this graph has {listed(session.inputs)}."
-            )
+        self.image_input, self.other_inputs = self._split_inputs(session)
         self.colors = self._or_default("colors")
         self.anchors = self._anchors()
-        self._place(session.inputs[0])
+        self._place(self.image_input)
+        self.labels = class_labels(detector.classes)
         self.empty = detector._no_detections()
         self._chosen: dict = {}
         self.n_classes = None
@@ -64,6 +67,18 @@ class Reader:
         # sizes that are not stated are checked when they are seen
         if not own and (stated or guessed):
             self.n_classes = self._choose(shapes)[1]
+
+    def other_sources(self, images):
+        """What the inputs besides the image are fed, for lazy images."""
+        given = self.detector.inputs
+        return {
+            spec.name: GeometrySource(spec, given[spec.name], images, self.geometry)
+            for spec in self.other_inputs
+        }
+
+    def geometry(self, image_size):
+        """Where an image of that size lies on the network's input."""
+        return Geometry(self._input_size(), image_size, *self.step.placement(image_size))
 
     def pixels(self, images):
         """PixelArray of lazy images, as the graph wants them."""
@@ -91,16 +106,20 @@ class Reader:
     def detections(self, outputs, image_size):
         """Detections from the outputs of one image: dict of name to array."""
         detector = self.detector
-        input_size = self._input_size()
-        geometry = Geometry(input_size, image_size, *self.step.placement(image_size))
+        geometry = self.geometry(image_size)
         if isinstance(self.format, OwnFormat):
+            # what infinities mean, the callable knows
+            check_outputs(outputs, allowed=(-np.inf, np.inf))
             found = self._own(outputs, geometry)
         else:
             chosen, _ = self._choose({name: array.shape for name, array in outputs.items()})
-            arrays = list(outputs.values())
+            names = [list(outputs)[i] for i in chosen]
+            read = {name: outputs[name] for name in names}
+            check_outputs(read, allowed=self.format.infinities)
             found = self.format.decode(
-                [arrays[i] for i in chosen], input_size, self.anchors, detector.score_threshold
+                list(read.values()), geometry.input_size, self.anchors, detector.score_threshold
             )
+        check_outputs({"boxes": found.boxes, "scores": found.scores})
         boxes = geometry.to_image(found.boxes)
         # what lies in the border, or is cut off, is no detection
         seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
@@ -121,9 +140,7 @@ class Reader:
             result[name] = edge
         result["score"] = found.scores[kept]
         classes = found.classes[kept]
-        result["label"] = (
-            classes if detector.classes is None else np.asarray(detector.classes)[classes]
-        )
+        result["label"] = classes if self.labels is None else self.labels[classes]
         return result
 
     def _own(self, outputs, geometry):
@@ -135,18 +152,22 @@ class Reader:
                 f"format={self.detector.format!r} gave {len(boxes)} boxes, scores of shape "
                 f"{scores.shape} and classes of shape {classes.shape}."
             )
-        names = self.detector.classes
-        if (
-            names is not None
-            and len(classes)
-            and not 0 <= classes.min() <= classes.max() < len(names)
-        ):
-            raise ValueError(
-                f"format={self.detector.format!r} gave class {classes.max()}, and `classes` has "
-                f"{len(names)} labels."
-            )
+        check_outputs({"scores": scores}, allowed=(-np.inf,))
         kept = scores >= self.detector.score_threshold
-        return Candidates(boxes[kept], scores[kept], classes[kept].astype(np.int64))
+        boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
+        if classes.dtype.kind not in "iu" and (classes != np.floor(classes)).any():
+            raise ValueError(
+                f"format={self.detector.format!r} gave classes that are not whole numbers: "
+                f"{classes[:5].tolist()}."
+            )
+        if self.labels is not None:
+            beyond = classes[(classes < 0) | (classes >= len(self.labels))]
+            if len(beyond):
+                raise ValueError(
+                    f"format={self.detector.format!r} gave class {beyond[0]}, and `classes` has "
+                    f"{len(self.labels)} labels."
+                )
+        return Candidates(boxes, scores, classes.astype(np.int64))
 
     def _input_size(self):
         return self.step.width, self.step.height
@@ -172,7 +193,7 @@ class Reader:
             )
         picked = [list(shapes.values())[i] for i in chosen]
         n_classes = self.format.n_classes(picked, self.anchors)
-        labels = self.detector.classes
+        labels = self.labels
         if n_classes is not None and labels is not None and len(labels) != n_classes:
             raise ValueError(
                 f"classes has {len(labels)} labels, but with format={name!r} the model's outputs "
@@ -188,6 +209,23 @@ class Reader:
             f" There are {len(self.anchors)} anchors: {depths[0]} must be a multiple of that, and "
             "more than 5 for each."
         )
+
+    def _split_inputs(self, session):
+        """The image's input, and those that `inputs` fills."""
+        given = self.detector.inputs or {}
+        specs = {spec.name: spec for spec in (*session.inputs, *session.optional_inputs)}
+        images = [spec for spec in session.inputs if spec.name not in given]
+        if unknown := [name for name in given if name not in specs]:
+            raise ValueError(
+                f"`inputs` has unknown inputs {unknown}; the graph has {listed(specs.values())}."
+            )
+        if len(images) != 1:
+            raise ValueError(
+                "A detector has one input for the image; this graph leaves "
+                f"{listed(images) or 'none'}. Give the others in `inputs`: "
+                '{"orig_target_sizes": lambda geometry: geometry.input_size}, say.'
+            )
+        return images[0], [specs[name] for name in given]
 
     def _anchors(self):
         given = self.detector.anchors
@@ -266,8 +304,103 @@ class DetectionCollector:
                 )
         for place, row in enumerate(rows):
             arrays = {n: output[place] for n, output in zip(self.names, outputs, strict=True)}
+            image = self.images[row]
             try:
-                size = self.images[row].size_as_read()
+                size = image.size_as_read()
             except ImageReadError as error:  # removed since its pixels were read
                 raise ImageReadError(f"Row {row}: {error}") from error
-            self.detections[row] = self.reader.detections(arrays, size)
+            try:
+                self.detections[row] = self.reader.detections(arrays, size)
+            except NotFiniteError as error:
+                named = of_row(row, image, error)
+                if image.decoding.on_error == "raise":
+                    raise named from error
+                self.errors[row] = named
+            except ValueError as error:
+                error.add_note(f"Row {row}")
+                raise
+
+
+class GeometrySource:
+    """Batches of an input that says how an image lies on the network's input.
+
+    Parameters
+    ----------
+    spec : TensorSpec
+    value : callable(Geometry) or array-like
+        What it is for one image, without the batch.
+    images : sequence of LazyImage
+    geometry : callable(image_size) -> Geometry
+    """
+
+    shapes = None
+
+    def __init__(self, spec, value, images, geometry):
+        self.spec, self.value = spec, value
+        self.images, self.geometry = images, geometry
+
+    def read(self, rows):
+        """The rows whose images can be read, and the messages of those that cannot."""
+        values, errors = [], {}
+        for row in rows:
+            image = self.images[row]
+            try:
+                with naming(f"Row {row}"):
+                    values.append(self._of_image(image))
+            except ImageReadError as error:
+                if image.decoding.on_error == "raise":
+                    raise ImageReadError(f"Row {row}: {error}") from error
+                errors[row] = f"Row {row}: {error}"
+        good = [row for row in rows if row not in errors]
+        batch = np.empty((0, *(size or 0 for size in self.spec.row_shape or ())))
+        return cast(np.stack(values) if values else batch, self.spec, good), errors
+
+    def _of_image(self, image):
+        value = self.value
+        if callable(value):
+            value = value(self.geometry(image.size_as_read()))
+        array = np.asarray(value)
+        check_row_shape(array.shape, self.spec)
+        return array
+
+
+def class_labels(classes):
+    """The parameter `classes` as an ndarray of labels, or None.
+
+    Parameters
+    ----------
+    classes : sequence, dict of int to label, or None
+
+    Raises
+    ------
+    ValueError
+        If it is not one label per class.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, Mapping):
+        # JSON makes strings of the numbers
+        numbers = {
+            int(key) if isinstance(key, str) and key.isdecimal() else key: label
+            for key, label in classes.items()
+        }
+        missing = [number for number in range(len(classes)) if number not in numbers]
+        if missing:
+            raise ValueError(
+                f"classes is a dict of {len(classes)} labels without the number {missing[0]}: its "
+                "keys must be the numbers of the classes, 0, 1, ...; got "
+                f"{list(classes)[:5]}."
+            )
+        classes = [numbers[number] for number in range(len(classes))]
+    elif isinstance(classes, (str, bytes, Set)):
+        raise ValueError(
+            f"classes is a {type(classes).__name__}; give a list of labels in the network's order, "
+            "or a dict from numbers to labels."
+        )
+    labels = classes if isinstance(classes, np.ndarray) else list(classes)
+    missing = [number for number, label in enumerate(labels) if is_missing(label)]
+    array = np.asarray(labels)
+    if array.ndim != 1 or not len(array) or missing:
+        what = f"no label for class {missing[0]}" if missing else f"the shape {array.shape}"
+        raise ValueError(f"classes must be one label per class, but has {what}.")
+    return array

@@ -31,6 +31,13 @@ def tiny_module(seed=0):
     return network
 
 
+def versioned_module():
+    return tiny_module()
+
+
+versioned_module.version = "1"
+
+
 class OtherModule(torch.nn.Module):
     """Without lists: two layers, features that are no maps, dropout."""
 

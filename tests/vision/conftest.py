@@ -1,6 +1,6 @@
 import pytest
 
-from tests.vision.backbones import SIZE, mean_color_graph, pictures, tiny_folder, tiny_module
+from tests.vision.backbones import SIZE, mean_color_graph, pictures, tiny_folder, versioned_module
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +17,12 @@ def resnet(tmp_path_factory):
 
 @pytest.fixture(params=["onnx", "folder", "module"])
 def backbone(request, onnx_file, resnet):
-    return {"onnx": onnx_file, "folder": resnet, "module": tiny_module}[request.param]
+    return {"onnx": onnx_file, "folder": resnet, "module": versioned_module}[request.param]
 
 
 @pytest.fixture(params=["folder", "module"])
 def trainable(request, resnet):
-    return {"folder": resnet, "module": tiny_module}[request.param]
+    return {"folder": resnet, "module": versioned_module}[request.param]
 
 
 @pytest.fixture(scope="session")

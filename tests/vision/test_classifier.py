@@ -29,6 +29,7 @@ from tests.vision.backbones import (
     pictures,
     tiny_folder,
     tiny_module,
+    versioned_module,
 )
 
 
@@ -286,11 +287,14 @@ def _other_module():
     return tiny_module(seed=1)
 
 
+_other_module.version = "1"
+
+
 def test_memory_knows_backbones_apart(data, tmp_path, params, computed):
     X, y = data
     first, second = (
         ImageClassifier(make, memory=tmp_path, **params).fit(X, y)
-        for make in (tiny_module, _other_module)
+        for make in (versioned_module, _other_module)
     )
     assert computed == [24, 24]
     assert not np.allclose(first.transform(X), second.transform(X))

@@ -180,9 +180,77 @@ def test_ssd_refuses_logits():
         ObjectDetector(graph, format="ssd").predict([IMAGE])
 
 
-def test_nonsense_does_not_overflow():
-    grid = np.full((16, 2, 2), 300.0)
-    detector = ObjectDetector(constant_detector({"g": grid}), format="yolov2", anchors=[[1, 1]] * 2)
-    found = detector.predict([IMAGE])[0]
-    assert len(found)
-    assert found["x1"].max() <= 64
+def decoded_yolox(unit=1.0):
+    """A table of all cells whose boxes are in pixels (or in `unit`s), one of them certain."""
+    table = np.zeros((84, 7))
+    place = 0
+    for stride in (8, 16, 32):
+        for row in range(64 // stride):
+            for column in range(64 // stride):
+                center = (column + 0.5) * stride, (row + 0.5) * stride
+                table[place, :4] = np.array([*center, stride, stride]) / unit
+                place += 1
+    table[0, 4:6] = 0.9
+    return table
+
+
+def yolov2_in_pixels():
+    grid = np.full((8, 4, 4), -5.0)
+    grid[:, 1, 1] = [30, 30, 40, 40, 5, 5, 0, 0]
+    return grid
+
+
+V8 = np.zeros((6, 40))
+V8[:5, 0] = [32, 32, 10, 10, 0.9]
+FRACTIONS = np.array([[0.5, 0.5, 0.2, 0.2]] * 3)
+LOGITS = np.array([[4.0, -4.0, -4.0]] * 3)
+PROBABILITIES = np.array([[0.9, 0.1, 0.0]] * 3)
+OBJECTNESS = np.full((8, 4, 4), 0.5)
+OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "message"),
+    [
+        ("yolox", {"t": decoded_yolox()}, "centers follow the grid: the graph seems to decode"),
+        ("yolox", {"t": decoded_yolox(64)}, "centers follow the grid"),
+        ("yolox", {"t": np.eye(84, 7) * 30}, "reads probabilities, but the scores go from 0 to 30"),
+        ("yolox", {"t": np.full((84, 7), -1.0)}, "the scores go from -1 to 0"),
+        ("yolov8", {"t": V8 * 300}, "reads probabilities, but the scores go from 0 to 270"),
+        ("yolov8", {"t": np.vstack([V8[:4] / 64, V8[4:]])}, "look like fractions of the input"),
+        ("yolov8", {"t": V8 - 0.5}, "the scores go from -0.5 to 0.4"),
+        ("ssd", {"s": PROBABILITIES[:, ::-1], "b": FRACTIONS * 64}, None),
+        ("ssd", {"s": PROBABILITIES * 300, "b": FRACTIONS}, "the scores go from 0 to 270"),
+        ("detr", {"s": LOGITS, "b": FRACTIONS * 64}, "boxes from 0 to 1, but they reach 32"),
+        ("detr", {"s": PROBABILITIES, "b": FRACTIONS}, "look like probabilities"),
+        ("rt-detr", {"s": LOGITS, "b": FRACTIONS * 64}, "boxes from 0 to 1, but they reach 32"),
+        ("rt-detr", {"s": PROBABILITIES, "b": FRACTIONS}, "look like probabilities"),
+        ("yolov2", {"t": yolov2_in_pixels()}, "a side would be .* times that of the input"),
+        ("yolov2", {"t": OBJECTNESS}, "reads logits, but all of them lie from 0 to 1"),
+    ],
+)
+def test_numbers_of_another_format_are_refused(name, outputs, message):
+    anchors = {"anchors": [[1, 1]]} if name == "yolov2" else {}
+    detector = ObjectDetector(constant_detector(outputs), format=name, **anchors)
+    message = message or "boxes from 0 to 1, but they reach 32"
+    with pytest.raises(ValueError, match=message) as raised:
+        detector.predict([IMAGE])
+    assert raised.value.__notes__ == ["Row 0"]
+
+
+@pytest.mark.parametrize(
+    ("center", "sides"), [((20, 20), (3, 3)), ((2, 2), (6, 2)), ((0.5, 0.5), (100, 100))]
+)
+def test_one_decoded_box_is_refused(center, sides):
+    table = np.zeros((84, 6))
+    table[3] = [*center, *sides, 1, 0.9]
+    detector = ObjectDetector(constant_detector({"t": table}), format="yolox")
+    with pytest.raises(ValueError, match="the graph seems to decode them itself"):
+        detector.predict([IMAGE])
+
+
+def test_what_quantization_rounds_is_no_other_format():
+    table = V8.copy()
+    table[4, :2] = [1.004, -0.004]
+    found = ObjectDetector(constant_detector({"t": table}), format="yolov8").predict([IMAGE])[0]
+    assert found["score"].tolist() == [np.float32(1.004)]

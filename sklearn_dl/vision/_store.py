@@ -1,0 +1,200 @@
+"""Features of images that were computed before, kept in a file for other folds and other runs."""
+
+import os
+import sqlite3
+import warnings
+from contextlib import closing
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sklearn_dl.images import ImageReadError
+from sklearn_dl.images._faults import machine_fault
+from sklearn_dl.images._lazy import open_source
+
+# about 400,000 images of 1,280 features; the oldest rows make room for new ones
+MAX_BYTES = 2 * 2**30
+# what another process may take to write its rows
+_SECONDS_TO_WAIT = 10.0
+_ROWS_AT_ONCE = 1000
+
+
+class FeatureStore:
+    """Features of images by a hash of all that they depend on, in a file below a joblib.Memory.
+
+    SQLite's: several processes may read and write at once, and what is there is whole. A row
+    carries a checksum of its key and its features. The file is never needed: where it is damaged,
+    locked or cannot be written, one warning says so, and this object finds and keeps nothing more.
+
+    Parameters
+    ----------
+    location : str or Path
+    belongs : tuple
+        What features depend on besides the image.
+    """
+
+    def __init__(self, location, belongs):
+        self.path = Path(location, "sklearn_dl", "features.sqlite")
+        self.belongs = repr(belongs).encode()
+        self._in_use, self._has_warned = True, False
+
+    def keys(self, images):
+        """A key for each image: bytes, or None for one that cannot be read."""
+        return [self._key(image) for image in images]
+
+    def _key(self, image):
+        try:
+            return sha256(self.belongs + image_digest(image)).digest()
+        except (OSError, ValueError) as error:  # ImageReadError is one
+            if machine_fault(error):
+                raise
+            return None
+
+    def load(self, keys):
+        """Dict of key to float32 ndarray of those that are there, and are what was kept."""
+        found: dict = {}
+        n_damaged = 0
+
+        def read(database):
+            nonlocal n_damaged
+            for key in set(keys) - {None}:
+                row = database.execute(
+                    "SELECT width, value, checksum FROM features WHERE key = ?", (key,)
+                ).fetchone()
+                if row is None:
+                    continue
+                width, value, checksum = row
+                whole = type(value) is bytes and checksum == _checksum(key, value)
+                if whole and width == len(value) / 4:
+                    found[key] = np.frombuffer(value, dtype="<f4").astype(np.float32)
+                else:
+                    n_damaged += 1
+
+        self._try(read)
+        if n_damaged:
+            self._warn(
+                f"{n_damaged} of {len(keys)} rows in {self.path} are damaged: their features are "
+                "computed again."
+            )
+        return found
+
+    def save(self, features):
+        """Keep a dict of key to float32 ndarray."""
+        rows = [
+            (key, len(row), value, _checksum(key, value))
+            for key, row in features.items()
+            if key is not None
+            for value in [row.astype("<f4").tobytes()]
+        ]
+
+        def write(database):
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                with database:
+                    database.executemany(
+                        "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)",
+                        rows[start : start + _ROWS_AT_ONCE],
+                    )
+                    _evict(database)
+
+        if rows:
+            self._try(write)
+
+    def _try(self, work):
+        """Do `work` with the database; what goes wrong is a warning, and the last attempt."""
+        if not self._in_use:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self.path, timeout=_SECONDS_TO_WAIT)) as database:
+                _make_table(database)
+                work(database)
+        except (sqlite3.Error, OSError) as error:
+            self._in_use = False
+            self._warn(
+                f"The features in {self.path} cannot be used ({error}): they are computed, and "
+                "not kept. If the file is damaged, remove it."
+            )
+
+    def _warn(self, message):
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(message, UserWarning, stacklevel=4)
+
+
+def _make_table(database):
+    columns = [column for _, column, *_ in database.execute("PRAGMA table_info(features)")]
+    if columns == ["key", "value"]:  # of an older version, without checksums
+        database.execute("DROP TABLE features")
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS features "
+        "(key BLOB PRIMARY KEY, width INTEGER, value BLOB, checksum BLOB)"
+    )
+
+
+def _checksum(key, value):
+    return sha256(key + value).digest()
+
+
+def _evict(database):
+    """Remove the oldest rows if the file holds more than `MAX_BYTES`."""
+    (page_size,), (n_pages,), (n_free,) = (
+        database.execute(f"PRAGMA {name}").fetchone()
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    size = page_size * (n_pages - n_free)
+    if size <= MAX_BYTES:
+        return
+    # down to nine tenths, so that not every call has to
+    (n_rows,) = database.execute("SELECT count(*) FROM features").fetchone()
+    n_oldest = int(n_rows * (1 - 0.9 * MAX_BYTES / size)) + 1
+    database.execute(
+        "DELETE FROM features WHERE rowid IN (SELECT rowid FROM features ORDER BY rowid LIMIT ?)",
+        (n_oldest,),
+    )
+
+
+def image_digest(image):
+    """sha256 of what an image is made from and of what is done to it.
+
+    Parameters
+    ----------
+    image : LazyImage
+    """
+    source = image.source
+    if image.error:
+        raise ImageReadError(image.error)
+    if isinstance(source, (str, bytes)):
+        with open_source(image) as file:
+            content = file.read()
+    elif isinstance(source, Image.Image):
+        # as it is decoded: with its EXIF rotation, in the mode asked for
+        pixels = np.asarray(replace(image, steps=()))
+        content = repr(pixels.shape).encode() + pixels.tobytes()
+    else:
+        content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
+    digest = sha256(
+        f"{type(source).__name__} {image.decoding._replace(root=None)} {image.steps!r}".encode()
+    )
+    digest.update(content)
+    return digest.digest()
+
+
+def memory_location(memory):
+    """Folder of a `memory` parameter: a path, a joblib.Memory or None.
+
+    Raises
+    ------
+    ValueError
+        If it is an object without a place on disk.
+    """
+    if memory is None or isinstance(memory, (str, os.PathLike)):
+        return memory
+    location = getattr(memory, "location", None)
+    if location is None and not hasattr(memory, "location"):
+        raise ValueError(
+            f"memory={memory!r} must be a folder or a joblib.Memory: features are kept in a file."
+        )
+    return location

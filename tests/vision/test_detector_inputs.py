@@ -1,0 +1,223 @@
+"""Detectors with inputs besides the image, and the forms that their classes come in."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from sklearn_dl import ObjectDetector
+from tests.vision.detectors import constant_detector, model
+
+IMAGE = np.zeros((64, 64, 3), np.uint8)
+
+
+def with_sizes(batch="N", second="orig_target_sizes", shape=(2,), kind=TensorProto.INT64):
+    """RT-DETR as its authors export it: the box is the lower right quarter of the given size."""
+    value = helper.make_tensor_value_info
+    half = np.array([[0.5, 0.5, 1, 1]], np.float32)
+    score = np.array([[0.9]], np.float32)
+    return model(
+        [
+            helper.make_node("Cast", [second], ["sizes"], to=TensorProto.FLOAT),
+            helper.make_node("Concat", ["sizes", "sizes"], ["twice"], axis=1),
+            helper.make_node("Mul", ["twice", "half"], ["flat"]),
+            helper.make_node("Unsqueeze", ["flat", "one"], ["boxes"]),
+            helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
+            helper.make_node("Mul", ["column", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "score"], ["scores"]),
+        ],
+        [
+            value("images", TensorProto.FLOAT, [batch, 3, 64, 64]),
+            value(second, kind, [batch, *shape]),
+        ],
+        [
+            value("boxes", TensorProto.FLOAT, [batch, 1, 4]),
+            value("scores", TensorProto.FLOAT, [batch, 1]),
+        ],
+        [
+            numpy_helper.from_array(half, "half"),
+            numpy_helper.from_array(score, "score"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.float32(0), "zero"),
+        ],
+    )
+
+
+def decode(outputs, geometry):
+    return outputs["boxes"], outputs["scores"], [0]
+
+
+def input_size(geometry):
+    return geometry.input_size
+
+
+def image_size(geometry):
+    return geometry.image_size
+
+
+def edges(found):
+    return [found[0][name].item() for name in ("x0", "y0", "x1", "y1")]
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+@pytest.mark.parametrize("given", [input_size, (64, 64), np.array([64.0, 64.0])], ids=str)
+def test_a_second_input(batch, given):
+    detector = ObjectDetector(
+        with_sizes(batch), format=decode, inputs={"orig_target_sizes": given}, batch_size=2
+    )
+    images = [np.zeros((height, width, 3), np.uint8) for width, height in [(64, 64), (100, 50)] * 3]
+    for image, found in zip(images, detector.predict(images), strict=True):
+        height, width = image.shape[:2]
+        assert edges(found) == [width / 2, height / 2, width, height]
+
+
+def test_it_is_of_each_image():
+    seen = []
+
+    def record(geometry):
+        seen.append(geometry.image_size)
+        return [geometry.image_size[0], geometry.input_size[1]]
+
+    detector = ObjectDetector(
+        with_sizes(), format=decode, inputs={"orig_target_sizes": record}, n_threads=1
+    )
+    images = [np.zeros((10, width, 3), np.uint8) for width in (20, 40)]
+    first, second = detector.predict(images)
+    assert seen == [(20, 10), (40, 10)]
+    assert edges(first) == pytest.approx([20 / 64 * 10, 5, 20 / 64 * 20, 10])
+    assert edges(second) == pytest.approx([40 / 64 * 20, 5, 40 / 64 * 40, 10])
+
+
+@pytest.mark.parametrize("bad", [[1], [0, 2], [2]])
+def test_unreadable_images(tmp_path, bad):
+    rows = []
+    for row in range(3):
+        path = tmp_path / f"{row}.png"
+        Image.fromarray(IMAGE).save(path)
+        if row in bad:  # a header that is whole, and pixels that are not
+            path.write_bytes(path.read_bytes()[:50])
+        rows.append(path)
+    detector = ObjectDetector(
+        with_sizes(), format=decode, inputs={"orig_target_sizes": input_size}, on_error="nan"
+    )
+    with pytest.warns(UserWarning, match=f"{len(bad)} of 3 images could not be read"):
+        found = detector.predict(rows)
+    for row in range(3):
+        assert found[row] is None if row in bad else edges(found[row]) == [32, 32, 64, 64]
+
+
+def test_a_format_with_a_mask():
+    """DETR with "pixel_mask"."""
+    value = helper.make_tensor_value_info
+    logits, boxes = (
+        np.array([[[9.0, -9.0]]], np.float32),
+        np.array([[[0.5, 0.5, 0.5, 0.5]]], np.float32),
+    )
+    graph = model(
+        [
+            helper.make_node("ReduceMin", ["pixel_mask"], ["least"], axes=[1, 2], keepdims=0),
+            helper.make_node("Reshape", ["least", "shape"], ["column"]),
+            helper.make_node("Cast", ["column"], ["is_seen"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["is_seen", "l"], ["logits"]),
+            helper.make_node("Mul", ["is_seen", "b"], ["pred_boxes"]),
+        ],
+        [
+            value("pixel_values", TensorProto.FLOAT, ["N", 3, 32, 64]),
+            value("pixel_mask", TensorProto.INT64, ["N", 32, 64]),
+        ],
+        [
+            value("logits", TensorProto.FLOAT, ["N", 1, 2]),
+            value("pred_boxes", TensorProto.FLOAT, ["N", 1, 4]),
+        ],
+        [
+            numpy_helper.from_array(logits, "l"),
+            numpy_helper.from_array(boxes, "b"),
+            numpy_helper.from_array(np.array([-1, 1, 1]), "shape"),
+        ],
+    )
+
+    def mask(geometry):
+        return np.ones(geometry.input_size[::-1], np.int64)
+
+    detector = ObjectDetector(graph, format="detr", inputs={"pixel_mask": mask})
+    (found,) = detector.fit([IMAGE]).predict([IMAGE, IMAGE])[:1]
+    assert edges(found) == [16, 16, 48, 48]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            None,
+            r"one input for the image; this graph leaves 'images': .*'orig_target_sizes'.*`inputs`",
+        ),
+        ({"images": [1], "orig_target_sizes": [1, 2]}, "this graph leaves none"),
+        ({"sizes": [1, 2]}, r"`inputs` has unknown inputs \['sizes'\]; the graph has 'images'"),
+        ({"orig_target_sizes": [1, 2, 3]}, "The graph expects 'orig_target_sizes': shape"),
+        ({"orig_target_sizes": [1.5, 2]}, "Row 0: the value 1.5 cannot be int64"),
+        ({"orig_target_sizes": ["a", "b"]}, "The graph expects 'orig_target_sizes'"),
+    ],
+    ids=str,
+)
+def test_inputs_that_do_not_fit(inputs, message):
+    detector = ObjectDetector(with_sizes(), format=decode, inputs=inputs)
+    with pytest.raises(ValueError, match=message):
+        detector.predict([IMAGE])
+
+
+# --- classes
+
+
+@pytest.fixture(scope="module")
+def graph():
+    table = np.zeros((6, 20))
+    table[:, 0] = [32, 32, 20, 20, 0.1, 0.9]
+    return constant_detector({"output0": table})
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {0: "person", 1: "bicycle"},
+        {1: "bicycle", 0: "person"},
+        {"0": "person", "1": "bicycle"},
+        {np.int64(0): "person", np.int64(1): "bicycle"},
+        ("person", "bicycle"),
+        np.array(["person", "bicycle"]),
+        pd.Series(["person", "bicycle"], index=[5, 6]),
+        {0: "person", 1: "bicycle"}.values(),
+    ],
+    ids=lambda value: f"{type(value).__name__}",
+)
+def test_forms_of_classes(graph, classes):
+    detector = ObjectDetector(graph, format="yolov8")
+    detector.classes = classes  # a view of a dict cannot be cloned
+    assert detector.classes_.tolist() == ["person", "bicycle"]
+    assert detector.predict([IMAGE])[0]["label"].tolist() == ["bicycle"]
+    assert len(detector.predict_frame([IMAGE])) == 1
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({1: "person", 2: "bicycle"}, "a dict of 2 labels without the number 0"),
+        ({0: "person", "bicycle": 1}, "a dict of 2 labels without the number 1"),
+        ({"person": 0, "bicycle": 1}, "without the number 0: its keys must be the numbers"),
+        ({0: "person", 1: None}, "no label for class 1"),
+        ({0: "a", 1: "b", 2: "c"}, "classes has 3 labels, but .* have 2 classes"),
+        (["person", float("nan")], "no label for class 1"),
+        ([["person", "bicycle"]], r"the shape \(1, 2\)"),
+        ([], r"the shape \(0,\)"),
+        ({}, r"the shape \(0,\)"),
+        ({"person", "bicycle"}, "classes is a set; give a list"),
+        ("person", "classes is a str; give a list|The 'classes' parameter"),
+    ],
+    ids=str,
+)
+def test_classes_that_are_none(graph, classes, message):
+    detector = ObjectDetector(graph, format="yolov8", classes=classes)
+    for call in (detector.predict, detector.fit):
+        with pytest.raises(ValueError, match=message):
+            call([IMAGE])
