@@ -1,4 +1,4 @@
-"""Object detections: how they are written down, compared and scored."""
+"""Scores that scikit-learn lacks: of object detections and of similarities."""
 
 from sklearn_dl.metrics._average_precision import (
     average_precision_per_class,
@@ -6,6 +6,7 @@ from sklearn_dl.metrics._average_precision import (
     mean_average_precision_scorer,
 )
 from sklearn_dl.metrics._boxes import box_iou, make_detections, non_max_suppression
+from sklearn_dl.metrics._rank_correlation import spearman_score, spearman_scorer
 
 __all__ = [
     "average_precision_per_class",
@@ -14,4 +15,6 @@ __all__ = [
     "mean_average_precision_score",
     "mean_average_precision_scorer",
     "non_max_suppression",
+    "spearman_score",
+    "spearman_scorer",
 ]

@@ -5,17 +5,16 @@ from hashlib import sha256
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.text._frozen import pair_features
-from sklearn_dl.text._scoring import CHUNK, check_max_length, score_texts
+from sklearn_dl.text._scoring import CHUNK, TextScoring, check_max_length
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
 from sklearn_dl.training._device import autocast, resolve_precision
-from sklearn_dl.training._estimator import TrainedEstimator
+from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.utils._sklearn import Interval
 
@@ -37,7 +36,7 @@ class TextEstimator(TrainedEstimator):
         **TrainedEstimator._training_constraints,
     }
 
-    @with_callbacks
+    @fit_method
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit to texts and their targets.
 
@@ -104,42 +103,45 @@ class TextEstimator(TrainedEstimator):
         self._warn_of_truncation(rows.n_truncated, len(columns[0]))
         return rows
 
-    def _compute(self, columns, method, fitted, precision=None):
-        """What a method of a network gives for rows of texts, and how many of them were cut."""
-        return score_texts(
+    def _scoring(self, fitted, device=None, precision=None):
+        """How one call computes with a network; `device` is that of a network in training."""
+        return TextScoring(
             fitted,
-            columns,
-            method=method,
             max_length=self.max_length,
-            device=self.device,
+            device=device or self.device,
             precision=precision or self.precision,
             purpose=type(self).__name__,
         )
 
-    def _scores(self, columns, method, fitted=None, warn=True):
-        values, n_truncated = self._compute(columns, method, fitted or self._network)
+    def _scores(self, scoring, columns, method, numbers=None, warn=True):
+        values, n_truncated = scoring.compute(columns, method, numbers)
         if warn:
-            self._warn_of_truncation(n_truncated, len(columns[0]))
+            self._warn_of_truncation(n_truncated, len(values))
         return values
 
-    def _in_chunks(self, columns, compute, warn=True):
-        """``compute(columns)`` of chunks of rows; it reads the texts of a pair one by one."""
+    def _in_chunks(self, columns, compute, numbers=None, warn=True):
+        """``compute(columns, numbers)`` of chunks of rows; it reads the texts of a pair one by one.
+
+        `numbers` are those of the rows, for messages; None: from 0.
+        """
         results, n_truncated = [], 0
         n_rows, n_texts = len(columns[0]), sum(map(len, columns))
+        numbers = np.arange(n_rows) if numbers is None else numbers
         for start in range(0, n_rows, CHUNK):
-            values, cut = compute([column[start : start + CHUNK] for column in columns])
+            chunk = slice(start, start + CHUNK)
+            values, cut = compute([column[chunk] for column in columns], numbers[chunk])
             results.append(values)
             n_truncated += cut
         if warn:
             self._warn_of_truncation(n_truncated, n_texts)
         return np.concatenate(results)
 
-    def _features(self, columns, fitted):
+    def _features(self, scoring, columns, numbers):
         """The features of a head on a frozen encoder, and how many texts were cut."""
         cut = []
 
         def embed(column):
-            values, n_truncated = self._compute([column], "pooled", fitted)
+            values, n_truncated = scoring.compute([column], "pooled", numbers)
             cut.append(n_truncated)
             return values
 
@@ -148,26 +150,26 @@ class TextEstimator(TrainedEstimator):
     def _rows_of_first_head(self, live, rows, seed):
         """Rows that a new head is solved on before training, and their pooled tokens."""
         some = self._some_rows(rows, seed, _MAX_ROWS_OF_FIRST_HEAD)
-        device = next(live.live.parameters()).device
         # as in training; for few rows a copy of the network in bfloat16 would cost more
-        with autocast(resolve_precision(self.precision, device), device):
-            features, _ = self._compute(some.columns, "pooled", live, "float32")
+        with autocast(resolve_precision(self.precision, live.device), live.device):
+            scoring = self._scoring(live, live.device, "float32")
+            features, _ = scoring.compute(some.columns, "pooled", some.numbers)
         return some, features.astype(np.float64)
 
     def _some_rows(self, rows, seed, n_rows):
         chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))[:n_rows]
         return rows.take(chosen)
 
-    def _head_outputs(self, columns, fitted, head, warn=True):
+    def _head_outputs(self, scoring, columns, head, numbers=None, warn=True):
         """float64 outputs of the network's own head, or of `head` on the frozen encoder."""
         if head is None:
-            return self._scores(columns, "forward", fitted, warn).astype(np.float64)
+            return self._scores(scoring, columns, "forward", numbers, warn).astype(np.float64)
 
-        def compute(chunk):
-            features, n_truncated = self._features(chunk, fitted)
+        def compute(chunk, numbers):
+            features, n_truncated = self._features(scoring, chunk, numbers)
             return head(features), n_truncated
 
-        return self._in_chunks(columns, compute, warn)
+        return self._in_chunks(columns, compute, numbers, warn)
 
     def _warn_of_truncation(self, n_truncated, n_texts):
         warn_of_truncation(n_truncated, n_texts, self.max_length)

@@ -1,5 +1,6 @@
 """Texts to classes, by a fine-tuned encoder."""
 
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -187,20 +188,23 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
             texts, abs(u - v) and u * v beside each other.
         """
         columns = self._fitted_columns(X)
+        scoring = self._scoring(self._network)
         if self._head is None or len(columns) == 1:
-            return self._scores(columns, "embed")
-        return self._in_chunks(columns, self._features32)
+            return self._scores(scoring, columns, "embed")
+
+        def features(chunk, numbers):
+            values, n_truncated = self._features(scoring, chunk, numbers)
+            return values.astype(np.float32), n_truncated
+
+        return self._in_chunks(columns, features)
 
     def _logits(self, X):
-        return self._head_outputs(self._fitted_columns(X), self._network, self._head)
-
-    def _features32(self, columns):
-        features, n_truncated = self._features(columns, self._network)
-        return features.astype(np.float32), n_truncated
+        columns = self._fitted_columns(X)
+        return self._head_outputs(self._scoring(self._network), columns, self._head)
 
     def _fit_pretrained(self, start, rows):
-        features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
-        self._head = self._solved(features, rows)
+        compute = partial(self._features, self._scoring(start))
+        self._head = self._solved(self._in_chunks(rows.columns, compute, rows.numbers), rows)
 
     def _task(self, live, rows, seed):
         from sklearn_dl.text._tasks import HeadTask
@@ -221,4 +225,5 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         return {"_head": None}
 
     def _held_out_logits(self, live, rows):
-        return self._head_outputs(rows.columns, live, None, warn=False)
+        scoring = self._scoring(live, live.device)
+        return self._head_outputs(scoring, rows.columns, None, rows.numbers, warn=False)

@@ -7,10 +7,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted import FittedTextNetwork
-from sklearn_dl.text._scoring import score_texts
+from sklearn_dl.text._scoring import TextScoring
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
-from sklearn_dl.training._device import resolve_device, resolve_precision
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -128,29 +127,25 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         """
         self._validate_params()
         columns = text_columns(X, self, {1}, reset=False)
-        vectors, n_truncated = score_texts(
-            self._pretrained(),
-            columns,
-            method="embed",
+        vectors, n_truncated = self._scoring().compute(columns, "embed")
+        warn_of_truncation(n_truncated, len(vectors), self.max_length)
+        return vectors
+
+    def _scoring(self):
+        return TextScoring(
+            FittedTextNetwork(self.model, self._content()),
             max_length=self.max_length,
             device=self.device,
             precision=self.precision,
             purpose=type(self).__name__,
         )
-        warn_of_truncation(n_truncated, len(vectors), self.max_length)
-        return vectors
-
-    def _pretrained(self):
-        return FittedTextNetwork(self.model, self._content())
 
     def _find_content(self):
         return find_folder(self.model)
 
     @property
     def _n_features_out(self):
-        device = resolve_device(self.device, type(self).__name__)
-        precision = resolve_precision(self.precision, device)
-        return self._pretrained().on(device, precision).encoder.config.hidden_size
+        return self._scoring().network().width
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

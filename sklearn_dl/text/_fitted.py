@@ -44,7 +44,7 @@ class FittedTextNetwork(FittedNetwork):
 
     def _whole_content(self):
         content = self.content
-        if content.data is not None and content.weights():
+        if content.data is not None and content.has_weights():
             return content
         found = find_folder(self.model)
         if found.sha256 != content.sha256:

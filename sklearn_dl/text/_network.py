@@ -2,9 +2,10 @@
 
 import math
 
+import tokenizers
 import torch
 
-from sklearn_dl.models._folder_safety import part_config, tensor_shapes
+from sklearn_dl.models._folder_safety import LARGEST_VOCABULARY, part_file, tensor_shapes
 from sklearn_dl.models._transformers import (
     explained,
     load_config,
@@ -15,6 +16,8 @@ from sklearn_dl.models._transformers import (
     transformers,
 )
 from sklearn_dl.text import _attention
+from sklearn_dl.text._layers import Normalize, load_layers, pool
+from sklearn_dl.text._modules import read_modules
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._embedding import replace_embeddings
@@ -24,26 +27,95 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 
 class TextNetwork(NetworkWithHead):
-    """An encoder, the pooling of its tokens into one vector, and a linear head.
+    """Texts to vectors, and a linear head on them.
+
+    A subclass computes `pool_tokens`, and says which `layers_to_train` there are.
 
     Parameters
     ----------
-    encoder : transformers.PreTrainedModel
-    pooling : {"mean", "cls", "max"}
+    encoder : torch.nn.Module
+    layers : torch.nn.Sequential
+        Behind the pooling.
+    width : int
+        Of the vectors.
     normalize : bool
         Whether embeddings have length 1. The head reads them as they were before.
     n_outputs : int
         Of the head; 0: there is none.
     """
 
-    def __init__(self, encoder, pooling, normalize, n_outputs=0):
-        super().__init__(encoder.config.hidden_size, n_outputs)
+    # whether the tokens of a text depend on the padding behind it: then nothing may be padded
+    sees_padding = False
+    max_tokens: float = math.inf
+
+    def __init__(self, encoder, layers, width, normalize, n_outputs=0):
+        super().__init__(width, n_outputs)
         self.encoder = encoder
-        self.pooling = pooling
-        self.normalize = normalize
-        self.max_tokens = _max_tokens(encoder)
-        self._attention = encoder.config._attn_implementation
+        self.layers = layers
+        self.width = width
+        self.normalize = Normalize() if normalize else torch.nn.Identity()
+        self.dropout = Dropout(0.1)
+
+    @property
+    def body(self):
+        return self.encoder
+
+    def pool_tokens(self, ids, mask, types):
+        """float32 vectors of texts from those of their tokens."""
+        raise NotImplementedError
+
+    def layers_to_train(self):
+        """Those of the encoder, in their order."""
+        raise NotImplementedError
+
+    def pooled(self, ids, mask, types=None):
+        """float32 vectors of shape (n_rows, width)."""
+        return self.layers(self.pool_tokens(ids, mask, types)).float()
+
+    def embed(self, ids, mask, types=None):
+        """Vectors for comparing texts."""
+        return self.normalize(self.pooled(ids, mask, types))
+
+    def forward(self, ids, mask, types=None):
+        """The head's outputs, of shape (n_rows, n_outputs)."""
+        assert self.head is not None
+        return self.head(self.dropout(self.pooled(ids, mask, types))).float()
+
+    def train_last(self, n_layers):
+        """Freeze all but the last `n_layers` layers of the encoder, and what follows it."""
+        self.requires_grad_(True)
+        if n_layers == "all":
+            return
+        layers = self.layers_to_train()
+        if n_layers > len(layers):
+            raise ValueError(
+                f'trainable_layers={n_layers}, but the encoder has {len(layers)} layers; "all" '
+                "trains its embeddings too."
+            )
+        self.encoder.requires_grad_(False)
+        for layer in layers[-n_layers:]:
+            layer.requires_grad_(True)
+
+
+class TransformerNetwork(TextNetwork):
+    """An encoder of transformers.
+
+    Parameters
+    ----------
+    encoder : transformers.PreTrainedModel
+    pooling : sequence of str
+        Some of `POOLINGS`.
+    layers, width, normalize, n_outputs
+        As those of `TextNetwork`.
+    """
+
+    def __init__(self, encoder, pooling, layers, width, normalize, n_outputs=0):
+        super().__init__(encoder, layers, width, normalize, n_outputs)
         config = encoder.config
+        self.pooling = pooling
+        self.max_tokens = _max_tokens(encoder)
+        self.sees_padding = config.model_type in _SEE_PADDING
+        self._attention = config._attn_implementation
         rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
         self.dropout = Dropout(next((rate for rate in rates if rate is not None), 0.1))
 
@@ -57,63 +129,51 @@ class TextNetwork(NetworkWithHead):
         self.encoder.set_attn_implementation(attention)
         return self.to(device)
 
-    @property
-    def body(self):
-        return self.encoder
-
-    def pooled(self, ids, mask, types=None):
-        """float32 vectors of shape (n_rows, hidden_size)."""
+    def pool_tokens(self, ids, mask, types):
         asked = {} if types is None else {"token_type_ids": types}
-        hidden = self.encoder(input_ids=ids, attention_mask=mask, **asked).last_hidden_state.float()
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        if mask is None:
-            return hidden.amax(1) if self.pooling == "max" else hidden.mean(1)
-        if self.pooling == "max":
-            return hidden.masked_fill(mask[..., None] == 0, -math.inf).amax(1)
-        weights = mask[..., None].float()
-        return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        hidden = self.encoder(input_ids=ids, attention_mask=mask, **asked).last_hidden_state
+        return pool(hidden.float(), mask, self.pooling)
 
-    def embed(self, ids, mask, types=None):
-        """Vectors for comparing texts."""
-        pooled = self.pooled(ids, mask, types)
-        return torch.nn.functional.normalize(pooled, dim=1) if self.normalize else pooled
-
-    def forward(self, ids, mask, types=None):
-        """The head's outputs, of shape (n_rows, n_outputs)."""
-        assert self.head is not None
-        return self.head(self.dropout(self.pooled(ids, mask, types))).float()
-
-    def train_last(self, n_layers):
-        """Freeze all but the last `n_layers` layers of the encoder and the head."""
-        self.requires_grad_(True)
-        if n_layers == "all":
-            return
-        layers = _layers(self.encoder)
-        if n_layers > len(layers):
-            raise ValueError(
-                f'trainable_layers={n_layers}, but the encoder has {len(layers)} layers; "all" '
-                "trains its embeddings too."
-            )
-        self.encoder.requires_grad_(False)
-        for layer in layers[-n_layers:]:
-            layer.requires_grad_(True)
+    def layers_to_train(self):
+        n_layers = self.encoder.config.num_hidden_layers
+        for module in self.encoder.modules():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
+                return module
+        raise ValueError(
+            f"trainable_layers: the layers of {type(self.encoder).__name__} were not found; use "
+            '"all" or 0.'
+        )
 
 
+class StaticNetwork(TextNetwork):
+    """A table of a vector for each token, whose mean is that of the text.
+
+    Parameters
+    ----------
+    table : torch.nn.Embedding
+    layers, width, normalize, n_outputs
+        As those of `TextNetwork`.
+    """
+
+    def place(self, device):
+        return self.to(device)
+
+    def pool_tokens(self, ids, mask, types):
+        vectors = self.encoder(ids).float()
+        # a text without tokens is the row of zeros
+        mask = torch.ones_like(ids) if mask is None else mask
+        return pool(vectors, mask, ("mean",))
+
+    def layers_to_train(self):
+        return []
+
+
+# families whose convolutions, Fourier transforms or poolings over tokens take no mask
+_SEE_PADDING = ("convbert", "fnet", "funnel", "nystromformer")
 # beyond, the matrix of all pairs of tokens takes too much memory
 _MAX_TOKENS_OF_MATRIX_PRODUCTS = 512
 _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
-
-
-def _layers(encoder):
-    n_layers = encoder.config.num_hidden_layers
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
-            return module
-    raise ValueError(
-        f'trainable_layers: the layers of {type(encoder).__name__} were not found; use "all" or 0.'
-    )
 
 
 def load_network(content, n_outputs=0, trained=None):
@@ -134,19 +194,10 @@ def load_network(content, n_outputs=0, trained=None):
         If the model is no encoder, or its files are damaged or do not fit each other.
     """
     with quiet():
-        weights = content.weights()
-        if weights:
-            shapes = tensor_shapes(content)
-        else:
-            state = _encoder_part(trained)
-            shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        config = _load_config(content, shapes)
-        pooling, normalize = _pooling(content)
-        if weights:
-            state = read_weights(content, weights)
-        encoder = _load_encoder(content, config, state, shapes)
-        with explained(content, "config.json"):
-            network = TextNetwork(encoder, pooling, normalize, n_outputs)
+        with explained(content, "modules.json"):
+            modules = read_modules(content)
+        load = _load_transformer if modules.static is None else _load_static
+        network = load(content, modules, n_outputs, trained)
     if trained is not None:
         network.load_state_dict(trained, strict=False)
     # views into a file's bytes are not aligned as torch's own tensors are: other bits, and the
@@ -156,6 +207,54 @@ def load_network(content, n_outputs=0, trained=None):
     return network.eval()
 
 
+def _load_transformer(content, modules, n_outputs, trained):
+    weights = content.weights()
+    if weights:
+        shapes = tensor_shapes(content)
+    else:
+        state = _encoder_part(trained)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    config = _load_config(content, shapes)
+    if weights:
+        state = read_weights(content, weights)
+    encoder = _load_encoder(content, config, state, shapes)
+    width = len(modules.pooling) * config.hidden_size
+    with explained(content, "modules.json"):
+        layers, width = load_layers(content, modules.layers, width, trained)
+    with explained(content, "config.json"):
+        return TransformerNetwork(
+            encoder, modules.pooling, layers, width, modules.normalize, n_outputs
+        )
+
+
+def _load_static(content, modules, n_outputs, trained):
+    with explained(content, "weights"):
+        if content.has_weights():
+            name = part_file(modules.static, "model.safetensors", content.names())
+            table = _table(read_weights(content, [name]))
+        else:
+            table = _encoder_part(trained)["weight"]
+        encoder = torch.nn.Embedding.from_pretrained(table, freeze=False)
+    with explained(content, "modules.json"):
+        layers, width = load_layers(content, modules.layers, table.shape[1], trained)
+    network = StaticNetwork(encoder, layers, width, modules.normalize, n_outputs)
+    replace_embeddings(network)
+    return network
+
+
+def _table(state):
+    """The vectors of a static embedding's tokens, as sentence-transformers or model2vec save it."""
+    table = state["embedding.weight" if "embedding.weight" in state else "embeddings"]
+    if table.ndim != 2 or not table.is_floating_point():
+        raise ValueError(f"the table has shape {tuple(table.shape)} and type {table.dtype}")
+    if "embedding.weight" not in state:
+        if "mapping" in state:
+            table = table[state["mapping"].long()]
+        if "weights" in state:
+            table = table.float() * state["weights"].float()[:, None]
+    return table.float()
+
+
 def _encoder_part(trained):
     prefix = "encoder."
     return {k.removeprefix(prefix): t for k, t in trained.items() if k.startswith(prefix)}
@@ -163,28 +262,69 @@ def _encoder_part(trained):
 
 def load_tokens(content, max_length):
     """The tokenizer of a pretrained encoder."""
+    with quiet():
+        with explained(content, "modules.json"):
+            modules = read_modules(content)
+        load = _load_static_tokenizer if modules.static is not None else _load_tokenizer
+        tokenizer, n_known = load(content, modules)
+        special = modules.static is None
+        with explained(content, "tokenizer"):
+            n_special = max(map(tokenizer.num_special_tokens_to_add, (True, False))) * special
+            n_prompt = len(tokenizer.tokenize(modules.prompt)) if modules.prompt else 0
+    if len(tokenizer) > n_known:
+        raise ValueError(
+            f"{content.name}: the tokenizer has {len(tokenizer)} tokens, the encoder knows "
+            f"{n_known} (config.json)."
+        )
+    if max_length <= n_special + n_prompt:
+        prompt = f" and {n_prompt} of the default prompt" if n_prompt else ""
+        raise ValueError(
+            f"max_length={max_length} leaves no room beside {n_special} special tokens{prompt}."
+        )
+    with explained(content, "tokenizer"):
+        return Tokens(tokenizer, max_length, modules.prompt, special)
+
+
+def _load_tokenizer(content, modules):
+    """A transformer's tokenizer, and how many tokens its encoder knows."""
     names = content.names()
     if not any(name in _TOKENIZER_FILES or name.endswith(".model") for name in names):
         raise FileNotFoundError(
             f"{content.name} has no tokenizer: tokenizer.json, or the files that it is made from, "
             "must be beside config.json (tokenizer.save_pretrained(folder) writes them)."
         )
-    with quiet():
-        config = _load_config(content, tensor_shapes(content))
-        tokenizer = load_tokenizer(content, config)
-        with explained(content, "tokenizer"):
-            n_special = max(map(tokenizer.num_special_tokens_to_add, (True, False)))
-    if len(tokenizer) > config.vocab_size:
-        raise ValueError(
-            f"{content.name}: the tokenizer has {len(tokenizer)} tokens, the encoder knows "
-            f"{config.vocab_size} (config.json)."
-        )
-    if max_length <= n_special:
-        raise ValueError(
-            f"max_length={max_length} leaves no room beside {n_special} special tokens."
-        )
+    config = _load_config(content, tensor_shapes(content))
+    tokenizer = load_tokenizer(content, config)
     with explained(content, "tokenizer"):
-        return Tokens(tokenizer, max_length)
+        if modules.lower_case:
+            _read_lower_case(tokenizer)
+    return tokenizer, config.vocab_size
+
+
+def _read_lower_case(tokenizer):
+    """Make a tokenizer read lower case, as sentence-transformers' do_lower_case does."""
+    if not tokenizer.is_fast:
+        raise ValueError("do_lower_case of a tokenizer that is written in Python is not supported")
+    backend = tokenizer.backend_tokenizer
+    parts = [tokenizers.normalizers.Lowercase()]
+    if backend.normalizer is not None:
+        parts.append(backend.normalizer)
+    backend.normalizer = tokenizers.normalizers.Sequence(parts)
+
+
+def _load_static_tokenizer(content, modules):
+    """The tokenizer of a static embedding, and how many tokens its table has."""
+    with explained(content, "tokenizer"):
+        name = part_file(modules.static, "tokenizer.json", content.names())
+        if content.size(name) > LARGEST_VOCABULARY:
+            raise ValueError(f"{name} is larger than {LARGEST_VOCABULARY // 2**20} MB")
+        made = tokenizers.Tokenizer.from_str(content.read(name).decode())
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made)
+    with explained(content, "weights"):
+        if not content.has_weights():
+            return tokenizer, len(tokenizer)
+        name = part_file(modules.static, "model.safetensors", content.names())
+        return tokenizer, len(_table(read_weights(content, [name])))
 
 
 def _max_tokens(encoder):
@@ -208,6 +348,8 @@ def _load_config(content, shapes):
             kind = "a decoder"
         elif config_class not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
             kind = "not an encoder of text"
+        elif config_class.model_type == "reformer":
+            kind = "an encoder that draws random numbers for each text"
         else:
             return
         raise ValueError(
@@ -216,6 +358,9 @@ def _load_config(content, shapes):
         )
 
     config = load_config(content, shapes, check)
+    if config.model_type == "big_bird":
+        # otherwise it would depend on the texts read before, from which length on it is sparse
+        config.attention_type = "original_full"
     # drawing its random numbers would be a quarter of a training step on a CPU
     for name in _ATTENTION_DROPOUT_NAMES:
         if hasattr(config, name):
@@ -225,6 +370,8 @@ def _load_config(content, shapes):
 
 def _load_encoder(content, config, state, shapes):
     model_class = transformers.MODEL_MAPPING[type(config)]
+    if isinstance(model_class, tuple):  # Funnel: the first gives a vector for each token
+        model_class = model_class[0]
     encoder = load_model(content, model_class, config, state, shapes, _is_pooler, "encoder")
     if hasattr(encoder, "pooler"):
         # what it computes is not used; without it, it is neither trained nor saved
@@ -246,35 +393,3 @@ def _in_autocast_dtype(module, arguments, hidden):
     if not torch.is_autocast_enabled(device):
         return hidden
     return hidden.to(torch.get_autocast_dtype(device))
-
-
-def _pooling(content):
-    """The pooling that sentence-transformers' files ask for, else the mean."""
-    pooling, normalize = "mean", False
-    names = content.names()
-    if "modules.json" not in names:
-        return pooling, normalize
-    with explained(content, "modules.json"):
-        for module in content.read_json("modules.json", list):
-            kind = module["type"].rpartition(".")[2]
-            if kind == "Pooling":
-                pooling = _pooling_mode(content.read_json(part_config(module["path"], names)))
-            elif kind == "Normalize":
-                normalize = True
-            elif kind != "Transformer" or module["path"]:
-                raise ValueError(f"a module {kind!r} in {module['path']!r} is not supported")
-    return pooling, normalize
-
-
-def _pooling_mode(config):
-    asked = config.get("pooling_mode")
-    if asked is None:
-        flags = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens"}
-        found = [mode for mode, flag in flags.items() if config.get(f"pooling_mode_{flag}")]
-        others = sum(
-            value is True for key, value in config.items() if key.startswith("pooling_mode_")
-        )
-        asked = found[0] if len(found) == 1 == others else None
-    if asked not in ("mean", "cls", "max"):
-        raise ValueError("the pooling must be one of mean, cls and max")
-    return asked

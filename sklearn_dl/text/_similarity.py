@@ -1,16 +1,17 @@
 """Pairs of texts to their similarity, by a fine-tuned encoder."""
 
 import math
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.text._base import TextEstimator
 from sklearn_dl.text._texts import text_columns
-from sklearn_dl.training._estimator import mean_loss
+from sklearn_dl.training._estimator import fit_method, mean_loss, positive_weights
 from sklearn_dl.training._head import ridge_head
 from sklearn_dl.training._targets import numbers
 from sklearn_dl.utils._sklearn import Interval, StrOptions
@@ -55,7 +56,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         none: of a bi-encoder only the scaling is fitted; a cross-encoder becomes
         :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v of the embeddings.
     max_epochs : int, default=3
-        Passes over the training rows. With 0 the pretrained cosine is scaled (bi-encoder).
+        Passes over the training rows. With 0 the pretrained cosine is scaled to `y`, or given as
+        it is if `fit` gets no `y` (bi-encoder).
     batch_size : int, default=16
         Rows of a training step. Rows of similar length share a batch.
     learning_rate : float or "auto", default="auto"
@@ -139,6 +141,12 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     >>> close, far = model.predict([("a dog", "a puppy"), ("a dog", "a stone")])
     >>> bool(close > far)
     True
+
+    Without targets, the cosine itself:
+
+    >>> cosine = SentenceSimilarityRegressor(max_epochs=0).fit(X)
+    >>> cosine.predict([("the same", "the same")]).round(2)
+    array([1.])
     """
 
     _parameter_constraints: dict = {
@@ -197,6 +205,63 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @fit_method
+    def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit to pairs of texts and their similarities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, 2)
+            Pairs of texts.
+        y : array-like of shape (n_samples,), default=None
+            The similarity of each pair. None, for a bi-encoder of which nothing is trained
+            (``max_epochs=0`` or ``trainable_layers=0``): `predict` gives the cosine itself.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
+        X_val, y_val : array-like, default=None
+            Rows for early stopping, in place of a `validation_fraction` of X.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a cell is not text, a target is missing, `y` is None though something is to be
+            learned, the model is no text encoder, a checkpoint belongs to another fit, or the loss
+            is no longer finite. The estimator is left as it was.
+        FileNotFoundError
+            If `model` is neither a folder nor a registered model.
+        ImportError
+            If torch or transformers is not installed.
+        """
+        if y is not None:
+            return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        self._validate_params()
+        if self._trains() or self.architecture != "bi-encoder":
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Without "
+                'y it gives the cosines of a pretrained "bi-encoder": set max_epochs=0.'
+            )
+        if X_val is not None or y_val is not None or sample_weight_val is not None:
+            raise ValueError("X_val and y_val are used only with early_stopping=True, and with y.")
+        columns = self._columns(X, reset=True)
+        positive_weights(sample_weight, len(columns[0]))
+        content = self._content()
+        previous = self._previous(content)
+        self._reads_together = False
+        self.slope_, self.intercept_, self._head = 1.0, 0.0, None
+        self._network, self.history_, self.best_epoch_ = (
+            previous or self._pretrained(content),
+            {},
+            0,
+        )
+        self._scoring(self._network).network()
+        return self
+
     def _learning_rate(self):
         if self.learning_rate == "auto":
             return _LEARNING_RATES[self.architecture]
@@ -216,7 +281,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             In the units of `y`; not limited to its range.
         """
         columns = self._fitted_columns(X)
-        return self._similarities(self._network, self._head, columns)
+        return self._similarities(self._scoring(self._network), self._head, columns)
 
     @available_if(_compares_embeddings)
     def embed(self, X):
@@ -234,17 +299,18 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         """
         check_is_fitted(self)
         columns = text_columns(X, self, {1}, reset=None)
-        return unit_rows(self._scores(columns, "pooled"))
+        return unit_rows(self._scores(self._scoring(self._network), columns, "pooled"))
 
-    def _similarities(self, fitted, head, columns, warn=True):
+    def _similarities(self, scoring, head, columns, numbers=None, warn=True):
         if self._reads_together:
-            raw = self._head_outputs(columns, fitted, head, warn)[:, 0]
+            raw = self._head_outputs(scoring, columns, head, numbers, warn)[:, 0]
         else:
-            raw = self._in_chunks(columns, lambda chunk: self._cosines(chunk, fitted), warn)
+            raw = self._in_chunks(columns, partial(self._cosines, scoring), numbers, warn)
         return self.slope_ * raw + self.intercept_
 
-    def _cosines(self, columns, fitted):
-        pooled, n_truncated = self._compute([np.concatenate(columns)], "pooled", fitted)
+    def _cosines(self, scoring, columns, numbers):
+        both = [np.concatenate(columns)]
+        pooled, n_truncated = scoring.compute(both, "pooled", np.tile(numbers, 2))
         first, second = np.split(unit_rows(pooled).astype(np.float64), 2)
         return (first * second).sum(axis=1), n_truncated
 
@@ -258,7 +324,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
                 'max_epochs=0 scales the cosine of a pretrained "bi-encoder"; a cross-encoder has '
                 "nothing to scale: give it max_epochs, or trainable_layers=0."
             )
-        values = numbers(column_or_1d(y, warn=True), "y")
+        values = numbers(y, "y", self)
         together = self.architecture == "cross-encoder"
         if previous is not None and together != self._reads_together:
             raise ValueError("warm_start=True cannot change the architecture.")
@@ -267,7 +333,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         return values
 
     def _encode_targets(self, y, name):
-        return numbers(column_or_1d(y, warn=True), name)
+        return numbers(y, name, self)
 
     def _weighted(self, rows):
         return rows
@@ -284,16 +350,19 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
 
     def _fit_pretrained(self, start, rows):
         self.slope_, self.intercept_, self._head = 1.0, 0.0, None
+        scoring = self._scoring(start)
         if self._reads_together:
-            features = self._in_chunks(rows.columns, lambda chunk: self._features(chunk, start))
+            compute = partial(self._features, scoring)
+            features = self._in_chunks(rows.columns, compute, rows.numbers)
             self._head = ridge_head(features, rows.targets, rows.weights)
         else:
-            self.slope_, cosine, target = self._line(start, rows, warn=True)
+            self.slope_, cosine, target = self._line(scoring, rows, warn=True)
             self.intercept_ = target - self.slope_ * cosine
 
-    def _line(self, fitted, rows, warn=False):
+    def _line(self, scoring, rows, warn=False):
         """The least-squares line from cosines to targets: its slope, mean cosine, mean target."""
-        cosines = self._in_chunks(rows.columns, lambda chunk: self._cosines(chunk, fitted), warn)
+        compute = partial(self._cosines, scoring)
+        cosines = self._in_chunks(rows.columns, compute, rows.numbers, warn)
         weights = rows.weights / rows.weights.sum()
         mean, center = (weights * cosines).sum(), (weights * rows.targets).sum()
         variance = (weights * (cosines - mean) ** 2).sum()
@@ -329,7 +398,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             spread = np.average((rows.targets - center) ** 2, weights=rows.weights) ** 0.5
             return float(spread), float(center)
         some = self._some_rows(rows, seed, _ROWS_OF_FIRST_SCALE)
-        slope, cosine, target = self._line(live, some)
+        slope, cosine, target = self._line(self._scoring(live, live.device), some)
         # from where the pretrained cosines are, unless the targets would span hardly any of them
         spread = float(np.ptp(rows.targets))
         slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
@@ -339,7 +408,9 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         return {"slope_": self.slope_, "intercept_": self.intercept_, "_head": None}
 
     def _evaluate(self, live, rows):
-        errors = self._similarities(live, None, rows.columns, warn=False) - rows.targets
+        scoring = self._scoring(live, live.device)
+        found = self._similarities(scoring, None, rows.columns, rows.numbers, warn=False)
+        errors = found - rows.targets
         error = mean_loss(errors**2, rows.weights)
         center = np.average(rows.targets, weights=rows.weights)
         variance = np.average((rows.targets - center) ** 2, weights=rows.weights)
@@ -348,4 +419,6 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
 
 
 def unit_rows(vectors):
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    """float32 rows of length 1; of zeros, the row of zeros."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / lengths.clip(1e-12)).astype(np.float32)

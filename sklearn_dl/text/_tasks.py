@@ -33,7 +33,9 @@ class HeadTask:
         self._targets = torch.from_numpy(targets).to(self._device)
 
     def losses(self, rows, rng):
-        outputs = in_length_batches(self.network, self.tokens, self.rows.take(rows), self._device)
+        outputs = in_length_batches(
+            self.network, self.network, self.tokens, self.rows.take(rows), self._device
+        )
         return head_losses(outputs, self._targets[rows], self.label_smoothing)
 
 
@@ -71,18 +73,19 @@ class CosineTask:
 
     def losses(self, rows, rng):
         both = self.rows.take(np.concatenate([rows, rows + len(self.lengths)]))
-        pooled = in_length_batches(self.network.pooled, self.tokens, both, self._device)
+        network = self.network
+        pooled = in_length_batches(network, network.pooled, self.tokens, both, self._device)
         first, second = functional.normalize(pooled, dim=1).chunk(2)
         return ((first * second).sum(1) - self._targets[rows]) ** 2
 
 
-def in_length_batches(compute, tokens, rows, device):
-    """``compute(ids, mask, types)`` of rows of tokens, with little padding.
+def in_length_batches(network, compute, tokens, rows, device):
+    """``compute(ids, mask, types)``, a method of `network`, of rows of tokens, with little padding.
 
     The rows are one batch to the optimiser. On a CPU they are computed in parts of similar length:
     less to multiply, and the caches hold it.
     """
-    parts = list(length_batches(rows.lengths, TRAINED_AT_ONCE, device))
+    parts = list(length_batches(rows.lengths, TRAINED_AT_ONCE, device, network.sees_padding))
     results = [compute(*to_device(tokens.pad(rows.take(part)), device)) for part in parts]
     order = torch.from_numpy(np.argsort(np.concatenate(parts))).to(device)
     return torch.cat(results)[order]

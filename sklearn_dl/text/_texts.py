@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from sklearn_dl.utils._columns import is_missing, object_array, set_or_check_features, split_columns
+from sklearn_dl.utils._columns import (
+    counted,
+    is_missing,
+    object_array,
+    set_or_check_features,
+    split_columns,
+)
 
 _ROWS_SHOWN = 5
 
@@ -35,7 +41,7 @@ def text_columns(X, estimator, allowed, *, reset):
         wanted = {1: "one column of texts", 2: "two columns of texts (a pair of texts in each row)"}
         raise ValueError(
             f"{name} expects {' or '.join(wanted[k] for k in sorted(allowed))}, got "
-            f"{len(columns)} columns."
+            f"{counted(len(columns), 'column')}."
         )
     if len(columns[0]) == 0:
         raise ValueError(
@@ -62,15 +68,15 @@ def check_texts(column, estimator_name, where=""):
         else:
             kind, hint = f"{first!r:.40} ({type(first).__name__})", "Make text of it: astype(str)"
         raise ValueError(
-            f"{estimator_name} expects text, but {_rows(wrong)}{where} is not: row {wrong[0]} is "
-            f"{kind}. {hint}."
+            f"{estimator_name} expects text, but {shown_rows(wrong)}{where} is not: row {wrong[0]} "
+            f"is {kind}. {hint}."
         )
     wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
     if wrong:
         text = column[wrong[0]]
         place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
         raise ValueError(
-            f"{estimator_name}: {_rows(wrong)}{where} holds half of a surrogate pair (row "
+            f"{estimator_name}: {shown_rows(wrong)}{where} holds half of a surrogate pair (row "
             f"{wrong[0]}: U+{ord(text[place]):04X} at position {place}), which is no character. "
             'Replace it: text.encode("utf-8", "replace").decode().'
         )
@@ -84,7 +90,8 @@ def _encodes(text):
     return True
 
 
-def _rows(rows):
+def shown_rows(rows):
+    """A list of row numbers in words."""
     if len(rows) == 1:
         return f"row {rows[0]}"
     shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))

@@ -45,10 +45,16 @@ class Tokens:
     tokenizer : transformers tokenizer
         Its own settings for truncation and padding are replaced.
     max_length : int
+    prompt : str, default=""
+        Comes before each text that is read alone.
+    special : bool, default=True
+        Whether special tokens are added; without them, no pairs are read.
     """
 
-    def __init__(self, tokenizer, max_length):
+    def __init__(self, tokenizer, max_length, prompt="", special=True):
         self.max_length = max_length
+        self.prompt = prompt
+        self.special = special
         self.pad_id = tokenizer.pad_token_id or 0
         self._asks_types = "token_type_ids" in tokenizer.model_input_names
         self._tokenizer = tokenizer
@@ -71,6 +77,13 @@ class Tokens:
         rows : TokenRows
         """
         texts: list = [str(text) for text in columns[0]]
+        if len(columns) == 1 and self.prompt:
+            texts = [self.prompt + text for text in texts]
+        if len(columns) == 2 and not self.special:
+            raise ValueError(
+                "This encoder is a static embedding, which cannot read two texts together: set "
+                "trainable_layers=0, which compares their vectors, or give another model."
+            )
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
             if self._backend is not None:
@@ -78,11 +91,13 @@ class Tokens:
         if self._backend is None:
             return self._encode_slowly(texts)
         if n_threads > 1 and len(texts) > 1:
-            encodings = self._backend.encode_batch_fast(texts)
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=self.special)
         elif len(columns) == 2:
             encodings = [self._backend.encode(*pair) for pair in texts]
         else:
-            encodings = [self._backend.encode(text) for text in texts]
+            encodings = [
+                self._backend.encode(text, add_special_tokens=self.special) for text in texts
+            ]
         ids = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
         types = None
         if self._asks_types and len(columns) == 2:

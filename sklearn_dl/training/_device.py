@@ -1,7 +1,7 @@
 """Where torch works, how precisely, and with how many threads; what it must leave as it was."""
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock, RLock, local
 
 from sklearn_dl.utils._optional import import_optional
@@ -11,7 +11,7 @@ from sklearn_dl.utils._threads import thread_budget
 _fit_lock = RLock()
 _threads_lock = Lock()
 _in_use = 0
-_found_threads = 0
+_found: tuple = ()  # threads, dtype and precision of products, as others had set them
 _inside = local()  # .threads: what this Python thread has already set
 _forked_after_import = False
 
@@ -33,12 +33,17 @@ def import_torch(purpose):
 
 
 def resolve_device(device, purpose):
-    """The `torch.device` that `device` means on this machine.
+    """The `torch.device` that `device` means on this machine, as tensors that are there name it.
 
     Parameters
     ----------
     device : str
         "auto" is cuda, else mps, else cpu; other names are torch's.
+
+    Returns
+    -------
+    resolved : torch.device
+        With its index, but for the CPU: equal to the device of what was moved there.
 
     Raises
     ------
@@ -48,7 +53,7 @@ def resolve_device(device, purpose):
     torch = import_torch(purpose)
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if device == "auto":
-        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+        device = "cuda" if cuda else "mps" if mps else "cpu"
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
@@ -57,7 +62,12 @@ def resolve_device(device, purpose):
     if not here.get(resolved.type, False):
         found = [name for name, is_here in here.items() if is_here]
         raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+    if resolved.type == "cpu":
+        return torch.device("cpu")
+    if resolved.index is None:
+        index = torch.cuda.current_device() if resolved.type == "cuda" else 0
+        return torch.device(resolved.type, index)
+    if resolved.type == "cuda" and resolved.index >= torch.cuda.device_count():
         raise ValueError(
             f"device={device!r}: this machine has {torch.cuda.device_count()} of cuda."
         )
@@ -81,42 +91,96 @@ def resolve_precision(precision, device):
     return "bfloat16" if fast else "float32"
 
 
+@contextmanager
 def autocast(precision, device):
     """Context in which matrix products are computed in `precision`."""
     import torch
 
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        # inside another autocast torch would keep copies of weights that a step then changes
+        torch.clear_autocast_cache()
 
 
 @contextmanager
-def torch_threads(n_processes=1):
-    """Torch with this process's share of the processors, and as it was afterwards.
+def torch_settings(n_processes=1):
+    """Torch with its own defaults and this process's share of the processors; then as it was.
 
-    Inside itself (scoring inside a fit) it changes nothing: the outer share stays.
+    What others have switched on counts no more: gradients off, inference mode, autocast, another
+    default dtype or device, less exact products of float32. Yields the number of threads.
+
+    Inside itself (scoring inside a fit) it changes nothing: the outer settings stay.
     After a fork torch's threads are gone, and waiting for them would hang: one thread then.
     """
     import torch
 
-    global _in_use, _found_threads
+    global _in_use, _found
     if outer := getattr(_inside, "threads", 0):
         yield outer
         return
     budget = 1 if _forked_after_import else max(1, thread_budget() // n_processes)
     with _threads_lock:
         if not _in_use:
-            _found_threads = torch.get_num_threads()
+            precisions = [products.fp32_precision for products in _products()]
+            _found = torch.get_num_threads(), torch.get_default_dtype(), precisions
         _in_use += 1
+        _set_numbers(torch.float32, ["ieee" for _ in _products()])
     try:
         if torch.get_num_threads() != budget:
             torch.set_num_threads(budget)
         _inside.threads = budget
-        yield budget
+        with _own_modes():
+            yield budget
     finally:
         _inside.threads = 0
         with _threads_lock:
             _in_use -= 1
-            if torch.get_num_threads() != _found_threads:
-                torch.set_num_threads(_found_threads)
+            n_threads, *numbers = _found
+            if torch.get_num_threads() != n_threads:
+                torch.set_num_threads(n_threads)
+            if not _in_use:
+                _set_numbers(*numbers)
+
+
+def _set_numbers(dtype, precisions):
+    """The default dtype and the precisions of products: one for all threads of Python."""
+    import torch
+
+    if torch.get_default_dtype() != dtype:
+        torch.set_default_dtype(dtype)
+    for products, precision in zip(_products(), precisions, strict=True):
+        if {products.fp32_precision, precision} not in _EQUALLY_EXACT:
+            products.fp32_precision = precision
+
+
+# nobody has set the first: torch is exact then
+_EQUALLY_EXACT = ({"none"}, {"ieee"}, {"none", "ieee"})
+
+
+def _products():
+    """Where torch is told how exact products of float32 are."""
+    import torch
+
+    return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _own_modes():
+    """The modes that each thread of Python has of its own."""
+    import torch
+
+    with ExitStack() as modes:
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        modes.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        yield
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 import math
 import os
 from contextlib import contextmanager
+from functools import wraps
 from hashlib import sha256
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.callback import CallbackSupportMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
@@ -18,7 +19,7 @@ from sklearn_dl.training._device import (
     own_random_state,
     resolve_device,
     resolve_precision,
-    torch_threads,
+    torch_settings,
 )
 from sklearn_dl.training._processes import training_processes
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
@@ -49,21 +50,43 @@ class Rows(NamedTuple):
     targets : ndarray of shape (n_rows,)
         Numbers of classes, or float64.
     weights : float64 ndarray of shape (n_rows,)
+    numbers : int ndarray of shape (n_rows,) or None
+        Where they stand in what `fit` was given, for messages.
     """
 
     columns: list
     targets: np.ndarray
     weights: np.ndarray
+    numbers: np.ndarray | None = None
 
     def take(self, rows):
         columns = [column[rows] for column in self.columns]
-        return Rows(columns, self.targets[rows], self.weights[rows])
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return Rows(columns, self.targets[rows], self.weights[rows], numbers)
+
+
+def fit_method(fit):
+    """Decorate a `fit`: with callbacks, and if it or they raise, the estimator is as it was."""
+    with_hooks = with_callbacks(fit)
+
+    @wraps(fit)
+    def fit_or_leave(estimator, *args, **kwargs):
+        before = dict(vars(estimator))
+        try:
+            return with_hooks(estimator, *args, **kwargs)
+        except BaseException:  # Ctrl-C included
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+
+    return fit_or_leave
 
 
 class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
-    Their parameters have these names. A subclass's `fit` calls `_fit`, which asks it for
+    Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`, which
+    asks it for
 
     - ``_columns(X, reset)``: what the network reads of X, a list of ndarray of n_samples rows
     - ``_set_targets(y, previous)``, ``_encode_targets(y, name)``: targets as numbers
@@ -122,17 +145,16 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         n_epochs = self.max_epochs if self._trains() else 0
         context = self._init_callback_context(max_subtasks=n_epochs)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-        with unchanged_on_error(self):
-            columns = self._columns(X, reset=True)
-            check_consistent_length(columns[0], y)
-            content = self._content()
-            previous = self._previous(content)
-            targets = self._set_targets(y, previous)
-            rows = self._rows_that_count(columns, targets, sample_weight, "sample_weight")
-            held_out = None
-            if X_val is not None:
-                held_out = self._validation_rows(X_val, y_val, sample_weight_val)
-            self._fit_rows(content, rows, held_out, previous, context, {"X": X, "y": y})
+        columns = self._columns(X, reset=True)
+        check_consistent_length(columns[0], y)
+        content = self._content()
+        previous = self._previous(content)
+        targets = self._set_targets(y, previous)
+        rows = self._rows_that_count(columns, targets, sample_weight, "sample_weight")
+        held_out = None
+        if X_val is not None:
+            held_out = self._validation_rows(X_val, y_val, sample_weight_val)
+        self._fit_rows(content, rows, held_out, previous, context, {"X": X, "y": y})
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
@@ -157,7 +179,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     def _rows_that_count(self, columns, targets, sample_weight, name):
         """The rows of positive weight, with what the estimator makes of their weights."""
         kept, weights = positive_weights(sample_weight, len(targets), name)
-        rows = self._weighted(Rows(columns, targets, weights).take(kept))
+        rows = Rows(columns, targets, weights, np.arange(len(targets))).take(kept)
+        rows = self._weighted(rows)
         kept = np.flatnonzero(rows.weights > 0)
         if not len(kept):
             raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
@@ -293,7 +316,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
                     )
             seed = processes.from_first(self._seed(belongs))
             belongs["seed"] = seed
-            with torch_threads(processes.per_machine), own_random_state(device):
+            with torch_settings(processes.per_machine), own_random_state(device):
                 yield TrainingPlace(processes, device, precision, seed, belongs)
 
     def _learning_rate(self):
@@ -348,18 +371,6 @@ class TrainingPlace:
         self.precision = precision
         self.seed = seed
         self.belongs = belongs
-
-
-@contextmanager
-def unchanged_on_error(estimator):
-    """Give `estimator` its attributes back when the block raises, Ctrl-C included."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
 
 
 def positive_weights(sample_weight, n_rows, name="sample_weight"):

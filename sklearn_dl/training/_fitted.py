@@ -3,6 +3,8 @@
 import copy
 from threading import RLock
 
+from sklearn_dl.training._device import torch_settings
+
 
 class FittedNetwork:
     """A pretrained network as it is, or what training has made of it.
@@ -44,11 +46,20 @@ class FittedNetwork:
     def is_trained(self):
         return self.live is not None or self.trained is not None
 
+    @property
+    def device(self):
+        """Where the live network is."""
+        return next(self.live.parameters()).device
+
     def on(self, device, precision):
-        """The network for scoring on `device` in "float32" or "bfloat16"."""
-        if not self.is_trained:
-            return self._shared(device, precision)
-        with self._lock:
+        """The network for scoring on `device` in "float32" or "bfloat16".
+
+        One that is there already is neither moved nor copied.
+        """
+        # a network made in another default dtype, or in inference mode, would stay so
+        with torch_settings(), self._lock:
+            if not self.is_trained:
+                return self._shared(device, precision)
             live = self._live_on(device)
             if precision == "float32":
                 return live
@@ -65,10 +76,10 @@ class FittedNetwork:
 
     def network_to_train(self, device):
         """A network with the same weights that belongs to the caller."""
-        if self.is_trained:
-            with self._lock:
+        with torch_settings(), self._lock:
+            if self.is_trained:
                 return copy.deepcopy(self._live_on(device))
-        return self._pretrained().place(device)
+            return self._pretrained().place(device)
 
     def with_live(self, network):
         """The same pretrained network, trained to `network`."""

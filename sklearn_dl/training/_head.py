@@ -33,7 +33,9 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     does not depend on the network. The head takes them as they are.
     """
     if scale:
-        scaler = StandardScaler().fit(features, sample_weight=weights)
+        # arrays, whatever sklearn.set_config asks transformers for
+        scaler = StandardScaler().set_output(transform="default")
+        scaler.fit(features, sample_weight=weights)
         scaler.scale_ *= features.shape[1] ** 0.5
         solved = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
         head = solved.weights / scaler.scale_

@@ -132,6 +132,7 @@ def train(
             "seconds": progress.seconds,
             "examples_per_second": n_rows / progress.seconds,
         }
+        run.check_weights()
         progress.epoch, progress.batch = progress.epoch + 1, 0
         progress.loss_sum = progress.seconds = 0.0
         if evaluate is not None:
@@ -166,12 +167,18 @@ def trained_tensors(network):
     return {name: t for name, t in network.state_dict().items() if name not in frozen}
 
 
+def _is_finite(tensor):
+    return bool(tensor.isfinite().all())
+
+
 class _Run:
     """The optimiser, the best weights so far, and their place on disk."""
 
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
+        # a pretrained table may hold NaN in rows that no text reads
+        self.sound = [p for p in self.parameters if _is_finite(p)]
         self.device = self.parameters[0].device
         # matrices decay; biases and the weights of normalisations do not
         groups: list[dict[str, Any]] = [
@@ -212,17 +219,25 @@ class _Run:
             self.parameters, self.settings.max_grad_norm or math.inf
         )
         if not math.isfinite(loss) or not math.isfinite(norm):
-            raise ValueError(
-                f"The loss is {loss:g} and its gradient's norm {norm:g} in epoch "
-                f"{self.progress.epoch + 1}, batch {self.progress.batch + 1}: lower "
-                f"learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
-                "precision='float32'."
-            )
+            batch = self.progress.batch + 1
+            raise self._diverged(f"The loss is {loss:g} and its gradient's norm {norm:g}", batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss
+
+    def check_weights(self):
+        """Raise a ValueError if a step has left a weight that is not finite."""
+        if not all(map(_is_finite, self.sound)):
+            raise self._diverged("Weights are infinite or NaN", self.progress.batch)
+
+    def _diverged(self, what, batch):
+        return ValueError(
+            f"{what} in epoch {self.progress.epoch + 1}, batch {batch}: "
+            f"lower learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
+            "precision='float32'."
+        )
 
     def compare(self, epoch, loss, score):
         """Keep the weights if this epoch is the best; stop if nothing has become better."""

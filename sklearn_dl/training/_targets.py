@@ -1,30 +1,11 @@
-"""Targets: checked before anything is trained."""
+"""Targets that are numbers: checked before anything is trained."""
 
 import numpy as np
 
-from sklearn_dl.utils._columns import is_missing
-
-_ROWS_SHOWN = 5
+from sklearn_dl.utils._targets import target_column
 
 
-def refuse_missing_targets(y, name):
-    """Raise a ValueError that names the rows in which `y` is missing.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-    name : str
-    """
-    rows = [row for row, label in enumerate(y) if is_missing(label)]
-    if rows:
-        shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
-        more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
-        raise ValueError(
-            f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows."
-        )
-
-
-def numbers(y, name):
+def numbers(y, name, estimator):
     """`y` as finite float64 numbers.
 
     Raises
@@ -32,7 +13,7 @@ def numbers(y, name):
     ValueError
         If a target is missing, infinite or no number.
     """
-    refuse_missing_targets(y, name)
+    y = target_column(y, name, estimator)
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -4,7 +4,7 @@ import transformers
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from sklearn_dl.text._attention import NAME, matrix_products
-from sklearn_dl.text._network import TextNetwork
+from sklearn_dl.text._network import TransformerNetwork
 
 
 @pytest.fixture
@@ -78,7 +78,9 @@ def test_where_it_is_used(kind, n_positions, chosen):
     )
     with torch.random.fork_rng([]):
         encoder = getattr(transformers, f"{kind}Model")(config)
-    network = TextNetwork(encoder, "mean", normalize=True).place(torch.device("cpu"))
+    nothing = torch.nn.Sequential()
+    network = TransformerNetwork(encoder, ("mean",), nothing, 8, normalize=True)
+    network.place(torch.device("cpu"))
     assert network.max_tokens == n_positions
     assert network.encoder.config._attn_implementation == chosen
 

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -310,10 +312,35 @@ def test_without_warm_start_a_fit_starts_anew(clf):
     assert clf.history_["epoch"] == [1, 2]
 
 
+@pytest.mark.parametrize("layers", [1, "all"])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_warm_start_of_a_trained_network_learns_from_rows_of_some_classes(clf, layers, pickled):
+    clf.set_params(warm_start=True, trainable_layers=layers).fit(X, Y)
+    before = clf.predict_proba(X)
+    clf = pickle.loads(pickle.dumps(clf)) if pickled else clf
+    clf.set_params(class_weight="balanced").fit(X[:2], ["yes", "yes"], [1, 2])
+    assert clf.classes_.tolist() == ["no", "red", "yes"]
+    after = clf.predict_proba(X)
+    assert after.shape == before.shape
+    assert (after[:, 2] > before[:, 2]).all()
+    assert clf.history_["epoch"] == [1, 2, 3, 4]
+
+
+def test_warm_start_of_a_frozen_head_refuses_rows_that_lack_a_class(frozen):
+    frozen.set_params(warm_start=True).fit(X, Y)
+    expected = frozen.predict_proba(X)
+    # a head is solved anew in each of these
+    for layers in (0, 1):
+        frozen.set_params(trainable_layers=layers)
+        with pytest.raises(ValueError, match="here the head is solved anew, from these rows alone"):
+            frozen.fit(X[:2], ["yes", "yes"])
+    assert_array_equal(frozen.set_params(trainable_layers=0).predict_proba(X), expected)
+
+
 def test_warm_start_refuses_other_classes_and_models(clf, other_encoder):
     clf.set_params(warm_start=True).fit(X, Y)
     expected = clf.predict_proba(X)
-    for y in (np.where(Y == "yes", "oui", Y), np.where(Y == "yes", "no", Y)):
+    for y in (np.where(Y == "yes", "oui", Y), np.where(Y == "yes", "oui", "no")):
         with pytest.raises(ValueError, match=r"warm_start=True cannot change the classes: fitted"):
             clf.fit(X, y)
     clf.set_params(model=other_encoder)
@@ -348,7 +375,7 @@ def test_the_head_of_frozen_pairs_reads_both_vectors(frozen, encoder):
 def test_pairs_want_two_columns_again(clf):
     clf.fit(PAIRS, Y)
     assert clf.n_features_in_ == 2
-    with pytest.raises(ValueError, match=r"expects two columns of texts .* got 1 columns"):
+    with pytest.raises(ValueError, match=r"expects two columns of texts .* got 1 column[.]"):
         clf.predict(X)
     swapped = clf.predict_proba(PAIRS[:, ::-1])
     assert not np.allclose(swapped, clf.predict_proba(PAIRS))
@@ -486,3 +513,38 @@ def test_a_text_that_is_cut_is_counted_once(clf):
             getattr(clf, method)(long)
         assert len(caught) == 1
         assert caught[0].filename == __file__
+
+
+class Fails(Stop):
+    """Raises in one of its hooks."""
+
+    def __init__(self, hook):
+        super().__init__(after=99)
+        self.hook = hook
+
+    def setup(self, estimator, context):
+        self._raise("setup")
+
+    def teardown(self, estimator, context):
+        self._raise("teardown")
+
+    def on_fit_task_end(self, estimator, context, **options):
+        if context.task_name == "fit":
+            self._raise("end")
+
+    def _raise(self, hook):
+        if hook == self.hook:
+            raise RuntimeError(f"in {hook}")
+
+
+@pytest.mark.parametrize("hook", ["setup", "end", "teardown"])
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_callback_that_raises_at_the_very_end_leaves_the_estimator_as_it_was(clf, hook, layers):
+    clf.set_params(trainable_layers=layers).fit(X, Y)
+    expected = clf.predict_proba(X)
+    clf.set_callbacks(Fails(hook))
+    before = dict(vars(clf))
+    with pytest.raises(RuntimeError, match=f"in {hook}"):
+        clf.fit(X[::-1], Y)
+    assert vars(clf) == before
+    assert_array_equal(clf.predict_proba(X), expected)

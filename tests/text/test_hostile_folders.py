@@ -241,8 +241,11 @@ def test_a_template_of_endless_special_tokens_is_refused(folder):
         load_tokens(find_folder(folder), 32)
 
 
+POOLING = "sentence_transformers.models.Pooling"
+
+
 def pooling_at(folder, path):
-    modules = [{"type": "Transformer", "path": ""}, {"type": "x.Pooling", "path": path}]
+    modules = [{"type": "Transformer", "path": ""}, {"type": POOLING, "path": path}]
     (folder / "modules.json").write_text(json.dumps(modules))
 
 

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,7 +134,7 @@ def test_embed_reads_one_column_of_any_name(model):
         assert_array_equal(model.embed(column), expected)
     with pytest.raises(ValueError, match="expects one column of texts, got 2 columns"):
         model.embed(X)
-    with pytest.raises(ValueError, match=r"expects two columns of texts .*, got 1 columns"):
+    with pytest.raises(ValueError, match=r"expects two columns of texts .*, got 1 column[.]"):
         model.predict(X[:, 0])
 
 
@@ -258,3 +260,27 @@ def test_the_automatic_learning_rate(model, architecture, rate):
     model.set_params(architecture=architecture, learning_rate="auto", warmup_ratio=0, max_epochs=1)
     # 40 rows in batches of 16 are 3 steps; the rate falls from `rate` towards 0
     assert model.fit(X, Y).history_["learning_rate"] == pytest.approx([rate / 3])
+
+
+@pytest.mark.parametrize("params", [{"max_epochs": 0}, {"trainable_layers": 0}], ids=str)
+def test_without_targets_the_cosine_is_given_as_it_is(model, params):
+    made = model.set_params(**params).fit(X)
+    first, second = (made.embed([pair[i] for pair in X]).astype(float) for i in (0, 1))
+    assert_allclose(made.predict(X), (first * second).sum(1), atol=1e-6)
+    assert (made.slope_, made.intercept_, made.history_, made.best_epoch_) == (1.0, 0.0, {}, 0)
+    assert_allclose(pickle.loads(pickle.dumps(made)).predict(X), made.predict(X))
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"architecture": "cross-encoder"}, {"trainable_layers": 1}], ids=str
+)
+def test_what_learns_needs_targets(model, params):
+    made = model.set_params(**params)
+    with pytest.raises(ValueError, match=r"requires y to be passed.*set max_epochs=0"):
+        made.fit(X)
+    assert not hasattr(made, "n_features_in_")
+
+
+def test_validation_rows_are_of_no_use_without_targets(model):
+    with pytest.raises(ValueError, match=r"X_val and y_val are used only with .* and with y"):
+        model.set_params(max_epochs=0).fit(X, X_val=X)

@@ -7,7 +7,7 @@ import torch
 
 from sklearn_dl.training import _checkpoint, _loop
 from sklearn_dl.training._checkpoint import Checkpoint
-from sklearn_dl.training._device import torch_threads
+from sklearn_dl.training._device import torch_settings
 from sklearn_dl.training._loop import train
 from tests.training.children import die, die_at_call, in_child
 from tests.training.linear_task import LinearTask, network, same_bits, settings, tensors_of
@@ -43,7 +43,7 @@ def small_fit(folder=None, task=None, **changes):
         return 1.0, [0.5, 0.8, 0.7, 0.6, 0.55][epoch - 1]
 
     checkpoint = folder and Checkpoint(folder, BELONGS)
-    with torch_threads(), torch.random.fork_rng([]):
+    with torch_settings(), torch.random.fork_rng([]):
         history, best_epoch = train(
             task,
             settings(**{"max_epochs": 5, "n_iter_no_change": 2} | changes),

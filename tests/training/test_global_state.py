@@ -1,6 +1,7 @@
 import os
 import random
 import sys
+import tempfile
 import warnings
 from contextlib import contextmanager
 
@@ -122,6 +123,12 @@ def failing_step(monkeypatch):
     return fail
 
 
+def but_for_the_tokenizer(written):
+    """What was written outside the private folder of a tokenizer's files, which is gone again."""
+    private = os.path.join(tempfile.gettempdir(), "sklearn_dl_")
+    return [path for path in written if not path.startswith(private) or os.path.exists(path)]
+
+
 @pytest.mark.usefixtures("odd_state")
 @pytest.mark.parametrize(
     "params",
@@ -142,7 +149,7 @@ def test_fit_and_predict_leave_global_state_and_print_nothing(
         classifier.predict_proba(TEXTS)
         classifier.embed(TEXTS)
     assert capfd.readouterr() == ("", "")
-    assert written == []
+    assert but_for_the_tokenizer(written) == []
 
 
 @pytest.mark.usefixtures("odd_state")
@@ -160,8 +167,8 @@ def test_nothing_is_written_outside_checkpoint_dir(make_classifier, writes, tmp_
         classifier = make_classifier(checkpoint_dir=folder).fit(TEXTS, LABELS)
     plain = make_classifier().fit(TEXTS, LABELS)
     np.testing.assert_array_equal(classifier.predict_proba(TEXTS), plain.predict_proba(TEXTS))
-    assert written
-    assert {os.path.dirname(path) for path in written} == {str(folder)}
+    folders = {os.path.dirname(path) for path in but_for_the_tokenizer(written)}
+    assert folders == {str(folder)}
     assert not list(folder.iterdir())
 
 
@@ -276,7 +283,7 @@ def test_a_forked_child_fits_and_predicts(make_classifier, monkeypatch):
     monkeypatch.setattr(_device, "thread_budget", lambda: 2)
     parent = make_classifier().fit(TEXTS, LABELS)
     expected = parent.predict_proba(TEXTS)
-    with _device.torch_threads():
+    with _device.torch_settings():
         torch.ones(1000, 1000) @ torch.ones(1000, 1000)
         torch.ones(10_000_000).exp().sum()
 
@@ -284,7 +291,7 @@ def test_a_forked_child_fits_and_predicts(make_classifier, monkeypatch):
         np.testing.assert_allclose(parent.predict_proba(TEXTS), expected, atol=1e-5)
         child = make_classifier().fit(TEXTS, LABELS)
         np.testing.assert_allclose(child.predict_proba(TEXTS), expected, atol=1e-3)
-        with _device.torch_threads() as n_threads:
+        with _device.torch_settings() as n_threads:
             torch.ones(10_000_000).exp().sum()
         assert n_threads == 1
 

@@ -1,0 +1,192 @@
+"""Fits and predictions inside what others have switched on, for torch and for scikit-learn."""
+
+import copy
+import pickle
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from numpy.testing import assert_array_equal
+
+from sklearn_dl import (
+    ImageClassifier,
+    SentenceSimilarityRegressor,
+    TextEncoder,
+    clear_sessions,
+)
+from sklearn_dl.training._device import torch_settings
+from tests.training.reviews import LABELS, TEXTS
+
+PAIRS = list(zip(TEXTS, TEXTS[1:] + TEXTS[:1], strict=True))
+IMAGES = [np.random.default_rng(i).integers(0, 255, (16, 16, 3), dtype=np.uint8) for i in range(8)]
+
+
+@contextmanager
+def changed(set_it, value, old):
+    set_it(value)
+    try:
+        yield
+    finally:
+        set_it(old)
+
+
+def products(value):
+    products = torch.backends.mkldnn.matmul
+    return changed(
+        lambda precision: setattr(products, "fp32_precision", precision),
+        value,
+        products.fp32_precision,
+    )
+
+
+@contextmanager
+def inside_a_step_of_others():
+    """Copies of weights that autocast keeps are of no use once the weights have changed."""
+    with torch.autocast("cpu", torch.bfloat16), torch.enable_grad():
+        torch.nn.Linear(2, 2)(torch.ones(1, 2))
+        yield
+
+
+SETTINGS = {
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+    "grad off": lambda: changed(torch.set_grad_enabled, False, True),
+    "float64": lambda: changed(torch.set_default_dtype, torch.float64, torch.float32),
+    "float16": lambda: changed(torch.set_default_dtype, torch.float16, torch.float32),
+    "autocast": inside_a_step_of_others,
+    "device": lambda: torch.device("meta"),
+    "products": lambda: products("bf16"),
+    "polars": lambda: sklearn.config_context(transform_output="polars"),
+    "pandas": lambda: sklearn.config_context(transform_output="pandas"),
+}
+
+
+def state():
+    return (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+        torch.backends.mkldnn.matmul.fp32_precision,
+        torch.backends.cuda.matmul.fp32_precision,
+        torch.get_num_threads(),
+    )
+
+
+with torch.random.fork_rng([]):
+    torch.manual_seed(0)
+    NETWORK = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, stride=2), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3)
+    )
+
+
+def made_alike():
+    return copy.deepcopy(NETWORK)
+
+
+def images(**params):
+    clf = ImageClassifier(
+        made_alike,
+        image_size=16,
+        max_epochs=2,
+        precision="float32",
+        random_state=0,
+        **params,
+    )
+    return clf, IMAGES, [0, 1] * 4, "predict_proba"
+
+
+@pytest.fixture
+def cases(make_classifier, encoder):
+    options = {"max_length": 16, "precision": "float32", "random_state": 0, "max_epochs": 2}
+    numbers = np.arange(len(PAIRS)) % 5.0
+
+    def pairs(**params):
+        model = SentenceSimilarityRegressor(encoder, **options | params)
+        return model, PAIRS, numbers, "predict"
+
+    return {
+        "trained": lambda: (make_classifier(), TEXTS, LABELS, "predict_proba"),
+        "early stopping": lambda: (
+            make_classifier(trainable_layers=1, early_stopping=True),
+            TEXTS,
+            LABELS,
+            "predict_proba",
+        ),
+        "frozen": lambda: (make_classifier(trainable_layers=0), TEXTS, LABELS, "predict_proba"),
+        "bfloat16": lambda: (make_classifier(precision="bfloat16"), TEXTS, LABELS, "predict_proba"),
+        "bi-encoder": pairs,
+        "cross-encoder": lambda: pairs(architecture="cross-encoder"),
+        "encoder": lambda: (
+            TextEncoder(encoder, max_length=16, precision="float32").set_output(
+                transform="default"
+            ),
+            TEXTS,
+            LABELS,
+            "transform",
+        ),
+        "frozen images": images,
+        "trained images": lambda: images(trainable_layers="all"),
+    }
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("trained", "early stopping", "frozen", "bfloat16", "bi-encoder", "cross-encoder"),
+        *("encoder", "frozen images", "trained images"),
+    ],
+)
+def test_they_change_nothing_and_stay_as_they_are(cases, kind, setting, one_thread):
+    model, X, y, method = cases[kind]()
+    expected = getattr(model.fit(X, y), method)(X)
+    data = pickle.dumps(model)
+    clear_sessions()
+    with SETTINGS[setting]():
+        before = state()
+        inside, *_ = cases[kind]()
+        made = getattr(inside.fit(X, y), method)(X)
+        assert state() == before
+        loaded = getattr(pickle.loads(data), method)(X)
+        assert state() == before
+    assert_array_equal(made, expected)
+    assert_array_equal(loaded, expected)
+    # what was fitted inside learns and predicts outside, and is as exact
+    assert_array_equal(getattr(inside, method)(X), expected)
+    again, *_ = cases[kind]()
+    assert_array_equal(getattr(again.fit(X, y), method)(X), expected)
+
+
+def test_a_network_loaded_in_inference_mode_can_be_trained_later(make_classifier):
+    expected = make_classifier().fit(TEXTS, LABELS).predict_proba(TEXTS)
+    clf = pickle.loads(pickle.dumps(make_classifier(warm_start=True).fit(TEXTS, LABELS)))
+    with torch.inference_mode():
+        assert_array_equal(clf.predict_proba(TEXTS), expected)
+    assert len(clf.fit(TEXTS, LABELS).history_["epoch"]) == 4
+
+
+def test_settings_come_back_when_the_last_of_two_threads_ends():
+    entered, left = threading.Event(), threading.Event()
+    seen = []
+
+    def other():
+        with torch_settings():
+            entered.set()
+            left.wait(60)
+            seen.append(torch.get_default_dtype())
+
+    thread = threading.Thread(target=other)
+    with SETTINGS["float64"]():
+        with torch_settings():
+            thread.start()
+            entered.wait(60)
+        left.set()
+        thread.join()
+        assert seen == [torch.float32]
+        assert torch.get_default_dtype() == torch.float64
