@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from numbers import Number
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from sklearn_dl.utils._columns import (
     object_array,
     reject_non_column,
     split_columns,
+    time_cells,
 )
 
 _KIND_OF_DTYPE = {
@@ -53,20 +55,18 @@ def hashable_cells(column):
     if column.dtype.kind == "c":
         raise ValueError("Complex data not supported: complex numbers have no key.")
     if column.dtype.kind in "Mm":
-        return _time_cells(column)
+        return time_cells(column)
     cells = column.tolist()
     times = (date, timedelta, np.datetime64, np.timedelta64)
     if column.dtype.kind == "O" and any(issubclass(t, times) for t in set(map(type, cells))):
-        return [_time_cell(cell) for cell in cells]
-    return cells
-
-
-def _time_cells(column):
-    micro = column.astype(f"{column.dtype.kind}8[us]")
-    cells = micro.tolist()
-    # datetime has no nanoseconds: such values stand for themselves
-    for i in np.flatnonzero((micro != column) & ~np.isnat(column)):
-        cells[i] = column[i]
+        # most need no change, and the rows of one moment often share one object
+        others = {
+            id(cell): cell
+            for cell in cells
+            if type(cell) is not datetime or cell.tzinfo not in (None, UTC)
+        }
+        keys = {i: _time_cell(cell) for i, cell in others.items()}
+        return [keys.get(id(cell), cell) for cell in cells] if keys else cells
     return cells
 
 
@@ -80,10 +80,13 @@ def _time_cell(cell):
         return cell.to_datetime64()
     if getattr(cell, "nanoseconds", 0):
         return cell.to_timedelta64()
-    if isinstance(cell, datetime) and cell.tzinfo is not None:
-        return cell.astimezone(UTC)
+    if isinstance(cell, datetime) and cell.tzinfo not in (None, UTC):
+        try:
+            return cell.astimezone(UTC)
+        except OverflowError:  # at the ends of the calendar; it compares as a moment all the same
+            return cell
     if isinstance(cell, (np.datetime64, np.timedelta64)):
-        return _time_cells(np.asarray([cell]))[0]
+        return time_cells(np.asarray([cell]))[0]
     return cell
 
 
@@ -141,8 +144,7 @@ def kind_of(column, cells):
         return _KIND_OF_DTYPE[column.dtype.kind]
     types = set(map(type, cells))
     if types != {str}:
-        cells = [cell for cell in cells if not has_no_key(cell)]
-        types = set(map(type, cells))
+        types = {t for t in types if any(type(c) is t and not has_no_key(c) for c in cells)}
     kinds = {_kind_of_type(t) for t in types}
     if kinds == {"dates"}:
         if any(getattr(cell, "tzinfo", None) is not None for cell in cells):
@@ -164,11 +166,33 @@ def in_value_order(column, cells, where):
     if column.dtype.kind != "O":
         return np.argsort(column, kind="stable")
     try:
+        if any(isinstance(cell, (np.datetime64, np.timedelta64)) for cell in cells):
+            cells = _sortable_times(cells)
         return sorted(range(len(cells)), key=cells.__getitem__)
     except TypeError as error:
         raise ValueError(
             f"The values of {where} cannot be sorted ({error}): use order='occurrence'."
         ) from error
+
+
+def _sortable_times(cells):
+    """Microseconds and nanoseconds of dates or durations, of which numpy's do not compare."""
+    origin: Any = timedelta()
+    numpy_origin: Any = np.timedelta64(0, "us")
+    if isinstance(cells[0], (datetime, np.datetime64)):
+        zoned = any(getattr(cell, "tzinfo", None) is not None for cell in cells)
+        origin = datetime(1970, 1, 1, tzinfo=UTC if zoned else None)
+        numpy_origin = np.datetime64(0, "us")
+    keys = []
+    for cell in cells:
+        if isinstance(cell, (np.datetime64, np.timedelta64)):
+            since = cell - numpy_origin
+            micro = since.astype("m8[us]")
+            rest = float((since - micro) / np.timedelta64(1, "ns"))
+            keys.append((int(micro.astype(np.int64)), rest))
+        else:
+            keys.append(((cell - origin) // timedelta(microseconds=1), 0.0))
+    return keys
 
 
 def decode(keys, codes):

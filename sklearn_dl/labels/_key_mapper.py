@@ -19,7 +19,7 @@ from sklearn_dl.labels._dictionary import (
     split,
     whole_numbers,
 )
-from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import counted, set_or_check_features
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -113,6 +113,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Learn the dictionaries.
 

@@ -12,6 +12,7 @@ from sklearn_dl.scoring._sources import (
     ArraySource,
     PixelSource,
     make_source,
+    naming_images,
     number_table,
     numbers_of,
 )
@@ -76,7 +77,8 @@ def _bind(X, graph, estimator, reset, allow_nan):
     reject_non_column(X, estimator)
     wanted = _wanted_columns(X, graph, estimator)
     if wanted is None:
-        source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)
+        with naming_images(X, graph.inputs[0], estimator):
+            source, n_rows = _whole(X, graph.inputs[0], estimator, reset, allow_nan)
         return {graph.inputs[0].name: source}, n_rows
     specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
     blocks = select_columns(X, wanted, estimator)
@@ -109,7 +111,8 @@ def _bind_mapping(X, graph, estimator, allow_nan):
         raise ValueError(f"X is a dict with {what}; the graph has {listed(specs.values())}.")
     sources, lengths = {}, {}
     for name in specs.keys() & X.keys():
-        sources[name], lengths[name] = _entry(X[name], specs[name], estimator, allow_nan)
+        with naming_images(X[name], specs[name], estimator):
+            sources[name], lengths[name] = _entry(X[name], specs[name], estimator, allow_nan)
     if len(set(lengths.values())) != 1:
         raise ValueError(f"The arrays of X differ in their numbers of rows: {lengths}.")
     n_rows = next(iter(lengths.values()))
@@ -273,7 +276,8 @@ def nested_cells(X, estimator):
         return None
     kinds = (np.ndarray, list, tuple, LazyImage)
     columns = split_columns(X, estimator)[0]
-    nested = [c for c in columns if c.dtype == object and any(isinstance(v, kinds) for v in c)]
+    with_objects = [column for column in columns if column.dtype == object]
+    nested = [c for c in with_objects if any(issubclass(t, kinds) for t in set(map(type, c)))]
     if nested and len(columns) > 1:
         raise ValueError(f"An input takes one column of arrays, got {len(columns)} columns.")
     return nested[0] if nested else None

@@ -2,6 +2,7 @@
 
 import os
 import reprlib
+from contextlib import contextmanager
 from decimal import Decimal
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from sklearn.utils.validation import check_array
 
 from sklearn_dl.images import LazyImage, PixelExtractor
-from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mask
 
 
 class PixelSource:
@@ -72,7 +73,8 @@ def make_source(columns, spec, estimator, *, allow_nan):
         If the cells are of a kind that the input cannot take.
     """
     with_objects = [column for column in columns if column.dtype == object]
-    if any(isinstance(cell, LazyImage) for column in with_objects for cell in column):
+    types = {t for column in with_objects for t in set(map(type, column))}
+    if any(issubclass(t, LazyImage) for t in types):
         return _image_source(columns, spec, estimator)
     if len(columns) == 1 and with_objects:
         cells = columns[0]
@@ -126,8 +128,8 @@ def number_table(columns, spec, estimator, *, allow_nan):
         dtypes = [str(column.dtype) for column in columns]
         raise ValueError(f"The graph expects {spec}; X has columns of dtype {dtypes}.")
     table = np.column_stack(columns)
-    mixed = _may_round(table, spec) and len({column.dtype for column in columns}) > 1
-    originals = np.column_stack([c.astype(object) for c in columns]) if mixed else table
+    rounded = _may_round(table, spec) and any(map(_has_large_integers, columns))
+    originals = np.column_stack([c.astype(object) for c in columns]) if rounded else table
     return numbers_of(table, originals, spec, estimator, allow_nan=allow_nan)
 
 
@@ -136,8 +138,8 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is no number to numpy
-        missing = np.frompyfunc(is_missing, 1, 1)(X).astype(bool)
-        X = np.where(missing, np.nan, X)
+        missing = missing_mask(X)
+        X = np.where(missing, np.nan, X) if missing.any() else X
     numbers = check_numbers(X, estimator, allow_nan=allow_nan, spec=spec)
     return exact_integers(numbers, originals, spec)
 
@@ -187,6 +189,12 @@ def _may_round(numbers, spec):
     return spec.dtype is not None and spec.dtype.kind in "iu" and numbers.dtype == np.float64
 
 
+def _has_large_integers(column):
+    if column.dtype.kind not in "iu" or not column.size:
+        return False
+    return column.max() > MAX_EXACT_INTEGER or column.min() < -MAX_EXACT_INTEGER
+
+
 def _nested_source(cells, spec, estimator, allow_nan):
     arrays = []
     for row, cell in enumerate(cells):
@@ -195,12 +203,17 @@ def _nested_source(cells, spec, estimator, allow_nan):
                 f"Row {row} is {type(cell).__name__}, where other rows of this column are arrays."
             )
         array = np.asarray(cell, dtype=object if spec.dtype == object else None)
+        if array.dtype == object and spec.dtype != object:
+            missing = missing_mask(array)
+            if missing.any():  # numbers beside None
+                array = np.asarray(np.where(missing, np.nan, array).tolist())
         if array.dtype.kind not in ("biuf" if spec.dtype != object else "OUT"):
             raise ValueError(
                 f"Row {row}: an array of dtype {array.dtype} cannot be the input {spec}."
             )
         if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
-            raise ValueError(f"Row {row} contains NaN or infinity.")
+            kind = "a missing value (NaN or null)" if np.isnan(array).any() else "infinity"
+            raise _not_finite(f"Row {row} contains {kind}", estimator)
         if spec.dtype == object:
             array = _string_cells(array, row, spec, estimator)
         elif isinstance(cell, (list, tuple)):
@@ -260,11 +273,27 @@ def check_numbers(X, estimator, *, allow_nan, spec):
     if suspect and not (finite := np.isfinite(values)).all():
         where = tuple(np.argwhere(~finite)[0])
         kind = "NaN" if np.isnan(values[where]) else "infinity"
-        raise ValueError(
-            f"Row {where[0]}: X contains {kind}, which {type(estimator).__name__} accepts only for "
-            "graphs with operators that give it a meaning. Impute it, or leave the row out."
-        )
+        raise _not_finite(f"Row {where[0]}: X contains {kind}", estimator)
     return values
+
+
+def _not_finite(what, estimator):
+    return ValueError(
+        f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
+        "give it a meaning. Impute it, or leave the row out."
+    )
+
+
+@contextmanager
+def naming_images(X, spec, estimator):
+    """Where X does not fit because it holds images that no step has read, say so."""
+    try:
+        yield
+    except (TypeError, ValueError):
+        objects = isinstance(X, np.ndarray) and X.dtype == object
+        if spec.dtype != object and (objects or isinstance(X, (list, tuple))):
+            _refuse_unread_images(X, spec, estimator)
+        raise
 
 
 def _refuse_unread_images(X, spec, estimator):

@@ -6,7 +6,7 @@ the same; names come only from frames.
 
 import os
 from collections.abc import Mapping, Set
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from numbers import Number
 
@@ -46,12 +46,13 @@ def natural_array(cells):
         or types in ({np.datetime64}, {np.timedelta64})
     ):
         array = np.asarray(list(cells))
-        integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
+        if array.dtype.kind != "f" or not any(issubclass(t, (int, np.integer)) for t in types):
+            return array
         # numpy makes floats of integers that fit no common integer type, or stand beside floats
-        rounded = len(integers) == len(cells) or any(
-            abs(int(cell)) > MAX_EXACT_INTEGER for cell in integers
-        )
-        if not (array.dtype.kind == "f" and rounded):
+        integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
+        if len(integers) < len(cells) and all(
+            abs(int(cell)) <= MAX_EXACT_INTEGER for cell in integers
+        ):
             return array
     return object_array(cells)
 
@@ -65,6 +66,42 @@ def is_missing(cell):
     if isinstance(cell, Decimal):
         return cell.is_nan()
     return isinstance(cell, (np.datetime64, np.timedelta64)) and bool(np.isnat(cell))
+
+
+def missing_mask(cells):
+    """Which cells `is_missing` finds; their types say where it has to look at all.
+
+    Parameters
+    ----------
+    cells : ndarray of any shape, or list
+
+    Returns
+    -------
+    mask : ndarray of bool, of the shape of `cells`
+    """
+    # StringDType (T) may hold missing values, too
+    if isinstance(cells, np.ndarray) and cells.dtype.kind not in "TO":
+        if cells.dtype.kind in "fMm":
+            return cells != cells
+        return np.zeros(cells.shape, dtype=bool)
+    flat = cells.ravel().tolist() if isinstance(cells, np.ndarray) else cells
+    types = set(map(type, flat))
+    if not any(map(_may_be_missing, types)):
+        return np.zeros(np.shape(cells) if isinstance(cells, np.ndarray) else len(cells), bool)
+    array = cells.astype(object) if isinstance(cells, np.ndarray) else object_array(cells)
+    if all(t in _COMPARABLE or issubclass(t, (np.integer, np.floating)) for t in types):
+        # only NaN differs from itself
+        return (array != array) | (array == None)  # noqa: E711
+    return np.frompyfunc(is_missing, 1, 1)(array).astype(bool)
+
+
+_COMPARABLE = {bool, int, float, str, bytes, type(None), np.str_, np.bool_}
+
+
+def _may_be_missing(t):
+    named = t is type(None) or t.__name__ in ("NAType", "NaTType")
+    values = (float, np.floating, Decimal, np.datetime64, np.timedelta64)
+    return named or issubclass(t, values)
 
 
 def is_frame(X):
@@ -170,7 +207,7 @@ def _series_to_numpy(series):
     native = series.to_native()
     exact = _exact_cells(series, native)
     if exact is not None:
-        return object_array(exact)
+        return exact if isinstance(exact, np.ndarray) else object_array(exact)
     # an Object column of polars holds Python objects that narwhals does not convert
     values = np.asarray(native.to_numpy()) if hasattr(native, "to_numpy") else series.to_numpy()
     # arrays of one length (`polars.Array`) come stacked
@@ -181,9 +218,13 @@ def _exact_cells(series, native):
     """Cells of a column whose values numpy's dtype would change, else None."""
     dtype = series.dtype
     if isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
-        moments = np.asarray(native.to_numpy())
-        # pandas gives its own objects, the others the time in UTC without its zone
-        return None if moments.dtype == object else _in_utc(moments)
+        # each moment is converted once: its rows share one object
+        if hasattr(native, "factorize"):
+            rows, moments = native.factorize(use_na_sentinel=False)
+            return np.asarray(moments, dtype=object)[rows]
+        # those but pandas give the time in UTC without its zone
+        moments, rows = np.unique(np.asarray(native.to_numpy()), return_inverse=True)
+        return object_array(_in_utc(moments))[rows]
     if dtype.is_integer() and series.null_count():
         if _exact_in_float(series):
             return None
@@ -207,11 +248,29 @@ def _exact_in_float(integers):
 
 
 def _in_utc(moments):
-    """`datetime64` in UTC as `datetime`; nanoseconds, which that has not, stay `datetime64`."""
-    micro = moments.astype("M8[us]")
-    cells = [m if m is None else m.replace(tzinfo=UTC) for m in micro.tolist()]
-    for row in np.flatnonzero((micro != moments) & ~np.isnat(moments)):
-        cells[row] = moments[row]
+    """`time_cells` of `datetime64` in UTC, with that zone."""
+    return [m.replace(tzinfo=UTC) if isinstance(m, datetime) else m for m in time_cells(moments)]
+
+
+def time_cells(times):
+    """`datetime64` as `datetime` or None, `timedelta64` as `timedelta` or None.
+
+    What these do not hold (nanoseconds, years beyond 9999) stays a scalar of numpy.
+
+    Parameters
+    ----------
+    times : ndarray of shape (n,)
+
+    Returns
+    -------
+    cells : list of length n
+    """
+    micro = times.astype(f"{times.dtype.kind}8[us]")
+    cells = micro.tolist()
+    if int in set(map(type, cells)):
+        cells = [micro[row] if type(cell) is int else cell for row, cell in enumerate(cells)]
+    for row in np.flatnonzero((micro != times) & ~np.isnat(times)):
+        cells[row] = times[row]
     return cells
 
 

@@ -1,11 +1,11 @@
 """`y` as a column: what is missing in it is found before numpy makes labels of it."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_dl.utils._columns import is_missing, is_series, split_columns
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_series, missing_mask, split_columns
 
 _ROWS_SHOWN = 5
 
@@ -28,13 +28,18 @@ def target_column(y, name, estimator):
     ValueError
         If a target is missing (the rows are named), or `y` is not one column.
     """
+    if isinstance(y, Iterator):  # the next to read it would find nothing
+        raise ValueError(
+            f"{name} is a {type(y).__name__}, which can be read only once: give a list or an array."
+        )
     if is_series(y):
         y = split_columns(y, estimator)[0][0]
     cells = None
     if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
         # before numpy makes the string "nan" of a missing one among strings
-        y = list(y)
-        cells = [row[0] if isinstance(row, (list, tuple)) and len(row) == 1 else row for row in y]
+        y = cells = list(y)
+        if any(issubclass(t, (list, tuple)) for t in set(map(type, y))):
+            cells = [r[0] if isinstance(r, (list, tuple)) and len(r) == 1 else r for r in y]
         _refuse_missing(cells, name)
     y = column_or_1d(y, warn=True)
     _refuse_missing(y, name)
@@ -66,8 +71,9 @@ class CheckedScoreMixin:
 
 def _refuse_rounded(cells, y, name):
     """Integers beside floats: numpy rounds large ones, and two classes would be one."""
-    for row, (cell, value) in enumerate(zip(cells, y.tolist(), strict=True)):
-        if isinstance(cell, (int, np.integer)) and int(cell) != value:
+    for row in np.flatnonzero(np.abs(y) >= MAX_EXACT_INTEGER):
+        cell = cells[row]
+        if isinstance(cell, (int, np.integer)) and int(cell) != float(y[row]):
             raise ValueError(
                 f"{name} holds the integer {cell} in row {row} beside floats, which do not hold it "
                 "exactly: give integers only, or strings."
@@ -75,7 +81,7 @@ def _refuse_rounded(cells, y, name):
 
 
 def _refuse_missing(y, name):
-    rows = [row for row, label in enumerate(y) if is_missing(label)]
+    rows = np.flatnonzero(missing_mask(y)).tolist()
     if rows:
         shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
         more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""

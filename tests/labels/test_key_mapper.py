@@ -1,5 +1,6 @@
 import datetime as dt
 import pickle
+from zoneinfo import ZoneInfo
 
 import joblib
 import numpy as np
@@ -16,6 +17,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dl import LabelKeyMapper
+
+
+def object_cells(column):
+    return np.array([*column, None], dtype=object)[:-1]
+
 
 ONE_D = "1-D X is one column: labels go in and out as y does"
 STUDY_TIME = ["0-4", "6-11", "12-25", "0-5"]
@@ -238,6 +244,76 @@ def test_dates_with_a_time_zone_are_moments():
         again.transform(moments)
 
 
+LAST = dt.datetime(9999, 12, 31, 23, 59, tzinfo=ZoneInfo("America/New_York"))
+FIRST = dt.datetime(1, 1, 1, tzinfo=ZoneInfo("Asia/Tokyo"))
+NOON = dt.datetime(2020, 1, 1, 12, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize("container", [list, lambda cells: pd.Series(cells, dtype=object)])
+def test_dates_at_the_ends_of_the_calendar(container):
+    X = container([LAST, NOON, FIRST, None])
+    assert LabelKeyMapper().fit_transform(X).tolist() == [1, 2, 3, 0]
+    mapper = LabelKeyMapper(order="value").fit(X)
+    assert mapper.transform(X).tolist() == [3, 2, 1, 0]
+    assert mapper.inverse_transform([3, 1]).tolist() == [LAST, FIRST]
+    same = LAST.replace(tzinfo=dt.timezone(dt.timedelta(hours=-5)))
+    assert mapper.transform([same]).tolist() == [3]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_dates_beyond_the_calendar(zone):
+    days = pl.Series(np.array(["12000-05-01", "2020-01-01", "-0400-01-01", "NaT"], "M8[us]"))
+    X = days.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else days
+    mapper = LabelKeyMapper(order="value").fit(X)
+    for same in (X, X.dt.cast_time_unit("ms")):
+        assert mapper.transform(same).tolist() == [3, 2, 1, 0]
+    assert mapper.transform(X[:1]).tolist() == [3]
+    if zone is None:
+        assert mapper.transform(list(X[:1].to_numpy())).tolist() == [3]
+    back = mapper.inverse_transform([3, 1])
+    assert np.array(back, dtype="M8[us]").tolist() == X.to_numpy()[[0, 2]].tolist()
+
+
+NANO = np.array([5, 4000, 3, -1, -1000, 4001, "NaT"], "M8[ns]")
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        NANO,
+        NANO - np.datetime64(0, "ns"),
+        object_cells(NANO),
+        object_cells(NANO - np.datetime64(0, "ns")),
+        pd.Series(NANO).dt.tz_localize("UTC"),
+        pd.Series(NANO).dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"),
+        pd.Series(NANO).astype(object),
+        pd.Series(NANO - np.datetime64(0, "ns")).astype(object),
+        pl.Series(NANO),
+        pl.Series(NANO).dt.replace_time_zone("UTC"),
+        pl.Series(NANO).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"),
+    ],
+)
+def test_nanoseconds_have_an_order(X):
+    mapper = LabelKeyMapper(order="value").fit(X)
+    assert mapper.transform(X).tolist() == [4, 5, 3, 2, 1, 6, 0]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [NANO[0], "a"],
+        [NANO[0], 1],
+        [NANO[0], dt.timedelta(1)],
+        [NANO[0] - NANO[1], NOON],
+        [dt.timedelta(1), NANO[0]],
+        [NOON, NOON.replace(tzinfo=None), NANO[0]],
+    ],
+)
+def test_nanoseconds_beside_another_kind_have_no_order(X):
+    with pytest.raises(ValueError, match=r"values of column 0 cannot be sorted.*'occurrence'"):
+        LabelKeyMapper(order="value").fit(X)
+
+
 @pytest.mark.parametrize(
     "X",
     [
@@ -430,3 +506,13 @@ def test_value_order_sorts_the_first_seen(X, cap):
         assert mapper.transform(X).tolist() == [
             sorted(first).index(x) + 1 if x in first else 0 for x in X
         ]
+
+
+def test_a_fit_that_fails_leaves_the_mapper_as_it_was():
+    mapper = LabelKeyMapper(order="value")
+    wrong = pd.DataFrame({"other": pd.Series(["a", 1], dtype=object), "more": ["a", "b"]})
+    for fitted in (False, True):
+        before = dict(vars(mapper.fit(pd.DataFrame({"name": ["a", "b"]})) if fitted else mapper))
+        with pytest.raises(ValueError, match="order"):
+            mapper.fit(wrong)
+        assert vars(mapper) == before

@@ -1,5 +1,6 @@
 """64-bit integers stay what they are, whatever column or list they come from."""
 
+import sys
 from decimal import Decimal
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_dl import OnnxScorer
+from sklearn_dl.scoring import _sources
 from sklearn_dl.scoring._collector import Collector
 from sklearn_dl.scoring._scorer import TensorSpec
 from tests.scoring.onnx_graphs import model, node, same
@@ -74,6 +76,47 @@ def test_rows_of_unequal_lengths():
     X = [[BIG, 0.0], np.array([MAX], np.uint64), [7, BIG]]
     out = OnnxScorer(same(np.int64, ["N", "L"]), output_shape="native").transform(X)
     assert [row.tolist() for row in out] == [[BIG, 0], [MAX], [7, BIG]]
+
+
+def python_calls(function):
+    """How many calls of Python's functions it takes."""
+    events = []
+    sys.setprofile(lambda frame, event, arg: events.append(event))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return events.count("call")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_calls_do_not_grow_with_rows(dtype):
+    scorer = OnnxScorer(same(dtype, ["N", 2]), batch_size=1000)
+    few = np.array([[1, 2.0]] * 2, dtype=object)
+    many = np.array([[1, 2.0]] * 1000, dtype=object)
+    scorer.transform(few)
+    # caches and the garbage collector make a few more
+    calls = python_calls(lambda: scorer.transform(few))
+    assert python_calls(lambda: scorer.transform(many)) < calls + 100
+
+
+@pytest.mark.parametrize(
+    ("integers", "read"),
+    [([2**53, -(2**53)], False), ([1, BIG], True), ([1, -BIG], True)],
+)
+def test_integers_are_read_again_only_where_floats_round_them(monkeypatch, integers, read):
+    seen = []
+    exact_integers = _sources.exact_integers
+
+    def spy(numbers, originals, spec):
+        seen.append(originals.dtype)
+        return exact_integers(numbers, originals, spec)
+
+    monkeypatch.setattr(_sources, "exact_integers", spy)
+    X = pd.DataFrame({"a": integers, "b": [1.0, 2.0**60]})
+    out = OnnxScorer(same(np.int64, ["N", 2])).transform(X)
+    assert out.tolist() == [[integers[0], 1], [integers[1], 2**60]]
+    assert seen == [np.dtype(object if read else float)]
 
 
 def test_unsigned_integers():

@@ -6,12 +6,16 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 
+from sklearn_dl.utils import _columns
 from sklearn_dl.utils._columns import (
     is_frame,
     is_missing,
+    missing_mask,
     natural_array,
     object_array,
     row_index,
@@ -75,6 +79,48 @@ def test_is_missing(cell):
 @pytest.mark.parametrize("cell", [0, 0.0, "", "nan", b"", False, [], np.datetime64("2020")])
 def test_is_not_missing(cell):
     assert is_missing(cell) is False
+
+
+MISSING = (None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"))
+MISSING += (np.timedelta64("NaT"), Decimal("NaN"), Decimal("sNaN"))
+PRESENT = (0, 2**70, True, 0.5, float("inf"), "", "nan", b"", np.int8(1), np.str_("a"))
+PRESENT += (np.bool_(True), Decimal(1), complex("nan"), np.datetime64("2020"), pd.Timestamp(0))
+PRESENT += ([], {}, np.zeros(2), datetime(2020, 1, 1))
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from(MISSING + PRESENT), max_size=6))
+def test_missing_mask_is_is_missing_of_each_cell(cells):
+    expected = [is_missing(cell) for cell in cells]
+    assert missing_mask(cells).tolist() == expected
+    assert missing_mask(object_array(cells)).tolist() == expected
+    assert missing_mask(object_array(cells).reshape(-1, 1)).tolist() == [[m] for m in expected]
+
+
+@pytest.mark.parametrize(
+    ("cells", "missing"),
+    [
+        (["a", "b"], []),
+        ([1, True], []),
+        ([0.5, float("nan"), None, 1, "a"], [1, 2]),
+        (np.array(["nan", ""]), []),
+        (np.array([b"nan"]), []),
+        (np.array([1, 2]), []),
+        (np.array([0.5, np.nan], np.float16), [1]),
+        (np.array(["NaT", "2020"], "M8[D]"), [0]),
+        (np.array(["NaT", 1], "m8[s]"), [0]),
+        (np.array([1, 0.5, None, np.float32("nan")], dtype=object), [2, 3]),
+        (np.array(["a", pd.Timestamp(0)], dtype=object), []),
+        (np.array(["a", np.nan], dtype=np.dtypes.StringDType(na_object=np.nan)), [1]),
+        (np.array(["a", None], dtype=np.dtypes.StringDType(na_object=None)), [1]),
+        (np.array(["a", "nan"], dtype=np.dtypes.StringDType()), []),
+        (np.array([1, complex("nan")]), []),
+        ([], []),
+    ],
+)
+def test_missing_mask_asks_no_cell_of_common_types(monkeypatch, cells, missing):
+    monkeypatch.setattr(_columns, "is_missing", pytest.fail)
+    assert np.flatnonzero(missing_mask(cells)).tolist() == missing
 
 
 COLUMNS = {
@@ -207,6 +253,34 @@ def test_dates_with_a_time_zone_are_in_utc():
         None,
         np.datetime64("2020-07-01T10:30:00.000000001"),
     ]
+
+
+@pytest.mark.parametrize("container", [pd.Series, pl.Series])
+def test_rows_of_one_moment_share_one_object(container):
+    series = container(np.array([5, 3, 5, "NaT", 3, "NaT"], "M8[us]"))
+    zoned = getattr(series.dt, "tz_localize", None) or series.dt.replace_time_zone
+    (column,), _, _ = split_columns(zoned("UTC"), Step())
+    rows = [[row for row in range(6) if column[row] is cell] for cell in column[[0, 1, 3]]]
+    assert rows == [[0, 2], [1, 4], [3, 5]]
+    assert column[0] == datetime(1970, 1, 1, 0, 0, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_years_beyond_those_of_datetime(unit):
+    far = np.array(["12000-05-01", "2020-01-01", "-0400-01-01", "NaT"], f"M8[{unit}]")
+    X = (
+        pl.Series(far)
+        .dt.replace_time_zone("Asia/Tokyo", ambiguous="null")
+        .dt.convert_time_zone("UTC")
+    )
+    (column,), _, _ = split_columns(X, Step())
+    assert column.tolist()[1:] == [
+        datetime(2019, 12, 31, 15, tzinfo=UTC),
+        X.to_numpy()[2],
+        None,
+    ]
+    assert isinstance(column[0], np.datetime64)
+    assert column[0] == X.to_numpy()[0]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import sys
 from collections import deque
 
 import numpy as np
@@ -8,6 +9,23 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 
 from sklearn_dl.utils._targets import target_column
+
+
+def python_calls(function):
+    """How many calls of Python's functions it takes."""
+    events = []
+    sys.setprofile(lambda frame, event, arg: events.append(event))
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return events.count("call")
+
+
+def repeated(y, times):
+    if isinstance(y, list):
+        return y * times
+    return np.tile(y, times) if isinstance(y, np.ndarray) else pd.concat([y] * times)
 
 
 class Step(BaseEstimator):
@@ -61,6 +79,31 @@ def test_integers_that_floats_do_not_hold(y):
         target_column(y, "y", Step())
 
 
+def test_large_integers_that_floats_hold():
+    y = target_column([2**53, 2**60, -(2**60), 0.5, float("inf"), 2**53 + 2], "y", Step())
+    assert y.tolist() == [2**53, 2**60, -(2**60), 0.5, float("inf"), 2**53 + 2]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["a", "nan"],
+        [0, 1],
+        [0.5, 1.5],
+        np.array(["a", "nan"]),
+        np.array([1, 0]),
+        np.array(["a", "nan"], dtype=object),
+        pd.Series(["a", "nan"], dtype=object),
+    ],
+)
+def test_calls_do_not_grow_with_rows(y):
+    def calls(labels):
+        return python_calls(lambda: target_column(labels, "y", Step()))
+
+    # caches and the garbage collector make a few more
+    assert calls(repeated(y, 500)) < calls(y) + 100
+
+
 def test_many_missing_targets():
     with pytest.raises(ValueError, match=r"row\(s\) 1, 2, 3, 4, 5 and 2 more: drop"):
         target_column(["a", *[np.nan] * 7], "y", Step())
@@ -88,6 +131,12 @@ def test_targets(y, expected, kind):
 def test_a_column_vector_warns(y):
     with pytest.warns(DataConversionWarning):
         assert target_column(y, "y", Step()).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("y", [(label for label in "ab"), iter([1, 2]), map(str, "ab")], ids=str)
+def test_what_can_be_read_only_once(y):
+    with pytest.raises(ValueError, match=r"^y is a .*, which can be read only once: give a list"):
+        target_column(y, "y", Step())
 
 
 @pytest.mark.parametrize("y", [None, "ab", {"a": 1}, {"a", "b"}, 3, [["a", "b"]]])
