@@ -6,6 +6,7 @@ Importing this module imports torch.
 import math
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import compress
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,8 +168,18 @@ def trained_tensors(network):
     return {name: t for name, t in network.state_dict().items() if name not in frozen}
 
 
-def _is_finite(tensor):
-    return bool(tensor.isfinite().all())
+def _are_finite(tensors):
+    """Whether each tensor holds neither NaN nor infinity.
+
+    A finite sum is that of finite numbers, and many times faster to have than `isfinite` of each:
+    only where it is not, they are looked at.
+    """
+    sums = torch.stack([tensor.detach().sum(dtype=torch.float32) for tensor in tensors])
+    finite = sums.isfinite().tolist()
+    return [
+        known or bool(tensor.isfinite().all())
+        for known, tensor in zip(finite, tensors, strict=True)
+    ]
 
 
 class _Run:
@@ -178,7 +189,7 @@ class _Run:
         self.task, self.settings, self.processes = task, settings, processes
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
         # a pretrained table may hold NaN in rows that no text reads
-        self.sound = [p for p in self.parameters if _is_finite(p)]
+        self.sound = list(compress(self.parameters, _are_finite(self.parameters)))
         self.device = self.parameters[0].device
         # matrices decay; biases and the weights of normalisations do not
         groups: list[dict[str, Any]] = [
@@ -229,7 +240,7 @@ class _Run:
 
     def check_weights(self):
         """Raise a ValueError if a step has left a weight that is not finite."""
-        if not all(map(_is_finite, self.sound)):
+        if self.sound and not all(_are_finite(self.sound)):
             raise self._diverged("Weights are infinite or NaN", self.progress.batch)
 
     def _diverged(self, what, batch):
