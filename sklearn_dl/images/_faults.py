@@ -3,6 +3,8 @@
 import errno
 from contextlib import contextmanager
 
+from sklearn_dl.utils._messages import chain_of
+
 # what the system says of a path or of what lies there: any other number is the machine's
 _OF_THE_FILE = {
     errno.EACCES,
@@ -22,7 +24,7 @@ _OF_THE_FILE = {
 }
 
 
-def machine_fault(error):
+def machine_fault(error, outside=None):
     """The fault of the machine that `error` is or comes from, or None.
 
     A lack of memory or of file descriptors, a disk that cannot be read, a network folder that has
@@ -31,19 +33,18 @@ def machine_fault(error):
     Parameters
     ----------
     error : BaseException
+    outside : BaseException or None, default=None
+        What was being handled before the image was read (`sys.exception()`).
 
     Returns
     -------
     fault : MemoryError, OSError or None
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, MemoryError):
-            return error
-        if isinstance(error, OSError) and _is_of_the_machine(error):
-            return error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
+    for cause in chain_of(error, outside):
+        if isinstance(cause, MemoryError):
+            return cause
+        if isinstance(cause, OSError) and _is_of_the_machine(cause):
+            return cause
     return None
 
 

@@ -1,5 +1,6 @@
 """LazyImage: where a photograph comes from and what is to be done to it, not its pixels."""
 
+import sys
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -169,7 +170,7 @@ class LazyImage:
         image of half the size that it refuses) must not cost a picture that can be read. A fault
         of the machine is raised as it is: it says nothing about the image.
         """
-        name = describe(self.source)
+        name, outside = describe(self.source), sys.exception()
         try:
             try:
                 return work()
@@ -178,7 +179,7 @@ class LazyImage:
                     warnings.simplefilter("ignore")
                     return work()
         except Exception as error:
-            fault = machine_fault(error)
+            fault = machine_fault(error, outside)
             if fault is None:
                 raise ImageReadError(f"cannot read {name}: {_why(error)}") from error
             fault.add_note(f"while {name} was read")
@@ -241,6 +242,7 @@ class LazyImage:
         owned = not isinstance(self.source, Image.Image)
         if self.decoding.exif_transpose == pillow_turns or (pillow_turns and not owned):
             return 1
+        outside = sys.exception()
         try:
             # the method of a PNG decodes all of it, to look for EXIF after the pixels
             exif = Image.Image.getexif(image) if header_only and owned else image.getexif()
@@ -248,7 +250,7 @@ class LazyImage:
         except Warning:
             raise
         except Exception as error:
-            if machine_fault(error):
+            if machine_fault(error, outside):
                 raise
             return 1  # a damaged EXIF block says nothing, and the picture may be whole
         if orientation not in _TRANSPOSE:

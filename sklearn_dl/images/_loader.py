@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from dataclasses import replace
 from numbers import Integral
 
@@ -16,6 +17,7 @@ from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import is_missing, single_column
+from sklearn_dl.utils._messages import shortened
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -151,7 +153,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             formats=check_formats(self.formats),
             root=root,
         )
-        images = []
+        images, outside = [], sys.exception()
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
                 if root is not None:
@@ -167,7 +169,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                         file_stat(source)
                 images.append(LazyImage(source, decoding))
             except (OSError, ValueError) as error:
-                if machine_fault(error):
+                if machine_fault(error, outside):
                     raise
                 if self.on_error == "raise":
                     raise _with_row(error, row) from error
@@ -214,7 +216,7 @@ def _as_images(X):
 
 def _with_row(error, row):
     kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-    return kind(f"Row {row}: {error}")
+    return kind(shortened(f"Row {row}: {error}"))
 
 
 def _source(cell, root):

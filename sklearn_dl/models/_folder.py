@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sklearn_dl.models._folder_safety import LARGEST_JSON, parse_json
 from sklearn_dl.models._links import check_link
 from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
+from sklearn_dl.utils._messages import shortened
 from sklearn_dl.utils._stamp import file_stamp
 
 _WEIGHTS = "model.safetensors"
@@ -150,7 +151,10 @@ def _find_folder(model):
             "model_path(..., download=True) once."
         )
     raise FileNotFoundError(
-        f"model={name!r} is neither a folder nor a registered model; registered are {known}.{hub}"
+        shortened(
+            f"model={name!r} is neither a folder nor a registered model; registered are "
+            f"{known}.{hub}"
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """Messages of a bearable length, without the bytes of models."""
 
 import reprlib
+import sys
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -46,18 +47,43 @@ def shown_bytes(value):
     return f"<{size:.0f} {unit} sha256:{sha256(data).hexdigest()[:4]}>"
 
 
+def shortened(text):
+    """A message of at most 2,000 characters."""
+    if len(text) <= MAX_MESSAGE:
+        return text
+    return f"{text[: MAX_MESSAGE - _END - 5]} ... {text[-_END:]}"
+
+
+def chain_of(error, outside):
+    """An exception, and those that it comes from.
+
+    Parameters
+    ----------
+    error : BaseException
+    outside : BaseException or None
+        What the caller was handling already (`sys.exception()` before the work): Python makes it
+        the context of whatever is raised meanwhile, though it is not the cause.
+
+    Yields
+    ------
+    error : BaseException
+    """
+    seen: set[int] = set()
+    while error is not None and error is not outside and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 @contextmanager
 def short_messages():
     """Shorten the messages of what is raised inside, and of its causes, to 2,000 characters."""
+    outside = sys.exception()
     try:
         yield
     except Exception as raised:
-        error: BaseException | None = raised
-        seen = set()
-        while error is not None and id(error) not in seen:
-            seen.add(id(error))
+        for error in chain_of(raised, outside):
             text = str(error)
             if len(text) > MAX_MESSAGE:
-                error.args = (f"{text[: MAX_MESSAGE - _END - 5]} ... {text[-_END:]}",)
-            error = error.__cause__ or error.__context__
+                error.args = (shortened(text),)
         raise

@@ -13,6 +13,7 @@ from sklearn_dl.models._folder import find_folder
 from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.scoring._onnx_graph import shared_session
 from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sessions import also_clear, cached_session
 
 # (pixel / 255 - mean) / std of ImageNet, for whatever does not say what it wants
@@ -160,7 +161,7 @@ def find_backbone(backbone):
     if not os.path.exists(path):
         if path not in list_models():
             raise FileNotFoundError(
-                f"backbone={path!r} is neither a file, nor a folder, nor a registered model; "
+                f"backbone={brief(path)} is neither a file, nor a folder, nor a registered model; "
                 f"registered are {list_models()}."
             )
         name, pixels = path, model_card(path).pixels

@@ -2,9 +2,11 @@
 
 import os
 import sqlite3
+import sys
 import warnings
 from contextlib import closing
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from PIL import Image
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._lazy import open_source
+from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._sessions import also_clear
+from sklearn_dl.utils._stamp import file_stamp
 
 # about 400,000 images of 1,280 features; the oldest rows make room for new ones
 MAX_BYTES = 2 * 2**30
@@ -28,6 +33,8 @@ class FeatureStore:
     SQLite's: several processes may read and write at once, and what is there is whole. A row
     carries a checksum of its key and its features. The file is never needed: where it is damaged,
     locked or cannot be written, one warning says so, and this object finds and keeps nothing more.
+    Other objects of the process neither warn of that file nor wait for it again while it has the
+    same stamp, but use what they can.
 
     Parameters
     ----------
@@ -46,10 +53,11 @@ class FeatureStore:
         return [self._key(image) for image in images]
 
     def _key(self, image):
+        outside = sys.exception()
         try:
             return sha256(self.belongs + image_digest(image)).digest()
         except (OSError, ValueError) as error:  # ImageReadError is one
-            if machine_fault(error):
+            if machine_fault(error, outside):
                 raise
             return None
 
@@ -106,22 +114,41 @@ class FeatureStore:
         """Do `work` with the database; what goes wrong is a warning, and the last attempt."""
         if not self._in_use:
             return
+        unusable = _unusable_stamps(os.path.abspath(self.path))
+        is_known = _stamp(self.path) in unusable
+        seconds = 0.0 if is_known else _SECONDS_TO_WAIT
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_SECONDS_TO_WAIT)) as database:
+            with closing(sqlite3.connect(self.path, timeout=seconds)) as database:
                 _make_table(database)
                 work(database)
         except (sqlite3.Error, OSError) as error:
             self._in_use = False
-            self._warn(
-                f"The features in {self.path} cannot be used ({error}): they are computed, and "
-                "not kept. If the file is damaged, remove it."
-            )
+            unusable.add(_stamp(self.path))
+            if not is_known:
+                self._warn(
+                    f"The features in {self.path} cannot be used ({error}): they are computed, and "
+                    "not kept. If the file is damaged, remove it."
+                )
 
     def _warn(self, message):
         if not self._has_warned:
             self._has_warned = True
             warnings.warn(message, UserWarning, stacklevel=4)
+
+
+@also_clear
+@lru_cache(maxsize=100)
+def _unusable_stamps(path):
+    """The stamps that a file had when it could not be used: a set to add to."""
+    return set()
+
+
+def _stamp(path):
+    try:
+        return file_stamp(path)
+    except OSError:
+        return None
 
 
 def _make_table(database):
@@ -188,13 +215,20 @@ def memory_location(memory):
     Raises
     ------
     ValueError
-        If it is an object without a place on disk.
+        If it is an object without a place on disk, or no file system has such a path.
     """
-    if memory is None or isinstance(memory, (str, os.PathLike)):
-        return memory
-    location = getattr(memory, "location", None)
-    if location is None and not hasattr(memory, "location"):
+    is_path = memory is None or isinstance(memory, (str, os.PathLike))
+    if not is_path and not hasattr(memory, "location"):
         raise ValueError(
             f"memory={memory!r} must be a folder or a joblib.Memory: features are kept in a file."
         )
+    location = memory if is_path else memory.location
+    if location is None:
+        return None
+    try:
+        _stamp(location)
+    except ValueError as error:  # a null character, or half of a surrogate pair
+        raise ValueError(
+            f"memory={brief(memory)} is not a path ({error}): give a folder for the features."
+        ) from error
     return location

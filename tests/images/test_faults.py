@@ -162,3 +162,16 @@ def test_faults_behind_other_errors_are_found():
     assert machine_fault(OSError("image file is truncated")) is None
     assert machine_fault(OSError("out of memory when reading image file")) is not None
     assert machine_fault(Image.UnidentifiedImageError("cannot identify")) is None
+
+
+def test_a_fault_that_the_caller_handles_is_not_one_of_the_image(paths, tmp_path):
+    """Python makes it the context of whatever is raised meanwhile."""
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    for fault in FAULTS:
+        try:
+            raise fault
+        except (OSError, MemoryError):
+            with pytest.warns(UserWarning, match="2 of 3 images could not be read"):
+                array = np.asarray(pixels([paths[0], str(bad), str(tmp_path / "none.png")]))
+        assert np.isnan(array[1:]).all()

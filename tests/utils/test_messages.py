@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sklearn_dl import ImageClassifier, OnnxScorer, ScoreClassifier, TensorFlowScorer, TextEncoder
+from sklearn_dl import (
+    ImageClassifier,
+    ImageLoader,
+    OnnxScorer,
+    ScoreClassifier,
+    TensorFlowScorer,
+    TextClassifier,
+    TextEncoder,
+)
 from sklearn_dl.utils._messages import MAX_MESSAGE, brief, short_messages
 from sklearn_dl.vision import ObjectDetector
 from tests.scoring.onnx_graphs import model, negate, node
@@ -84,3 +92,37 @@ def test_long_messages_are_cut(wrong):
 def many_inputs():
     inputs = {f"input_{i}": (np.float32, ["N", 1]) for i in range(300)}
     return model([node("Sum", list(inputs), ["y"])], inputs, {"y": (np.float32, ["N", 1])})
+
+
+def test_messages_that_the_caller_handles_stay():
+    handled = RuntimeError("z" * 5000)
+
+    def fail():
+        raise ValueError("x" * 5000)
+
+    try:
+        raise handled
+    except RuntimeError:
+        with pytest.raises(ValueError, match="x") as caught, short_messages():
+            fail()
+    assert caught.value.__context__ is handled
+    assert (len(str(caught.value)), len(str(handled))) == (MAX_MESSAGE, 5000)
+
+
+LONG = "x" * 5000
+IMAGES = [np.zeros((4, 4, 3), np.uint8)] * 2
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: ImageClassifier(LONG).fit(IMAGES, ["a", "b"]),
+        lambda: TextClassifier(LONG).fit(["x", "y"], ["a", "b"]),
+        lambda: TextEncoder(f"{LONG}/{LONG}").transform(["x"]),
+        lambda: ImageLoader().transform([LONG]),
+    ],
+)
+def test_names_and_paths_that_are_long(work):
+    with pytest.raises((ValueError, FileNotFoundError)) as caught:
+        work()
+    assert 100 < len(str(caught.value)) <= MAX_MESSAGE

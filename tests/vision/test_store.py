@@ -1,5 +1,6 @@
 """The file of features: what is damaged, locked or full costs a warning, never a wrong row."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sklearn_dl import ImageClassifier, ImageLoader
+from sklearn_dl import ImageClassifier, ImageLoader, clear_sessions
 from sklearn_dl.images import _lazy
 from sklearn_dl.vision import _store
 from sklearn_dl.vision._store import FeatureStore
@@ -177,6 +178,65 @@ def test_a_lock(store, monkeypatch):
     assert_rows(again(store).load(list(ROWS)))
 
 
+@pytest.mark.parametrize("damage", [cut, garbage, folder, other_table])
+def test_the_process_warns_once_of_a_damaged_file(store, damage, monkeypatch):
+    damage(store.path)
+    with pytest.warns(UserWarning, match=CANNOT):
+        use(again(store), "load")
+    for path in (store.path.parents[1], Path(os.path.relpath(store.path.parents[1]))):
+        use(FeatureStore(path, ("model", 1)), "load")
+        use(FeatureStore(path, ("other", 2)), "save")
+    monkeypatch.chdir(store.path.parent)
+    use(again(store), "save")
+    clear_sessions()
+    with pytest.warns(UserWarning, match=CANNOT):
+        use(again(store), "load")
+
+
+def test_another_damage_warns_again(store):
+    garbage(store.path)
+    with pytest.warns(UserWarning, match=CANNOT):
+        use(again(store), "load")
+    store.path.write_bytes(b"other garbage " * 1000)
+    with pytest.warns(UserWarning, match=CANNOT):
+        use(again(store), "load")
+    store.path.unlink()
+    again(store).save(ROWS)
+    assert_rows(again(store).load(list(ROWS)))
+
+
+def test_the_process_waits_once_for_a_lock(store, monkeypatch):
+    real, waits = sqlite3.connect, []
+
+    def connect(path, timeout):
+        waits.append(timeout)
+        return real(path, timeout=timeout / 1000)
+
+    monkeypatch.setattr(_store.sqlite3, "connect", connect)
+    with closing(real(store.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.warns(UserWarning, match=CANNOT + "database is locked") as caught:
+            use(again(store), "load")
+        assert len(caught) == 1
+        use(again(store), "load")
+        use(again(store), "load")
+        assert waits == [10.0, 0.0, 0.0]
+    new = {b"new": np.ones(6, np.float32)}
+    again(store).save(new)  # it is free again, and has other content than that one
+    assert_rows(again(store).load([*ROWS, *new]), ROWS | new)
+    assert waits[3:] == [0.0, 10.0]
+
+
+@pytest.mark.parametrize("memory", ["/tmp/a\0b", "\0", Path("a\0b"), "a\ud800"], ids=repr)
+def test_a_memory_that_is_not_a_path(data, params, onnx_file, memory):
+    clf = ImageClassifier(onnx_file, **params).fit(*data)
+    before = dict(vars(clf.set_params(memory=memory)))
+    for call in (lambda: clf.fit(*data), lambda: clf.predict(data[0])):
+        with pytest.raises(ValueError, match=r"^memory=.* is not a path .*: give a folder"):
+            call()
+    assert vars(clf) == before
+
+
 def test_a_disk_that_cannot_be_written(store, monkeypatch):
     real = sqlite3.connect
     monkeypatch.setattr(
@@ -250,8 +310,7 @@ def test_a_fit_goes_on_without_its_store(data, params, onnx_file, tmp_path):
     with pytest.warns(UserWarning, match=CANNOT) as caught:
         clf.fit(*data)
     assert len(caught) == 1
-    with pytest.warns(UserWarning, match=CANNOT):
-        np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
+    np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)  # it warned already
 
 
 def test_a_flipped_bit_changes_no_prediction(data, params, onnx_file, tmp_path):
