@@ -417,6 +417,35 @@ def test_refits_on_other_data(case):
     )
 
 
+@every_case
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_fit_that_is_stopped_leaves_the_estimator_as_it_was(case, fitted, monkeypatch):
+    """Ctrl-C after the first attribute that `fit` sets, after the second, until it ends."""
+    estimator = case.fitted() if fitted else clone(case.estimator)
+    before = dict(vars(estimator))
+    for n_set in range(1, 100):
+        left = n_set
+
+        def set_and_stop(self, name, value):
+            nonlocal left
+            object.__setattr__(self, name, value)
+            # scikit-learn's teardown of callbacks cannot do without what is set right after it
+            left -= name != "_callback_fit_ctx"
+            if left == 0:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(estimator), "__setattr__", set_and_stop)
+            try:
+                estimator.fit(case.frame(), case.y)
+            except KeyboardInterrupt:
+                assert vars(estimator) == before
+            else:
+                break
+    assert n_set > 1
+    assert hasattr(estimator, "feature_names_in_")
+
+
 @pytest.mark.parametrize("columns", ["photo", ["photo"]], ids=repr)
 def test_an_image_pipeline_names_its_columns_in_a_column_transformer(columns):
     frame = pd.DataFrame({"photo": pd.Series(object_array(ARRAYS)), "size": range(7)})

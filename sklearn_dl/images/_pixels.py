@@ -10,7 +10,7 @@ from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, describe, image_column
 from sklearn_dl.images._pixel_array import PixelArray
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
-from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import row_index
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import StrOptions, output_container, wrap_output
@@ -91,6 +91,7 @@ class PixelExtractor(
         self.scale = scale
         self.dtype = dtype
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters; note the column's name, and the size if the layout is "flat".
 

@@ -4,12 +4,14 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin
 
 from sklearn_dl.images._lazy import LazyImage
+from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import single_column
 
 
 class ImageStepMixin(OneToOneFeatureMixin):
     """`fit` that learns nothing but the column's name, tags, and the output's name."""
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters and note the column's name.
 

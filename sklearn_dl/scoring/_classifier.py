@@ -13,7 +13,7 @@ from sklearn_dl.scoring._probabilities import (
     one_score_per_label,
     probabilities,
 )
-from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin, target_column
 
@@ -112,6 +112,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             raise AttributeError(str(error)) from error
         return labels[order]
 
+    @all_or_nothing
     def fit(self, X, y):
         """Check X and y against the classes, or learn them from y.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from sklearn_dl.scoring._scorer import TensorSpec, listed
 from sklearn_dl.scoring._sources import cast, exact_integers
+from sklearn_dl.utils._messages import brief
 
 
 def fill(graph, constants, takes_bytes):
@@ -109,8 +110,9 @@ def _constant(value, spec, batches, takes_bytes):
     where = f"constants[{spec.name!r}]"
     try:
         array = _typed(value, spec, takes_bytes)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where} does not fit the input {spec}: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = str(error).removeprefix("Row 0: ")  # a constant has no rows
+        raise ValueError(f"{where} does not fit the input {spec}: {reason}") from error
     shape = spec.shape
     if shape is None:
         return Constant(spec, array, by_row=False)
@@ -144,6 +146,8 @@ def _typed(value, spec, takes_bytes):
     array = np.asarray(value)
     if array.dtype == object and any(cell is None for cell in array.flat):
         raise ValueError("it takes numbers, got None")
+    if array.dtype.kind not in "biufO":
+        raise ValueError(f"it takes numbers, got {brief(value)}")
     flat = array.reshape(1, -1)
     if array.dtype.kind in "Of":
         numbers = flat.astype(np.float64) if array.dtype == object else flat

@@ -14,6 +14,7 @@ from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._collector import static_names
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.scoring._scorer import score
+from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._messages import short_messages
 from sklearn_dl.utils._optional import import_optional
@@ -76,6 +77,7 @@ class GraphScorer(
         """The graph, open for some number of threads: for the specs."""
         raise NotImplementedError
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters, the graph and X; nothing is learned.
 

@@ -1,6 +1,7 @@
 """From the name of a registered network to the steps that it needs."""
 
 import os
+from numbers import Integral
 
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -9,6 +10,8 @@ from sklearn_dl.models import list_models, model_card
 from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.scoring._classifier import ScoreClassifier
 from sklearn_dl.scoring._onnx import OnnxScorer
+from sklearn_dl.scoring._scorer import listed
+from sklearn_dl.utils._messages import brief
 
 _TRAINED_AT = 224
 
@@ -41,8 +44,9 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     Raises
     ------
     ValueError
-        If no ONNX model has this name, or its card does not say how pixels are made; if none or
-        several of the graph's outputs have one score per label.
+        If no ONNX model has this name, or its card does not say how pixels are made; if the graph
+        has several inputs; if none or several of its outputs have one score per label; if
+        `image_size` is something else.
 
     See Also
     --------
@@ -63,8 +67,9 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     """
     if not isinstance(model, str) or model not in list_models():
         raise ValueError(
-            f"model={model!r} is not a registered model; registered are {list_models()}. A file of "
-            "your own goes into OnnxScorer, after ImageLoader, ImageResizer and PixelExtractor."
+            f"model={brief(model)} is not a registered model; registered are {list_models()}. A "
+            "file of your own goes into OnnxScorer, after ImageLoader, ImageResizer and "
+            "PixelExtractor."
         )
     card = model_card(model)
     if card.pixels is None:
@@ -78,8 +83,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
         )
     extractor = PixelExtractor(**card.pixels)
     scorer = OnnxScorer(model, outputs=outputs)
-    (image,) = scorer.inputs_
-    width, height = _size(image, extractor.layout, image_size)
+    width, height = _size(_image_input(scorer, model), extractor.layout, image_size)
     steps = [ImageLoader(root=root), ImageResizer(width, height), extractor]
     if outputs is not None or card.labels is None:
         return make_pipeline(*steps, scorer)
@@ -92,12 +96,34 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     )
 
 
+def _image_input(scorer, model):
+    """The only input of the graph, which takes images."""
+    inputs = scorer.inputs_
+    if len(inputs) != 1 or len(_row_shape(inputs[0])) != 3:
+        raise ValueError(
+            f"image_pipeline is for graphs with one input, of images; {model!r} has "
+            f"{listed(inputs)}. Put the steps together yourself: `inputs`, `constants` and "
+            "`pixels` of OnnxScorer say what each input gets."
+        )
+    return inputs[0]
+
+
+def _row_shape(image):
+    return (None,) * 3 if image.row_shape is None else image.row_shape
+
+
 def _size(image, layout, given):
     """Width and height of the images."""
-    row = image.row_shape or (None,) * 3
-    height, width = row[1:] if layout == "NCHW" else row[:2]
     if given is not None:
-        return given if isinstance(given, (tuple, list)) else (given, given)
+        sizes = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
+        if len(sizes) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
+            raise ValueError(
+                f"image_size={brief(given)} must be one integer or (width, height), in pixels, "
+                "from 1."
+            )
+        return sizes
+    row = _row_shape(image)
+    height, width = row[1:] if layout == "NCHW" else row[:2]
     return width or _TRAINED_AT, height or _TRAINED_AT
 
 

@@ -88,11 +88,12 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
     lists = operations()
     functions = _function_names(name, graph_def)
     _check_calls(name, graph_def, functions)
+    known = functions | lists.allowed
     found: dict = {}
 
     def look(values, place):
         values = list(values)
-        for op in functions_in(values) - functions - lists.allowed:
+        for op in functions_in(values) - known:
             found.setdefault(op, place)
         if any(map(_is_opaque, _tensors(values))):
             raise ValueError(
@@ -106,7 +107,7 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
                 raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
             seen.add(node.name)
             place = f"{scope}/{node.name}" if scope else node.name
-            if (scope, node.name) not in bound and node.op not in functions | lists.allowed:
+            if (scope, node.name) not in bound and node.op not in known:
                 found.setdefault(node.op, place)
             look(node.attr.values(), place)
     for function in graph_def.library.function:

@@ -10,6 +10,7 @@ from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.text._scoring import TextScoring
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
+from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -86,6 +87,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         self.device = device
         self.embed_model = embed_model
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters and X, and note the name of its column.
 

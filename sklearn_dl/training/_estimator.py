@@ -3,7 +3,6 @@
 import math
 import os
 from contextlib import contextmanager
-from functools import wraps
 from hashlib import sha256
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from sklearn_dl.training._device import (
     torch_settings,
 )
 from sklearn_dl.training._processes import training_processes
+from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions, check_sample_weight
 
@@ -67,19 +67,7 @@ class Rows(NamedTuple):
 
 def fit_method(fit):
     """Decorate a `fit`: with callbacks, and if it or they raise, the estimator is as it was."""
-    with_hooks = with_callbacks(fit)
-
-    @wraps(fit)
-    def fit_or_leave(estimator, *args, **kwargs):
-        before = dict(vars(estimator))
-        try:
-            return with_hooks(estimator, *args, **kwargs)
-        except BaseException:  # Ctrl-C included
-            vars(estimator).clear()
-            vars(estimator).update(before)
-            raise
-
-    return fit_or_leave
+    return all_or_nothing(with_callbacks(fit))
 
 
 class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import wraps
 from operator import is_
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,22 @@ from sklearn_dl.utils._sklearn import InvalidParameterError, validate_parameter_
 
 # estimator -> the parameter values that were found valid
 _validated: WeakKeyDictionary = WeakKeyDictionary()
+
+
+def all_or_nothing(fit):
+    """Decorate a `fit`: where it raises, the estimator's attributes are what they were before."""
+
+    @wraps(fit)
+    def fit_or_leave(estimator, *args, **kwargs):
+        before = dict(vars(estimator))
+        try:
+            return fit(estimator, *args, **kwargs)
+        except BaseException:  # Ctrl-C included
+            vars(estimator).clear()
+            vars(estimator).update(before)
+            raise
+
+    return fit_or_leave
 
 
 class DeepEstimator(BaseEstimator):

@@ -14,6 +14,7 @@ from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._onnx_graph import shared_session
 from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
+from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
@@ -223,6 +224,7 @@ class ObjectDetector(EmbeddedModelEstimator):
         self.on_error = on_error
         self.embed_model = embed_model
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters, the graph and the column; nothing is learned.
 

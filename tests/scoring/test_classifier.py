@@ -474,3 +474,23 @@ def test_rounding_outside_0_to_1_is_no_logit():
 def test_a_set_of_classes_has_no_order():
     with pytest.raises(ValueError, match="got a set"):
         ScoreClassifier({"a", "b"}).predict([[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("classes", [None, ["a", "b", "c"]])
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_fit_that_fails_leaves_the_classifier_as_it_was(classes, fitted):
+    clf = ScoreClassifier(classes, activation="softmax")
+    if fitted:
+        clf.fit(np.eye(3), ["a", "b", "c"])
+    before = dict(vars(clf))
+    for X, y in [(np.eye(4), list("dede")), (np.eye(4)[:, :3], list("abcd")), (np.eye(3), [1, 2])]:
+        with pytest.raises(ValueError, match=r"classes|inconsistent"):
+            clf.fit(X, y)
+        assert vars(clf) == before
+    if fitted:
+        assert clf.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_labels_that_can_be_read_only_once():
+    with pytest.raises(ValueError, match=r"^y is a generator, .* give a list or an array"):
+        ScoreClassifier().fit(np.eye(3), (label for label in "abc"))

@@ -101,6 +101,7 @@ def test_probabilities_stay_as_they_are(register):
         ({"size": (32, 48), "layout": "NHWC"}, {}, (48, 32)),
         ({}, {"image_size": 64}, (64, 64)),
         ({}, {"image_size": (40, 20)}, (40, 20)),
+        ({}, {"image_size": [40, np.int64(20)]}, (40, 20)),
     ],
 )
 def test_sizes(register, content, options, size):
@@ -128,6 +129,43 @@ def test_what_it_refuses(register, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="model='mine' is also a file or folder here"):
         image_pipeline("mine")
+
+
+@pytest.mark.parametrize(
+    "image_size", [[1, 2, 3], (8,), (), 0, (8, -1), 8.0, "8", "88", (8, None), np.array([8, 8])]
+)
+def test_image_sizes_that_are_none(register, image_size):
+    with pytest.raises(ValueError, match=r"^image_size=.* must be one integer or \(width, height"):
+        image_pipeline(register(), image_size=image_size)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [{"image": ["N", 3, 8, 8], "size": ["N", 2]}, {"image": ["N", 192]}, {"image": ["N"]}, {}],
+    ids=str,
+)
+def test_graphs_whose_inputs_are_not_one_image(register, shapes):
+    inputs = [helper.make_tensor_value_info(k, TensorProto.FLOAT, s) for k, s in shapes.items()]
+    nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in shapes]
+    outputs = [
+        helper.make_tensor_value_info(f"{k}_out", TensorProto.FLOAT, s) for k, s in shapes.items()
+    ]
+    if not shapes:
+        value = helper.make_tensor("value", TensorProto.FLOAT, [1, 3], [1.0, 2.0, 3.0])
+        nodes = [helper.make_node("Constant", [], ["y"], value=value)]
+        outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
+    name = register(model(nodes, inputs, outputs, []))
+    for size in (None, 8):
+        with pytest.raises(ValueError, match="graphs with one input, of images; 'mine' has "):
+            image_pipeline(name, image_size=size)
+
+
+@pytest.mark.parametrize("name", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6]], ids=["str", "b", "l"])
+def test_a_name_that_is_not_one_is_not_repeated(name):
+    with pytest.raises(ValueError, match="is not a registered model") as raised:
+        image_pipeline(name)
+    assert len(str(raised.value)) < 2000
+    assert "x" * 1000 not in str(raised.value)
 
 
 @pytest.mark.real

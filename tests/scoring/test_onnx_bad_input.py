@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from onnx import helper
+from PIL import Image
 from scipy.sparse import csr_array
 
 from sklearn_dl import ImageLoader, OnnxScorer
@@ -152,6 +153,36 @@ def test_images_without_extractor():
     for X in (images, list(images[:, 0])):
         with pytest.raises(ValueError, match="got images, not numbers: put a PixelExtractor"):
             OnnxScorer(mean_color()).transform(X)
+
+
+SMALL, LARGE = Image.new("RGB", (2, 5)), Image.new("RGB", (4, 4))
+
+
+@pytest.mark.parametrize(
+    "X", [[SMALL], [SMALL, LARGE], [[SMALL], [LARGE]], [LARGE.convert("L")], (SMALL,)], ids=str
+)
+def test_images_that_no_step_has_read(X):
+    with pytest.raises(ValueError, match=r"Row 0: .*got an image .*put ImageLoader, ImageResizer"):
+        OnnxScorer(mean_color()).transform(X)
+
+
+def test_images_that_fit_as_they_are():
+    shape = ["N", "H", "W", 3]
+    graph = same(np.uint8, shape)
+    out = OnnxScorer(graph, output_shape="native").transform([SMALL, SMALL])
+    np.testing.assert_array_equal(out, np.zeros((2, 5, 2, 3), np.uint8))
+
+
+def test_a_fit_that_fails_leaves_the_scorer_as_it_was():
+    wrong = pd.DataFrame(np.ones((2, 4)), columns=list("abcd"))
+    right = pd.DataFrame(np.ones((2, 3)), columns=list("xyz"))
+    scorer = OnnxScorer(two_layers())
+    for fitted in (False, True):
+        before = dict(vars(scorer.fit(right) if fitted else scorer))
+        with pytest.raises(ValueError, match=EXPECTED_3):
+            scorer.fit(wrong)
+        assert vars(scorer) == before
+    assert scorer.feature_names_in_.tolist() == ["x", "y", "z"]
 
 
 def test_one_row():

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_array_equal
 from onnx import helper
@@ -13,8 +14,34 @@ def test_numbers_with_missing_values_are_refused():
         OnnxScorer(negate()).transform([[1.0, np.nan]])
     with pytest.raises(ValueError, match="Row 0: X contains infinity"):
         OnnxScorer(negate()).transform([[1.0, np.inf]])
-    with pytest.raises(ValueError, match="Row 1 contains NaN or infinity"):
+    with pytest.raises(ValueError, match=r"Row 1 contains a missing value \(NaN or null\), which"):
         OnnxScorer(row_sum()).transform([np.ones(1), np.array([1, np.nan])])
+    with pytest.raises(ValueError, match="Row 1 contains infinity, which OnnxScorer accepts only"):
+        OnnxScorer(row_sum()).transform([np.ones(1), np.array([1, np.inf])])
+
+
+LISTS = [[1.0, 2.0], [1.0, None]]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pl.DataFrame({"x": LISTS}),
+        pl.DataFrame({"x": LISTS}, schema={"x": pl.Array(pl.Float32, 2)}),
+        pl.DataFrame({"x": [[1, 2], [1, None]]}),
+        pl.Series(LISTS),
+        pd.DataFrame({"x": LISTS}),
+        pd.Series([[1, 2], [1, pd.NA]]),
+        pd.Series([np.ones(2), np.array([1, None])]),
+    ],
+    ids=str,
+)
+def test_a_null_inside_a_list_is_a_missing_value(X):
+    with pytest.raises(ValueError, match="Row 1 contains a missing value"):
+        OnnxScorer(negate()).transform(X)
+    shape = ["N", "F"]
+    is_nan = model([node("IsNaN", ["x"], ["y"])], {"x": (np.float32, shape)}, {"y": (bool, shape)})
+    assert_array_equal(OnnxScorer(is_nan).transform(X), [[False, False], [False, True]])
 
 
 def test_missing_values_for_graphs_that_know_them():

@@ -180,7 +180,10 @@ def test_integers_in_constants_are_exact():
         ([], {"keep": 1}, r"`constants` has unknown inputs \['keep'\]; the graph has 'x'"),
         ([], {"factor": "a"}, r"constants\['factor'\] does not fit the input 'factor'"),
         ([], {"factor": None}, r"constants\['factor'\] does not fit"),
-        ([], {"factor": 1e39}, r"constants\['factor'\] .*1e\+39 cannot be float32"),
+        ([], {"factor": 1e39}, r"constants\['factor'\] .*float32: the value 1e\+39 cannot"),
+        ([], {"factor": 2**2000}, r"constants\['factor'\] does not fit .* too large"),
+        ([], {"factor": "a" * 10**5}, r"constants\['factor'\] .*: it takes numbers, got 'aa"),
+        ([], {"factor": 1j}, r"constants\['factor'\] does not fit .*: it takes numbers, got 1j"),
         ([2], {"factor": [1, 2, 3]}, r"has shape \(3,\); give the input"),
         # three rows: a value per row would be that of other rows in the next batch
         (["N", 2], {"factor": A}, r"has shape \(3, 2\); give a value for one row of the input"),
@@ -190,8 +193,16 @@ def test_integers_in_constants_are_exact():
     ],
 )
 def test_constants_that_do_not_fit(shape, constants, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         OnnxScorer(scaled(shape), constants=constants).transform(A)
+    assert "Row" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [2**70, [2**70, 1], 1.5, np.nan, np.uint64(2**63)], ids=str)
+def test_constants_that_are_not_integers_of_the_graph(value):
+    message = r"^constants\['factor'\] does not fit .*, int64: the value .* cannot be int64 without"
+    with pytest.raises(ValueError, match=message):
+        OnnxScorer(scaled([2], np.int64), constants={"factor": value}).transform([[1, 1]])
 
 
 def test_strings_in_constants():
