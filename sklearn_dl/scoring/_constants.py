@@ -117,7 +117,7 @@ def _constant(value, spec, batches, takes_bytes):
     if shape is None:
         return Constant(spec, array, by_row=False)
     first = shape[0] if shape else 0
-    # a size of its own name is no batch: its value is the whole input
+    # an axis with a name of its own is not a batch: the value is the whole input
     is_batch = not isinstance(first, int) and (first is None or first in batches)
     if is_batch and array.ndim == len(shape) and len(array) == 1:
         array = array[0]
