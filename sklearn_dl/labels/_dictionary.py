@@ -274,7 +274,7 @@ def whole_numbers(column, n_keys, where):
     if numbers.dtype.kind in "iuf":
         valid = (numbers >= 0) & (numbers <= n_keys) & (numbers == np.floor(numbers))
     else:
-        # a cell that is no number spoils the dtype: name it, not row 0
+        # a cell that is not a number spoils the dtype: name it, not row 0
         valid = np.array([_is_key(cell, n_keys) for cell in numbers])
     if not valid.all():
         row = int(np.argmin(valid))

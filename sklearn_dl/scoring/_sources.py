@@ -137,7 +137,7 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
     """`check_numbers`, then `exact_integers`; objects that are missing count as NaN."""
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
-    if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is no number to numpy
+    if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is not a number to numpy
         missing = missing_mask(X)
         X = np.where(missing, np.nan, X) if missing.any() else X
     numbers = check_numbers(X, estimator, allow_nan=allow_nan, spec=spec)
@@ -297,7 +297,7 @@ def naming_images(X, spec, estimator):
 
 
 def _refuse_unread_images(X, spec, estimator):
-    """Raise if what is no number is an image, or the path of one, that no step has read."""
+    """Raise if cells are images, or paths of images, where the graph takes numbers."""
     cells = X.tolist() if isinstance(X, np.ndarray) else list(X)
     for row, cell in enumerate(cells):
         if isinstance(cell, (list, tuple)) and len(cell) == 1:

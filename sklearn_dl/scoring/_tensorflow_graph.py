@@ -17,6 +17,7 @@ from sklearn_dl.scoring._tensorflow_load import load
 from sklearn_dl.scoring._tensorflow_outputs import (
     dense_fetch,
     dtype_of,
+    refuse_objects,
     shape_of,
     signature_fetch,
 )
@@ -174,6 +175,7 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
         fetches = tuple(
             named.get(o) or dense_fetch(graph, o, _tensor_name(graph, o, offered)) for o in outputs
         )
+    refuse_objects(fetches)
     fed, required, optional, unused = find_inputs(named_inputs, fetches)
 
     def specs(names):

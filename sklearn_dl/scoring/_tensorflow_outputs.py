@@ -76,6 +76,17 @@ def signature_fetch(graph, name, info):
     return dense_fetch(graph, name, info.name)
 
 
+def refuse_objects(fetches):
+    """Raise if an output is a list, a table or another object inside TensorFlow, not an array."""
+    for fetch in fetches:
+        for tensor in fetch.tensors:
+            if tensor.dtype.base_dtype.name in ("resource", "variant"):
+                raise ValueError(
+                    f"The output {fetch.spec.name!r} is an object inside TensorFlow (a "
+                    f"{tensor.dtype.base_dtype.name}), not an array; name others in `outputs`."
+                )
+
+
 def _ragged_fetch(graph, name, parts):
     values, *splits = (_tensor(graph, name, part) for part in parts)
     inner = shape_of(values)
@@ -130,7 +141,7 @@ def dtype_of(tensor):
     dtype = tensor.dtype.base_dtype
     try:
         kind = np.dtype(dtype.as_numpy_dtype)
-    except TypeError:
+    except (KeyError, TypeError):  # a list of tensors, a table
         return None
     if kind.kind == "V":
         return np.dtype(np.float32) if dtype.is_floating else None

@@ -208,3 +208,15 @@ def test_one_thread_is_one(tmp_path):
         [sys.executable, "-c", _ONE_THREAD, str(path)], check=True, capture_output=True, text=True
     )
     assert float(ran.stdout) < 1.2
+
+
+@pytest.mark.parametrize("outputs", [None, "y"])
+def test_an_output_that_is_an_object(tmp_path, outputs):
+    def build():
+        x = v1.placeholder(tf.float32, (None, 3), name="x")
+        rows = tf.raw_ops.TensorListFromTensor(tensor=x, element_shape=tf.constant([3]))
+        tf.identity(rows, name="y")
+
+    scorer = TensorFlowScorer(frozen(tmp_path / "model.pb", build), outputs=outputs)
+    with pytest.raises(ValueError, match=r"'y' is an object inside TensorFlow \(a variant\)"):
+        scorer.transform(np.ones((2, 3), dtype=np.float32))
