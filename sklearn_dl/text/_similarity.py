@@ -14,6 +14,7 @@ from sklearn_dl.text._texts import text_columns
 from sklearn_dl.training._estimator import fit_method, mean_loss, positive_weights
 from sklearn_dl.training._head import ridge_head
 from sklearn_dl.training._targets import numbers
+from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 # more would hardly move the line that pretrained cosines are scaled by
@@ -342,7 +343,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         if np.ptp(rows.targets) == 0:
             raise ValueError(
                 f"All similarities to learn from are {rows.targets[0]:g}: there is nothing to "
-                "learn."
+                f"learn from {counted(len(rows.targets), 'sample')}."
             )
 
     def _strata(self, rows):

@@ -26,7 +26,7 @@ def target_column(y, name, estimator):
     Raises
     ------
     ValueError
-        If a target is missing (the rows are named), or `y` is not one column.
+        If a target is missing (the rows are named) or infinite, or `y` is not one column.
     """
     if isinstance(y, Iterator):  # the next to read it would find nothing
         raise ValueError(
@@ -43,6 +43,8 @@ def target_column(y, name, estimator):
         _refuse_missing(cells, name)
     y = column_or_1d(y, warn=True)
     _refuse_missing(y, name)
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ValueError(f"{name} is infinite in row {np.flatnonzero(np.isinf(y))[0]}.")
     if cells is not None and y.dtype.kind == "f":
         _refuse_rounded(cells, y, name)
     return y
