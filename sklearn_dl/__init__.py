@@ -24,7 +24,17 @@ _ROOM_OF = {
     "ImageClassifier": "vision",
     "ObjectDetector": "vision",
 }
-_ROOMS = ("images", "inspection", "labels", "metrics", "models", "scoring", "text", "vision")
+_ROOMS = (
+    "images",
+    "inspection",
+    "labels",
+    "metrics",
+    "models",
+    "scoring",
+    "testing",
+    "text",
+    "vision",
+)
 
 __all__ = ["__version__", *_ROOM_OF, *_ROOMS]
 

@@ -6,19 +6,6 @@ from functools import partial
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import (
-    check_do_not_raise_errors_in_init_or_set_params,
-    check_estimator_cloneable,
-    check_estimator_repr,
-    check_estimator_tags_renamed,
-    check_get_params_invariance,
-    check_mixin_order,
-    check_no_attributes_set_in_init,
-    check_param_validation,
-    check_parameters_default_constructible,
-    check_set_params,
-    check_valid_tag_types,
-)
 from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_dl.testing import _fit, _rows, _targets
@@ -26,22 +13,23 @@ from sklearn_dl.testing._data import CheckData, image_data, text_data
 from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._messages import brief
 
-# scikit-learn's own checks that need no X
-WITHOUT_ROWS = [
-    check_estimator_cloneable,
-    check_estimator_tags_renamed,
-    check_valid_tag_types,
-    check_estimator_repr,
-    check_no_attributes_set_in_init,
-    check_do_not_raise_errors_in_init_or_set_params,
-    check_mixin_order,
-    check_parameters_default_constructible,
-    check_get_params_invariance,
-    check_set_params,
-]
+# scikit-learn's own checks that need no X, in `sklearn.utils.estimator_checks`
+WITHOUT_ROWS = (
+    "check_estimator_cloneable",
+    "check_estimator_tags_renamed",
+    "check_valid_tag_types",
+    "check_estimator_repr",
+    "check_no_attributes_set_in_init",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_mixin_order",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_param_validation",
+)
 NAMES = {
     name for module in (_fit, _rows, _targets) for name in vars(module) if name.startswith("check_")
-} | {check.__name__ for check in [*WITHOUT_ROWS, check_param_validation]}
+} | set(WITHOUT_ROWS)
 
 
 def parametrize_with_text_checks(
@@ -233,12 +221,14 @@ def _id(estimator):
 
 def _checks_without_rows(estimator):
     """scikit-learn's checks that need no X; its own suite runs them where X is 2-D numbers."""
-    if not get_tags(estimator).input_tags.two_d_array:
-        checks = list(WITHOUT_ROWS)
-        if hasattr(estimator, "_parameter_constraints"):  # scikit-learn's own way to validate
-            checks.append(check_param_validation)
-        for check in checks:
-            yield partial(check, type(estimator).__name__)
+    if get_tags(estimator).input_tags.two_d_array:
+        return
+    from sklearn.utils import estimator_checks  # half of scikit-learn, and pytest
+
+    for name in WITHOUT_ROWS:
+        # these constraints are how scikit-learn's own estimators check their parameters
+        if name != "check_param_validation" or hasattr(estimator, "_parameter_constraints"):
+            yield partial(getattr(estimator_checks, name), type(estimator).__name__)
 
 
 def _checks(estimator, data):
