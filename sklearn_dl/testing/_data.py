@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 from weakref import WeakKeyDictionary
@@ -41,8 +42,8 @@ class CheckData:
 
     Parameters
     ----------
-    X : list or ndarray of shape (n_samples, n_columns)
-        A list has one item per row, for estimators that take X of one dimension.
+    X : list, pandas Series, or ndarray of shape (n_samples, n_columns)
+        A list or Series has one item per row, for estimators that take X of one dimension.
     y : array-like of shape (n_samples,) or None
         None: strings for a classifier and other estimators, floats for a regressor.
     atol : float
@@ -64,6 +65,8 @@ class CheckData:
 
     def take(self, rows):
         """X of some rows, by position."""
+        if hasattr(self.X, "iloc"):
+            return self.X.iloc[list(rows)]
         if self.n_columns is None:
             return [self.X[row] for row in rows]
         return self.X[list(rows)]
@@ -92,19 +95,27 @@ class CheckData:
         one_d_array = get_tags(estimator).input_tags.one_d_array
         if self.n_columns is None or (self.n_columns == 1 and one_d_array):
             cells = list(self.X) if self.n_columns is None else list(self.X[:, 0])
+            pandas_series = partial(self._pandas_series, cells)
+            if hasattr(self.X, "iloc"):
+                found["pandas Series"] = pandas_series
+                found["polars Series"] = lambda: _polars().Series(self.X.name or "", cells)
+                return found
             found["list"] = lambda: list(cells)
             found["tuple"] = lambda: tuple(cells)
             if self.n_columns is None and all(isinstance(cell, np.ndarray) for cell in cells):
                 found["stacked ndarray"] = lambda: np.stack(cells)
             else:
                 found["ndarray of objects"] = lambda: object_array(cells)
-                found["pandas Series"] = lambda: _pandas().Series(
-                    object_array(cells), index=odd_index(len(self))
-                )
+                found["pandas Series"] = pandas_series
         if self.n_columns is not None:
             found["pandas DataFrame"] = lambda: self.frame("pandas")
             found["polars DataFrame"] = lambda: self.frame("polars")
         return found
+
+    def _pandas_series(self, cells):
+        return _pandas().Series(
+            object_array(cells), index=odd_index(len(self)), name=getattr(self.X, "name", None)
+        )
 
     def frame(self, library):
         """X as a data frame with columns "f0", "f1", ...; pandas gets an index with repeats.

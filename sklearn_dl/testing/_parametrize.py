@@ -150,9 +150,9 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ----------
     estimators : list of estimators, or dict of str to estimator
         Not fitted. The keys of a dict name the tests; of a list the reprs do.
-    X : list, or ndarray of shape (n_samples, n_columns)
-        At least three rows. A list has one item per row. An array is given to the estimators as
-        it is, and as data frames.
+    X : list, pandas Series, or ndarray of shape (n_samples, n_columns)
+        At least three rows. A list or Series has one item per row; a Series is for estimators
+        that take nothing else. An array is given to the estimators as it is, and as data frames.
     y : array-like of shape (n_samples,), default=None
         None: three classes of strings, or floats for a regressor.
     atol, expected_failed_checks
@@ -181,8 +181,11 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ... def test_documents(estimator, check):
     ...     check(estimator)
     """
-    if not isinstance(X, list) and not (isinstance(X, np.ndarray) and X.ndim == 2):
-        raise TypeError(f"X is {brief(X)}; give a list, or an array of two dimensions.")
+    is_pandas_series = hasattr(X, "iloc") and X.ndim == 1
+    if not (isinstance(X, list) or is_pandas_series or (isinstance(X, np.ndarray) and X.ndim == 2)):
+        raise TypeError(
+            f"X is {brief(X)}; give a list, a pandas Series, or an array of two dimensions."
+        )
     if len(X) < 3:
         raise ValueError(f"X has {counted(len(X), 'row')}; the checks need at least 3.")
     if y is not None and len(y) != len(X):

@@ -1,5 +1,6 @@
 """The public checks pass on estimators of others that keep the rules."""
 
+import pandas as pd
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -53,4 +54,16 @@ def test_estimators_of_images(estimator, check):
 
 @parametrize_with_row_checks([CharacterCounter(), CharacterClassifier()], ["one", "two", "three"])
 def test_estimators_of_rows_that_are_given(estimator, check):
+    check(estimator)
+
+
+class TakesSeriesOnly(CharacterCounter):
+    def _texts(self, X, reset):
+        if not hasattr(X, "to_list"):
+            raise TypeError(f"X is a {type(X).__name__}, not a Series.")
+        return super()._texts(X.to_list(), reset)
+
+
+@parametrize_with_row_checks([TakesSeriesOnly()], pd.Series(["one", "two", "three"], [3, 3, 1]))
+def test_estimators_of_a_series(estimator, check):
     check(estimator)
