@@ -1,14 +1,49 @@
-"""Generators of ONNX files that mean harm, or are damaged."""
+"""Generators of ONNX files that mean harm, or are damaged, and how tests expect them refused."""
+
+import pickle
 
 import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
-from tests.scoring.onnx_graphs import model, negate, node, two_layers, value
+from sklearn_dl import OnnxScorer, clear_sessions
+from tests.scoring.onnx_graphs import WEIGHTS, model, negate, node, two_layers, value
+
+# what `two_layers` is scored on, and what it gives
+X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0]], dtype=np.float32)
+EXPECTED = (X @ WEIGHTS).clip(0)
 
 OPSETS = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
 
 
-def outside(location, name="w", shape=(3,), **entries):
+def save(proto, folder, name="model.onnx"):
+    """Write a ModelProto to a file; returns its path."""
+    path = folder / name
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def assert_refused(path, match):
+    """Neither scoring nor pickling takes the file, and the error says why."""
+    for use in (lambda: OnnxScorer(path).transform(X), lambda: pickle.dumps(OnnxScorer(path))):
+        clear_sessions()
+        with pytest.raises((ValueError, FileNotFoundError), match=match):
+            use()
+
+
+def scores_of(path):
+    """What the file gives for `X`; its unpickled scorer must give the same."""
+    clear_sessions()
+    scorer = OnnxScorer(path)
+    scores = scorer.transform(X)
+    loaded = pickle.loads(pickle.dumps(scorer))
+    clear_sessions()
+    assert_array_equal(loaded.transform(X), scores)
+    return scores
+
+
+def external_tensor(location, name="w", shape=(3,), **entries):
     """A float tensor whose bytes are in a data file."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
     tensor.data_location = TensorProto.EXTERNAL
@@ -17,8 +52,8 @@ def outside(location, name="w", shape=(3,), **entries):
     return tensor
 
 
-def paths_to(kind):
-    """Every way down the fields of a ModelProto to messages called `kind`, no field twice."""
+def field_paths_to(kind):
+    """Every path of field names from a ModelProto to messages called `kind`, no field twice."""
     found, queue = [], [(ModelProto.DESCRIPTOR, ())]
     while queue:
         descriptor, path = queue.pop()
@@ -31,8 +66,8 @@ def paths_to(kind):
     return sorted(found)
 
 
-def placed(path, message):
-    """`two_layers` with a message where `path` leads, in new messages on the way."""
+def two_layers_with(message, path):
+    """`two_layers` with a message where a path of field names leads, new messages on the way."""
     made = two_layers()
     here = made
     for name in path:
@@ -44,13 +79,13 @@ def placed(path, message):
     return made
 
 
-INNER = ["initializer", "constant", "sparse", "branch", "branch of branch", "function"]
-INNER += ["function of function", "default of a function's attribute"]
+INNER_PLACES = ["initializer", "constant", "sparse", "branch", "branch of branch", "function"]
+INNER_PLACES += ["function of function", "default of a function's attribute"]
 
 
-def inner_tensor(place, location):
+def graph_with_inner_tensor(place, location):
     """y = x + [1, 2, 3] of 3 columns, the constant in a data file and hidden in `place`."""
-    inner = outside(location)
+    inner = external_tensor(location)
     constant = node("Constant", [], ["c"], value=inner)
     functions, nodes, weights = [], [], []
     if place == "initializer":
@@ -98,7 +133,7 @@ def inner_tensor(place, location):
     return helper.make_model(graph, functions=functions, opset_imports=OPSETS, ir_version=9)
 
 
-def calling(functions):
+def graph_that_calls(functions):
     """A graph that calls the last of `functions`: each has the names of those that it calls."""
     made = []
     for name, called in functions.items():
@@ -117,10 +152,10 @@ def calling(functions):
     return helper.make_model(graph, functions=made, opset_imports=OPSETS, ir_version=8)
 
 
-def doubling(depth):
+def graph_of_doubling_calls(depth):
     """2 ** `depth` nodes by `depth` functions, each of which calls the one before it twice."""
     calls = {f"f{i}": [f"f{i - 1}"] * 2 for i in range(1, depth + 1)}
-    return calling({"f0": [], **calls})
+    return graph_that_calls({"f0": [], **calls})
 
 
 def endless_loop():
@@ -156,7 +191,7 @@ def growing_loop():
     )
 
 
-def nested(depth):
+def nested_graphs(depth):
     """Bytes of a graph inside a graph inside a graph, which protobuf would not write."""
 
     def field(number, content):

@@ -40,7 +40,9 @@ METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
     ],
 )
 @pytest.mark.parametrize(
-    "estimator", [ScoreClassifier(), ScoreClassifier(LABELS, activation="softmax")]
+    "estimator",
+    [ScoreClassifier(), ScoreClassifier(LABELS, activation="softmax")],
+    ids=["default", "with classes"],
 )
 def test_sklearn_checks_without_X(name, estimator):
     getattr(estimator_checks, name)("ScoreClassifier", estimator)
@@ -69,7 +71,9 @@ def test_sigmoid_of_several_columns():
 
 
 @pytest.mark.parametrize(
-    ("classes", "in_order"), [(["ham", "spam"], True), (["spam", "ham"], False)]
+    ("classes", "in_order"),
+    [(["ham", "spam"], True), (["spam", "ham"], False)],
+    ids=["in order", "in reverse"],
 )
 def test_one_column(classes, in_order):
     """The scores are those of the second label given, whatever the order of classes_."""
@@ -136,6 +140,7 @@ def test_log_of_zero_is_quiet():
 @pytest.mark.parametrize(
     ("dtype", "expected"),
     [("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("i4", "f8"), ("u1", "f8"), ("O", "f8")],
+    ids=["float16", "float32", "float64", "int32", "uint8", "object"],
 )
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 def test_dtypes(dtype, expected, activation):
@@ -250,6 +255,15 @@ def test_top_k():
         ([1, -5, 3], [-5, 1, 3]),
         ((2.0, -5, 3), [-5, 2.0, 3]),
     ],
+    ids=[
+        "list of str",
+        "numpy StringDType",
+        "numpy objects",
+        "pandas Series",
+        "polars Series",
+        "integers",
+        "tuple of int and float",
+    ],
 )
 def test_kinds_of_classes(classes, in_order):
     clf = ScoreClassifier(classes, activation="softmax")
@@ -280,6 +294,7 @@ def test_bool_classes():
         (range(1000), r"0, 1, 2, 3, 4 and 995 more"),
         ([], "there are 0 classes"),
     ],
+    ids=["one label", "a missing label", "two types", "2-D", "too few", "too many", "none"],
 )
 def test_bad_classes(classes, message):
     clf = ScoreClassifier(classes, activation="softmax")
@@ -315,7 +330,7 @@ def test_fit():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_fitted_or_not(method):
+def test_predictions_fitted_or_not(method):
     with pytest.raises(NotFittedError):
         getattr(ScoreClassifier(activation="softmax"), method)(LOGITS)
     assert not hasattr(ScoreClassifier(), "classes_")
@@ -357,6 +372,7 @@ def test_rows_do_not_depend_on_the_batch(method):
         ([[0.0, 1.0, 2.0], [np.nan, 0, 1]], r"NaN in row\(s\) 1: set missing="),
         (np.full((9, 3), np.nan), r"row\(s\) 0, 1, 2, 3, 4 and 4 more"),
     ],
+    ids=["1-D", "no row", "strings", "infinity", "NaN", "NaN in many rows"],
 )
 def test_bad_X(method, X, message):
     clf = ScoreClassifier(LABELS, activation="softmax")
@@ -375,6 +391,14 @@ def test_bad_X(method, X, message):
         ([1, 2], "unreadable", object),
         ([False, True], "unreadable", object),
         (np.array(["a", "b"], dtype=object), "unreadable", "U10"),
+    ],
+    ids=[
+        "str and str",
+        "str and int",
+        "int and int",
+        "int and str",
+        "bool and str",
+        "objects and str",
     ],
 )
 @pytest.mark.parametrize("activation", [None, "softmax", "sigmoid"])
@@ -405,7 +429,7 @@ def test_missing_with_three_classes_and_one_column():
     assert np.isnan(one.decision_function([[np.nan], [1.0]])).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_frames(frame):
     X = frame(dict(zip("xyz", LOGITS.T, strict=True)))
     clf = ScoreClassifier(LABELS, activation="softmax")
@@ -428,7 +452,7 @@ def test_last_step_of_a_pipeline_without_fit():
     assert pipe.classes_.tolist() == ["bird", "cat", "dog"]
 
 
-@pytest.mark.parametrize("classes", [LABELS, None])
+@pytest.mark.parametrize("classes", [LABELS, None], ids=["given", "learned"])
 def test_metrics_follow_classes(classes):
     rng = np.random.default_rng(0)
     columns = LABELS if classes else sorted(LABELS)
@@ -464,7 +488,7 @@ def test_binary_roc_auc():
     assert scores["test_f1_macro"].tolist() == [1, 1]
 
 
-def test_rounding_outside_0_to_1_is_no_logit():
+def test_probabilities_rounded_outside_0_to_1_are_accepted():
     X = np.array([[-1e-8, 1.0], [0.25, 0.75]], dtype=np.float32)
     assert ScoreClassifier(["a", "b"]).predict_proba(X).tolist() == [[0, 1], [0.25, 0.75]]
     one = np.array([[1.0000001]], dtype=np.float32)
@@ -476,8 +500,10 @@ def test_a_set_of_classes_has_no_order():
         ScoreClassifier({"a", "b"}).predict([[0.5, 0.5]])
 
 
-@pytest.mark.parametrize("classes", [None, ["a", "b", "c"]])
-@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize(
+    "classes", [None, ["a", "b", "c"]], ids=["learned classes", "given classes"]
+)
+@pytest.mark.parametrize("fitted", [False, True], ids=["not fitted", "fitted"])
 def test_a_fit_that_fails_leaves_the_classifier_as_it_was(classes, fitted):
     clf = ScoreClassifier(classes, activation="softmax")
     if fitted:

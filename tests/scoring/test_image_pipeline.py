@@ -53,7 +53,7 @@ def register(tmp_path, monkeypatch):
     return add
 
 
-def test_the_steps(register):
+def test_the_pipeline_has_five_steps_and_predicts(register):
     pipe = image_pipeline(register())
     assert list(pipe.named_steps) == [
         "imageloader",
@@ -75,7 +75,9 @@ def test_the_steps(register):
 
 
 @pytest.mark.parametrize(
-    ("outputs", "shape"), [("features", (2, 6)), (["logits", "features"], (2, 9))]
+    ("outputs", "shape"),
+    [("features", (2, 6)), (["logits", "features"], (2, 9))],
+    ids=["one", "two"],
 )
 def test_outputs_that_are_asked_for(register, outputs, shape):
     pipe = image_pipeline(register(), outputs=outputs)
@@ -103,6 +105,7 @@ def test_probabilities_stay_as_they_are(register):
         ({}, {"image_size": (40, 20)}, (40, 20)),
         ({}, {"image_size": [40, np.int64(20)]}, (40, 20)),
     ],
+    ids=["of the graph", "of a graph in NHWC", "one integer", "width and height", "list of two"],
 )
 def test_sizes(register, content, options, size):
     card = {"pixels": CARD | {"layout": content.get("layout", "NCHW")}}
@@ -111,13 +114,13 @@ def test_sizes(register, content, options, size):
     assert pipe.predict(IMAGES).tolist() == ["red", "blue"]
 
 
-def test_root(register, tmp_path):
+def test_root_is_the_folder_of_the_images(register, tmp_path):
     pipe = image_pipeline(register(), root=tmp_path)
     with pytest.raises(ValueError, match="leaves the folder root="):
         pipe.predict(["../other.png"])
 
 
-def test_what_it_refuses(register, tmp_path, monkeypatch):
+def test_names_and_labels_that_are_refused(register, tmp_path, monkeypatch):
     register()
     with pytest.raises(ValueError, match=r"'nothing' is not a registered model; .*'mine'"):
         image_pipeline("nothing")
@@ -132,9 +135,11 @@ def test_what_it_refuses(register, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "image_size", [[1, 2, 3], (8,), (), 0, (8, -1), 8.0, "8", "88", (8, None), np.array([8, 8])]
+    "image_size",
+    [[1, 2, 3], (8,), (), 0, (8, -1), 8.0, "8", "88", (8, None), np.array([8, 8])],
+    ids=repr,
 )
-def test_image_sizes_that_are_none(register, image_size):
+def test_image_sizes_that_are_refused(register, image_size):
     with pytest.raises(ValueError, match=r"^image_size=.* must be one integer or \(width, height"):
         image_pipeline(register(), image_size=image_size)
 
@@ -142,7 +147,7 @@ def test_image_sizes_that_are_none(register, image_size):
 @pytest.mark.parametrize(
     "shapes",
     [{"image": ["N", 3, 8, 8], "size": ["N", 2]}, {"image": ["N", 192]}, {"image": ["N"]}, {}],
-    ids=str,
+    ids=["two inputs", "rows", "one number a row", "no input"],
 )
 def test_graphs_whose_inputs_are_not_one_image(register, shapes):
     inputs = [helper.make_tensor_value_info(k, TensorProto.FLOAT, s) for k, s in shapes.items()]
@@ -160,8 +165,10 @@ def test_graphs_whose_inputs_are_not_one_image(register, shapes):
             image_pipeline(name, image_size=size)
 
 
-@pytest.mark.parametrize("name", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6]], ids=["str", "b", "l"])
-def test_a_name_that_is_not_one_is_not_repeated(name):
+@pytest.mark.parametrize(
+    "name", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6]], ids=["str", "bytes", "list"]
+)
+def test_a_long_wrong_name_is_not_repeated_in_the_error(name):
     with pytest.raises(ValueError, match="is not a registered model") as raised:
         image_pipeline(name)
     assert len(str(raised.value)) < 2000
@@ -187,7 +194,7 @@ def test_the_packaged_network():
 # --- the warning
 
 
-def score(name, **settings):
+def score_with_pixels(name, **settings):
     steps = ImageLoader(), ImageResizer(8, 8), PixelExtractor(**settings), OnnxScorer(name)
     return make_pipeline(*steps).fit(IMAGES).transform(IMAGES)
 
@@ -212,7 +219,7 @@ def test_other_pixels_than_the_card_says(register, other):
         r"sklearn_dl\.scoring\.image_pipeline\('mine'\)"
     )
     with pytest.warns(UserWarning, match=message) as caught:
-        score(name, **CARD | other)
+        score_with_pixels(name, **CARD | other)
     assert len(caught) == 1  # fit and transform
 
 
@@ -229,25 +236,25 @@ def test_other_pixels_than_the_card_says(register, other):
 )
 def test_the_same_pixels(register, same):
     name = register()
-    score(name, **CARD | same)
+    score_with_pixels(name, **CARD | same)
 
 
 @pytest.mark.parametrize("pixels", [None, {"mean": 3}], ids=str)
 def test_a_card_that_says_nothing(register, pixels):
-    score(register(pixels=pixels))
+    score_with_pixels(register(pixels=pixels))
 
 
 def test_a_card_of_defaults(register):
     name = register(pixels={})
-    score(name)
+    score_with_pixels(name)
     with pytest.warns(UserWarning, match="other pixels than its card says"):
-        score(name, offset=127)
+        score_with_pixels(name, offset=127)
 
 
 def test_files_and_bytes_have_no_card(register, tmp_path):
     register()
-    score(tmp_path / "mine" / "model.onnx")
-    score(graph())
+    score_with_pixels(tmp_path / "mine" / "model.onnx")
+    score_with_pixels(graph())
 
 
 def test_an_embedded_model_is_still_registered(register):
@@ -265,7 +272,7 @@ def test_images_that_the_scorer_makes_pixels_of(register):
         scorer.transform(ImageLoader().transform(IMAGES))
 
 
-def test_a_detector(register):
+def test_a_detector_warns_of_other_pixels(register):
     def decode(outputs, geometry):
         return [[0, 0, 1, 1]], [1.0], [0]
 

@@ -40,8 +40,12 @@ def test_url():
         OnnxScorer("https://example.org/model.onnx").transform(X)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"<html>", bytes(range(256)), b"\x08\x08"])
-def test_no_onnx_file(tmp_path, data):
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0" * 100, b"<html>", bytes(range(256)), b"\x08\x08"],
+    ids=["empty", "zeros", "HTML", "every byte", "cut field"],
+)
+def test_bytes_that_are_not_an_onnx_model(tmp_path, data):
     path = tmp_path / "bad.onnx"
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"bad\.onnx is not an ONNX model"):
@@ -50,7 +54,7 @@ def test_no_onnx_file(tmp_path, data):
         OnnxScorer(data).transform(X)
 
 
-def test_truncated_anywhere(capfd):
+def test_a_file_that_ends_anywhere_is_refused(capfd):
     data = two_layers().SerializeToString()
     whole = OnnxScorer(data).transform(X)
     refused = 0
@@ -67,7 +71,7 @@ def test_truncated_anywhere(capfd):
 
 
 @needs_shared
-def test_truncated_real_file():
+def test_a_real_file_that_ends_anywhere_is_refused():
     data = (SHARED / "iris_mlp" / "Network.onnx").read_bytes()
     for cut in range(0, len(data), 37):
         with pytest.raises(ValueError, match=f"{cut} bytes"):
@@ -129,7 +133,27 @@ EXPECTED_3 = r"The graph expects 'x': shape \('N', 3\), float32; X has rows of s
         ([[1, 2], [3]], "float32; X has row 0 of shape"),
         ([[1j, 2j, 3j]], "[Cc]omplex"),
     ],
-    ids=str,
+    ids=[
+        "4 columns",
+        "3-D",
+        "rows of two lengths",
+        "1-D array",
+        "1-D list",
+        "pandas Series of numbers",
+        "array without rows",
+        "empty list",
+        "pandas frame without rows",
+        "polars frame without rows",
+        "a string",
+        "a dict",
+        "None",
+        "None among rows",
+        "None among arrays",
+        "arrays of strings",
+        "two columns of arrays",
+        "lists of two lengths",
+        "complex numbers",
+    ],
 )
 def test_X_that_does_not_fit(X, message):
     for method in ("fit", "transform"):
@@ -159,9 +183,11 @@ SMALL, LARGE = Image.new("RGB", (2, 5)), Image.new("RGB", (4, 4))
 
 
 @pytest.mark.parametrize(
-    "X", [[SMALL], [SMALL, LARGE], [[SMALL], [LARGE]], [LARGE.convert("L")], (SMALL,)], ids=str
+    "X",
+    [[SMALL], [SMALL, LARGE], [[SMALL], [LARGE]], [LARGE.convert("L")], (SMALL,)],
+    ids=["one", "two sizes", "a column", "grey", "a tuple"],
 )
-def test_images_that_no_step_has_read(X):
+def test_images_that_no_step_has_loaded(X):
     with pytest.raises(ValueError, match=r"Row 0: .*got an image .*put ImageLoader, ImageResizer"):
         OnnxScorer(mean_color()).transform(X)
 
@@ -225,7 +251,20 @@ def test_missing_package(monkeypatch, hidden):
         ),
         ({"session_options": {"enable_mem_pattern": "x"}}, "enable_mem_pattern='x' must be bool"),
     ],
-    ids=str,
+    ids=[
+        "model",
+        "outputs",
+        "output_shape",
+        "batch_size",
+        "n_threads",
+        "unknown provider",
+        "no provider",
+        "unknown option",
+        "option of the number of threads",
+        "option that is a method",
+        "unknown optimization level",
+        "option of another type",
+    ],
 )
 def test_wrong_parameters(params, message):
     scorer = OnnxScorer(negate()).set_params(**params)
@@ -241,7 +280,7 @@ def test_a_number_that_is_not_finite_names_its_row(bad, kind):
 
 
 @pytest.mark.parametrize("columns", [[], None, [True, False], 1.5], ids=repr)
-def test_columns_that_are_none(columns):
+def test_columns_that_are_refused(columns):
     scorer = OnnxScorer(negate().SerializeToString(), inputs={"x": columns})
     with pytest.raises(ValueError, match=r"inputs\['x'\]"):
         scorer.transform(np.ones((2, 2)))

@@ -66,10 +66,10 @@ def test_scale_and_layout():
 
 @pytest.mark.parametrize("container", ["default", "pandas", "polars"])
 def test_behind_a_column_transformer(container, tmp_path):
-    frame = pd.DataFrame({"age": [0, 1, 2, 3], "photo": pd.Series(IMAGES), "half": [0.5] * 4})
+    frame = pd.DataFrame({"age": [0, 1, 2, 3], "image": pd.Series(IMAGES), "half": [0.5] * 4})
     columns = ColumnTransformer(
         [
-            ("image", make_pipeline(ImageLoader(), ImageResizer(4, 4)), ["photo"]),
+            ("image", make_pipeline(ImageLoader(), ImageResizer(4, 4)), ["image"]),
             ("meta", MaxAbsScaler(), ["age"]),
             ("sex", "passthrough", ["half"]),
         ]
@@ -125,6 +125,14 @@ def test_two_images_of_which_either_may_fail():
         ({"image": {"scale": 1}}, r"pixels\['image'\] must be a PixelExtractor"),
         ({"image": PixelExtractor(layout="NHWC")}, r"X has rows of shape \(4, 4, 3\)"),
         ({"image": PixelExtractor(), "meta": PixelExtractor()}, "X has no images there"),
+    ],
+    ids=[
+        "none",
+        "of an unknown input",
+        "flat layout",
+        "not a PixelExtractor",
+        "other layout",
+        "of numbers",
     ],
 )
 def test_wrong_pixels(pixels, message):

@@ -31,7 +31,9 @@ def test_sklearn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("to_model", [bytes, str, None, "proto"])
+@pytest.mark.parametrize(
+    "to_model", [bytes, str, None, "proto"], ids=["bytes", "str", "Path", "proto"]
+)
 def test_model_as_path_bytes_or_proto(tmp_path, to_model):
     proto = negate()
     path = tmp_path / "negate.onnx"
@@ -66,7 +68,7 @@ def test_registered_name(tmp_path, monkeypatch):
     assert_array_equal(OnnxScorer("minus").transform(X), -X)
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_frame_into_one_input(frame):
     X = frame({"p": [1.0, 2.0], "q": [3, 4]})
     scorer = OnnxScorer(negate().SerializeToString()).fit(X)
@@ -76,7 +78,7 @@ def test_frame_into_one_input(frame):
         scorer.transform(X[["q", "p"]])
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_columns_named_like_the_inputs(frame):
     shape = (np.float32, ["N", 1])
     proto = model(
@@ -95,8 +97,11 @@ def test_columns_named_like_the_inputs(frame):
         {"b": [-2, -1], "a": ("p", 1)},
         {"a": np.array([0, 1]), "b": slice(-2, None)},
     ],
+    ids=["names", "positions", "slices", "from the end", "array and slice"],
 )
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, None])
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame, pl.DataFrame, None], ids=["pandas", "polars", "array"]
+)
 def test_inputs_from_columns(inputs, frame):
     table = np.arange(12.0).reshape(3, 4)
     a, b = table[:, :2], table[:, 2:]
@@ -119,6 +124,14 @@ def test_inputs_from_columns(inputs, frame):
         ({"a": 0, "b": "z"}, r"inputs\['b'\] names the column 'z'; X has \['p', 'q', 'r', 's'\]"),
         ({}, "no columns for"),
         (None, r"2 inputs: 'a': shape .*X has \['p', 'q', 'r', 's'\]"),
+    ],
+    ids=[
+        "unknown input",
+        "an input left out",
+        "position too large",
+        "unknown name",
+        "empty",
+        "not given",
     ],
 )
 def test_wrong_inputs(inputs, message):
@@ -155,7 +168,11 @@ def test_scalar_initializer():
     assert_array_equal(OnnxScorer(proto).transform(X), 2 * X)
 
 
-@pytest.mark.parametrize("kind", [list, np.asarray, pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "kind",
+    [list, np.asarray, pd.DataFrame, pl.DataFrame],
+    ids=["list", "array", "pandas", "polars"],
+)
 def test_input_of_rank_1(kind):
     proto = same(np.int64, ["N"])
     column = kind([[3], [1]]) if kind is not pl.DataFrame else pl.DataFrame({"x": [3, 1]})
@@ -193,7 +210,11 @@ COLUMNS_OF_ARRAYS = {
 
 
 @pytest.mark.parametrize("kind", COLUMNS_OF_ARRAYS)
-@pytest.mark.parametrize("lengths", [(2, 2, 2), (1, 3, 1), (2,), (0, 1, 0)])
+@pytest.mark.parametrize(
+    "lengths",
+    [(2, 2, 2), (1, 3, 1), (2,), (0, 1, 0)],
+    ids=["equal lengths", "two lengths", "one row", "empty rows"],
+)
 def test_column_of_arrays(kind, lengths):
     rows = [np.arange(length, dtype=float) + i for i, length in enumerate(lengths)]
     X = COLUMNS_OF_ARRAYS[kind](rows)

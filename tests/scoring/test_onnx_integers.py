@@ -43,6 +43,27 @@ MAX = 2**63 - 1
         pl.DataFrame({"a": [Decimal(BIG), Decimal(MAX)], "b": [1, 2]}),
         pd.Series([[BIG, 1.0], [MAX, 2]]),
     ],
+    ids=[
+        "lists",
+        "nested lists",
+        "tuples",
+        "arrays of int64 and uint64",
+        "a list and an array",
+        "strings and integers",
+        "numpy objects",
+        "Decimal and numpy integers",
+        "pandas int64 and float64",
+        "pandas int64 and uint64",
+        "pandas Int64",
+        "pandas UInt64",
+        "pandas objects",
+        "pandas categories",
+        "polars Int64 and Float64",
+        "polars Int64 and UInt64",
+        "polars objects",
+        "polars Decimal",
+        "pandas Series of lists",
+    ],
 )
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_integers_are_not_rounded(X, batch_size):
@@ -103,6 +124,7 @@ def test_calls_do_not_grow_with_rows(dtype):
 @pytest.mark.parametrize(
     ("integers", "read"),
     [([2**53, -(2**53)], False), ([1, BIG], True), ([1, -BIG], True)],
+    ids=["exact as floats", "too large", "too small"],
 )
 def test_integers_are_read_again_only_where_floats_round_them(monkeypatch, integers, read):
     seen = []
@@ -136,8 +158,18 @@ def test_unsigned_integers():
         (pd.DataFrame({"a": [0.5, 0.5], "b": [BIG, BIG]})[["a", "b"]].iloc[[0]], "0.5"),
         (pl.DataFrame({"a": [BIG, 1], "b": pl.Series([1, 2**64 - 1], dtype=pl.UInt64)}), "1844.*"),
     ],
+    ids=[
+        "2**63",
+        "-2**63 - 1",
+        "2**70",
+        "1e300",
+        "half",
+        "half in a Decimal",
+        "half in pandas",
+        "uint64 in polars",
+    ],
 )
-def test_what_does_not_fit(X, value):
+def test_values_that_are_not_int64(X, value):
     row = len(X) - 1
     with pytest.raises(ValueError, match=f"Row {row}: the value {value} cannot be int64"):
         OnnxScorer(same(np.int64, ["N", 2])).transform(X)
@@ -152,13 +184,14 @@ def test_what_does_not_fit(X, value):
         [[BIG], [pd.NA]],
         pd.DataFrame({"a": pd.Series([BIG, None], dtype=object), "b": [1.0, 2.0]}),
     ],
+    ids=["pandas Int64", "polars", "None in lists", "pd.NA in lists", "pandas objects"],
 )
 def test_a_missing_integer_is_an_error(X):
     with pytest.raises(ValueError, match="Row 1: X contains NaN"):
         OnnxScorer(same(np.int64)).transform(X)
 
 
-def test_floats_may_round_them():
+def test_float_inputs_may_round_integers():
     X = pd.DataFrame({"a": [BIG, MAX], "b": [0.5, 1.0]})
     out = OnnxScorer(same(np.float32)).transform(X)
     assert out.tolist() == [[2.0**53, 0.5], [2.0**63, 1.0]]

@@ -34,7 +34,15 @@ LISTS = [[1.0, 2.0], [1.0, None]]
         pd.Series([[1, 2], [1, pd.NA]]),
         pd.Series([np.ones(2), np.array([1, None])]),
     ],
-    ids=str,
+    ids=[
+        "polars lists of floats",
+        "polars arrays",
+        "polars lists of integers",
+        "polars Series",
+        "pandas lists",
+        "pandas Series with pd.NA",
+        "pandas Series of arrays",
+    ],
 )
 def test_a_null_inside_a_list_is_a_missing_value(X):
     with pytest.raises(ValueError, match="Row 1 contains a missing value"):

@@ -78,6 +78,7 @@ def test_the_graph_is_cut():
         ([], r"outputs=\[\] must name one or more"),
         ("x", "no output 'x'"),
     ],
+    ids=["misspelled", "unknown", "twice", "empty", "an input"],
 )
 def test_wrong_outputs(outputs, message):
     with pytest.raises(ValueError, match=message):
@@ -193,7 +194,7 @@ def zip_map(keys, batch):
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 3])
-@pytest.mark.parametrize("keys", [[94, 17, 36], ["C", "A", "B"]])
+@pytest.mark.parametrize("keys", [[94, 17, 36], ["C", "A", "B"]], ids=["integers", "strings"])
 def test_zip_map_keys_are_columns(keys, batch):
     scorer = OnnxScorer(zip_map(keys, batch)).fit(X)
     names = [str(key) for key in sorted(keys)]
@@ -212,6 +213,7 @@ def test_zip_map_keys_are_columns(keys, batch):
         ([node("ReduceMean", ["x"], ["y"], axes=[0])], [1, 3]),
         ([node("Transpose", ["x"], ["y"])], [3, "N"]),
     ],
+    ids=["a sum", "a mean of columns", "transposed"],
 )
 @pytest.mark.parametrize("n_rows", [3, 4])
 def test_output_that_is_not_per_row(nodes, shape, n_rows):

@@ -1,3 +1,5 @@
+"""Copies of OnnxScorer: pickled, cloned, forked, and what they carry."""
+
 import copy
 import multiprocessing
 import os
@@ -60,7 +62,7 @@ def test_copies(how, model, fitted, path, tmp_path):
     assert_array_equal(made.transform(X), -X)
 
 
-def test_pickle_has_no_session(path):
+def test_a_pickle_has_no_session(path):
     scorer = OnnxScorer(path).fit(X)
     assert b"InferenceSession" not in pickle.dumps(scorer)
     assert set(vars(scorer)) == {*scorer.get_params(), "n_features_in_", "_learned_names"}
@@ -72,7 +74,7 @@ def test_size_of_the_pickle(path):
     assert carried > 65538 > 2000 > named
 
 
-def test_used_in_another_process(path, tmp_path):
+def test_a_new_process_loads_it_without_the_file(path, tmp_path):
     pipe = make_pipeline(OnnxScorer(path)).fit(X)
     (tmp_path / "pipe.pkl").write_bytes(pickle.dumps(pipe))
     path.unlink()
@@ -86,7 +88,7 @@ def test_used_in_another_process(path, tmp_path):
     assert done.stderr == ""
 
 
-def test_by_name_and_hash(path):
+def test_pickled_without_its_model(path):
     data = pickle.dumps(OnnxScorer(path, embed_model=False).fit(X))
     assert_array_equal(pickle.loads(data).transform(X), -X)
     path.write_bytes(same().SerializeToString())
@@ -119,13 +121,13 @@ def test_clone_of_a_loaded_pickle(path, embed_model):
             made.transform(X)
 
 
-def test_loaded_pickle_keeps_its_model_when_the_file_changes(path):
+def test_a_loaded_pickle_keeps_its_model_when_the_file_changes(path):
     loaded = pickle.loads(pickle.dumps(OnnxScorer(path)))
     path.write_bytes(same().SerializeToString())
     assert_array_equal(loaded.transform(X), -X)
 
 
-def test_live_estimator_follows_the_file(path):
+def test_a_live_estimator_follows_the_file(path):
     scorer = OnnxScorer(path).fit(X)
     assert_array_equal(scorer.transform(X), -X)
     path.write_bytes(same().SerializeToString())
@@ -171,7 +173,7 @@ def test_fork_after_use(path):
     assert_array_equal(scorer.transform(X), expected)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_worker_processes(path, method):
     scorer = OnnxScorer(path)
     scorer.transform(X)

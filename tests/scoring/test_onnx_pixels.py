@@ -154,7 +154,7 @@ def test_pixels_that_do_not_fit():
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
 def test_frames_keep_the_index(container):
-    names = pd.DataFrame({"photo": IMAGES[:3]}, index=[30, 10, 20])
+    names = pd.DataFrame({"image": IMAGES[:3]}, index=[30, 10, 20])
     pipe = make_pipeline(ImageLoader(), PixelExtractor(), OnnxScorer(mean_color()))
     out = pipe.set_output(transform=container).fit_transform(names)
     assert list(out.columns) == ["y_0", "y_1", "y_2"]

@@ -1,12 +1,16 @@
+"""Open sessions: shared by copies, bounded in number, and what they are opened with."""
+
 import builtins
 import copy
 import gc
 import io
 import pickle
 import tempfile
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import joblib
 import numpy as np
@@ -20,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, OnnxScorer, PixelExtractor, clear_sessions
 from sklearn_dl.scoring import _onnx_model
-from sklearn_dl.utils import _sessions
+from sklearn_dl.utils import _sessions, _threads
 from sklearn_dl.utils._threads import thread_budget
 from tests.scoring.onnx_graphs import mean_color, negate, same, two_layers
 
@@ -37,7 +41,11 @@ def path(tmp_path):
     return file
 
 
-def threads_of(scorer):
+LOKY_WORKER = Mock()
+LOKY_WORKER.name = "LokyProcess-1"  # `Mock(name=...)` is its own name
+
+
+def session_threads(scorer):
     return scorer._session().session.get_session_options().intra_op_num_threads
 
 
@@ -95,7 +103,7 @@ def test_grid_over_workers_opens_once_in_each(path):
     )
 
 
-def test_the_cache_is_bounded(openings, monkeypatch):
+def test_the_number_of_open_sessions_is_bounded(openings, monkeypatch):
     monkeypatch.setattr(_sessions, "_MAX_SESSIONS", 3)
     scorers = [OnnxScorer(same(shape=("N", f"F{i}")).SerializeToString()) for i in range(5)]
     for scorer in scorers:
@@ -127,11 +135,11 @@ def test_threads_at_once(path, openings):
 
 
 def test_n_threads(path):
-    assert threads_of(OnnxScorer(path, n_threads=3)) == 3
-    assert threads_of(OnnxScorer(path)) == joblib.cpu_count()
+    assert session_threads(OnnxScorer(path, n_threads=3)) == 3
+    assert session_threads(OnnxScorer(path)) == joblib.cpu_count()
 
 
-def test_images_use_one_thread_per_worker():
+def test_batches_of_images_are_scored_side_by_side():
     scorer = OnnxScorer(mean_color(), n_threads=3)
     pixels = make_pipeline(ImageLoader(), PixelExtractor()).transform(IMAGES)
     assert scorer._share(pixels) == (3, 3)
@@ -139,21 +147,37 @@ def test_images_use_one_thread_per_worker():
     assert scorer._share(np.asarray(pixels)) == (3, 1)
 
 
-def test_threads_inside_workers(path):
+def budget_and_session_threads(scorer):
+    return thread_budget(), session_threads(scorer)
+
+
+def in_four_calls(scorer):
+    """The thread budget and the session's threads, in the workers of the current joblib backend."""
+    call = joblib.delayed(budget_and_session_threads)
+    return joblib.Parallel(n_jobs=2)(call(scorer) for _ in range(4))
+
+
+def test_one_thread_inside_a_thread_of_joblib(path):
+    with joblib.parallel_config("threading"):
+        assert in_four_calls(OnnxScorer(path)) == [(1, 1)] * 4
+
+
+@pytest.mark.parametrize(("share", "n_threads"), [("3", 3), ("0", 1), ("many", 1)])
+def test_share_of_threads_inside_a_worker_process(path, monkeypatch, share, n_threads):
+    """What loky tells its workers, in this process."""
+    monkeypatch.setattr(_threads, "get_active_backend", lambda: (Mock(nesting_level=1), 2))
+    monkeypatch.setattr(_threads, "current_process", lambda: LOKY_WORKER)
+    monkeypatch.setenv("OMP_NUM_THREADS", share)
+    assert budget_and_session_threads(OnnxScorer(path)) == (n_threads, n_threads)
+
+
+@pytest.mark.slow
+def test_share_of_threads_inside_worker_processes(path):
     scorer = OnnxScorer(path)
-
-    def seen():
-        return (
-            thread_budget(),
-            scorer._session().session.get_session_options().intra_op_num_threads,
-        )
-
     share = max(1, joblib.cpu_count() // 2)
-    assert joblib.Parallel(n_jobs=2)(joblib.delayed(seen)() for _ in range(4)) == [(share,) * 2] * 4
-    with joblib.parallel_config("loky", inner_max_num_threads=3, n_jobs=2):
-        assert joblib.Parallel()(joblib.delayed(seen)() for _ in range(4)) == [(3, 3)] * 4
-    with joblib.parallel_config("threading", n_jobs=2):
-        assert joblib.Parallel()(joblib.delayed(seen)() for _ in range(4)) == [(1, 1)] * 4
+    assert in_four_calls(scorer) == [(share, share)] * 4
+    with joblib.parallel_config("loky", inner_max_num_threads=3):
+        assert in_four_calls(scorer) == [(3, 3)] * 4
 
 
 def test_session_options(path):
@@ -171,14 +195,12 @@ def test_session_options(path):
     assert_array_equal(clone(scorer).transform(X), OnnxScorer(path).transform(X))
 
 
-def test_provider_that_does_not_start(path, monkeypatch):
+def test_a_provider_that_does_not_start(path, monkeypatch):
     import onnxruntime
 
-    def with_cuda():
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     real = onnxruntime.InferenceSession
-    monkeypatch.setattr(onnxruntime, "get_available_providers", with_cuda)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
@@ -227,34 +249,64 @@ def test_the_file_is_read_once(path, monkeypatch):
     assert hashed == []
 
 
-def test_nothing_is_left_behind(path):
-    process = psutil.Process()
+@pytest.fixture
+def score_in_three_ways(path):
+    """A function that scores numbers, images and numbers by an unpickled copy; called once."""
     pixels = make_pipeline(ImageLoader(), PixelExtractor())
     on_images = OnnxScorer(mean_color().SerializeToString(), n_threads=2)
     scorer = OnnxScorer(path, n_threads=2)
 
-    def call():
+    def score():
         scorer.transform(X)
         on_images.transform(pixels.transform(IMAGES))
         pickle.loads(pickle.dumps(scorer)).transform(X)
 
-    def state():
-        gc.collect()
-        return (
-            process.num_fds(),
-            process.num_threads(),
-            sorted(Path(tempfile.gettempdir()).iterdir()),
-        )
+    score()
+    return score
 
-    call()
-    before, memory = state(), process.memory_info().rss
-    for _ in range(200):
+
+def what_is_open():
+    """Numbers of open files and threads; the names of temporary files of ONNX."""
+    process = psutil.Process()
+    names = {file.name for file in Path(tempfile.gettempdir()).iterdir()}
+    onnx_names = {name for name in names if "onnx" in name.lower()}
+    return process.num_fds(), process.num_threads(), onnx_names
+
+
+def assert_nothing_is_left_open(call, n_calls):
+    n_files, n_threads, names = what_is_open()
+    for _ in range(n_calls):
         call()
+    gc.collect()
+    more_files, more_threads, more_names = what_is_open()
     # other runtimes in this process have threads that come and go; a leak would be one per call
-    assert max(np.subtract(state()[:2], before[:2])) < 5
-    left = set(state()[2]) - set(before[2])
-    assert [file for file in left if "onnx" in file.name.lower()] == []
-    assert process.memory_info().rss - memory < 30e6
+    assert more_files - n_files < 5
+    assert more_threads - n_threads < 5
+    assert more_names - names == set()
+
+
+def test_calls_leave_no_file_thread_or_array_behind(score_in_three_ways, openings):
+    score_in_three_ways()
+    assert len(openings) == 2
+    tracemalloc.start()
+    try:
+        assert_nothing_is_left_open(score_in_three_ways, 20)
+        n_bytes = tracemalloc.get_traced_memory()[0]
+        for _ in range(20):
+            score_in_three_ways()
+        gc.collect()
+        # the pixels of one call are 4,608 bytes
+        assert tracemalloc.get_traced_memory()[0] - n_bytes < 20 * 1500
+    finally:
+        tracemalloc.stop()
+    assert len(openings) == 2
+
+
+@pytest.mark.slow
+def test_two_hundred_calls_leave_no_memory_behind(score_in_three_ways):
+    memory = psutil.Process().memory_info().rss
+    assert_nothing_is_left_open(score_in_three_ways, 200)
+    assert psutil.Process().memory_info().rss - memory < 30e6
 
 
 def test_names_do_not_open_another_session(openings):
@@ -267,7 +319,7 @@ def test_names_do_not_open_another_session(openings):
 
 
 @pytest.mark.parametrize(("kind", "size"), [("convolution", 4), ("sequence", 16), ("table", 1024)])
-def test_auto_batch_size_goes_by_the_kind_of_graph(kind, size):
+def test_auto_batch_size_depends_on_the_kind_of_graph(kind, size):
     scorer = OnnxScorer(negate())
     session = scorer._session()
     assert session.facts == _onnx_model.GraphFacts("table", (), False)

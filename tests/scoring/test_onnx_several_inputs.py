@@ -15,21 +15,22 @@ from tests.scoring.onnx_graphs import add_and_multiply, model, negate, node, val
 A, B = np.arange(6.0).reshape(3, 2), np.arange(6.0).reshape(3, 2) + 10
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        np.asarray,
-        list,
-        np.ndarray.tolist,
-        pd.DataFrame,
-        pl.DataFrame,
-        lambda rows: pl.Series(rows.tolist(), dtype=pl.Array(pl.Float64, 2)),
-        lambda rows: pd.Series(list(rows)),
-    ],
-)
+KINDS_OF_ROWS = {
+    "array": np.asarray,
+    "list of arrays": list,
+    "lists": np.ndarray.tolist,
+    "pandas frame": pd.DataFrame,
+    "polars frame": pl.DataFrame,
+    "polars Series": lambda rows: pl.Series(rows.tolist(), dtype=pl.Array(pl.Float64, 2)),
+    "pandas Series": lambda rows: pd.Series(list(rows)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_ROWS)
 @pytest.mark.parametrize("mapping", [dict, UserDict])
 def test_dict_of_arrays(kind, mapping):
-    X = mapping({"b": kind(B), "a": kind(A)})
+    to_rows = KINDS_OF_ROWS[kind]
+    X = mapping({"b": to_rows(B), "a": to_rows(A)})
     scorer = OnnxScorer(add_and_multiply(), batch_size=2).fit(X)
     assert not hasattr(scorer, "n_features_in_")
     assert_array_equal(scorer.transform(X), np.hstack([A + B, A * B]))
@@ -82,13 +83,24 @@ def three_outputs():
         ({"a": A, "b": 1.0}, "got a single float"),
         ({"a": A, "b": {"c": B}}, "got a single dict"),
     ],
+    ids=[
+        "an input left out",
+        "unknown input",
+        "empty",
+        "unequal numbers of rows",
+        "no row",
+        "one column",
+        "a string",
+        "a number",
+        "a dict inside",
+    ],
 )
 def test_dict_that_does_not_fit(X, message):
     with pytest.raises(ValueError, match=message):
         OnnxScorer(add_and_multiply()).transform(X)
 
 
-def test_where_no_dict_belongs():
+def test_a_dict_that_is_not_expected():
     with pytest.raises(
         ValueError, match=r"for graphs with several inputs; .*'x' here: give the arr"
     ):
@@ -135,6 +147,25 @@ def scaled(shape, dtype=np.float32, extra=()):
         (["K"], [2, 3], [2, 3]),
         (["K", 2], [[2, 3]], [2, 3]),
         (None, [2, 3], [2, 3]),
+    ],
+    ids=[
+        "scalar, int",
+        "scalar, float64",
+        "scalar, 0-D array",
+        "[1], int",
+        "[2], list",
+        "[2], int",
+        "[1, 2], nested list",
+        "[1, 1], int",
+        "[N, 2], list",
+        "[N, 2], nested list",
+        "[N, 2], tuple of bool",
+        "[N, 1], int",
+        "[N, 1], list",
+        "[?, 2], pandas Series",
+        "[K], list",
+        "[K, 2], nested list",
+        "unknown, list",
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
@@ -190,6 +221,20 @@ def test_integers_in_constants_are_exact():
         ([None, 2], {"factor": A}, r"has shape \(3, 2\); give a value for one row of the input"),
         (["N", "F"], {"factor": 1}, r"has shape \(\); .* a single number where all sizes"),
         ([], {"factor": 1, "x": [1, 2]}, "`constants` has every input of the graph"),
+    ],
+    ids=[
+        "unknown input",
+        "string",
+        "None",
+        "too large for float32",
+        "too large for a float",
+        "long string",
+        "complex number",
+        "three for two",
+        "three rows",
+        "three rows, unnamed size",
+        "one for unknown sizes",
+        "every input",
     ],
 )
 def test_constants_that_do_not_fit(shape, constants, message):

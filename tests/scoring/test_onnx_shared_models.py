@@ -45,6 +45,7 @@ def test_linear_regression():
 @pytest.mark.parametrize(
     ("name", "keys", "columns"),
     [("Int64", ["17", "36", "94"], [1, 2, 0]), ("String", ["A", "B", "C"], [0, 1, 2])],
+    ids=["integers", "strings"],
 )
 def test_zip_map(name, keys, columns):
     X = np.array([[1, 2, 3], [8, 7, 6]])

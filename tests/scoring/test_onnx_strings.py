@@ -20,7 +20,15 @@ STRINGS = [["ab", "c"], ["", "é"]]
         [np.array(row) for row in STRINGS],
         pd.Series(STRINGS),
     ],
-    ids=lambda X: type(X).__module__,
+    ids=[
+        "lists",
+        "array of str",
+        "array of objects",
+        "pandas frame",
+        "polars frame",
+        "list of arrays",
+        "pandas Series of lists",
+    ],
 )
 def test_strings(X):
     out = OnnxScorer(same(str)).transform(X)
@@ -28,7 +36,11 @@ def test_strings(X):
     assert out.tolist() == STRINGS
 
 
-@pytest.mark.parametrize("X", [["a", "b"], ("a", "b"), np.array(["a", "b"]), pl.Series(["a", "b"])])
+@pytest.mark.parametrize(
+    "X",
+    [["a", "b"], ("a", "b"), np.array(["a", "b"]), pl.Series(["a", "b"])],
+    ids=["list", "tuple", "array", "polars Series"],
+)
 def test_one_column_of_strings(X):
     assert OnnxScorer(same(str, ["N", 1])).transform(X).tolist() == [["a"], ["b"]]
     assert OnnxScorer(same(str, ["N"])).fit_transform(X).tolist() == [["a"], ["b"]]
@@ -39,7 +51,7 @@ def test_ragged_strings():
     assert [row.tolist() for row in out] == [["a"], ["b", "c"]]
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=["None", "NaN", "pd.NA"])
 def test_missing_string(missing):
     with pytest.raises(ValueError, match=r"Row 1: .* takes strings, got missing"):
         OnnxScorer(same(str, ["N", 1])).transform(pd.DataFrame({"x": ["a", missing]}))
@@ -47,7 +59,7 @@ def test_missing_string(missing):
         OnnxScorer(same(str)).transform(pd.Series([["a", "b"], ["c", missing]]))
 
 
-@pytest.mark.parametrize(("cell", "kind"), [(3, "int"), (b"b", "bytes")])
-def test_no_string(cell, kind):
+@pytest.mark.parametrize(("cell", "kind"), [(3, "int"), (b"b", "bytes")], ids=["int", "bytes"])
+def test_cells_that_are_not_strings(cell, kind):
     with pytest.raises(ValueError, match=f"Row 1: .*takes strings, got {cell!r}, a {kind}"):
         OnnxScorer(same(str, ["N", 1])).transform(["a", cell])

@@ -48,6 +48,18 @@ def test_tensor_spec():
         ((4, 2), ("N",), None),
         ((4, 2, 3), ("N", 6), None),
     ],
+    ids=[
+        "flat rows to two axes",
+        "as declared",
+        "any width",
+        "one column to rank 1",
+        "any length",
+        "unknown rank",
+        "flat rows of another size",
+        "flat rows of an unknown size",
+        "two columns for rank 1",
+        "3-D for 2-D",
+    ],
 )
 def test_fit_rank(values, declared, fitted):
     if fitted is None:
@@ -99,7 +111,9 @@ class Doubling:
         return [2 * feeds["x"]]
 
 
-@pytest.mark.parametrize("rows", [range(7), [5, 0, 3], [6], range(2, 5)])
+@pytest.mark.parametrize(
+    "rows", [range(7), [5, 0, 3], [6], range(2, 5)], ids=["all", "a list", "one", "a range"]
+)
 def test_score_some_rows(rows):
     X = np.arange(14.0).reshape(7, 2)
     done = []
