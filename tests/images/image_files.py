@@ -7,6 +7,13 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from sklearn_dl import ImageLoader
+
+
+def load(cell, **params):
+    """The pixels of one cell, as an ImageLoader of these parameters reads them."""
+    return np.asarray(ImageLoader(**params).transform([cell])[0, 0])
+
 
 def encode(image, format, **options):
     """The bytes of a PIL image, or an array, written as a file of `format`."""

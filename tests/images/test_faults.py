@@ -40,7 +40,7 @@ def paths(path):
 
 @pytest.mark.parametrize("on_error", ["nan", "raise"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault)[:24])
-def test_opening(paths, monkeypatch, fault, on_error):
+def test_a_fault_while_a_file_is_opened_is_raised(paths, monkeypatch, fault, on_error):
     array = pixels(paths, on_error)
 
     def fail(*args, **kwargs):
@@ -78,7 +78,7 @@ def failing(file, at_call, fault):
 
 
 @pytest.mark.parametrize("format", ["BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"])
-def test_reading_at_any_place(tmp_path, monkeypatch, format):
+def test_a_fault_while_a_file_is_read_is_raised(tmp_path, monkeypatch, format):
     path = tmp_path / "image"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -107,7 +107,7 @@ def test_reading_at_any_place(tmp_path, monkeypatch, format):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs RLIMIT_NOFILE")
-def test_no_descriptors_left(paths):
+def test_a_process_without_descriptors_left_is_a_fault(paths):
     import resource
 
     array = pixels(paths)
@@ -140,7 +140,7 @@ def test_what_is_wrong_with_the_file_is_masked(paths, monkeypatch, name):
         assert np.isnan(array.compute()).all()
 
 
-def test_looking_for_the_file(path, monkeypatch):
+def test_a_fault_while_a_file_is_looked_for_is_raised(path, monkeypatch):
     from sklearn_dl.images import _loader
 
     def fail(path):

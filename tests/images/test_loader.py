@@ -10,13 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
-from tests.images.image_files import bmp, encode, gif, gradient, png
-
-
-def load(cell, **params):
-    """The pixels of one cell."""
-    return np.asarray(ImageLoader(**params).transform([cell])[0, 0])
-
+from tests.images.image_files import bmp, encode, gif, gradient, load, png
 
 # --- what a row may be
 
@@ -32,7 +26,7 @@ def test_kinds_of_rows_mix(path, pixels):
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
-@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)], ids=str)
 def test_array_shapes(shape):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     rgba = load(array, mode="RGBA")
@@ -46,17 +40,17 @@ def test_array_shapes(shape):
 @pytest.mark.parametrize(
     "container",
     [
-        list,
-        tuple,
-        lambda cells: [[cell] for cell in cells],
-        np.array,
-        lambda cells: np.array(cells)[:, None],
-        lambda cells: np.array(cells, dtype=object),
-        pd.Series,
-        lambda cells: pd.Series(cells, dtype="category"),
-        lambda cells: pd.DataFrame({"photo": cells}),
-        pl.Series,
-        lambda cells: pl.DataFrame({"photo": cells}),
+        pytest.param(list, id="list"),
+        pytest.param(tuple, id="tuple"),
+        pytest.param(lambda cells: [[cell] for cell in cells], id="list of lists"),
+        pytest.param(np.array, id="array of strings"),
+        pytest.param(lambda cells: np.array(cells)[:, None], id="column of strings"),
+        pytest.param(lambda cells: np.array(cells, dtype=object), id="array of objects"),
+        pytest.param(pd.Series, id="pandas series"),
+        pytest.param(lambda cells: pd.Series(cells, dtype="category"), id="pandas categories"),
+        pytest.param(lambda cells: pd.DataFrame({"image": cells}), id="pandas frame"),
+        pytest.param(pl.Series, id="polars series"),
+        pytest.param(lambda cells: pl.DataFrame({"image": cells}), id="polars frame"),
     ],
 )
 def test_containers_are_equal(path, tmp_path, container):
@@ -68,7 +62,7 @@ def test_containers_are_equal(path, tmp_path, container):
     assert loader.n_features_in_ == 1
 
 
-@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (2, 5, 4, 1), (2, 5, 6)])
+@pytest.mark.parametrize("shape", [(2, 5, 4, 3), (2, 5, 4, 1), (2, 5, 6)], ids=str)
 def test_an_array_of_many_images_is_a_column(shape):
     X = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
     column = ImageLoader(mode="L" if X.ndim == 3 else "RGB").fit_transform(X)
@@ -89,31 +83,44 @@ def test_an_array_of_many_images_is_a_column(shape):
         (np.zeros((4, 4, 3), np.uint8), r"\(4, 4, 3\) looks like one image"),
         ([["a.png", "b.png"]], "one column, got 2"),
         ([], r"0 sample\(s\)"),
+        ({"a.png", "b.png"}, "got a set, which has no order"),
+    ],
+    ids=[
+        "str",
+        "bytes",
+        "bytearray",
+        "path",
+        "dict",
+        "image",
+        "array",
+        "two columns",
+        "empty",
+        "set",
     ],
 )
-def test_no_column(X, message):
+def test_what_is_not_a_column_is_an_error(X, message):
     with pytest.raises(ValueError, match=message):
         ImageLoader().transform(X)
 
 
 def test_names_and_index_of_pandas(path):
-    X = pd.DataFrame({"photo": [path] * 3}, index=[7, 3, 3])
+    X = pd.DataFrame({"image": [path] * 3}, index=[7, 3, 3])
     loader = ImageLoader().set_output(transform="pandas").fit(X)
     out = loader.transform(X)
     assert list(out.index) == [7, 3, 3]
-    assert list(out.columns) == ["photo"]
-    assert list(loader.feature_names_in_) == ["photo"]
+    assert list(out.columns) == ["image"]
+    assert list(loader.feature_names_in_) == ["image"]
     assert list(ImageLoader().get_feature_names_out()) == ["image"]
     with pytest.raises(ValueError, match="feature names should match"):
-        loader.transform(X.rename(columns={"photo": "other"}))
+        loader.transform(X.rename(columns={"image": "other"}))
 
 
 def test_polars_output_feeds_the_next_step(path, pixels):
-    X = pl.DataFrame({"photo": [str(path)] * 2})
+    X = pl.DataFrame({"image": [str(path)] * 2})
     steps = make_pipeline(ImageLoader(), ImageResizer(12, 8), PixelExtractor(layout="NHWC"))
     out = steps.set_output(transform="polars").fit(X)[:-1].transform(X)
     assert isinstance(out, pl.DataFrame)
-    assert out.columns == ["photo"]
+    assert out.columns == ["image"]
     np.testing.assert_array_equal(np.asarray(steps.transform(X)), [pixels, pixels])
 
 
@@ -153,20 +160,33 @@ def test_missing_root(tmp_path):
 # --- bad rows
 
 BAD_ROWS = [
-    ("missing.png", FileNotFoundError, "'.*missing.png' does not exist"),
-    ("", ValueError, "the path is empty"),
-    ("http://host/a.png", ValueError, "'http://host/a.png' is a URL; nothing is fetched"),
-    ("a\0.png", ValueError, r"the path 'a\\x00.png' holds a null character"),
-    ("x" * 5000, ValueError, "File name too long"),
-    (os.getcwd(), ValueError, "is a folder"),
-    ("/dev/zero", ValueError, "'/dev/zero' is not a regular file"),
-    (None, ValueError, r"missing \(None\)"),
-    (float("nan"), ValueError, r"missing \(nan\)"),
-    (pd.NA, ValueError, r"missing \(<NA>\)"),
-    (3, ValueError, "int is no image"),
-    (np.zeros((2, 2, 3)), ValueError, r"dtype float64 and shape \(2, 2, 3\)"),
-    (np.zeros((2, 2, 2), np.uint8), ValueError, r"shape \(2, 2, 2\)"),
-    (np.zeros((0, 2), np.uint8), ValueError, r"without pixels, of shape \(0, 2\)"),
+    pytest.param("missing.png", FileNotFoundError, "'.*missing.png' does not exist", id="missing"),
+    pytest.param("", ValueError, "the path is empty", id="empty path"),
+    pytest.param(
+        "http://host/a.png",
+        ValueError,
+        "'http://host/a.png' is a URL; nothing is fetched",
+        id="URL",
+    ),
+    pytest.param(
+        "a\0.png", ValueError, r"the path 'a\\x00.png' holds a null character", id="null character"
+    ),
+    pytest.param("x" * 5000, ValueError, "File name too long", id="long name"),
+    pytest.param(os.getcwd(), ValueError, "is a folder", id="folder"),
+    pytest.param("/dev/zero", ValueError, "'/dev/zero' is not a regular file", id="device"),
+    pytest.param(None, ValueError, r"missing \(None\)", id="None"),
+    pytest.param(float("nan"), ValueError, r"missing \(nan\)", id="nan"),
+    pytest.param(pd.NA, ValueError, r"missing \(<NA>\)", id="NA"),
+    pytest.param(3, ValueError, "int is no image", id="number"),
+    pytest.param(
+        np.zeros((2, 2, 3)), ValueError, r"dtype float64 and shape \(2, 2, 3\)", id="float array"
+    ),
+    pytest.param(
+        np.zeros((2, 2, 2), np.uint8), ValueError, r"shape \(2, 2, 2\)", id="two channels"
+    ),
+    pytest.param(
+        np.zeros((0, 2), np.uint8), ValueError, r"without pixels, of shape \(0, 2\)", id="no pixels"
+    ),
 ]
 
 
@@ -187,7 +207,7 @@ def test_bad_row_is_masked(path, pixels, cell, kind, message):
 
 
 @pytest.mark.parametrize("on_error", ["raise", "nan"])
-def test_fifo_is_never_waited_for(path, tmp_path, on_error):
+def test_a_pipe_is_never_waited_for(path, tmp_path, on_error):
     loader = ImageLoader(on_error=on_error)
     fifo = tmp_path / "fifo.png"
     os.mkfifo(fifo)
@@ -210,8 +230,8 @@ FORGED = {
 
 
 @pytest.mark.parametrize("format", FORGED)
-@pytest.mark.parametrize("max_pixels", [178_956_970, None])
-def test_decompression_bomb(format, max_pixels, monkeypatch):
+@pytest.mark.parametrize("max_pixels", [178_956_970, None], ids=["limit", "no limit"])
+def test_a_decompression_bomb_is_refused(format, max_pixels, monkeypatch):
     def allocate(*args):
         raise AssertionError("the pixels were allocated")
 
@@ -237,7 +257,7 @@ PNG = encode(gradient(64, 48), "PNG")
     ("data", "message"),
     [
         (b"", "empty"),
-        (b"I am no photograph", "not an image in a format that Pillow reads"),
+        (b"I am not an image", "not an image in a format that Pillow reads"),
         (JPEG[:-40], "[Tt]runcated"),
         (PNG[: len(PNG) // 2], "truncated"),
         (PNG[:20], "Truncated"),
@@ -245,17 +265,17 @@ PNG = encode(gradient(64, 48), "PNG")
     ],
     ids=["empty", "text", "half a JPEG", "half a PNG", "PNG signature", "no width"],
 )
-@pytest.mark.parametrize("as_file", [True, False])
-def test_damaged_file(data, message, as_file, tmp_path):
-    file = tmp_path / "photo.jpg"
+@pytest.mark.parametrize("as_file", [True, False], ids=["file", "bytes"])
+def test_a_damaged_file_is_an_error(data, message, as_file, tmp_path):
+    file = tmp_path / "image.jpg"
     file.write_bytes(data)
     image = ImageLoader().transform([file if as_file else data])[0, 0]
-    named = "'.*photo.jpg'" if as_file else f"<{len(data)} bytes>"
+    named = "'.*image.jpg'" if as_file else f"<{len(data)} bytes>"
     with pytest.raises(ImageReadError, match=f"cannot read {named}: .*{message}"):
         np.asarray(image)
 
 
-def test_row_and_path_of_damaged_file(path, tmp_path):
+def test_an_error_names_the_row_and_the_path_of_a_damaged_file(path, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(JPEG[:500])
     column = ImageLoader().transform([path, path, bad])
@@ -271,8 +291,3 @@ def test_lazy_images_are_read_as_this_loader_says():
     assert again[0, 0].mode == "L"
     assert again[0, 0].steps == small[0, 0].steps
     assert again[0, 0].decoding.on_error == "nan"
-
-
-def test_a_set_has_no_order():
-    with pytest.raises(ValueError, match="got a set, which has no order"):
-        ImageLoader().transform({"a.jpg", "b.jpg"})

@@ -25,6 +25,7 @@ def resize(pixels, width, height, mode, loader="RGB", anchor="center"):
         ((800, 288), 224, "pad", (0, 71, 224, 80)),
         ((800, 391), 100, "crop", (-52, 0, 204, 100)),
     ],
+    ids=lambda value: str(value).replace(" ", ""),
 )
 def test_rectangle_of_mlnet(source, target, mode, expected):
     assert rectangle(source, (target, target), mode, "center") == expected
@@ -52,6 +53,7 @@ def test_rectangle_of_an_anchor(anchor, left):
         (2, 4, [0, 0, 1, 1]),
         (10, 4, [1, 3, 6, 8]),
     ],
+    ids=lambda value: "" if isinstance(value, range) else str(value).replace(" ", ""),
 )
 def test_fill_takes_the_nearest_and_of_ties_the_lower(source, target, expected):
     positions = np.stack([np.arange(source) // 256, np.arange(source) % 256], axis=-1)
@@ -92,10 +94,10 @@ def weights(n_source, length, start, n_target):
     return matrix
 
 
-@pytest.mark.parametrize("photograph", ["china.jpg", "flower.jpg"])
-@pytest.mark.parametrize("size", [(100, 100), (224, 224), (97, 31), (700, 640)])
-def test_crop_against_plain_arithmetic(photograph, size):
-    pixels = sklearn.datasets.load_sample_image(photograph)[:300, :400]
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+@pytest.mark.parametrize("size", [(100, 100), (224, 224), (97, 31), (700, 640)], ids=str)
+def test_crop_against_plain_arithmetic(name, size):
+    pixels = sklearn.datasets.load_sample_image(name)[:300, :400]
     left, top, width, height = rectangle((400, 300), size, "crop", "center")
     across, down = weights(400, width, left, size[0]), weights(300, height, top, size[1])
     expected = np.einsum("ys,sxc,tx->ytc", down, pixels.astype(float), across, optimize=True)

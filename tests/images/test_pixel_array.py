@@ -27,7 +27,7 @@ def lazy_pixels(cells=X, **params):
 
 
 def with_index():
-    frame = pd.DataFrame({"photo": list(X)}, index=INDEX)
+    frame = pd.DataFrame({"image": list(X)}, index=INDEX)
     steps = ImageLoader().set_output(transform="pandas")
     return PixelExtractor(offset=100).transform(steps.fit_transform(frame))
 
@@ -79,8 +79,8 @@ def test_any_basic_key_as_by_numpy(key):
         (slice(None), 0),
         ([0, 1], [1, 2]),
         [[0, 1], [2, 3]],
-        EAGER > 0,
-        (EAGER > 0)[:, 0, 0, 0],
+        pytest.param(EAGER > 0, id="mask of pixels"),
+        pytest.param((EAGER > 0)[:, 0, 0, 0], id="mask of rows"),
     ],
     ids=repr,
 )
@@ -89,7 +89,7 @@ def test_other_keys_give_numbers(key):
     assert_array_equal(np.asarray(out), EAGER[key])
 
 
-@pytest.mark.parametrize("key", [N, -N - 1, [N], [True], 1.5, [1.5], "a"])
+@pytest.mark.parametrize("key", [N, -N - 1, [N], [True], 1.5, [1.5], "a"], ids=repr)
 def test_wrong_keys(key):
     with pytest.raises(IndexError):
         LAZY[key]
@@ -115,7 +115,11 @@ def test_pickle_computes_nothing(monkeypatch):
     assert again.index.equals(INDEX)
 
 
-@pytest.mark.parametrize("key", [[4, 0], np.array([4, 0]), slice(1, 3), np.arange(N) % 2 == 0])
+@pytest.mark.parametrize(
+    "key",
+    [[4, 0], np.array([4, 0]), slice(1, 3), np.arange(N) % 2 == 0],
+    ids=["list", "array", "slice", "mask"],
+)
 def test_safe_indexing(key):
     selected = _safe_indexing(LAZY, key)
     assert isinstance(selected, PixelArray)
@@ -140,8 +144,8 @@ def test_masked_rows_leave_the_others_alone(dtype):
     expected = np.asarray(lazy_pixels(cells, dtype=dtype))
     bad = [0, 9, 10, 39]
     for row in bad:
-        cells[row] = b"no photograph"
-    message = r"4 of 40 images could not be read; .* Row 0: cannot read <13 bytes>"
+        cells[row] = b"not an image"
+    message = r"4 of 40 images could not be read; .* Row 0: cannot read <12 bytes>"
     with pytest.warns(UserWarning, match=message) as caught:
         out = np.asarray(lazy_pixels(cells, dtype=dtype))
     assert len(caught) == 1

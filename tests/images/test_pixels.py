@@ -62,6 +62,18 @@ def test_alpha_needs_rgba(mode):
         extract(mode=mode, colors="RGBA")
 
 
+@pytest.mark.parametrize("without_alpha", [0, 1, 2])
+@pytest.mark.parametrize("colors", ["RGBA", "A"])
+def test_alpha_needs_rgba_in_every_row(without_alpha, colors):
+    modes = ["RGBA"] * 3
+    modes[without_alpha] = "RGB"
+    column = np.vstack([ImageLoader(mode=mode).transform(PIXELS[:1]) for mode in modes])
+    with pytest.raises(ValueError, match=r'needs images with alpha: ImageLoader\(mode="RGBA"\)'):
+        PixelExtractor(colors=colors).transform(column)
+    # without alpha the modes may be mixed
+    assert PixelExtractor(colors="RGB").transform(column).shape == (3, 3, 3, 5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "uint8"])
 def test_layouts_and_dtypes(dtype):
     nhwc = extract(layout="NHWC", dtype=dtype)
@@ -79,7 +91,7 @@ def test_float16_is_rounded_from_float32():
     assert_array_equal(extract(dtype="float16", **params), extract(**params).astype(np.float16))
 
 
-@pytest.mark.parametrize("params", [{"offset": 1}, {"scale": 2}, {"scale": [1, 1, 2]}])
+@pytest.mark.parametrize("params", [{"offset": 1}, {"scale": 2}, {"scale": [1, 1, 2]}], ids=str)
 def test_uint8_neither_shifts_nor_scales(params):
     with pytest.raises(ValueError, match="dtype='uint8' keeps pixels as they are"):
         extract(dtype="uint8", **params)
@@ -96,8 +108,9 @@ def test_uint8_neither_shifts_nor_scales(params):
         ({"offset": np.nan}, "offset=nan must be finite"),
         ({"scale": np.inf}, "scale=inf must be finite"),
     ],
+    ids=lambda value: str(value).replace("\n", "") if isinstance(value, dict) else "",
 )
-def test_wrong_parameters(params, message):
+def test_wrong_parameters_are_errors(params, message):
     column = ImageLoader().transform(PIXELS)
     with pytest.raises(ValueError, match=message):
         PixelExtractor(**params).fit(column)
@@ -154,12 +167,12 @@ def test_flat_keeps_the_size_of_fit(path):
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
 def test_flat_as_a_frame(path, container):
-    X = pd.DataFrame({"photo": [path] * 2}, index=[9, 4])
+    X = pd.DataFrame({"image": [path] * 2}, index=[9, 4])
     steps = make_pipeline(
         ImageLoader(), ImageResizer(2, 2), PixelExtractor(colors="BR", layout="flat")
     ).set_output(transform=container)
     out = steps.fit_transform(X)
-    names = [f"photo_{color}_{row}_{col}" for color in "BR" for row in (0, 1) for col in (0, 1)]
+    names = [f"image_{color}_{row}_{col}" for color in "BR" for row in (0, 1) for col in (0, 1)]
     assert list(out.columns) == names
     assert list(steps.get_feature_names_out()) == names
     assert isinstance(out, {"pandas": pd.DataFrame, "polars": pl.DataFrame}[container])
@@ -180,7 +193,7 @@ def test_flat_names_need_fit():
 
 
 def test_lazy_pixels_remember_the_index(path):
-    X = pd.DataFrame({"photo": [path] * 3}, index=[9, 4, 4])
+    X = pd.DataFrame({"image": [path] * 3}, index=[9, 4, 4])
     steps = make_pipeline(ImageLoader(), PixelExtractor()).set_output(transform="pandas")
     assert list(steps.fit_transform(X).index) == [9, 4, 4]
 
@@ -199,7 +212,9 @@ def test_a_classifier_may_follow():
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "flat"])
 @pytest.mark.parametrize("colors", ["RGB", "BGR", "ARGB", "ARBG", "RGBA"])
-@pytest.mark.parametrize(("offset", "scale"), [(0, 1), (30, 2 / 19), (127, 1 / 128)])
+@pytest.mark.parametrize(
+    ("offset", "scale"), [(0, 1), (30, 2 / 19), (127, 1 / 128)], ids=["as is", "odd", "around 0"]
+)
 def test_inverse_is_exact(layout, colors, offset, scale):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (3, 10, 13, 4), dtype=np.uint8)
@@ -237,6 +252,7 @@ def test_inverse_rounds_and_clips():
         ({"layout": "NHWC"}, (2, 3, 4, 5), r"\(n_samples, H, W, 3\)"),
         ({"layout": "flat"}, (2, 44), r"\(n_samples, 45\), got \(2, 44\)"),
     ],
+    ids=["NCHW", "three axes", "NHWC", "flat"],
 )
 def test_inverse_of_a_wrong_shape(params, shape, expected):
     extractor = PixelExtractor(**params).fit(ImageLoader().transform(PIXELS))

@@ -32,6 +32,7 @@ DOWN = ACROSS.T
         ("top", [80, 100, 120, 140]),
         ("bottom", [80, 100, 120, 140]),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("resample", FILTERS)
 def test_crop_keeps_the_anchor(anchor, kept, resample):
@@ -84,6 +85,7 @@ def test_fill_stretches():
         ("RGBA", (1, 2, 3, 4), [1, 2, 3, 4]),
         ("RGBA", "red", [255, 0, 0, 255]),
     ],
+    ids=lambda value: str(value).replace(" ", ""),
 )
 @pytest.mark.parametrize("resample", ["bilinear", "mlnet"])
 def test_fill_color(mode, fill_color, border, resample):
@@ -104,6 +106,7 @@ def test_fill_color(mode, fill_color, border, resample):
         ("RGB", (1, 2, 0.5), "must hold integers from 0 to 255"),
         ("RGB", "nocolor", "unknown color"),
     ],
+    ids=["3 for L", "4 for RGB", "3 for RGBA", "256", "fraction", "name"],
 )
 def test_wrong_fill_color_is_an_error_at_once(mode, fill_color, message):
     column = ImageLoader(mode=mode).transform([gradient(4, 4)])
@@ -113,7 +116,7 @@ def test_wrong_fill_color_is_an_error_at_once(mode, fill_color, message):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("resample", [*FILTERS, "mlnet"])
-@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)], ids=str)
 def test_extreme_shapes(mode, resample, shape):
     out = resize(np.full(shape, 200, np.uint8), 5, 3, mode=mode, resample=resample, loader="L")
     expected = np.full((3, 5), 200)
@@ -143,8 +146,8 @@ def test_wants_lazy_images():
 
 # --- JPEGs at reduced scale
 
-PHOTOGRAPHS = [
-    *Path(sklearn.datasets.__file__).parent.glob("images/*.jpg"),
+JPEGS = [
+    *sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg")),
     *(Path(skimage.__file__).parent / "data" / name for name in ("rocket.jpg", "retina.jpg")),
 ]
 
@@ -163,16 +166,16 @@ def decoded(monkeypatch):
     return sizes
 
 
-@pytest.mark.parametrize("photograph", PHOTOGRAPHS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", JPEGS, ids=lambda path: path.name)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("resample", ["bilinear", "hamming", "bicubic", "lanczos"])
-def test_reduced_scale_cannot_be_seen(photograph, mode, resample, decoded):
-    with Image.open(photograph) as image:
+def test_reduced_scale_cannot_be_seen(path, mode, resample, decoded):
+    with Image.open(path) as image:
         full = image.convert("RGB")
     decoded.clear()
     for size in ((16, 16), (32, 32), (100, 60)):
         params = {"mode": mode, "resample": resample}
-        difference = resize(photograph, *size, **params) - resize(full, *size, **params).astype(int)
+        difference = resize(path, *size, **params) - resize(full, *size, **params).astype(int)
         assert abs(difference).mean() < 1
     assert decoded[0][0] < full.width / 3
 
@@ -188,15 +191,15 @@ def test_reduced_scale_cannot_be_seen(photograph, mode, resample, decoded):
         ({"mode": "fill", "resample": "nearest"}, (1000, 500)),
         ({"mode": "fill", "resample": "mlnet"}, (1000, 500)),
     ],
+    ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )
-def test_decoded_size(params, size, decoded):
+def test_size_at_which_a_jpeg_is_decoded(params, size, decoded):
     resize(encode(gradient(1000, 500), "JPEG"), 50, 50, **params)
     assert decoded == [size]
 
 
 def test_no_reduced_scale_for_a_later_or_no_resizer(decoded):
-    photograph = encode(gradient(1000, 500), "JPEG")
-    column = ImageLoader().transform([photograph])
+    column = ImageLoader().transform([encode(gradient(1000, 500), "JPEG")])
     np.asarray(column[0, 0])
     large = ImageResizer(900, 450).transform(column)
     np.asarray(ImageResizer(9, 9).transform(large)[0, 0])
@@ -204,6 +207,6 @@ def test_no_reduced_scale_for_a_later_or_no_resizer(decoded):
 
 
 def test_the_users_own_jpeg_is_not_reduced():
-    with Image.open(PHOTOGRAPHS[0]) as image:
+    with Image.open(JPEGS[0]) as image:
         resize(image, 8, 8)
         assert image.size == (640, 427)

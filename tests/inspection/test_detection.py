@@ -37,8 +37,10 @@ def test_nothing_found():
     assert len(display.ax_.images) == 1
 
 
-@pytest.mark.parametrize("detections", [None, np.zeros((2, 4)), [1, 2]])
-def test_what_are_no_detections(detections):
+@pytest.mark.parametrize(
+    "detections", [None, np.zeros((2, 4)), [1, 2]], ids=["None", "array", "list"]
+)
+def test_what_are_not_detections_is_an_error(detections):
     with pytest.raises(ValueError, match="the structured array that ObjectDetector"):
         DetectionDisplay.from_predictions(IMAGE, detections)
 

@@ -37,7 +37,7 @@ def test_top_k_and_pixels():
     assert drawn[0, 0].tolist() == [255] * 3
 
 
-def test_titles_are_inside_the_picture_that_is_saved_first():
+def test_titles_are_inside_the_image_that_is_saved_first():
     labels = [["a", "b", "c"]] * 3
     figure = ImageGridDisplay.from_predictions(IMAGES, labels, n_columns=3).figure_
     figure.savefig(io.BytesIO())

@@ -91,6 +91,7 @@ def test_epochs_are_whole_numbers():
         (TrainedRegressor(), None, "validation R²"),
         (TrainedRegressor(), "explained variance", "validation explained variance"),
     ],
+    ids=["classifier", "regressor", "named"],
 )
 def test_the_score_has_its_name(estimator, given, expected):
     display = TrainingCurveDisplay.from_estimator(estimator.fit(X, Y), score_name=given)

@@ -141,8 +141,18 @@ def test_perfect_and_empty():
         ([], [], {"iou_thresholds": [0.5, 1.5]}, "must be above 0"),
         ([], [], {"max_detections": 0}, "at least 1"),
     ],
+    ids=[
+        "lengths",
+        "None",
+        "plain array",
+        "average",
+        "thresholds",
+        "zero threshold",
+        "large threshold",
+        "no detections",
+    ],
 )
-def test_bad_input(y_true, y_pred, options, message):
+def test_wrong_input_is_an_error(y_true, y_pred, options, message):
     with pytest.raises(ValueError, match=message):
         mean_average_precision_score(y_true, y_pred, **options)
 

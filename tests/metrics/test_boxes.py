@@ -64,8 +64,9 @@ def test_without_labels_all_are_of_one():
         ([[0, 0, 1, 1], [5, 0, 1, 1]], r"Box 1 is \[5.0, 0.0, 1.0, 1.0\]"),
         ([[0, 0, np.nan, 1]], "must be finite"),
     ],
+    ids=["three edges", "one list", "turned around", "nan"],
 )
-def test_what_is_no_box(boxes, message):
+def test_what_is_not_a_box_is_an_error(boxes, message):
     for call in (
         lambda: box_iou(boxes, [[0, 0, 1, 1]]),
         lambda: non_max_suppression(boxes, [1] * len(boxes)),

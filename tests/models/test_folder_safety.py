@@ -53,7 +53,11 @@ def clean(asked, shapes=SHAPES):
     return safety.clean_config(asked, shapes, {"to_dict", "attribute_map"})
 
 
-@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: {"a": c}, lambda c: {"a": [{"b": c}]}])
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda c: c, lambda c: {"a": c}, lambda c: {"a": [{"b": c}]}],
+    ids=["at the top", "in an object", "in a list"],
+)
 def test_what_says_how_to_compute_is_cleared_at_every_depth(wrap):
     asked = {
         "attn_implementation": "kernels-community/flash-attn",
@@ -88,6 +92,7 @@ def test_attention_of_torch_is_kept(value):
         ("use_pretrained_backbone", True),
         ("backbone_kwargs", {"pretrained": True}),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_would_be_another_network_is_refused_at_every_depth(key, value):
     for asked in ({key: value}, {"text_config": {key: value}}, {"a": [[{key: value}]]}):
@@ -113,6 +118,7 @@ def test_labels_may_be_any_words():
         ("num_labels", 70_001),
         ("vocab_size", 10**30),
     ],
+    ids=str,
 )
 def test_sizes_beyond_the_weights(key, value):
     for asked in ({key: value}, {"vision_config": {key: value}}):
@@ -142,6 +148,17 @@ def test_sizes_that_weights_can_have():
             {n: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for n in "ab"},
             "its header claims 16 bytes",
         ),
+    ],
+    ids=[
+        "huge shape",
+        "beyond the file",
+        "negative shape",
+        "string in a shape",
+        "one offset",
+        "no offsets",
+        "None",
+        "list",
+        "overlap",
     ],
 )
 def test_headers_that_lie(model, tensors, message):
@@ -195,6 +212,19 @@ def test_a_tensor_in_two_files_is_refused(model):
         ({"a": ["one.safetensors"]}, ValueError),
         (["one.safetensors"], ValueError),
         (None, ValueError),
+    ],
+    ids=[
+        "dots",
+        "absolute",
+        "below",
+        "long",
+        "null character",
+        "empty",
+        "not weights",
+        "number",
+        "list of names",
+        "list",
+        "None",
     ],
 )
 def test_an_index_names_weights_beside_it_only(model, weight_map, error):
@@ -274,6 +304,15 @@ def test_arguments_of_tokenizers_that_name_files_or_code_are_cleared():
         ({"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}, "fast_tokenizer_files"),
         ({"added_tokens_decoder": {"1000000000000": {"content": "x"}}}, "added_tokens_decoder"),
     ],
+    ids=[
+        "init_inputs",
+        "model_file",
+        "mecab_option",
+        "sudachi_config_path",
+        "file elsewhere",
+        "file that is missing",
+        "large token",
+    ],
 )
 def test_tokenizer_configs_that_are_refused(asked, message):
     with pytest.raises(ValueError, match=message):
@@ -294,6 +333,7 @@ def test_parts_inside_the_folder(path):
         *("..", "../1_Pooling", "1_Pooling/../1_Pooling", "/etc", "/work/1_Pooling", "2_Pooling"),
         *("1_Pooling\\", "..\\x", "\0", 1, None, ["1_Pooling"], {"a": 1}),
     ],
+    ids=repr,
 )
 def test_parts_elsewhere_are_refused(path):
     with pytest.raises(ValueError, match=r"it names the path .*directly inside"):

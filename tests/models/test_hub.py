@@ -41,7 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, body):
         server = self.server
-        server.requests.append((self.command, self.path, dict(self.headers)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        server.requests.append((self.command, self.path, headers))
         content = server.files.get(self.path.removeprefix(f"/me/mine/resolve/{COMMIT}/"))
         if content is None or server.status != 200:
             self.send_response(404 if content is None else server.status)
@@ -72,7 +73,8 @@ def server():
     server.files, server.requests = dict(FILES), []
     server.status, server.short, server.cuts = 200, False, 0
     server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    # a quick poll: the server is asked to stop after each test
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()
@@ -81,8 +83,8 @@ def server():
 
 
 @pytest.fixture(autouse=True)
-def quick_and_clean(monkeypatch):
-    """No waiting between the client's attempts; its connections are closed after the test."""
+def client_without_waits(monkeypatch):
+    """The client does not wait between its attempts; its connections are closed after the test."""
     from huggingface_hub import file_download
 
     monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
@@ -99,7 +101,8 @@ def nothing_cached(home):
     return [path.suffix for path in (home / "models" / "mine").iterdir()] == [".lock"]
 
 
-def test_download(server, capfd):
+def test_files_are_downloaded_once(server, capfd, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
     telemetry = constants.HF_HUB_DISABLE_TELEMETRY
     register(server.url)
     path = model_path("mine", download=True)
@@ -108,7 +111,8 @@ def test_download(server, capfd):
     names = sorted(p.relative_to(path).as_posix() for p in path.rglob("*"))
     assert names == ["config.json", "manifest.json", "onnx", "onnx/model.onnx"]
     assert all(f"/me/mine/resolve/{COMMIT}/" in path for _, path, _ in server.requests)
-    assert not any("Authorization" in headers for _, _, headers in server.requests)
+    # the token is for the default hub only
+    assert not any("authorization" in headers for _, _, headers in server.requests)
     assert not any("torch" in headers["user-agent"] for _, _, headers in server.requests)
     assert constants.HF_HUB_DISABLE_TELEMETRY is telemetry
     assert not hub.utils.are_progress_bars_disabled()
@@ -120,7 +124,7 @@ def test_download(server, capfd):
     assert len(server.requests) == count
 
 
-def test_offline_is_the_default(server, home, monkeypatch):
+def test_nothing_is_downloaded_by_default(server, home, monkeypatch):
     def connect(*args):
         raise AssertionError("a socket was opened")
 
@@ -135,7 +139,7 @@ def test_offline_is_the_default(server, home, monkeypatch):
     assert not home.exists()
 
 
-def test_damaged_copy_needs_download(server):
+def test_a_damaged_copy_is_downloaded_again_if_the_user_asks(server):
     register(server.url)
     path = model_path("mine", download=True)
     (path / "config.json").write_bytes(b"[]")
@@ -144,7 +148,7 @@ def test_damaged_copy_needs_download(server):
     assert (model_path("mine", download=True) / "config.json").read_bytes() == b"{}"
 
 
-def test_wrong_content(server, home):
+def test_a_file_of_other_content_is_refused(server, home):
     server.files["onnx/model.onnx"] = b"other"
     register(server.url)
     with pytest.raises(ValueError, match=r"wrong checksum: onnx/model\.onnx of the hub .*expected"):
@@ -152,7 +156,7 @@ def test_wrong_content(server, home):
     assert nothing_cached(home)
 
 
-def test_short_body(server, home):
+def test_a_file_that_is_cut_is_refused(server, home):
     server.short = True
     register(server.url)
     with pytest.raises(HubUnreachableError, match="should be of size"):
@@ -160,7 +164,7 @@ def test_short_body(server, home):
     assert nothing_cached(home)
 
 
-def test_body_cut_once_is_resumed(server, caplog):
+def test_a_download_that_is_cut_once_is_resumed(server, caplog):
     server.cuts = 1
     register(server.url)
     with caplog.at_level(logging.ERROR):
@@ -168,7 +172,7 @@ def test_body_cut_once_is_resumed(server, caplog):
     assert (path / "onnx/model.onnx").read_bytes() == FILES["onnx/model.onnx"]
 
 
-def test_server_down(home):
+def test_a_server_that_does_not_answer(home):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -184,7 +188,7 @@ def test_server_down(home):
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_server_error(server, home, status):
+def test_a_server_that_fails(server, home, status):
     server.status = status
     register(server.url)
     with pytest.raises(HubUnreachableError, match="could not be downloaded"):
@@ -192,7 +196,7 @@ def test_server_error(server, home, status):
     assert nothing_cached(home)
 
 
-def test_no_such_file(server, home):
+def test_a_file_that_the_hub_does_not_have(server, home):
     register(server.url, **{"none.bin": "a" * 64})
     with pytest.raises(ModelNotAvailableError, match=r"refuses none\.bin of hub") as caught:
         model_path("mine", download=True)
@@ -200,7 +204,43 @@ def test_no_such_file(server, home):
     assert nothing_cached(home)
 
 
-CODE = f"""
+# in this process the client's settings are already read, so they are set where it keeps them
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """The folder that the client would cache files in, if it were not told another."""
+    folder = tmp_path / "hf"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+    return folder
+
+
+def test_a_source_without_an_endpoint_is_fetched_from_the_default_hub(
+    server, hub_cache, monkeypatch
+):
+    template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    register(None)
+    path = model_path("mine", download=True)
+    assert (path / "onnx/model.onnx").read_bytes() == FILES["onnx/model.onnx"]
+    tokens = {headers.get("authorization") for _, _, headers in server.requests}
+    assert tokens == {"Bearer hf_secret"}
+    assert not hub_cache.exists()
+
+
+def test_an_offline_client_says_that_it_is_unreachable(server, home, hub_cache, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    register(server.url)
+    with pytest.raises(HubUnreachableError, match="HF_HUB_OFFLINE"):
+        model_path("mine", download=True)
+    assert not server.requests
+    assert nothing_cached(home)
+    assert not hub_cache.exists()
+
+
+DOWNLOAD = f"""
 from sklearn_dl.models import HubSource, HubUnreachableError, model_path, register_model
 register_model("mine", HubSource("me/mine", {COMMIT!r}), sha256={SHA256!r})
 try:
@@ -210,13 +250,16 @@ except HubUnreachableError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offline", ["0", "1"])
-def test_environment(server, home, tmp_path, monkeypatch, offline):
+def test_environment_of_another_process(server, home, tmp_path, monkeypatch, offline):
     """The hub's client reads its variables when it is imported."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_HUB_OFFLINE", offline)
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", DOWNLOAD], capture_output=True, text=True, check=True
+    )
     if offline == "1":
         assert done.stdout.startswith("unreachable")
         assert not server.requests

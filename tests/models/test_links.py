@@ -25,7 +25,7 @@ def repository(tmp_path):
         ("model.onnx", "onnx/other"),
     ],
 )
-def test_allowed(repository, link, target):
+def test_links_that_are_followed(repository, link, target):
     folder = repository / "snapshots" / "main"
     (folder / "onnx" / "other").write_text("inside")
     (folder / link).symlink_to(target)
@@ -43,7 +43,7 @@ def test_allowed(repository, link, target):
         "/etc/passwd",
     ],
 )
-def test_refused(repository, target):
+def test_links_that_are_refused(repository, target):
     (repository / "secret").write_text("secret")
     (repository / "blobs" / "below").mkdir()
     (repository / "blobs" / "below" / "0f").write_text("deeper")
@@ -91,4 +91,4 @@ def test_links_in_a_circle(tmp_path):
         with pytest.raises(ValueError, match="leads out of the model's folder"):
             check_link(tmp_path / "a", tmp_path)
     else:
-        check_link(tmp_path / "a", tmp_path)  # it is no file, which its reader says
+        check_link(tmp_path / "a", tmp_path)  # it is not a file, which its reader says

@@ -1,12 +1,14 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace as with_changes
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
-def test_copy_and_manifest(mine, home):
+def test_a_copy_is_made_with_its_manifest(mine, home):
     path = model_path("mine")
     assert path.parent == home / "models" / "mine"
     content = content_of(path)
@@ -53,7 +55,7 @@ def test_copy_and_manifest(mine, home):
     assert model_path("mine") == path
 
 
-def test_one_file(folder):
+def test_a_model_may_be_one_file(folder):
     register_model("mine", FolderSource(folder), file="model.bin")
     assert model_path("mine").read_bytes() == b"weights" * 1000
     assert isinstance(model_path("mine"), Path)
@@ -66,14 +68,14 @@ def test_a_damaged_copy_of_the_same_size_and_time_is_made_again(mine, way):
     assert (model_path("mine") / "model.bin").read_bytes() == mine["model.bin"]
 
 
-def test_default_home(mine, monkeypatch, tmp_path):
+def test_the_default_home_is_that_of_the_platform(mine, monkeypatch, tmp_path):
     monkeypatch.setenv("SKLEARN_DL_HOME", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     platformdirs = pytest.importorskip("platformdirs")
     assert _cache._home() == platformdirs.user_cache_path("sklearn_dl", appauthor=False)
 
 
-def test_wrong_checksum(folder, home):
+def test_a_source_of_another_checksum_is_refused(folder, home):
     expected = sha256(b"other")
     register_model("mine", FolderSource(folder), sha256={"model.bin": expected})
     seen = sha256(b"weights" * 1000)
@@ -137,7 +139,7 @@ def damage_both(path):
 DAMAGES = [value for key, value in globals().items() if key.startswith("damage_")]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__[7:])
 @pytest.mark.parametrize("forget", [True, False], ids=["new process", "same process"])
 def test_damaged_copy_is_made_again(mine, damage, forget):
     path = model_path("mine")
@@ -152,14 +154,14 @@ def test_damaged_copy_is_made_again(mine, damage, forget):
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name, f"{path.name}.lock"]
 
 
-def test_hashed_once(mine, monkeypatch):
+def test_files_are_hashed_once(mine, monkeypatch):
     model_path("mine")
     model_path("mine")
     monkeypatch.setattr(_cache, "file_digest", lambda path: pytest.fail("hashed again"))
     model_path("mine")
 
 
-def test_source_changes_after_registration(mine, folder, home):
+def test_the_source_changes_after_registration(mine, folder, home):
     path = model_path("mine")
     (folder / "model.bin").write_bytes(b"new")
     assert model_path("mine") == path
@@ -172,14 +174,18 @@ def test_source_changes_after_registration(mine, folder, home):
     assert (model_path("mine") / "model.bin").read_bytes() == b"new"
 
 
-def test_source_gone(mine, folder, home):
+def test_the_source_is_gone(mine, folder, home):
     (folder / "model.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.bin"):
         model_path("mine")
     assert content_of(home) == {}
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left"), MemoryError])
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt, OSError(28, "No space left"), MemoryError],
+    ids=["interrupt", "no space", "no memory"],
+)
 @pytest.mark.parametrize("when", ["fetch", "rename"])
 def test_nothing_is_left_behind(mine, home, monkeypatch, error, when):
     def fail(*args, **kwargs):
@@ -193,13 +199,13 @@ def test_nothing_is_left_behind(mine, home, monkeypatch, error, when):
     assert model_path("mine").is_dir()
 
 
-def test_home_cannot_be_written(mine, home):
+def test_a_home_that_cannot_be_made(mine, home):
     home.write_bytes(b"a file")
     with pytest.raises(OSError, match=r"cannot be written to; set .* SKLEARN_DL_HOME"):
         model_path("mine")
 
 
-def test_read_only_home(mine, home, monkeypatch):
+def test_a_home_that_is_read_only(mine, home, monkeypatch):
     path = model_path("mine")
 
     def mkdir(self, *args, **kwargs):
@@ -211,6 +217,120 @@ def test_read_only_home(mine, home, monkeypatch):
     with pytest.raises(OSError, match=r"SKLEARN_DL_HOME .*\(Read-only file system\)") as caught:
         model_path("mine")
     assert caught.value.errno == 30
+
+
+# --- exported models
+
+
+@pytest.fixture
+def exports(folder):
+    """Registers a model whose file is an export; the names of the files that each export read."""
+    exports = []
+
+    def export(source, target):
+        exports.append(sorted(path.name for path in source.iterdir()))
+        (target / "model.onnx").write_bytes(b"graph of " + (source / "model.bin").read_bytes()[:7])
+
+    _registry._entries["exported"] = ModelEntry(
+        name="exported",
+        source=FolderSource(folder),
+        sha256={"model.bin": sha256(b"weights" * 1000)},
+        file="model.onnx",
+        export=export,
+    )
+    return exports
+
+
+def test_an_exported_file_is_kept_without_its_source(exports):
+    path = model_path("exported")
+    assert path.name == "model.onnx"
+    content = content_of(path.parent)
+    assert json.loads(content.pop("manifest.json")) == {"model.onnx": sha256(b"graph of weights")}
+    assert content == {"model.onnx": b"graph of weights"}
+    assert sorted(p.name for p in path.parent.iterdir()) == ["manifest.json", "model.onnx"]
+    assert model_path("exported") == path
+    assert exports == [["model.bin"]]
+
+
+def damage_export(path):
+    path.write_bytes(b"graph of Weights")
+
+
+def damage_name_in_manifest(path):
+    (path.parent / "other.onnx").write_bytes(b"other")
+    path.with_name("manifest.json").write_text(json.dumps({"other.onnx": sha256(b"other")}))
+
+
+def damage_list_in_manifest(path):
+    path.with_name("manifest.json").write_text('["model.onnx"]')
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [damage_export, damage_name_in_manifest, damage_list_in_manifest],
+    ids=["content", "other file", "list"],
+)
+def test_a_damaged_export_is_made_again(exports, damage):
+    path = model_path("exported")
+    damage(path)
+    assert model_path("exported") == path
+    assert path.read_bytes() == b"graph of weights"
+    assert exports == [["model.bin"]] * 2
+
+
+def test_another_version_of_an_export_is_another_file(exports):
+    path = model_path("exported")
+    entries = _registry._entries
+    entries["exported"] = with_changes(entries["exported"], export_version=2)
+    assert model_path("exported") != path
+    assert exports == [["model.bin"]] * 2
+
+
+def test_nothing_is_left_behind_by_an_export_that_fails(exports, home):
+    def fail(source, target):
+        raise MemoryError
+
+    entries = _registry._entries
+    sound, entries["exported"] = (
+        entries["exported"],
+        with_changes(entries["exported"], export=fail),
+    )
+    with pytest.raises(MemoryError):
+        model_path("exported")
+    assert [path.suffix for path in (home / "models" / "exported").iterdir()] == [".lock"]
+    entries["exported"] = sound
+    assert model_path("exported").read_bytes() == b"graph of weights"
+
+
+# --- several at once
+
+
+def test_a_lock_that_another_process_holds_is_waited_for(mine, monkeypatch, tmp_path):
+    filelock = pytest.importorskip("filelock")
+    path = model_path("mine")
+    path.rename(tmp_path / "made by the other process")
+    monkeypatch.setattr(FolderSource, "fetch", lambda *args: pytest.fail("made a second time"))
+    with ThreadPoolExecutor(1) as pool:
+        # a lock of its own: it excludes this process as it excludes another one
+        with filelock.FileLock(f"{path}.lock"):
+            answer = pool.submit(model_path, "mine")
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=0.2)
+            (tmp_path / "made by the other process").rename(path)
+        assert answer.result(timeout=60) == path
+
+
+def test_what_a_killed_process_left_is_removed(mine):
+    path = model_path("mine")
+    shutil.rmtree(path)
+    leftover = path.with_name(f".{path.name}.0123")
+    leftover.mkdir()
+    (leftover / "model.bin").write_bytes(b"half")
+    other = path.with_name(".another model.0123")  # it may be one that is being made
+    other.mkdir()
+    assert content_of(model_path("mine"))["model.bin"] == mine["model.bin"]
+    names = sorted(p.name for p in path.parent.iterdir())
+    assert names == [other.name, path.name, f"{path.name}.lock"]
 
 
 # a slow copy that says when it starts
@@ -230,15 +350,16 @@ print(model_path("mine"))
 """
 
 
-def start(folder, log, seconds):
+def start_slow_copy(folder, log, seconds):
     return subprocess.Popen(
         [sys.executable, "-c", SLOW, folder, log, str(seconds)], stdout=subprocess.PIPE, text=True
     )
 
 
+@pytest.mark.slow
 def test_processes_at_once(mine, folder, home, tmp_path):
     log = tmp_path / "log"
-    processes = [start(folder, log, 0.5) for _ in range(3)]
+    processes = [start_slow_copy(folder, log, 0.5) for _ in range(3)]
     answers = {process.communicate(timeout=60)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert answers == {str(model_path("mine"))}
@@ -263,10 +384,11 @@ def test_threads_at_once(mine, folder, monkeypatch):
     assert sorted(fetched) == ["model.bin", "sub/config.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX")
 def test_killed_in_the_middle(mine, folder, home, tmp_path):
     log = tmp_path / "log"
-    process = start(folder, log, 60)
+    process = start_slow_copy(folder, log, 60)
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -277,6 +399,9 @@ def test_killed_in_the_middle(mine, folder, home, tmp_path):
     path = model_path("mine")
     assert (path / "model.bin").read_bytes() == mine["model.bin"]
     assert sorted(p.name for p in parent.iterdir()) == [path.name, f"{path.name}.lock"]
+
+
+# --- models of packages
 
 
 def package_model(**changes):
@@ -292,7 +417,7 @@ def package_model(**changes):
     _registry._entries["packaged"] = entry
 
 
-def test_package_missing():
+def test_a_package_that_is_not_installed():
     package_model(distribution="no-such-package")
     with pytest.raises(
         ImportError, match=r'no-such-package is not installed: pip install "sklearn-dl\[models\]"'
@@ -300,13 +425,13 @@ def test_package_missing():
         model_path("packaged")
 
 
-def test_package_without_the_file():
+def test_a_package_without_the_file():
     package_model(folder="sklearn/none")
     with pytest.raises(FileNotFoundError, match=r"has no file .*iris\.rst: pip install --force"):
         model_path("packaged")
 
 
-def test_package_wrong_checksum(home):
+def test_a_package_whose_file_has_another_checksum(home):
     package_model()
     with pytest.raises(ValueError, match=r"wrong checksum: iris\.rst of the package scikit-learn"):
         model_path("packaged")

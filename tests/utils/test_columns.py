@@ -61,6 +61,7 @@ def test_object_array_keeps_cells_as_they_are():
         ([2**53, 0.5], "float64"),
         ([], "object"),
     ],
+    ids=str,
 )
 def test_natural_array(cells, dtype):
     out = natural_array(cells)
@@ -71,12 +72,15 @@ def test_natural_array(cells, dtype):
 @pytest.mark.parametrize(
     "cell",
     [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")],
+    ids=["None", "nan", "float32 nan", "NA", "pandas NaT", "numpy NaT", "decimal nan"],
 )
 def test_is_missing(cell):
     assert is_missing(cell) is True
 
 
-@pytest.mark.parametrize("cell", [0, 0.0, "", "nan", b"", False, [], np.datetime64("2020")])
+@pytest.mark.parametrize(
+    "cell", [0, 0.0, "", "nan", b"", False, [], np.datetime64("2020")], ids=repr
+)
 def test_is_not_missing(cell):
     assert is_missing(cell) is False
 
@@ -116,6 +120,24 @@ def test_missing_mask_is_is_missing_of_each_cell(cells):
         (np.array(["a", "nan"], dtype=np.dtypes.StringDType()), []),
         (np.array([1, complex("nan")]), []),
         ([], []),
+    ],
+    ids=[
+        "list of strings",
+        "list of numbers",
+        "mixed list",
+        "strings",
+        "bytes",
+        "integers",
+        "float16",
+        "dates",
+        "durations",
+        "objects",
+        "strings and moments",
+        "StringDType of nan",
+        "StringDType of None",
+        "StringDType",
+        "complex",
+        "empty",
     ],
 )
 def test_missing_mask_asks_no_cell_of_common_types(monkeypatch, cells, missing):
@@ -158,14 +180,22 @@ def test_nameless_after_a_name_is_accepted(kind):
         single_column(pd.DataFrame({"y": ["a"]}), step, reset=False)
 
 
-@pytest.mark.parametrize("X", [[], np.empty((0, 1)), pd.DataFrame({"x": []}), pl.Series([])])
-def test_no_rows(X):
+@pytest.mark.parametrize(
+    "X",
+    [[], np.empty((0, 1)), pd.DataFrame({"x": []}), pl.Series([])],
+    ids=["list", "array", "pandas", "polars"],
+)
+def test_a_column_without_rows_is_an_error(X):
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\).*required by Step"):
         single_column(X, Step(), reset=True)
 
 
-@pytest.mark.parametrize("X", [[["a", "b"]], np.zeros((3, 2)), pd.DataFrame({"x": [1], "y": [2]})])
-def test_two_columns(X):
+@pytest.mark.parametrize(
+    "X",
+    [[["a", "b"]], np.zeros((3, 2)), pd.DataFrame({"x": [1], "y": [2]})],
+    ids=["rows", "array", "frame"],
+)
+def test_two_columns_are_an_error(X):
     with pytest.raises(ValueError, match="Step expects one column, got 2"):
         single_column(X, Step(), reset=True)
 
@@ -181,18 +211,19 @@ def test_two_columns(X):
         (None, "NoneType"),
         ({"a": [1]}, "dict: pass one column, or a data frame .* cannot be cross-validated"),
     ],
+    ids=["str", "bytes", "bytearray", "memoryview", "path", "None", "dict"],
 )
-def test_a_single_thing(X, kind):
+def test_a_single_cell_is_not_a_column(X, kind):
     with pytest.raises(ValueError, match=f"Step expects a column .*got a single {kind}"):
         single_column(X, Step(), reset=True)
 
 
-def test_sparse():
+def test_a_sparse_matrix_is_an_error():
     with pytest.raises(TypeError, match=r"Sparse data .* Step needs dense data: use X.toarray"):
         split_columns(csr_array(np.eye(2)), Step())
 
 
-def test_sparse_texts():
+def test_a_sparse_matrix_for_a_reader_of_texts_is_an_error():
     class Reader(Step):
         def __sklearn_tags__(self):
             tags = super().__sklearn_tags__()
@@ -226,7 +257,9 @@ INTEGERS_WITH_GAPS = {
 
 
 @pytest.mark.parametrize("kind", INTEGERS_WITH_GAPS)
-@pytest.mark.parametrize("cells", [[BIG, None, BIG - 1, 1], [None, BIG, 3, None]])
+@pytest.mark.parametrize(
+    "cells", [[BIG, None, BIG - 1, 1], [None, BIG, 3, None]], ids=["value first", "gap first"]
+)
 def test_integers_beside_missing_values_stay_exact(kind, cells):
     (column,), _, one_dimensional = split_columns(INTEGERS_WITH_GAPS[kind](cells), Step())
     assert one_dimensional
@@ -255,7 +288,7 @@ def test_dates_with_a_time_zone_are_in_utc():
     ]
 
 
-@pytest.mark.parametrize("container", [pd.Series, pl.Series])
+@pytest.mark.parametrize("container", [pd.Series, pl.Series], ids=["pandas", "polars"])
 def test_rows_of_one_moment_share_one_object(container):
     series = container(np.array([5, 3, 5, "NaT", 3, "NaT"], "M8[us]"))
     zoned = getattr(series.dt, "tz_localize", None) or series.dt.replace_time_zone
@@ -291,6 +324,7 @@ def test_years_beyond_those_of_datetime(unit):
         lambda: pytest.importorskip("pyarrow").array([[1, 2], [3, 4]]),
         lambda: pytest.importorskip("pyarrow").record_batch({"x": [[1, 2], [3, 4]]}),
     ],
+    ids=["polars series", "polars frame", "pyarrow array", "pyarrow batch"],
 )
 def test_columns_of_arrays(X):
     (column,), _, _ = split_columns(X(), Step())

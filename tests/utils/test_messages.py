@@ -58,7 +58,7 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_a_model_where_none_belongs(case, kind):
+def test_a_model_in_the_place_of_another_parameter(case, kind):
     with pytest.raises(ValueError, match=r"must be .*\. Got .*<6 kB sha256:5af3>.* instead\.") as e:
         WRONG[case](kind(MODEL))
     assert "SECRET" not in str(e.value)
@@ -81,6 +81,21 @@ def test_a_model_where_none_belongs(case, kind):
         lambda: OnnxScorer(many_inputs()).transform([[1.0]]),
         lambda: OnnxScorer(many_inputs(), outputs=MODEL.decode()).outputs_,
         lambda: ObjectDetector(MODEL, format="yolox").predict([np.zeros((4, 4, 3), np.uint8)]),
+    ],
+    ids=[
+        "bytes",
+        "path",
+        "URL",
+        "TensorFlow path",
+        "outputs",
+        "inputs",
+        "constants",
+        "frame",
+        "cell",
+        "session options",
+        "many inputs",
+        "outputs of many inputs",
+        "detector",
     ],
 )
 def test_long_messages_are_cut(wrong):
@@ -121,6 +136,7 @@ IMAGES = [np.zeros((4, 4, 3), np.uint8)] * 2
         lambda: TextEncoder(f"{LONG}/{LONG}").transform(["x"]),
         lambda: ImageLoader().transform([LONG]),
     ],
+    ids=["ImageClassifier", "TextClassifier", "TextEncoder", "ImageLoader"],
 )
 def test_names_and_paths_that_are_long(work):
     with pytest.raises((ValueError, FileNotFoundError)) as caught:

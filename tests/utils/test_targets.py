@@ -33,22 +33,26 @@ class Step(BaseEstimator):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
-@pytest.mark.parametrize("missing", [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, float("nan")])
+@pytest.mark.parametrize(
+    "missing",
+    [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, float("nan")],
+    ids=["None", "numpy nan", "float32 nan", "NA", "NaT", "nan"],
+)
 @pytest.mark.parametrize(
     "container",
     [
         list,
         tuple,
         deque,
-        lambda cells: [[cell] for cell in cells],
-        lambda cells: pd.Series(cells, dtype=object),
-        lambda cells: pd.DataFrame({"y": pd.Series(cells, dtype=object)}),
-        lambda cells: np.array([*cells], dtype=object),
-        lambda cells: pd.Index(cells, dtype=object),
-        lambda cells: pd.Series(cells, dtype="category"),
+        pytest.param(lambda cells: [[cell] for cell in cells], id="rows"),
+        pytest.param(lambda cells: pd.Series(cells, dtype=object), id="series"),
+        pytest.param(lambda cells: pd.DataFrame({"y": pd.Series(cells, dtype=object)}), id="frame"),
+        pytest.param(lambda cells: np.array([*cells], dtype=object), id="array"),
+        pytest.param(lambda cells: pd.Index(cells, dtype=object), id="index"),
+        pytest.param(lambda cells: pd.Series(cells, dtype="category"), id="categories"),
     ],
 )
-@pytest.mark.parametrize("label", ["a", b"a", True, 1, 0.5])
+@pytest.mark.parametrize("label", ["a", b"a", True, 1, 0.5], ids=repr)
 def test_a_missing_target_is_named(missing, container, label):
     y = container([label, label, missing, label])
     with pytest.raises(ValueError, match=r"^y is missing \(NaN or None\) in row\(s\) 2: drop"):
@@ -66,13 +70,22 @@ def test_a_missing_target_is_named(missing, container, label):
         pl.Series([True, None]),
         np.array(["2020", "NaT"], dtype="M8[D]"),
     ],
+    ids=[
+        "pandas strings",
+        "pandas integers",
+        "pandas booleans",
+        "polars strings",
+        "polars integers",
+        "polars booleans",
+        "dates",
+    ],
 )
 def test_a_missing_target_of_any_dtype(y):
     with pytest.raises(ValueError, match=r"y_val is missing .* row\(s\) 1:"):
         target_column(y, "y_val", Step())
 
 
-@pytest.mark.parametrize("y", [[2**53 + 1, 2**53, 1.0], [[2**53 + 1], [1.5]]])
+@pytest.mark.parametrize("y", [[2**53 + 1, 2**53, 1.0], [[2**53 + 1], [1.5]]], ids=["list", "rows"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_integers_that_floats_do_not_hold(y):
     with pytest.raises(ValueError, match="y holds the integer 9007199254740993 in row 0 beside"):
@@ -80,8 +93,15 @@ def test_integers_that_floats_do_not_hold(y):
 
 
 def test_large_integers_that_floats_hold():
-    y = target_column([2**53, 2**60, -(2**60), 0.5, float("inf"), 2**53 + 2], "y", Step())
-    assert y.tolist() == [2**53, 2**60, -(2**60), 0.5, float("inf"), 2**53 + 2]
+    y = target_column([2**53, 2**60, -(2**60), 0.5, 2**53 + 2], "y", Step())
+    assert y.tolist() == [2**53, 2**60, -(2**60), 0.5, 2**53 + 2]
+
+
+@pytest.mark.parametrize("container", [list, np.array, pl.Series], ids=["list", "array", "polars"])
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+def test_an_infinite_target_is_named(container, infinite):
+    with pytest.raises(ValueError, match=r"^y_val is infinite in row 1\.$"):
+        target_column(container([0.5, infinite, 1.0, infinite]), "y_val", Step())
 
 
 @pytest.mark.parametrize(
@@ -95,6 +115,7 @@ def test_large_integers_that_floats_hold():
         np.array(["a", "nan"], dtype=object),
         pd.Series(["a", "nan"], dtype=object),
     ],
+    ids=["strings", "ints", "floats", "string array", "int array", "object array", "series"],
 )
 def test_calls_do_not_grow_with_rows(y):
     def calls(labels):
@@ -120,26 +141,35 @@ def test_many_missing_targets():
         (pd.Series(["a", "b"], dtype="category", index=[5, 5]), ["a", "b"], "O"),
         (np.array([True, False]), [True, False], "b"),
     ],
+    ids=["strings", "ints", "deque", "pandas ints", "polars", "categories", "booleans"],
 )
-def test_targets(y, expected, kind):
+def test_targets_become_one_column(y, expected, kind):
     column = target_column(y, "y", Step())
     assert column.tolist() == expected
     assert column.dtype.kind == kind
 
 
-@pytest.mark.parametrize("y", [[["a"], ["b"]], np.array([["a"], ["b"]])])
+@pytest.mark.parametrize("y", [[["a"], ["b"]], np.array([["a"], ["b"]])], ids=["rows", "array"])
 def test_a_column_vector_warns(y):
     with pytest.warns(DataConversionWarning):
         assert target_column(y, "y", Step()).tolist() == ["a", "b"]
 
 
-@pytest.mark.parametrize("y", [(label for label in "ab"), iter([1, 2]), map(str, "ab")], ids=str)
+@pytest.mark.parametrize(
+    "y",
+    [(label for label in "ab"), iter([1, 2]), map(str, "ab")],
+    ids=["generator", "iterator", "map"],
+)
 def test_what_can_be_read_only_once(y):
     with pytest.raises(ValueError, match=r"^y is a .*, which can be read only once: give a list"):
         target_column(y, "y", Step())
 
 
-@pytest.mark.parametrize("y", [None, "ab", {"a": 1}, {"a", "b"}, 3, [["a", "b"]]])
-def test_no_column(y):
+@pytest.mark.parametrize(
+    "y",
+    [None, "ab", {"a": 1}, {"a", "b"}, 3, [["a", "b"]]],
+    ids=["None", "string", "dict", "set", "number", "two columns"],
+)
+def test_what_is_not_a_column_is_an_error(y):
     with pytest.raises(ValueError, match="y should be a 1d array"):
         target_column(y, "y", Step())

@@ -1,5 +1,7 @@
+import os
 import threading
 import time
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
 
+from sklearn_dl.utils import _threads
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 
 
@@ -15,7 +18,54 @@ def test_budget():
     assert thread_budget(7) == 7
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_budget_follows_the_cpus_of_the_process(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert thread_budget() == 1
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
+    if hasattr(os, "sched_setaffinity"):
+        before = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, {min(before)})
+            assert thread_budget() == 1
+        finally:
+            os.sched_setaffinity(0, before)
+    assert thread_budget() == joblib.cpu_count()
+
+
+# what joblib sets up in a worker: its name, and OMP_NUM_THREADS of loky
+WORKERS = {
+    "loky, three threads": ("LokyProcess-1", "3", 3),
+    "loky, one thread": ("LokyProcess-12", "1", 1),
+    "loky, zero threads": ("LokyProcess-1", "0", 1),
+    "loky, not a number": ("LokyProcess-1", "3,2", 1),
+    "loky, no variable": ("LokyProcess-1", None, 1),
+    "multiprocessing": ("ForkPoolWorker-1", "3", 1),
+    "threading": ("MainProcess", "3", 1),
+}
+
+
+@pytest.mark.parametrize("worker", WORKERS)
+def test_budget_of_a_worker(monkeypatch, worker):
+    name, variable, budget = WORKERS[worker]
+    monkeypatch.setattr(_threads, "current_process", lambda: SimpleNamespace(name=name))
+    monkeypatch.setattr(
+        _threads, "get_active_backend", lambda: (SimpleNamespace(nesting_level=1), 2)
+    )
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert thread_budget() == budget
+    assert thread_budget(7) == 7
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "threading",
+        pytest.param("loky", marks=pytest.mark.slow),
+        pytest.param("multiprocessing", marks=pytest.mark.slow),
+    ],
+)
 def test_workers_share_the_processors(backend):
     with joblib.parallel_config(backend, n_jobs=2):
         budgets = Parallel()(delayed(thread_budget)() for _ in range(2))
@@ -23,13 +73,14 @@ def test_workers_share_the_processors(backend):
     assert budgets == [share, share]
 
 
-def test_inner_max_num_threads():
+@pytest.mark.slow
+def test_loky_workers_have_as_many_threads_as_the_user_allows():
     with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=3):
         assert Parallel()(delayed(thread_budget)() for _ in range(2)) == [3, 3]
 
 
 @given(st.integers(0, 50), st.integers(1, 20), st.integers(1, 8))
-def test_each_row_once(n_rows, batch_size, n_workers):
+def test_each_row_is_worked_on_once(n_rows, batch_size, n_workers):
     batches, counts = [], []
     for_each_batch(
         lambda start, stop: batches.append((start, stop)),
@@ -57,7 +108,7 @@ def test_one_worker_is_the_caller():
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 4])
-def test_first_error_in_row_order(n_workers):
+def test_the_first_error_in_row_order_is_raised(n_workers):
     def work(start, stop):
         if start == 4:
             time.sleep(0.02)
@@ -80,7 +131,7 @@ def test_nothing_is_started_after_an_error():
     assert len(started) <= 2
 
 
-def test_no_thread_stays():
+def test_no_thread_outlives_the_call():
     for _ in range(50):
         for_each_batch(lambda start, stop: None, 8, 1, 4)
     # by name: the process has threads of runtimes too, which come and go
