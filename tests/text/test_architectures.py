@@ -88,14 +88,14 @@ def bert_as_decoder(folder):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (t5, "'t5' is an encoder-decoder"),
-        (bart, "'bart' is an encoder-decoder"),
-        (gpt2, "'gpt2' is not an encoder of text"),
-        (vit, "'vit' is not an encoder of text"),
-        (bert_as_decoder, "'bert' is a decoder"),
+        pytest.param(t5, "'t5' is an encoder-decoder", id="t5"),
+        pytest.param(bart, "'bart' is an encoder-decoder", id="bart"),
+        pytest.param(gpt2, "'gpt2' is not an encoder of text", id="gpt2"),
+        pytest.param(vit, "'vit' is not an encoder of text", id="vit"),
+        pytest.param(bert_as_decoder, "'bert' is a decoder", id="bert as decoder"),
     ],
 )
-def test_what_is_no_text_encoder_is_refused(folder, build, message, capfd):
+def test_what_is_not_a_text_encoder_is_refused(folder, build, message, capfd):
     (folder / "config.json").unlink()
     build(folder)
     capfd.readouterr()
@@ -167,29 +167,38 @@ def broken_config(folder):
     (folder / "config.json").write_text("{")
 
 
+def no_config(folder):
+    (folder / "config.json").unlink()
+
+
+def no_weights(folder):
+    weights(folder).unlink()
+
+
 def change(path, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-@pytest.mark.parametrize(
-    ("damage", "error", "message"),
-    [
-        (bin_only, ValueError, "its weights in pytorch_model.bin only.*save_pretrained"),
-        (truncate, ValueError, "model.safetensors is damaged"),
-        (no_safetensors, ValueError, "model.safetensors is a Git LFS pointer"),
-        (drop_tensors, ValueError, r"lack 16 of the encoder's tensors, such as 'encoder.layer.1"),
-        (of_another_size, ValueError, "its weights cannot be used"),
-        (no_tokenizer, FileNotFoundError, "has no tokenizer: tokenizer.json"),
-        (broken_tokenizer, ValueError, "its tokenizer cannot be used"),
-        (small_vocabulary, ValueError, r"the tokenizer has \d+ tokens, the encoder knows 50"),
-        (remote_code, ValueError, "its config.json cannot be used"),
-        (unknown_type, ValueError, "its config.json cannot be used"),
-        (broken_config, ValueError, "its config.json cannot be used"),
-        (lambda f: (f / "config.json").unlink(), FileNotFoundError, "has no config.json"),
-        (lambda f: weights(f).unlink(), FileNotFoundError, "has no model.safetensors"),
-    ],
-)
-def test_a_damaged_folder_is_named(folder, damage, error, message, capfd):
+DAMAGES = {
+    bin_only: (ValueError, "its weights in pytorch_model.bin only.*save_pretrained"),
+    truncate: (ValueError, "model.safetensors is damaged"),
+    no_safetensors: (ValueError, "model.safetensors is a Git LFS pointer"),
+    drop_tensors: (ValueError, r"lack 16 of the encoder's tensors, such as 'encoder.layer.1"),
+    of_another_size: (ValueError, "its weights cannot be used"),
+    no_tokenizer: (FileNotFoundError, "has no tokenizer: tokenizer.json"),
+    broken_tokenizer: (ValueError, "its tokenizer cannot be used"),
+    small_vocabulary: (ValueError, r"the tokenizer has \d+ tokens, the encoder knows 50"),
+    remote_code: (ValueError, "its config.json cannot be used"),
+    unknown_type: (ValueError, "its config.json cannot be used"),
+    broken_config: (ValueError, "its config.json cannot be used"),
+    no_config: (FileNotFoundError, "has no config.json"),
+    no_weights: (FileNotFoundError, "has no model.safetensors"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_named(folder, damage, capfd):
+    error, message = DAMAGES[damage]
     damage(folder)
     capfd.readouterr()
     for estimator in (
@@ -212,7 +221,7 @@ def test_auto_map_of_a_known_type_runs_no_code(folder):
     assert expected.shape == (16, 32)
 
 
-def test_a_file_is_no_encoder(encoder):
+def test_a_file_is_not_an_encoder(encoder):
     with pytest.raises(ValueError, match=r"is a file; an encoder is a folder with config\.json"):
         TextEncoder(f"{encoder}/model.safetensors").transform(X)
 
@@ -257,14 +266,17 @@ def pool(folder, normalize=False, **config):
 @pytest.mark.parametrize(
     ("config", "reduce"),
     [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, lambda h: h[0]),
-        ({"pooling_mode_max_tokens": True}, lambda h: h.max(0)),
-        ({"pooling_mode_mean_tokens": True}, lambda h: h.mean(0)),
-        ({"pooling_mode": "cls"}, lambda h: h[0]),
+        (
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+            lambda hidden: hidden[0],
+        ),
+        ({"pooling_mode_max_tokens": True}, lambda hidden: hidden.max(0)),
+        ({"pooling_mode_mean_tokens": True}, lambda hidden: hidden.mean(0)),
+        ({"pooling_mode": "cls"}, lambda hidden: hidden[0]),
     ],
-    ids=str,
+    ids=["cls token", "max", "mean", "newer cls"],
 )
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("normalize", [False, True], ids=["as it is", "normalized"])
 def test_pooling_is_the_one_that_the_folder_names(folder, encoder, config, reduce, normalize):
     pool(folder, normalize, **config)
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)

@@ -57,7 +57,7 @@ def test_max_length_cuts(text_encoder):
     assert_allclose(cut[0], cut[1], atol=1e-6)
 
 
-def test_a_pair_is_no_column(text_encoder):
+def test_a_pair_is_not_a_column(text_encoder):
     with pytest.raises(ValueError, match="TextEncoder expects one column of texts, got 2 columns"):
         text_encoder.transform([["a", "b"]])
 

@@ -296,7 +296,9 @@ def test_modules_that_are_malformed(folder, modules):
         ("deberta-v2", {"max_relative_positions": 10**12}),
         ("roberta", {"max_position_embeddings": 10**10}),
     ],
-    ids=str,
+    ids=lambda value: (
+        value if isinstance(value, str) else "{}={}".format(*next(iter(value.items())))
+    ),
 )
 def test_sizes_that_the_weights_do_not_back(tmp_path, kind, claim):
     resource = pytest.importorskip("resource")

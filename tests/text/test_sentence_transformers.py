@@ -76,7 +76,9 @@ def assert_as_encoded(folder, width, texts=X):
 POOLINGS = ["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
 
 
-@pytest.mark.parametrize("mode", [*POOLINGS, ("mean", "cls"), ("lasttoken", "weightedmean")])
+@pytest.mark.parametrize(
+    "mode", [*POOLINGS, ("mean", "cls"), ("lasttoken", "weightedmean")], ids=str
+)
 def test_each_pooling(transformer, tmp_path, mode):
     folder = saved(tmp_path / "st", transformer, modules.Pooling(32, mode))
     assert_as_encoded(folder, 32 if isinstance(mode, str) else 64)
@@ -92,7 +94,7 @@ def test_each_pooling(transformer, tmp_path, mode):
         ({"pooling_mode_mean_tokens": False}, 32),
         ({}, 32),
     ],
-    ids=str,
+    ids=["weightedmean", "lasttoken", "mean and cls", "mean_sqrt_len and max", "none", "default"],
 )
 def test_poolings_as_older_versions_wrote_them(transformer, tmp_path, config, width):
     folder = saved(tmp_path / "st", transformer, modules.Pooling(32))
@@ -135,7 +137,7 @@ def test_layers_behind_the_pooling(transformer, tmp_path, kind, width):
         {"prompts": {"query": "red ", "document": "blue "}},
         {"default_prompt_name": "query"},
     ],
-    ids=str,
+    ids=["one", "two", "none by default", "one that is missing"],
 )
 def test_the_default_prompt_is_read_before_each_text(transformer, tmp_path, options):
     folder = saved(tmp_path / "st", transformer, modules.Pooling(32), **options)
@@ -177,7 +179,11 @@ def test_do_lower_case_of_a_tokenizer_that_keeps_cases(tmp_path):
     assert_as_encoded(tmp_path / "st", 32, ["Good Film", "THE bad book", "fine"])
 
 
-@pytest.mark.parametrize("others", [[], [modules.Normalize()], [Dense(16, 4)]], ids=len)
+@pytest.mark.parametrize(
+    "others",
+    [[], [modules.Normalize()], [Dense(16, 4)]],
+    ids=["alone", "normalized", "with a layer"],
+)
 def test_static_embeddings(tmp_path, others):
     folder = saved(tmp_path / "st", static(), *others)
     width = 4 if others and isinstance(others[0], Dense) else 16
@@ -236,7 +242,7 @@ def test_what_follows_the_pooling_is_trained_and_pickled(
     assert_array_equal(pickle.loads(data).predict_proba(X), expected)
 
 
-def test_a_static_embedding_reads_no_pairs_together(tmp_path):
+def test_a_static_embedding_does_not_read_pairs_together(tmp_path):
     folder = saved(tmp_path / "st", static())
     with pytest.raises(ValueError, match="cannot read two texts together: set trainable_layers=0"):
         TextClassifier(folder, **QUICK).fit(PAIRS, Y)
@@ -258,63 +264,132 @@ def module(folder, number, **values):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: module(f, 1, type="code.Pooling"), "'code.Pooling' is not supported: code"),
-        (lambda f: module(f, 1, type="sentence_transformers.models.LSTM"), "'LSTM'.*not supported"),
-        (lambda f: module(f, 0, type="sentence_transformers.models.BoW"), "first module is 'BoW'"),
-        (lambda f: module(f, 0, path="0_Transformer"), "must lie in the folder itself"),
-        (lambda f: module(f, 2, path="../2_Dense"), "allowed are folders with a config.json"),
-        (lambda f: module(f, 2, path=[1]), "modules.json cannot be used"),
-        (lambda f: (f / "modules.json").write_text("[]"), "first module is None"),
-        (lambda f: (f / "modules.json").write_text("[" * 9999), "is not JSON"),
-        (lambda f: (f / "modules.json").write_bytes(b"\xff"), "is not JSON"),
-        (lambda f: (f / "modules.json").write_text("[1]"), "modules.json cannot be used"),
-        (lambda f: (f / "2_Dense/model.safetensors").unlink(), "'2_Dense' has no model.safetenso"),
-        (lambda f: (f / "2_Dense/model.safetensors").write_bytes(b"x"), "safetensors is damaged"),
-        (lambda f: save_file({}, f / "2_Dense/model.safetensors"), "modules.json cannot be used"),
-        (
+        pytest.param(
+            lambda f: module(f, 1, type="code.Pooling"),
+            "'code.Pooling' is not supported: code",
+            id="code of its own",
+        ),
+        pytest.param(
+            lambda f: module(f, 1, type="sentence_transformers.models.LSTM"),
+            "'LSTM'.*not supported",
+            id="unknown module",
+        ),
+        pytest.param(
+            lambda f: module(f, 0, type="sentence_transformers.models.BoW"),
+            "first module is 'BoW'",
+            id="unknown first module",
+        ),
+        pytest.param(
+            lambda f: module(f, 0, path="0_Transformer"),
+            "must lie in the folder itself",
+            id="encoder in a folder",
+        ),
+        pytest.param(
+            lambda f: module(f, 2, path="../2_Dense"),
+            "allowed are folders with a config.json",
+            id="path out of the folder",
+        ),
+        pytest.param(
+            lambda f: module(f, 2, path=[1]),
+            "modules.json cannot be used",
+            id="path that is a list",
+        ),
+        pytest.param(
+            lambda f: (f / "modules.json").write_text("[]"), "first module is None", id="no modules"
+        ),
+        pytest.param(
+            lambda f: (f / "modules.json").write_text("[" * 9999),
+            "is not JSON",
+            id="nested too deep",
+        ),
+        pytest.param(
+            lambda f: (f / "modules.json").write_bytes(b"\xff"), "is not JSON", id="not UTF-8"
+        ),
+        pytest.param(
+            lambda f: (f / "modules.json").write_text("[1]"),
+            "modules.json cannot be used",
+            id="module that is a number",
+        ),
+        pytest.param(
+            lambda f: (f / "2_Dense/model.safetensors").unlink(),
+            "'2_Dense' has no model.safetenso",
+            id="no weights",
+        ),
+        pytest.param(
+            lambda f: (f / "2_Dense/model.safetensors").write_bytes(b"x"),
+            "safetensors is damaged",
+            id="damaged weights",
+        ),
+        pytest.param(
+            lambda f: save_file({}, f / "2_Dense/model.safetensors"),
+            "modules.json cannot be used",
+            id="empty weights",
+        ),
+        pytest.param(
             lambda f: save_file(
                 {"linear.weight": torch.ones(8, 16)}, f / "2_Dense/model.safetensors"
             ),
             "claims 32 to 8 numbers, its weights are of 16 to 8",
+            id="weights of another size",
         ),
-        (lambda f: change(f / "2_Dense/config.json", in_features=10**9), "claims 1000000000 to 8"),
-        (
+        pytest.param(
+            lambda f: change(f / "2_Dense/config.json", in_features=10**9),
+            "claims 1000000000 to 8",
+            id="config of another size",
+        ),
+        pytest.param(
             lambda f: change(f / "2_Dense/config.json", activation_function="os.system"),
             "'os.system' of '2_Dense' is not supported",
+            id="function as activation",
         ),
-        (
+        pytest.param(
             lambda f: change(f / "2_Dense/config.json", activation_function="torch.nn.Module"),
             "'torch.nn.Module' of '2_Dense' is not supported",
+            id="class that is no activation",
         ),
-        (
+        pytest.param(
             lambda f: change(f / "2_Dense/config.json", module_input_name="token_embeddings"),
             "module_input_name='token_embeddings' is not supported",
+            id="reads tokens",
         ),
-        (lambda f: change(f / "1_Pooling/config.json", pooling_mode="sum"), "pooling is 'sum'"),
-        (lambda f: change(f / "1_Pooling/config.json", pooling_mode=7), "modules.json cannot be"),
-        (
+        pytest.param(
+            lambda f: change(f / "1_Pooling/config.json", pooling_mode="sum"),
+            "pooling is 'sum'",
+            id="unknown pooling",
+        ),
+        pytest.param(
+            lambda f: change(f / "1_Pooling/config.json", pooling_mode=7),
+            "modules.json cannot be",
+            id="pooling that is a number",
+        ),
+        pytest.param(
             lambda f: change(f / "config_sentence_transformers.json", default_prompt_name="none"),
             "names the default prompt 'none'; its prompts are",
+            id="unknown prompt",
         ),
-        (
+        pytest.param(
             lambda f: change(
                 f / "config_sentence_transformers.json",
                 default_prompt_name="a",
                 prompts={"a": ["x"]},
             ),
             r"has the prompt \['x'\]; it must be a string",
+            id="prompt that is a list",
         ),
-        (
+        pytest.param(
             lambda f: change(f / "config_sentence_transformers.json", truncate_dim=4),
             "truncate_dim=4 is not supported",
+            id="truncated vectors",
         ),
-        (
+        pytest.param(
             lambda f: change(f / "sentence_bert_config.json", transformer_task="fill-mask"),
             "transformer_task='fill-mask'",
+            id="another task",
         ),
-        (
+        pytest.param(
             lambda f: change(f / "sentence_bert_config.json", tokenizer_args={"stride": 3}),
             "asks for 'stride' in tokenizer_args",
+            id="tokenizer with a stride",
         ),
     ],
 )
@@ -329,23 +404,50 @@ def test_what_would_give_other_vectors_is_refused(transformer, tmp_path, damage,
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, "has no model.safetens"),
-        (lambda f: (f / "tokenizer.json").unlink(), ValueError, "folders with a tokenizer.json"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), ValueError, "tokenizer cannot be used"),
-        (lambda f: (f / "tokenizer.json").write_bytes(b"\xff"), ValueError, "tokenizer cannot be"),
-        (lambda f: save_file({}, f / "model.safetensors"), ValueError, "weights cannot be used"),
-        (
+        pytest.param(
+            lambda f: (f / "model.safetensors").unlink(),
+            FileNotFoundError,
+            "has no model.safetens",
+            id="no weights",
+        ),
+        pytest.param(
+            lambda f: (f / "tokenizer.json").unlink(),
+            ValueError,
+            "folders with a tokenizer.json",
+            id="no tokenizer",
+        ),
+        pytest.param(
+            lambda f: (f / "tokenizer.json").write_text("{"),
+            ValueError,
+            "tokenizer cannot be used",
+            id="tokenizer that is not JSON",
+        ),
+        pytest.param(
+            lambda f: (f / "tokenizer.json").write_bytes(b"\xff"),
+            ValueError,
+            "tokenizer cannot be",
+            id="tokenizer that is not UTF-8",
+        ),
+        pytest.param(
+            lambda f: save_file({}, f / "model.safetensors"),
+            ValueError,
+            "weights cannot be used",
+            id="empty weights",
+        ),
+        pytest.param(
             lambda f: save_file({"embedding.weight": torch.ones(9, 2)}, f / "model.safetensors"),
             ValueError,
             r"has \d+ tokens, the encoder knows 9",
+            id="fewer embeddings than tokens",
         ),
-        (
+        pytest.param(
             lambda f: save_file(
                 {"embeddings": torch.ones(9, 2), "mapping": torch.tensor([99])},
                 f / "model.safetensors",
             ),
             ValueError,
             "weights cannot be used",
+            id="mapping out of the table",
         ),
     ],
 )

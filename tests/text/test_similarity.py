@@ -21,8 +21,7 @@ X = np.column_stack([BASE, OTHER])
 Y = np.where(np.arange(40) % 2, 0.0, 5.0) + rng.normal(scale=0.2, size=40)
 
 
-@pytest.fixture
-def model(encoder):
+def small_model(encoder):
     return SentenceSimilarityRegressor(
         encoder,
         max_epochs=2,
@@ -31,6 +30,11 @@ def model(encoder):
         precision="float32",
         random_state=0,
     )
+
+
+@pytest.fixture
+def model(encoder):
+    return small_model(encoder)
 
 
 def cosines(folder, rows):
@@ -65,13 +69,18 @@ def test_least_squares_count_the_weights(model, encoder):
     assert_allclose([model.slope_, model.intercept_], expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["bi-encoder", "cross-encoder"])
+@pytest.fixture(scope="module", params=["bi-encoder", "cross-encoder"])
+def long_fit(encoder, request):
+    """A regressor and its predictions after a fit to Y; tests clone it."""
+    model = small_model(encoder).set_params(architecture=request.param, max_epochs=8)
+    return model, model.fit(X, Y).predict(X)
+
+
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
-def test_predictions_have_the_units_of_y(model, architecture, scale):
+def test_predictions_have_the_units_of_y(long_fit, scale):
     y = scale[0] * Y + scale[1]
-    model.set_params(architecture=architecture, max_epochs=8)
-    expected = clone(model).fit(X, Y).predict(X)
-    predicted = model.fit(X, y).predict(X)
+    model, expected = long_fit
+    predicted = clone(model).fit(X, y).predict(X)
     assert predicted.shape == (40,)
     assert predicted.dtype == np.float64
     assert_allclose(predicted, scale[0] * expected + scale[1], atol=1e-3 * np.ptp(y))

@@ -1,9 +1,13 @@
+import pickle
+
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -14,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
+    StratifiedKFold,
     cross_val_predict,
     cross_validate,
     learning_curve,
@@ -21,7 +26,8 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
+from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
+from sklearn_dl.models._folder import _from_folder
 
 rng = np.random.default_rng(0)
 WORDS = ["film", "book", "plot", "music", "cat", "dog", "house", "tree"]
@@ -59,7 +65,7 @@ def test_at_the_end_of_a_pipeline(trained):
     assert_array_equal(scored, pipe.fit(X, Y).predict_proba(X))
 
 
-@pytest.mark.parametrize("columns", [["title"], ["title", "noise"]], ids=str)
+@pytest.mark.parametrize("columns", [["title"], ["title", "noise"]], ids=["one", "two"])
 @pytest.mark.parametrize("container", ["default", "pandas", "polars"])
 def test_after_a_column_transformer(frozen, columns, container):
     chosen = ColumnTransformer([("texts", "passthrough", columns)]).set_output(transform=container)
@@ -109,10 +115,53 @@ def test_cross_val_predict_of_pairs_and_similarities(encoder):
     assert cross_val_predict(model, rows, y, cv=4).shape == (40,)
 
 
-def test_a_grid_of_models_over_two_processes(frozen, encoder, other_encoder):
+@pytest.fixture
+def search(frozen, encoder, other_encoder):
+    """A search over two models and two lengths of text."""
     grid = {"model": [encoder, other_encoder], "max_length": [8, 32]}
-    parallel = GridSearchCV(frozen, grid, cv=2, n_jobs=2, error_score="raise").fit(X, Y)
-    serial = GridSearchCV(frozen, grid, cv=2, error_score="raise").fit(X, Y)
+    return GridSearchCV(frozen, grid, cv=2, error_score="raise")
+
+
+@pytest.mark.slow  # two processes import torch
+def test_a_grid_of_models_over_two_processes(search):
+    serial = clone(search).fit(X, Y)
+    parallel = search.set_params(n_jobs=2).fit(X, Y)
+    assert_array_equal(
+        parallel.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"]
+    )
+    assert parallel.best_params_ == serial.best_params_
+    assert_allclose(parallel.predict_proba(X), serial.predict_proba(X), atol=1e-6)
+
+
+def as_from_another_process(made):
+    """A pickled copy, where nothing of the package is in memory."""
+    data = pickle.dumps(made)
+    clear_sessions()
+    _from_folder.cache_clear()
+    return pickle.loads(data)
+
+
+def test_a_grid_of_models_whose_candidates_are_pickled(search):
+    """What a search over processes does, without the processes."""
+    search.fit(X, Y)
+    scores = []
+    for params in search.cv_results_["params"]:
+        candidate = as_from_another_process(clone(search.estimator).set_params(**params))
+        folds = StratifiedKFold(2).split(X, Y)
+        scores.append([candidate.fit(X[a], Y[a]).score(X[b], Y[b]) for a, b in folds])
+    assert_array_equal(np.mean(scores, axis=1), search.cv_results_["mean_test_score"])
+    best = search.cv_results_["params"][np.argmax(np.mean(scores, axis=1))]
+    assert search.best_params_ == best
+    candidate = as_from_another_process(clone(search.estimator).set_params(**best))
+    expected = search.predict_proba(X)
+    assert_allclose(candidate.fit(X, Y).predict_proba(X), expected, atol=1e-6)
+    assert_allclose(as_from_another_process(search).predict_proba(X), expected, atol=1e-6)
+
+
+def test_a_grid_of_models_over_two_threads(search):
+    serial = clone(search).fit(X, Y)
+    with joblib.parallel_backend("threading"):
+        parallel = search.set_params(n_jobs=2).fit(X, Y)
     assert_array_equal(
         parallel.cv_results_["mean_test_score"], serial.cv_results_["mean_test_score"]
     )

@@ -1,5 +1,6 @@
 import copy
 import io
+import os
 import pickle
 import pickletools
 import shutil
@@ -83,6 +84,7 @@ print(sorted(saved))
 """
 
 
+@pytest.mark.slow  # another process imports torch
 def test_everything_works_in_another_process_without_the_folder(folder, tmp_path):
     saved = {}
     for kind in KINDS:
@@ -105,6 +107,7 @@ def test_everything_works_in_another_process_without_the_folder(folder, tmp_path
 def test_copies_need_no_folder(folder, kind):
     estimator = fitted(make(kind, str(folder)))
     expected = outputs(estimator)
+    unfitted = pickle.dumps(make(kind, str(folder)))
     buffer = io.BytesIO()
     joblib.dump(estimator, buffer)
     buffer.seek(0)
@@ -117,6 +120,11 @@ def test_copies_need_no_folder(folder, kind):
         assert_array_equal(outputs(copied), expected)
         assert_array_equal(outputs(fitted(clone(copied))), expected)
     assert_array_equal(outputs(copy.copy(copies[0])), expected)
+    assert_array_equal(outputs(fitted(copies[0])), expected)
+    forget()
+    unfitted = pickle.loads(unfitted)
+    for made in (clone(unfitted), unfitted):
+        assert_array_equal(outputs(fitted(made)), expected)
 
 
 def test_clones_share_what_is_embedded(encoder, kind):
@@ -149,9 +157,7 @@ def sizes(estimator):
     return len(pickle.dumps(estimator))
 
 
-def test_sizes(encoder):
-    import os
-
+def test_a_pickle_holds_no_weights_twice(encoder):
     pretrained = sum(f.stat().st_size for f in os.scandir(encoder))
     weights = os.path.getsize(f"{encoder}/model.safetensors")
     small = pretrained - weights
@@ -206,7 +212,7 @@ def globals_in(data):
     return {name.partition(".")[0] for name in names}
 
 
-@pytest.mark.parametrize("embed", [True, False])
+@pytest.mark.parametrize("embed", [True, False], ids=["model embedded", "model named"])
 def test_no_object_of_torch_is_inside(encoder, kind, embed):
     estimator = fitted(make(kind, encoder, embed_model=embed))
     outputs(estimator)
@@ -236,13 +242,14 @@ def test_an_estimator_of_a_gpu_loads_where_there_is_none(encoder, kind):
 @pytest.mark.parametrize(
     ("device", "message"),
     [("tpu9", "is no name of a device"), ("meta", "is not on this machine; use")],
+    ids=["unknown name", "meta"],
 )
-def test_devices_that_are_none(encoder, kind, device, message):
+def test_what_is_not_a_device_is_refused(encoder, kind, device, message):
     with pytest.raises(ValueError, match=f"device='{device}' {message}"):
         outputs(fitted(make(kind, encoder, device=device)))
 
 
-def test_the_device_is_told(encoder):
+def test_a_fit_sets_the_device(encoder):
     clf = make("trained", encoder)
     assert not hasattr(TextEncoder(encoder), "device_")
     assert fitted(clf).device_ == ("cuda" if torch.cuda.is_available() else "cpu")

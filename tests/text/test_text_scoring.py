@@ -99,7 +99,7 @@ def test_bfloat16_scores_follow_the_training(encoder):
     assert abs(clf.predict_proba(X) - before).max() > 1e-3
 
 
-def test_threads_at_once(case):
+def test_threads_predict_at_once(case):
     compute, rows = case
     expected = compute(rows)
     with ThreadPoolExecutor(8) as pool:
@@ -118,15 +118,28 @@ def test_threads_load_an_unpickled_network_once(encoder):
             assert_allclose(made, expected, atol=1e-6)
 
 
-def test_nothing_is_left_behind(case):
-    compute, rows = case
-    process = psutil.Process()
-    threads, found = torch.get_num_threads(), []
-    for call in range(51):
-        compute(rows[:10])
-        if call in (0, 50):
-            gc.collect()
-            found.append((process.num_threads(), process.num_fds()))
-    # other runtimes in this process have threads that come and go; a leak would be one per call
-    assert max(np.subtract(found[1], found[0])) < 5
+def growth_of_threads_and_files(compute, n_calls):
+    """How many more threads and open files there are after `n_calls` more calls of `compute`."""
+    process, threads, found = psutil.Process(), torch.get_num_threads(), []
+    for calls in (1, n_calls):
+        for _ in range(calls):
+            compute()
+        gc.collect()
+        found.append((process.num_threads(), process.num_fds()))
     assert torch.get_num_threads() == threads
+    return np.subtract(found[1], found[0])
+
+
+# other runtimes in this process have threads that come and go; a leak would be one per call
+def test_no_threads_or_open_files_are_left_behind(estimators):
+    def compute_all():
+        for compute, rows in estimators.values():
+            compute(rows[:10])
+
+    assert max(growth_of_threads_and_files(compute_all, 8)) < 5
+
+
+@pytest.mark.slow
+def test_no_threads_or_open_files_are_left_behind_by_many_calls(case):
+    compute, rows = case
+    assert max(growth_of_threads_and_files(lambda: compute(rows[:10]), 50)) < 5
