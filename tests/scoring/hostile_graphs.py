@@ -8,7 +8,7 @@ from tensorflow import make_tensor_proto
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, types_pb2
 
 from sklearn_dl.scoring._tensorflow_load import read_saved_model
-from tests.scoring.tensorflow_models import affine, with_vocabulary
+from tests.scoring.tensorflow_models import affine, words_model
 
 HERE = "here"
 
@@ -323,13 +323,6 @@ def checkpoint_when_scored(folder, secret):
     return changed(folder, change)
 
 
-def _lookup(folder, secret):
-    vocabulary = secret.with_name("words.csv")
-    vocabulary.write_text("cat,7\n")
-    with_vocabulary(folder, vocabulary)
-    return folder
-
-
 def asset_that_a_table_reads_when_scored(folder, secret):
     """The asset's tensor is a constant, which scoring does not feed."""
 
@@ -345,7 +338,7 @@ def asset_that_a_table_reads_when_scored(folder, secret):
         init.input.remove("^StatefulPartitionedCall_1")
         _scoring_call(meta_graph).input.append("^StatefulPartitionedCall_1")
 
-    return changed(_lookup(folder, secret), change)
+    return changed(words_model(folder), change)
 
 
 def asset_in_a_shared_variable(folder, secret):
@@ -368,7 +361,7 @@ def asset_in_a_shared_variable(folder, secret):
         (read,) = [node for node in nodes if node.name == "ReadVariableOp"]
         read.input.append("^overwrite")
 
-    return changed(_lookup(folder, secret), change)
+    return changed(words_model(folder), change)
 
 
 def asset_in_a_variable_assigned_twice(folder, secret):
@@ -385,7 +378,7 @@ def asset_in_a_variable_assigned_twice(folder, secret):
         (read,) = [node for node in nodes if node.name == "ReadVariableOp"]
         read.input.append("^overwrite")
 
-    return changed(_lookup(folder, secret), change)
+    return changed(words_model(folder), change)
 
 
 def asset_beside_a_second_call(folder, secret):
@@ -402,7 +395,7 @@ def asset_beside_a_second_call(folder, secret):
         (init,) = [node for node in nodes if node.name == "NoOp"]
         init.input.append("^second")
 
-    return changed(_lookup(folder, secret), change)
+    return changed(words_model(folder), change)
 
 
 def table_of_a_constant_path(folder, secret):
@@ -412,7 +405,7 @@ def table_of_a_constant_path(folder, secret):
         (call,) = [node for node in nodes if node.name == "StatefulPartitionedCall_1"]
         call.input[0] = "elsewhere"
 
-    return changed(_lookup(folder, secret), change)
+    return changed(words_model(folder), change)
 
 
 READING = [

@@ -126,3 +126,25 @@ def keras_model(n_outputs=2):
     hidden = keras.layers.Dense(4, activation="relu", name="hidden")(inputs)
     outputs = keras.layers.Dense(n_outputs, activation="softmax", name="scores")(hidden)
     return keras.Model(inputs, outputs)
+
+
+MODEL_FILES = ["saved_model", "graph", "keras"]
+
+
+def save_model(kind, folder):
+    """Write a model of one of MODEL_FILES that takes rows of three numbers; returns its path."""
+    folder = Path(folder)
+    folder.mkdir(exist_ok=True)
+    if kind == "saved_model":
+        return affine(folder / "model")
+    if kind == "graph":
+        return frozen(folder / "model.pb", two_layers)
+    keras_model().save(folder / "model.keras")
+    return str(folder / "model.keras")
+
+
+def words_model(folder):
+    """Write a model that gives 7 for "cat" and -1 for other words, from the asset words.csv."""
+    vocabulary = Path(folder).with_name("words.csv")
+    vocabulary.write_text("cat,7\n")
+    return with_vocabulary(folder, vocabulary)

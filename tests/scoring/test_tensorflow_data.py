@@ -1,8 +1,5 @@
 """What TensorFlowScorer takes and gives; most of the code is OnnxScorer's and tested there."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,7 +65,7 @@ def test_strings(tmp_path):
         scorer.transform(["a", None])
 
 
-def test_bytes_that_are_no_text(tmp_path):
+def test_bytes_that_are_not_text(tmp_path):
     def build():
         x = v1.placeholder(tf.float32, (None,), name="x")
         tf.bitcast(tf.cast(x, tf.uint8), tf.uint8)
@@ -154,11 +151,11 @@ def test_nan_is_refused_and_named(tmp_path):
         scorer.transform([[1.0, 2.0], [np.nan, 3.0]])
 
 
-def test_photographs(tmp_path):
+def test_images(tmp_path):
     rng = np.random.default_rng(0)
-    photos = [rng.integers(0, 256, (20 + i, 30, 3), dtype=np.uint8) for i in range(9)]
+    images = [rng.integers(0, 256, (20 + i, 30, 3), dtype=np.uint8) for i in range(9)]
     steps = ImageLoader(), ImageResizer(8, 8), PixelExtractor(layout="NHWC", offset=117)
-    pixels = photos
+    pixels = images
     for step in steps:
         pixels = step.transform(pixels)
     path = frozen(tmp_path / "m.pb", mean_color)
@@ -175,39 +172,6 @@ def test_native_shapes_and_frames(tmp_path):
     result = TensorFlowScorer(path).set_output(transform="pandas").fit(frame).transform(frame)
     assert result.index.tolist() == [7, 7, 1, 0]
     assert result.columns.tolist() == ["y_0", "y_1"]
-
-
-_ONE_THREAD = """
-import sys, time
-import subprocess
-import sys
-
-import numpy as np
-from sklearn_dl import TensorFlowScorer
-scorer = TensorFlowScorer(sys.argv[1], n_threads=1, batch_size=1024)
-X = np.ones((2048, 1024), np.float32)
-scorer.transform(X)
-started, used = time.perf_counter(), time.process_time()
-for _ in range(10):
-    scorer.transform(X)
-print((time.process_time() - used) / (time.perf_counter() - started))
-"""
-
-
-def test_one_thread_is_one(tmp_path):
-    """In a process that only scores, as joblib's workers do: no more than one CPU is used."""
-
-    def network():
-        x = v1.placeholder(tf.float32, (None, 1024), name="x")
-        for i in range(6):
-            x = tf.nn.relu(tf.matmul(x, tf.fill((1024, 1024), 0.01 * (i + 1))))
-        tf.identity(x, name="y")
-
-    path = frozen(tmp_path / "model.pb", network)
-    ran = subprocess.run(
-        [sys.executable, "-c", _ONE_THREAD, str(path)], check=True, capture_output=True, text=True
-    )
-    assert float(ran.stdout) < 1.2
 
 
 @pytest.mark.parametrize("outputs", [None, "y"])

@@ -13,7 +13,8 @@ from sklearn_dl.scoring._tensorflow_load import read_saved_model
 from sklearn_dl.scoring._tensorflow_safety import operations, refuse_unsafe, scopes_of
 from tests.scoring.tensorflow_models import affine, with_reference_variables, with_vocabulary
 
-CASES = settings(max_examples=200, derandomize=True, deadline=None)
+FEW = settings(max_examples=40, derandomize=True, deadline=None)
+MANY = settings(max_examples=200, derandomize=True, deadline=None)
 X = np.ones((2, 3), dtype=np.float32)
 
 
@@ -66,9 +67,8 @@ def check_harmless(graph_def, folder):
             assert set(calls(node.attr.values())) <= lists.allowed | set(functions)
 
 
-@CASES
-@given(data=st.data())
-def test_bytes_of_a_saved_model(folders, data):
+def change_bytes(data, folders):
+    """Change a few bytes of a SavedModel: it is refused or harmless."""
     folder = data.draw(st.sampled_from(folders))
     original = (folder / "saved_model.pb").read_bytes()
     changed = bytearray(original)
@@ -121,9 +121,8 @@ def mutate(data, meta_graph):
         setattr(meta_graph.saver_def, name, node.name)
 
 
-@CASES
-@given(data=st.data())
-def test_graphs_of_a_saved_model(folders, data):
+def change_graph(data, folders):
+    """Change the graph of a SavedModel: it is refused, or harmless when it runs."""
     folder = data.draw(st.sampled_from(folders))
     original = (folder / "saved_model.pb").read_bytes()
     saved = read_saved_model(folder, "model")
@@ -140,3 +139,29 @@ def test_graphs_of_a_saved_model(folders, data):
             assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
     finally:
         (folder / "saved_model.pb").write_bytes(original)
+
+
+@FEW
+@given(data=st.data())
+def test_some_changes_of_bytes(folders, data):
+    change_bytes(data, folders)
+
+
+@FEW
+@given(data=st.data())
+def test_some_changes_of_graphs(folders, data):
+    change_graph(data, folders)
+
+
+@pytest.mark.slow
+@MANY
+@given(data=st.data())
+def test_many_changes_of_bytes(folders, data):
+    change_bytes(data, folders)
+
+
+@pytest.mark.slow
+@MANY
+@given(data=st.data())
+def test_many_changes_of_graphs(folders, data):
+    change_graph(data, folders)

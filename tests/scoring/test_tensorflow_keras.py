@@ -1,17 +1,18 @@
 """Keras: models in memory that change, its layers, and files that do more than hold a model."""
 
+import shutil
 import subprocess
 import sys
 import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_dl import TensorFlowScorer
+from sklearn_dl import TensorFlowScorer, clear_sessions
 from sklearn_dl.scoring import _tensorflow_load, _tensorflow_model
 from tests.scoring import hostile_keras
-from tests.scoring.tensorflow_models import affine, keras_model, tf
+from tests.scoring.tensorflow_models import Affine, affine, keras_model, tf
 
 keras = tf.keras
 layers = keras.layers
@@ -50,7 +51,7 @@ def set_function(model):
     ],
     ids=["add", "add_activation", "scale", "activation", "function"],
 )
-def test_a_model_in_memory_that_changes_but_for_its_weights(change):
+def test_a_model_in_memory_whose_layers_change(change):
     model = sequential()
     scorer = TensorFlowScorer(model)
     before = scorer.transform(X)
@@ -69,7 +70,7 @@ class Factor(keras.Model):
         return self.factor * x
 
 
-def test_a_model_of_a_class_of_ones_own():
+def test_a_model_whose_class_is_the_users_own():
     model = Factor(2.0)
     model(X)
     scorer = TensorFlowScorer(model)
@@ -78,7 +79,7 @@ def test_a_model_of_a_class_of_ones_own():
     assert_allclose(scorer.transform(X), 3 * X)
 
 
-def test_a_vocabulary_that_is_set_anew():
+def test_a_vocabulary_that_is_set_again():
     words = keras.Input((1,), dtype="string")
     lookup = layers.StringLookup(vocabulary=["cat"])
     scorer = TensorFlowScorer(keras.Model(words, lookup(words)))
@@ -129,30 +130,32 @@ def normalization():
     return made
 
 
-SEQUENCE, IMAGE = (6, 4), (8, 8, 3)
+SEQUENCE, IMAGE, TEXT = (6, 4), (8, 8, 3), (1,)
+LAYERS = {
+    "LSTM": (SEQUENCE, lambda: layers.LSTM(3)),
+    "Bidirectional": (SEQUENCE, lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True))),
+    "TimeDistributed": (SEQUENCE, lambda: layers.TimeDistributed(layers.Dense(2))),
+    "SeparableConv2D": (IMAGE, lambda: layers.SeparableConv2D(2, 3, activation="gelu")),
+    "Conv2DTranspose": (IMAGE, lambda: layers.Conv2DTranspose(2, 3, strides=2)),
+    "Resizing": (IMAGE, lambda: layers.Resizing(4, 5, interpolation="bicubic")),
+    "GroupNormalization": (IMAGE, lambda: layers.GroupNormalization(3)),
+    "MaxPooling2D": (IMAGE, lambda: layers.MaxPooling2D()),
+    "Normalization": ((3,), normalization),
+    "BatchNormalization": ((3,), lambda: layers.BatchNormalization()),
+    "StringLookup": (
+        TEXT,
+        lambda: layers.StringLookup(vocabulary=["a b", "c"], output_mode="one_hot"),
+    ),
+    "TextVectorization": (TEXT, text_vectorization),
+    "Hashing": (TEXT, lambda: layers.Hashing(4)),
+}
 
 
-@pytest.mark.parametrize(
-    ("shape", "make"),
-    [
-        (SEQUENCE, lambda: layers.LSTM(3)),
-        (SEQUENCE, lambda: layers.Bidirectional(layers.GRU(3, return_sequences=True))),
-        (SEQUENCE, lambda: layers.TimeDistributed(layers.Dense(2))),
-        (IMAGE, lambda: layers.SeparableConv2D(2, 3, activation="gelu")),
-        (IMAGE, lambda: layers.Conv2DTranspose(2, 3, strides=2)),
-        (IMAGE, lambda: layers.Resizing(4, 5, interpolation="bicubic")),
-        (IMAGE, lambda: layers.GroupNormalization(3)),
-        (IMAGE, lambda: layers.MaxPooling2D()),
-        ((3,), normalization),
-        ((3,), lambda: layers.BatchNormalization()),
-        ((1,), lambda: layers.StringLookup(vocabulary=["a b", "c"], output_mode="one_hot")),
-        ((1,), text_vectorization),
-        ((1,), lambda: layers.Hashing(4)),
-    ],
-)
-def test_layers(shape, make):
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_gives_what_keras_gives(name):
+    shape, make = LAYERS[name]
     layer = make()
-    of_text = shape == (1,)
+    of_text = shape == TEXT
     inputs = keras.Input(shape, dtype="string" if of_text else "float32")
     model = keras.Model(inputs, layer(inputs))
     rng = np.random.default_rng(0)
@@ -162,13 +165,21 @@ def test_layers(shape, make):
     assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.fixture
-def files(tmp_path):
-    hostile_keras.make_secrets(tmp_path)
+@pytest.fixture(scope="module")
+def harmless_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("harmless")
+    hostile_keras.make_secrets(folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
-        hostile_keras.make_harmless(tmp_path)
-    return tmp_path
+        hostile_keras.make_harmless(folder)
+    return folder
+
+
+@pytest.fixture
+def files(harmless_files, tmp_path):
+    """A folder of secrets and harmless files, which a test may change."""
+    clear_sessions()  # a session of another test that had the same content
+    return shutil.copytree(harmless_files, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
@@ -202,6 +213,18 @@ def test_classes_and_functions_that_are_not_layers(files, suffix, change):
     path = hostile_keras.with_configuration(files, "dense", suffix, change)
     with pytest.raises(ValueError, match="Keras cannot load"):
         TensorFlowScorer(path).transform(X)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_lambda_layer_in_a_file_is_refused(tmp_path, suffix):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, layers.Lambda(lambda x: 2 * x)(inputs))
+    model.save(tmp_path / f"model{suffix}")
+    with pytest.raises(ValueError, match=r"Lambda layers and classes of your own hold code"):
+        TensorFlowScorer(tmp_path / f"model{suffix}").transform(X)
+    # in memory it is the user's own code, and only its graph is kept
+    assert_array_equal(TensorFlowScorer(model).transform(X), 2 * X)
 
 
 @pytest.mark.parametrize("version", ["3.10.0", "3.12.3", "3.13.2", "3.14.0"])
@@ -261,11 +284,24 @@ def test_a_file_of_weights_only(tmp_path, name):
         TensorFlowScorer(tmp_path / name).transform(X)
 
 
+def test_inside_a_graph_nothing_is_executed_eagerly(tmp_path):
+    """As where the process has switched eager execution off."""
+    keras_model().save(tmp_path / "model.keras")
+    path = affine(tmp_path / "saved")
+    models = (tmp_path / "model.keras", Affine(), sequential())
+    clear_sessions()
+    with tf.Graph().as_default():
+        assert TensorFlowScorer(path).transform([[1, 2, 3]]).tolist() == [[2, 4, 6]]
+        for model in models:
+            with pytest.raises(ValueError, match="eager execution is switched off"):
+                TensorFlowScorer(model).transform([[1, 2, 3]])
+
+
 _NOT_EAGER = """
 import sys
 import tensorflow as tf
 tf.compat.v1.disable_eager_execution()
-from sklearn_dl import TensorFlowScorer
+from sklearn_dl import TensorFlowScorer, clear_sessions
 print(TensorFlowScorer(sys.argv[1]).transform([[1, 2, 3]]).tolist())
 for model in (sys.argv[2], tf.Module(), tf.keras.Sequential([tf.keras.Input((3,))])):
     try:
@@ -275,6 +311,7 @@ for model in (sys.argv[2], tf.Module(), tf.keras.Sequential([tf.keras.Input((3,)
 """
 
 
+@pytest.mark.slow
 def test_eager_execution_switched_off(tmp_path):
     keras_model().save(tmp_path / "model.keras")
     arguments = [affine(tmp_path / "saved"), str(tmp_path / "model.keras")]

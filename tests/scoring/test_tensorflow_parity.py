@@ -36,7 +36,7 @@ def in_tensorflow():
     tf.matmul(tf.reduce_mean(hidden, (1, 2)), tf.constant(DENSE), name="scores")
 
 
-def test_photographs_through_both(tmp_path):
+def test_images_through_both(tmp_path):
     photos = [rng.integers(0, 256, (30 + i, 40, 3), dtype=np.uint8) for i in range(9)]
     images = ImageResizer(24, 20).transform(ImageLoader().transform(photos))
     path = frozen(tmp_path / "model.pb", in_tensorflow)

@@ -1,8 +1,8 @@
+"""Pickles of TensorFlowScorer in one process; those of others: test_tensorflow_processes.py."""
+
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -10,55 +10,30 @@ from sklearn.base import clone
 
 from sklearn_dl import TensorFlowScorer
 from tests.scoring.tensorflow_models import (
+    MODEL_FILES,
     Affine,
     affine,
-    frozen,
     keras_model,
-    two_layers,
+    save_model,
     with_vocabulary,
 )
 
 X = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
 
 
-def made(kind, folder):
-    if kind == "saved_model":
-        return affine(folder / "model")
-    if kind == "graph":
-        return frozen(folder / "model.pb", two_layers)
-    path = folder / "model.keras"
-    keras_model().save(path)
-    return str(path)
-
-
-def loaded_elsewhere(scorer, folder):
-    """What another process makes of the pickle."""
-    (folder / "scorer.pkl").write_bytes(pickle.dumps(scorer))
-    np.save(folder / "X.npy", X)
-    code = (
-        "import numpy as np, pickle, sys\n"
-        "scorer = pickle.load(open('scorer.pkl', 'rb'))\n"
-        "np.save('result.npy', scorer.transform(np.load('X.npy')))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
-    return np.load(folder / "result.npy")
-
-
-@pytest.mark.parametrize("kind", ["saved_model", "graph", "keras"])
+@pytest.mark.parametrize("kind", MODEL_FILES)
 def test_a_pickle_carries_the_model(tmp_path, kind):
-    (tmp_path / "a").mkdir()
-    scorer = TensorFlowScorer(made(kind, tmp_path / "a"))
+    scorer = TensorFlowScorer(save_model(kind, tmp_path / "gone"))
     expected = scorer.transform(X)
     data = pickle.dumps(scorer)
-    shutil.rmtree(tmp_path / "a")
+    shutil.rmtree(tmp_path / "gone")
     np.testing.assert_array_equal(pickle.loads(data).transform(X), expected)
-    np.testing.assert_array_equal(loaded_elsewhere(pickle.loads(data), tmp_path), expected)
     np.testing.assert_array_equal(clone(pickle.loads(data)).fit(X).transform(X), expected)
 
 
-@pytest.mark.parametrize("kind", ["saved_model", "graph", "keras"])
+@pytest.mark.parametrize("kind", MODEL_FILES)
 def test_without_the_model_the_same_one_must_be_there(tmp_path, kind):
-    path = made(kind, tmp_path)
+    path = save_model(kind, tmp_path)
     scorer = TensorFlowScorer(path, embed_model=False)
     data = pickle.dumps(scorer)
     assert len(data) < 2000
@@ -74,11 +49,11 @@ def test_without_the_model_the_same_one_must_be_there(tmp_path, kind):
 
 
 @pytest.mark.parametrize("embed", [True, False])
-def test_a_model_in_memory_always_travels(tmp_path, embed):
-    model = keras_model()
-    scorer = TensorFlowScorer(model, embed_model=embed)
-    expected = scorer.transform(X)
-    np.testing.assert_array_equal(loaded_elsewhere(scorer, tmp_path), expected)
+def test_a_model_in_memory_always_travels(embed):
+    scorer = TensorFlowScorer(keras_model(), embed_model=embed)
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(scorer)).transform(X), scorer.transform(X)
+    )
     module = TensorFlowScorer(Affine(), signature="score", embed_model=embed)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(module)).transform(X), 2 * X)
     np.testing.assert_array_equal(clone(module).transform(X), 2 * X)

@@ -248,7 +248,7 @@ def test_ragged_outputs(words, batch_size):
 
 
 @pytest.mark.parametrize("texts", [TEXTS, ["a b", "c d"], ["a"]])
-def test_a_ragged_output_is_no_table(words, texts):
+def test_a_ragged_output_is_not_a_table(words, texts):
     scorer = TensorFlowScorer(words, outputs="words")
     for work in (scorer.fit, scorer.transform):
         with pytest.raises(ValueError, match=r"The output 'words' has .* which make no table; use"):

@@ -9,7 +9,7 @@ def encoder(tmp_path_factory):
     return str(tiny_bert(tmp_path_factory.mktemp("encoder") / "bert"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_classifier(encoder):
     """A TextClassifier on the tiny encoder, in float32, with a seed."""
 

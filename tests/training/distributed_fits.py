@@ -1,4 +1,7 @@
-"""Run by torchrun in test_processes.py: what each process saw goes to the folder it is given."""
+"""Fits of two processes, for test_processes.py: what each process saw goes to a folder.
+
+torchrun starts them with this file; two forked children call `run`.
+"""
 
 import json
 import os
@@ -17,9 +20,8 @@ from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._loop import trained_tensors
 from tests.training.reviews import LABELS, TEXTS
 
-rank = int(os.environ.get("RANK", "0"))
-seen, n_saved, results = [], [], {}
 losses, save, step = HeadTask.losses, Checkpoint.save, _loop._Run.step
+seen, n_saved, results = [], [], {}
 
 
 def recorded_losses(self, rows, rng):
@@ -28,7 +30,7 @@ def recorded_losses(self, rows, rng):
 
 
 def recorded_save(self, *args):
-    n_saved.append(rank)
+    n_saved.append(None)
     return save(self, *args)
 
 
@@ -42,7 +44,8 @@ def state():
     }
 
 
-def fit(name, texts=TEXTS[:19], labels=LABELS[:19], **params):
+def fit(encoder, place, name, texts=TEXTS[:19], labels=LABELS[:19], **params):
+    rank, folder = place
     seen.clear()
     n_saved.clear()
     before = state()
@@ -71,21 +74,26 @@ def interrupted_step(self, *args):
     return step(self, *args)
 
 
-if __name__ == "__main__":
-    encoder, folder = sys.argv[1], Path(sys.argv[2])
+def run(encoder, folder):
+    rank = int(os.environ["RANK"])
+    place = rank, Path(folder)
+    checkpoints = Path(folder, "plain"), Path(folder, "killed")
     _loop.SECONDS_BETWEEN_CHECKPOINTS = -1
     HeadTask.losses, Checkpoint.save = recorded_losses, recorded_save
     torch.manual_seed(rank)
-    fit("plain", verbose=1, checkpoint_dir=folder / "plain")
-    fit("early stopping", early_stopping=True, random_state=None, n_iter_no_change=1, max_epochs=3)
-    fit("frozen", trainable_layers=0)
-    fit("other rows", texts=[f"{text} {rank}" for text in TEXTS[:19]])
+    fit(encoder, place, "plain", verbose=1, checkpoint_dir=checkpoints[0])
+    stopping = {"early_stopping": True, "n_iter_no_change": 1}
+    fit(encoder, place, "early stopping", random_state=None, max_epochs=3, **stopping)
+    fit(encoder, place, "frozen", trainable_layers=0)
+    fit(encoder, place, "other rows", texts=[f"{text} {rank}" for text in TEXTS[:19]])
     _loop._Run.step = interrupted_step
-    fit("killed", checkpoint_dir=folder / "killed")
+    fit(encoder, place, "killed", checkpoint_dir=checkpoints[1])
     _loop._Run.step = step
-    fit("resumed", checkpoint_dir=folder / "killed")
-    results["files"] = [
-        str(path) for name in ("plain", "killed") for path in (folder / name).iterdir()
-    ]
+    fit(encoder, place, "resumed", checkpoint_dir=checkpoints[1])
+    results["files"] = [str(path) for checkpoint in checkpoints for path in checkpoint.iterdir()]
     assert np.isfinite(results["plain"]["probabilities"]).all()
-    (folder / f"{rank}.json").write_text(json.dumps(results))
+    Path(folder, f"{rank}.json").write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:])

@@ -55,6 +55,14 @@ def small_fit(folder=None, task=None, **changes):
     return tensors_of(task.network), history, best_epoch
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """What a fit gives that is not killed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", "1")
+        return small_fit()
+
+
 def test_what_was_saved_is_loaded_bit_for_bit(saved):
     facts, tensors = saved.load()
     assert facts == json.loads(json.dumps(FACTS))
@@ -164,12 +172,12 @@ class DyingTask(LinearTask):
 @pytest.mark.parametrize("every_step", [True, False])
 @pytest.mark.parametrize("step", [1, 7, 10, 19])
 def test_a_fit_killed_in_mid_epoch_ends_as_if_it_had_not_been(
-    tmp_path, monkeypatch, step, every_step
+    tmp_path, monkeypatch, whole, step, every_step
 ):
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1 if every_step else 1e9)
     assert in_child(lambda: small_fit(tmp_path, DyingTask(step))) == -9
     rest = LinearTask(network(torch.nn.BatchNorm1d(4), torch.nn.Dropout()))
-    resumed, whole = small_fit(tmp_path, rest), small_fit()
+    resumed = small_fit(tmp_path, rest)
     assert same_bits(resumed[0], whole[0])
     assert resumed[1:] == whole[1:]
     assert len(rest.seen) == 20 - (step if every_step else step // 5 * 5)
@@ -204,9 +212,10 @@ def kill_before_the_file_is_in_place(number):
         kill_with_half_of_the_file_written,
         kill_before_the_file_is_in_place,
     ],
+    ids=["before", "half", "not in place"],
 )
 def test_a_fit_killed_while_it_saves_ends_as_if_it_had_not_been(
-    tmp_path, monkeypatch, kill, number
+    tmp_path, monkeypatch, whole, kill, number
 ):
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
@@ -215,17 +224,17 @@ def test_a_fit_killed_while_it_saves_ends_as_if_it_had_not_been(
         small_fit(tmp_path)
 
     assert in_child(work) == -9
-    resumed, whole = small_fit(tmp_path), small_fit()
+    resumed = small_fit(tmp_path)
     assert same_bits(resumed[0], whole[0])
     assert resumed[1:] == whole[1:]
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch, whole):
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     for _ in range(6):
         assert in_child(lambda: small_fit(tmp_path, DyingTask(3))) == -9
-    resumed, whole = small_fit(tmp_path), small_fit()
+    resumed = small_fit(tmp_path)
     assert same_bits(resumed[0], whole[0])
     assert resumed[1:] == whole[1:]
 

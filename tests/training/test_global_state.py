@@ -139,7 +139,7 @@ def but_for_the_tokenizer(written):
         {"trainable_layers": 1, "early_stopping": True},
         {"random_state": None},
     ],
-    ids=str,
+    ids=["defaults", "bfloat16", "frozen", "early stopping", "no seed"],
 )
 def test_fit_and_predict_leave_global_state_and_print_nothing(
     make_classifier, params, capfd, writes
@@ -186,7 +186,9 @@ def weights_of(classifier):
     return tensors_of(classifier._network.live)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("no")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), RuntimeError("no")], ids=["interrupt", "error"]
+)
 def test_a_first_fit_that_is_interrupted_leaves_nothing(make_classifier, failing_step, error):
     classifier = make_classifier()
     before = dict(vars(classifier))

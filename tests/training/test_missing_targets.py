@@ -23,9 +23,15 @@ ESTIMATORS = {
 }
 
 
+def series(cells):
+    return pd.Series(cells, dtype=object)
+
+
 @pytest.mark.parametrize("case", ESTIMATORS)
-@pytest.mark.parametrize("missing", [np.nan, None, pd.NA, np.float32("nan")])
-@pytest.mark.parametrize("container", [list, tuple, lambda cells: pd.Series(cells, dtype=object)])
+@pytest.mark.parametrize(
+    "missing", [np.nan, None, pd.NA, np.float32("nan")], ids=["nan", "None", "NA", "nan of float32"]
+)
+@pytest.mark.parametrize("container", [list, tuple, series])
 def test_a_missing_target(case, missing, container):
     estimator, X = ESTIMATORS[case]
     labels = ["0.5", "1", missing, "0.5"]

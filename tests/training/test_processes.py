@@ -1,25 +1,32 @@
+"""Fits that two processes share: forked from this one always, started by torchrun if slow."""
+
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+import traceback
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from sklearn_dl import TextClassifier
 from tests.text.tiny_encoders import tiny_bert
+from tests.training import distributed_fits
+from tests.training.children import in_children
 from tests.training.linear_task import same_bits
 from tests.training.reviews import LABELS, TEXTS
 
 ROOT = Path(__file__).parents[2]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 FITS = ["plain", "early stopping", "frozen", "resumed"]
 TRAINED = [name for name in FITS if name != "frozen"]
-
-
 # torch, of one process in many, after the last line of Python has run: seen three times
 DIED_WHILE_EXITING = re.compile(
     r"terminate called without an active exception\s.*most recent call first.:\s+<no Python",
@@ -37,9 +44,8 @@ def torchrun(script, *arguments):
 
 
 def launched(script, *arguments):
-    launch = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     with subprocess.Popen(
-        [sys.executable, "-m", *launch, script, *map(str, arguments)],
+        [*TORCHRUN, script, *map(str, arguments)],
         cwd=ROOT,
         # torchrun sets it to 1 and says so, unless it is set
         env=os.environ
@@ -67,11 +73,62 @@ def still_encoder(tmp_path_factory):
     return tiny_bert(tmp_path_factory.mktemp("still") / "bert", hidden_dropout_prob=0.0)
 
 
-@pytest.fixture(scope="module")
-def run(still_encoder, tmp_path_factory):
+def fork_twice(encoder, folder):
+    """What two forked children print that know of each other what torchrun would tell them."""
+    # as torchrun's agent does, this process keeps the store: one for all fits
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    common = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "OMP_NUM_THREADS": "1",
+    }
+
+    def process(rank):
+        def work():
+            numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+            os.environ |= common | {name: str(number) for name, number in numbers.items()}
+            with (
+                (folder / f"out-{rank}").open("w") as out,
+                (folder / f"err-{rank}").open("w") as err,
+                redirect_stdout(out),
+                redirect_stderr(err),
+            ):
+                os.dup2(out.fileno(), 1)
+                os.dup2(err.fileno(), 2)
+                try:
+                    distributed_fits.run(encoder, folder)
+                except BaseException:
+                    traceback.print_exc()
+                    raise
+
+        return work
+
+    statuses = in_children([process(0), process(1)])
+    out, err = (
+        "".join((folder / f"{name}-{rank}").read_text() for rank in (0, 1))
+        for name in ("out", "err")
+    )
+    assert statuses == [0, 0], err
+    return out, err
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            "forked", marks=pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+        ),
+        pytest.param("torchrun", marks=pytest.mark.slow),
+    ],
+)
+def run(request, still_encoder, tmp_path_factory):
     """The output, the folder, and what the two processes saw."""
     folder = tmp_path_factory.mktemp("processes")
-    output = torchrun("tests/training/distributed_fits.py", still_encoder, folder)
+    if request.param == "forked":
+        output = fork_twice(still_encoder, folder)
+    else:
+        output = torchrun("tests/training/distributed_fits.py", still_encoder, folder)
     return output, folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
@@ -152,6 +209,30 @@ def test_a_distributed_fit_leaves_global_state(run, name):
     assert [result[name]["changed"] for result in results] == [[], []]
 
 
+class LearnsNothing:
+    """Stands for the classifier of the example, of which this looks at what it prints."""
+
+    def __init__(self, **params):
+        pass
+
+    def fit(self, texts, labels):
+        self.n_texts = len(texts)
+
+    def score(self, texts, labels):
+        return len(texts) / self.n_texts
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", str(rank))
+    monkeypatch.setattr("sklearn_dl.TextClassifier", LearnsNothing)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    runpy.run_path(str(ROOT / "examples" / "distributed_fit.py"))
+    said = "180 sentences trained on, accuracy on 60 others: 0.33\n"
+    assert capsys.readouterr() == ("" if rank else said, "")
+
+
+@pytest.mark.slow
 def test_the_example_prints_once():
     out, _ = torchrun("examples/distributed_fit.py")
     (line,) = out.splitlines()

@@ -1,6 +1,7 @@
 """Fits of a TextClassifier that are killed and run again."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -31,29 +32,44 @@ def result_of(classifier):
     return tensors_of(classifier._network.live), history, classifier.best_epoch_
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"trainable_layers": 1},
-        {"early_stopping": True, "validation_fraction": 6, "n_iter_no_change": 1},
-        {"random_state": None},
-    ],
-    ids=str,
-)
+PARAMS = {
+    "defaults": {},
+    "one layer": {"trainable_layers": 1},
+    "early stopping": {"early_stopping": True, "validation_fraction": 6, "n_iter_no_change": 1},
+    "no seed": {"random_state": None},
+}
+
+
+@pytest.fixture(scope="module")
+def whole_fit(make_classifier, tmp_path_factory):
+    """What fits give that are not killed, by the names of PARAMS."""
+    made = {}
+
+    def result(name):
+        if name not in made:
+            folder = tmp_path_factory.mktemp("whole")
+            whole = make_classifier(checkpoint_dir=folder, **PARAMS[name]).fit(TEXTS, LABELS)
+            made[name] = result_of(whole)
+        return made[name]
+
+    return result
+
+
+@pytest.mark.parametrize("name", PARAMS)
 @pytest.mark.parametrize("step", [2, 6])
-def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(make_classifier, tmp_path, params, step):
-    whole = make_classifier(checkpoint_dir=tmp_path / "whole", **params).fit(TEXTS, LABELS)
-    classifier = make_classifier(checkpoint_dir=tmp_path / "killed", **params)
+def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
+    make_classifier, whole_fit, tmp_path, name, step
+):
+    classifier = make_classifier(checkpoint_dir=tmp_path, **PARAMS[name])
     killed(classifier, step)
-    assert list((tmp_path / "killed").iterdir())
+    assert list(tmp_path.iterdir())
     classifier.fit(TEXTS, LABELS)
     weights, history, best_epoch = result_of(classifier)
-    expected, expected_history, expected_best = result_of(whole)
+    expected, expected_history, expected_best = whole_fit(name)
     assert same_bits(weights, expected)
     assert (history, best_epoch) == (expected_history, expected_best)
     assert history["epoch"] == list(range(1, len(history["epoch"]) + 1))
-    assert not list((tmp_path / "killed").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_killed_fit_goes_on_from_its_warm_start(make_classifier, tmp_path):
@@ -68,6 +84,19 @@ def test_a_killed_fit_goes_on_from_its_warm_start(make_classifier, tmp_path):
     assert classifier.history_["epoch"] == [1, 2, 3, 4]
 
 
+@pytest.fixture(scope="module")
+def folder_of_a_killed_fit(tmp_path_factory):
+    return tmp_path_factory.mktemp("killed")
+
+
+@pytest.fixture
+def checkpoint_dir(make_classifier, folder_of_a_killed_fit, tmp_path):
+    """A folder with the checkpoint of a fit that was killed in its third step."""
+    if not list(folder_of_a_killed_fit.iterdir()):
+        killed(make_classifier(checkpoint_dir=folder_of_a_killed_fit), 2)
+    return shutil.copytree(folder_of_a_killed_fit, tmp_path / "checkpoints")
+
+
 @pytest.mark.parametrize(
     ("params", "difference"),
     [
@@ -75,14 +104,13 @@ def test_a_killed_fit_goes_on_from_its_warm_start(make_classifier, tmp_path):
         ({"random_state": 1}, "seed"),
         ({"class_weight": "balanced", "max_epochs": 3}, "class_weight, max_epochs"),
     ],
-    ids=str,
+    ids=["learning rate", "seed", "two parameters"],
 )
 def test_another_fit_does_not_go_on_from_the_checkpoint(
-    make_classifier, tmp_path, params, difference
+    make_classifier, checkpoint_dir, params, difference
 ):
-    killed(make_classifier(checkpoint_dir=tmp_path), 2)
-    (path,) = tmp_path.iterdir()
-    other = make_classifier(checkpoint_dir=tmp_path, **params)
+    (path,) = checkpoint_dir.iterdir()
+    other = make_classifier(checkpoint_dir=checkpoint_dir, **params)
     with pytest.raises(ValueError, match=rf"other {difference}\)") as error:
         other.fit(TEXTS, LABELS)
     assert str(path) in str(error.value)
@@ -91,18 +119,17 @@ def test_another_fit_does_not_go_on_from_the_checkpoint(
 
 
 @pytest.mark.parametrize("other", ["texts", "labels", "weights"])
-def test_other_data_do_not_go_on_from_the_checkpoint(make_classifier, tmp_path, other):
-    killed(make_classifier(checkpoint_dir=tmp_path), 2)
+def test_other_data_do_not_go_on_from_the_checkpoint(make_classifier, checkpoint_dir, other):
     changed = {
         "texts": ([*TEXTS[1:], "a film"], LABELS, None),
         "labels": (TEXTS, LABELS[::-1], None),
         "weights": (TEXTS, LABELS, np.arange(1, 21)),
     }
     with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
-        make_classifier(checkpoint_dir=tmp_path).fit(*changed[other])
+        make_classifier(checkpoint_dir=checkpoint_dir).fit(*changed[other])
 
 
-def test_verbosity_and_the_name_of_the_model_are_no_other_fit(
+def test_verbosity_and_the_name_of_the_model_do_not_make_another_fit(
     make_classifier, tmp_path, encoder, capfd
 ):
     killed(make_classifier(checkpoint_dir=tmp_path), 6)

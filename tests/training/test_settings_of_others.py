@@ -3,7 +3,8 @@
 import copy
 import pickle
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -63,6 +64,13 @@ SETTINGS = {
     "pandas": lambda: sklearn.config_context(transform_output="pandas"),
 }
 
+# each group has at most one of those that hide each other: if one of them counts, the bits change
+TOGETHER = {
+    "no_grad": ["no_grad", "float64", "polars", "device"],
+    "inference_mode": ["inference_mode", "float16", "pandas"],
+    "autocast": ["autocast", "grad off", "products"],
+}
+
 
 def state():
     return (
@@ -101,8 +109,17 @@ def images(**params):
     return clf, IMAGES, [0, 1] * 4, "predict_proba"
 
 
+KINDS = ["trained", "early stopping", "frozen", "bfloat16", "bi-encoder", "cross-encoder"]
+KINDS += ["encoder", "frozen images", "trained images"]
+
+
 @pytest.fixture
 def cases(make_classifier, encoder):
+    return cases_of(make_classifier, encoder)
+
+
+def cases_of(make_classifier, encoder):
+    """For each of KINDS: an estimator that is not fitted, X, y and a method to predict with."""
     options = {"max_length": 16, "precision": "float32", "random_state": 0, "max_epochs": 2}
     numbers = np.arange(len(PAIRS)) % 5.0
 
@@ -135,22 +152,29 @@ def cases(make_classifier, encoder):
     }
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize(
-    "kind",
-    [
-        *("trained", "early stopping", "frozen", "bfloat16", "bi-encoder", "cross-encoder"),
-        *("encoder", "frozen images", "trained images"),
-    ],
-)
-def test_they_change_nothing_and_stay_as_they_are(cases, kind, setting, one_thread):
-    model, X, y, method = cases[kind]()
-    expected = getattr(model.fit(X, y), method)(X)
-    data = pickle.dumps(model)
+@pytest.fixture(scope="module")
+def expected_of(make_classifier, encoder):
+    """For each case what it predicts without others' settings, and its pickle."""
+    cases, made = cases_of(make_classifier, encoder), {}
+
+    def expected(kind):
+        if kind not in made:
+            model, X, y, method = cases[kind]()
+            made[kind] = getattr(model.fit(X, y), method)(X), pickle.dumps(model)
+        return made[kind]
+
+    return expected
+
+
+def check_settings(case, expected_and_pickle, names):
+    """A fit and predictions inside these settings give the same and leave them as they were."""
+    expected, data = expected_and_pickle
     clear_sessions()
-    with SETTINGS[setting]():
+    with ExitStack() as settings:
+        for name in names:
+            settings.enter_context(SETTINGS[name]())
         before = state()
-        inside, *_ = cases[kind]()
+        inside, X, y, method = case()
         made = getattr(inside.fit(X, y), method)(X)
         assert state() == before
         loaded = getattr(pickle.loads(data), method)(X)
@@ -159,10 +183,30 @@ def test_they_change_nothing_and_stay_as_they_are(cases, kind, setting, one_thre
     assert_array_equal(loaded, expected)
     # what was fitted inside learns and predicts outside, and is as exact
     assert_array_equal(getattr(inside, method)(X), expected)
-    again, *_ = cases[kind]()
+    again, *_ = case()
     assert_array_equal(getattr(again.fit(X, y), method)(X), expected)
 
 
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("together", TOGETHER)
+@pytest.mark.parametrize("kind", KINDS)
+def test_settings_together_change_nothing_and_stay(cases, expected_of, kind, together):
+    check_settings(cases[kind], expected_of(kind), TOGETHER[together])
+
+
+def test_every_setting_is_in_one_group():
+    assert sorted(chain(*TOGETHER.values())) == sorted(SETTINGS)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_setting_changes_nothing_and_stays(cases, expected_of, kind, setting):
+    check_settings(cases[kind], expected_of(kind), [setting])
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_network_loaded_in_inference_mode_can_be_trained_later(make_classifier):
     expected = make_classifier().fit(TEXTS, LABELS).predict_proba(TEXTS)
     clf = pickle.loads(pickle.dumps(make_classifier(warm_start=True).fit(TEXTS, LABELS)))

@@ -1,4 +1,4 @@
-"""Image networks with random weights, small enough to train in a test, and pictures."""
+"""Image networks with random weights, small enough to train in a test, and images."""
 
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def feature_map_graph():
     )
 
 
-def pictures(n=24, seed=0, size=SIZE):
+def colored_images(n=24, seed=0, size=SIZE):
     """Noise in which one channel is lighter, and which: n arrays, n labels."""
     rng = np.random.default_rng(seed)
     images, labels = [], []

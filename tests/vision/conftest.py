@@ -1,6 +1,12 @@
 import pytest
 
-from tests.vision.backbones import SIZE, mean_color_graph, pictures, tiny_folder, versioned_module
+from tests.vision.backbones import (
+    SIZE,
+    colored_images,
+    mean_color_graph,
+    tiny_folder,
+    versioned_module,
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +33,7 @@ def trainable(request, resnet):
 
 @pytest.fixture(scope="session")
 def data():
-    return pictures()
+    return colored_images()
 
 
 @pytest.fixture

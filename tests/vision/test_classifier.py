@@ -24,9 +24,9 @@ from sklearn_dl.vision._backbone import IMAGENET_PIXELS
 from tests.vision.backbones import (
     FOLDERS,
     SIZE,
+    colored_images,
     feature_map_graph,
     mean_color_graph,
-    pictures,
     tiny_folder,
     tiny_module,
     versioned_module,
@@ -41,7 +41,7 @@ def clf(backbone, params):
 def test_learns_and_predicts(clf, data):
     X, y = data
     assert clf.fit(X, y) is clf
-    X_new, y_new = pictures(30, seed=1)
+    X_new, y_new = colored_images(30, seed=1)
     assert clf.score(X_new, y_new) >= 0.9
     probabilities = clf.predict_proba(X_new)
     assert probabilities.shape == (30, 3)
@@ -148,18 +148,18 @@ def test_two_classes(clf, data):
 
 @pytest.fixture
 def paths(data, tmp_path):
-    """Pictures in files, the fifth and eighth of which are no pictures."""
+    """Images in files, of which numbers 5 and 8 are not images."""
     names = []
     for i, image in enumerate(data[0]):
         path = tmp_path / f"{i}.png"
         Image.fromarray(image).save(path)
         names.append(str(path))
     for i in (5, 8):
-        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+        (tmp_path / f"{i}.png").write_bytes(b"not an image")
     return names
 
 
-def test_a_bad_photograph_is_named(clf, data, paths):
+def test_an_unreadable_image_is_named(clf, data, paths):
     with pytest.raises(ValueError, match=r"Row 5: cannot read .*5\.png"):
         clf.fit(paths, data[1])
     assert not hasattr(clf, "classes_")
@@ -172,7 +172,7 @@ def test_a_bad_photograph_is_named(clf, data, paths):
         clf.predict(paths)
 
 
-def test_what_a_loader_before_it_said_holds(clf, paths, data):
+def test_the_settings_of_a_loader_before_it_hold(clf, paths, data):
     good, y = [paths[i] for i in (0, 1, 2, 3)], data[1][:4]
     limited = make_pipeline(ImageLoader(max_pixels=10), clf)
     with pytest.raises(ValueError, match=r"Row 0: .*max_pixels=10"):
@@ -186,7 +186,7 @@ def test_what_a_loader_before_it_said_holds(clf, paths, data):
 
 
 @pytest.mark.parametrize("cached", [False, True])
-def test_bad_photographs_are_left_out(clf, data, paths, tmp_path, cached):
+def test_unreadable_images_are_left_out(clf, data, paths, tmp_path, cached):
     y = data[1]
     good = [i for i in range(24) if i not in (5, 8)]
     expected = clone(clf).fit([paths[i] for i in good], y[good])
@@ -205,13 +205,13 @@ def test_bad_photographs_are_left_out(clf, data, paths, tmp_path, cached):
     assert labels.dtype == object
     assert labels[[5, 8]].tolist() == [None, None]
     with pytest.warns(UserWarning, match="2 of 24 images"):
-        labels = clf.set_params(missing="no picture").predict(paths)
-    assert labels[[5, 8]].tolist() == ["no picture"] * 2
+        labels = clf.set_params(missing="not an image").predict(paths)
+    assert labels[[5, 8]].tolist() == ["not an image"] * 2
     assert labels[good].tolist() == expected.predict([paths[i] for i in good]).tolist()
     assert clf.predict(paths[:2]).dtype == labels.dtype
 
 
-def test_nothing_that_can_be_read(clf, paths, data):
+def test_no_image_can_be_read(clf, paths, data):
     clf.set_params(on_error="nan")
     with pytest.raises(ValueError, match=r"No (image|row) c"):
         clf.fit([paths[5], paths[8]], ["a", "b"])
@@ -232,7 +232,7 @@ def computed(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [str, joblib.Memory])
-def test_memory_computes_each_photograph_once(clf, data, tmp_path, computed, kind):
+def test_memory_computes_each_image_once(clf, data, tmp_path, computed, kind):
     X, y = data
     plain = cross_val_score(clf, X, y, cv=3)
     assert sum(computed) == 3 * 24
@@ -257,7 +257,7 @@ def test_memory_goes_by_content_and_by_what_is_done_to_it(
     assert computed == [5]
     clf.fit(paths[:5], y)
     assert computed == [5]
-    Image.fromarray(data[0][7]).save(paths[0])  # another picture under the same name
+    Image.fromarray(data[0][7]).save(paths[0])  # another image under the same name
     clf.fit(paths[:5], y)
     assert computed == [5, 1]
     clf.set_params(image_size=SIZE + 2).fit(paths[:5], y)
@@ -300,7 +300,7 @@ def test_memory_knows_backbones_apart(data, tmp_path, params, computed):
     assert not np.allclose(first.transform(X), second.transform(X))
 
 
-def test_memory_that_is_no_folder(clf, data):
+def test_memory_that_is_not_a_folder(clf, data):
     class Cache:
         def cache(self, function):
             return function
@@ -337,7 +337,7 @@ def test_views_teach_a_frozen_head(data, params):
     assert not np.allclose(seen.predict_proba(X), plain.predict_proba(X), atol=1e-4)
     assert not np.allclose(seen.predict_proba(X), other.predict_proba(X), atol=1e-4)
     np.testing.assert_array_equal(seen.transform(X), plain.transform(X))
-    # views that change nothing are the photographs again, at a quarter of the weight each
+    # views that change nothing are the images again, at a quarter of the weight each
     same = clone(plain).set_params(augment=_unchanged).fit(X, y)
     np.testing.assert_allclose(same.predict_proba(X), plain.predict_proba(X), atol=1e-5)
 
@@ -358,7 +358,10 @@ def _unchanged(image, rng):
         ({"C": 0}, "The 'C' parameter"),
         ({"trainable_layers": -1}, "The 'trainable_layers' parameter"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=[
+        *("unknown view", "string of views", "view without an image"),
+        *("unknown name", "callable of a number", "network itself", "C", "trainable_layers"),
+    ],
 )
 def test_bad_parameters(data, params, params_, message):
     clf = ImageClassifier(tiny_module, **params).set_params(**params_)
@@ -396,7 +399,7 @@ def test_damaged_folders(tmp_path, params, data, damage):
         ImageClassifier(folder, **params).fit(*data)
 
 
-def test_no_torch_is_needed_for_onnx(onnx_file, tmp_path):
+def test_onnx_does_not_need_torch(onnx_file, tmp_path):
     import subprocess
     import sys
 
@@ -419,7 +422,7 @@ def test_deep_copies_are_independent(clf, data):
     assert copied.classes_.tolist() == ["b", "g", "r"]
 
 
-def test_balanced_classes_are_those_of_the_readable_photographs(clf, data, paths):
+def test_balanced_classes_are_those_of_the_readable_images(clf, data, paths):
     y = np.where(np.arange(24) < 10, "few", "many")
     kept = [i for i in range(24) if i not in (5, 8)]
     clf.set_params(class_weight="balanced", on_error="nan")
@@ -430,7 +433,7 @@ def test_balanced_classes_are_those_of_the_readable_photographs(clf, data, paths
     np.testing.assert_allclose(clf.predict_proba(rows), expected.predict_proba(rows), atol=1e-9)
 
 
-def test_one_image_is_no_column(clf, data):
+def test_one_image_is_not_a_column(clf, data):
     with pytest.raises(ValueError, match="looks like one image"):
         clf.fit(data[0][0], ["a"] * SIZE)
     clf.fit(*data)
@@ -465,7 +468,7 @@ def test_networks_of_equal_tensors_are_told_apart(data, params, tmp_path, kept):
     assert not np.allclose(first, second)
 
 
-def test_tokens_are_no_features(data, params):
+def test_tokens_are_not_features(data, params):
     class Tokens(torch.nn.Module):
         def forward(self, pixels):
             return pixels.flatten(2)
@@ -475,6 +478,6 @@ def test_tokens_are_no_features(data, params):
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x"])
-def test_a_device_that_is_none(clf, data, device):
+def test_a_device_that_torch_does_not_know(clf, data, device):
     with pytest.raises(ValueError, match=f"device='{device}' is no name of a device"):
         clf.set_params(device=device).fit(*data)

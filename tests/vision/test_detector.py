@@ -206,7 +206,7 @@ def test_predict_frame(detector):
 
 
 def test_bad_images(detector, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    (tmp_path / "bad.jpg").write_bytes(b"not an image")
     Image.fromarray(squares((0, 1, 2))).save(tmp_path / "good.png")
     paths = [str(tmp_path / name) for name in ("good.png", "bad.jpg", "good.png")]
     with pytest.raises(ValueError, match=r"Row 1: cannot read .*bad\.jpg"):
@@ -277,7 +277,7 @@ def test_parameters_out_of_range(detector, params):
         detector.set_params(**params).predict([squares()])
 
 
-def test_a_graph_that_is_no_detector():
+def test_a_graph_that_is_not_a_detector():
     with pytest.raises(ValueError, match="does not give one result per row"):
         ObjectDetector(
             # one table for the whole batch
@@ -374,7 +374,7 @@ def test_exif_after_the_pixels_of_a_png(detector):
     np.testing.assert_array_equal(detector.predict([moved])[0], detector.predict([image])[0])
 
 
-def test_a_box_in_the_border_takes_nobodys_place():
+def test_a_box_in_the_border_suppresses_no_other_box():
     # a wide image in a square input: the upper quarter is border
     table = np.zeros((5, 40))
     table[:, 0] = [32, 6, 10, 10, 0.9]

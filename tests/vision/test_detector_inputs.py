@@ -62,7 +62,9 @@ def edges(found):
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 3])
-@pytest.mark.parametrize("given", [input_size, (64, 64), np.array([64.0, 64.0])], ids=str)
+@pytest.mark.parametrize(
+    "given", [input_size, (64, 64), np.array([64.0, 64.0])], ids=["callable", "tuple", "array"]
+)
 def test_a_second_input(batch, given):
     detector = ObjectDetector(
         with_sizes(batch), format=decode, inputs={"orig_target_sizes": given}, batch_size=2
@@ -73,7 +75,7 @@ def test_a_second_input(batch, given):
         assert edges(found) == [width / 2, height / 2, width, height]
 
 
-def test_it_is_of_each_image():
+def test_a_callable_gets_the_size_of_each_image():
     seen = []
 
     def record(geometry):
@@ -159,7 +161,7 @@ def test_a_format_with_a_mask():
         ({"orig_target_sizes": [1.5, 2]}, "Row 0: the value 1.5 cannot be int64"),
         ({"orig_target_sizes": ["a", "b"]}, "The graph expects 'orig_target_sizes'"),
     ],
-    ids=str,
+    ids=["missing", "image", "unknown", "three numbers", "fraction", "strings"],
 )
 def test_inputs_that_do_not_fit(inputs, message):
     detector = ObjectDetector(with_sizes(), format=decode, inputs=inputs)
@@ -214,9 +216,12 @@ def test_forms_of_classes(graph, classes):
         ({"person", "bicycle"}, "classes is a set; give a list"),
         ("person", "classes is a str; give a list|The 'classes' parameter"),
     ],
-    ids=str,
+    ids=[
+        *("dict from 1", "dict without 1", "dict of numbers", "dict with None", "three labels"),
+        *("list with NaN", "table", "empty list", "empty dict", "set", "string"),
+    ],
 )
-def test_classes_that_are_none(graph, classes, message):
+def test_classes_that_are_not_labels(graph, classes, message):
     detector = ObjectDetector(graph, format="yolov8", classes=classes)
     for call in (detector.predict, detector.fit):
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""YOLOX-Nano and UltraFace on photographs, where ../shared/data is."""
+"""YOLOX-Nano and UltraFace on images, where ../shared/data is."""
 
 import json
 import os
@@ -71,14 +71,14 @@ def test_ultraface():
 
     path = DATA / "onnx/ultraface/version-RFB-320.onnx"
     detector = ObjectDetector(path, format="ssd", classes=["face"], score_threshold=0.7)
-    photographs = [skimage.data.astronaut(), skimage.data.camera()]
-    photographs[1] = np.stack([photographs[1]] * 3, axis=2)
+    images = [skimage.data.astronaut(), skimage.data.camera()]
+    images[1] = np.stack([images[1]] * 3, axis=2)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(path, options)
-    for photograph, found in zip(photographs, detector.predict(photographs), strict=True):
-        height, width = photograph.shape[:2]
-        small = Image.fromarray(photograph).resize((320, 240), Image.Resampling.BILINEAR)
+    for image, found in zip(images, detector.predict(images), strict=True):
+        height, width = image.shape[:2]
+        small = Image.fromarray(image).resize((320, 240), Image.Resampling.BILINEAR)
         pixels = (np.asarray(small, np.float32) - 127) / 128
         scores, boxes = session.run(["scores", "boxes"], {"input": pixels.transpose(2, 0, 1)[None]})
         best = [i for i in np.argsort(-scores[0, :, 1]) if scores[0, i, 1] >= 0.7]
@@ -91,7 +91,7 @@ def test_ultraface():
             wanted = (boxes[0, i] * [width, height, width, height]).clip(0, [width, height] * 2)
             assert np.abs(edges([one])[0] - wanted).max() <= 3
             assert abs(one["score"] - scores[0, i, 1]) <= 0.02
-    (face, *_) = detector.predict(photographs)[0]
+    (face, *_) = detector.predict(images)[0]
     # the astronaut's face
     assert 170 < face["x0"] < 215
     assert 60 < face["y0"] < 110

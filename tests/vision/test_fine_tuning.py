@@ -13,7 +13,13 @@ from sklearn_dl import ImageClassifier, clear_sessions
 from sklearn_dl.training import _loop
 from sklearn_dl.vision._network import ImageNetwork, layers_of
 from tests.training.children import die_at_call, in_child
-from tests.vision.backbones import OtherModule, other_module, pictures, tiny_folder, tiny_module
+from tests.vision.backbones import (
+    OtherModule,
+    colored_images,
+    other_module,
+    tiny_folder,
+    tiny_module,
+)
 
 
 @pytest.fixture
@@ -30,7 +36,7 @@ def same(first, second):
 
 
 def test_learns(clf, data):
-    X_new, y_new = pictures(30, seed=1)
+    X_new, y_new = colored_images(30, seed=1)
     clf.set_params(max_epochs=6, learning_rate=3e-3).fit(*data)
     assert clf.score(X_new, y_new) >= 0.75
     history = clf.history_
@@ -140,7 +146,7 @@ def test_an_onnx_file_has_a_head_to_train_only(onnx_file, data, params):
 
 
 def test_early_stopping_keeps_the_best_epoch(clf, data):
-    X_val, y_val = pictures(12, seed=2)
+    X_val, y_val = colored_images(12, seed=2)
     clf.set_params(early_stopping=True, n_iter_no_change=2, max_epochs=8, learning_rate=0.01)
     clf.fit(*data, X_val=X_val, y_val=y_val)
     scores = clf.history_["validation_score"]

@@ -74,7 +74,7 @@ METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function",
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_it_raises_with_the_row(backbone, params, marked, value):
+def test_a_value_that_is_not_finite_raises_with_the_row(backbone, params, marked, value):
     images, y, good = marked
     clf = ImageClassifier(backbone(value), **params)
     seen = "NaN" if np.isnan(value) else "infinity"
@@ -91,7 +91,7 @@ def test_it_raises_with_the_row(backbone, params, marked, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("cached", [False, True])
-def test_it_is_masked_and_counted_once(backbone, params, marked, tmp_path, value, cached):
+def test_a_masked_row_is_counted_once(backbone, params, marked, tmp_path, value, cached):
     images, y, good = marked
     clf = ImageClassifier(backbone(value), on_error="nan", **params)
     clf.set_params(memory=tmp_path / "memory" if cached else None)
@@ -121,11 +121,11 @@ def test_one_warning_for_both_reasons(params, marked, tmp_path):
     clf = ImageClassifier(tmp_path / "corner.onnx", on_error="nan", **params)
     clf.fit([images[i] for i in good], y[good])
     with pytest.warns(UserWarning, match=r"3 of 24 images .* Row 0: cannot read") as caught:
-        clf.predict([b"no image", *images[1:]])
+        clf.predict([b"not an image", *images[1:]])
     assert len(caught) == 1
 
 
-def test_nothing_is_left(params, data, tmp_path):
+def test_no_row_is_left(params, data, tmp_path):
     (tmp_path / "corner.onnx").write_bytes(corner_graph(np.nan))
     white = [np.full((SIZE, SIZE, 3), 255, np.uint8)] * 4
     clf = ImageClassifier(tmp_path / "corner.onnx", on_error="nan", **params)
@@ -224,8 +224,8 @@ def detector(name, outputs, **options):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("where", ["box", "score", "everywhere"])
-@pytest.mark.parametrize("name", FORMATS, ids=str)
-def test_detectors(name, where, value, tmp_path):
+@pytest.mark.parametrize("name", FORMATS, ids=lambda name: getattr(name, "__name__", name))
+def test_a_detector_raises_or_masks(name, where, value, tmp_path):
     outputs, box, score = outputs_of(name if isinstance(name, str) else "ssd")
     assert len(detector(name, outputs).predict([IMAGE])[0]) == 1
     if where == "everywhere":
@@ -243,7 +243,7 @@ def test_detectors(name, where, value, tmp_path):
     Image.fromarray(IMAGE).save(tmp_path / "black.png")
     found.set_params(on_error="nan")
     with pytest.warns(UserWarning, match="3 of 3 images could not be read or scored") as caught:
-        result = found.predict([tmp_path / "black.png", b"no image", IMAGE])
+        result = found.predict([tmp_path / "black.png", b"not an image", IMAGE])
     assert result.tolist() == [None, None, None]
     assert len(caught) == 1
 

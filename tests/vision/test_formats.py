@@ -228,6 +228,12 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         ("yolov2", {"t": yolov2_in_pixels()}, "a side would be .* times that of the input"),
         ("yolov2", {"t": OBJECTNESS}, "reads logits, but all of them lie from 0 to 1"),
     ],
+    ids=[
+        *("yolox decoded", "yolox decoded from 64", "yolox above 1", "yolox below 0"),
+        *("yolov8 above 1", "yolov8 fractions", "yolov8 below 0"),
+        *("ssd pixels", "ssd above 1", "detr pixels", "detr probabilities"),
+        *("rt-detr pixels", "rt-detr probabilities", "yolov2 pixels", "yolov2 probabilities"),
+    ],
 )
 def test_numbers_of_another_format_are_refused(name, outputs, message):
     anchors = {"anchors": [[1, 1]]} if name == "yolov2" else {}
@@ -249,7 +255,7 @@ def test_one_decoded_box_is_refused(center, sides):
         detector.predict([IMAGE])
 
 
-def test_what_quantization_rounds_is_no_other_format():
+def test_numbers_that_quantization_rounds_are_accepted():
     table = V8.copy()
     table[4, :2] = [1.004, -0.004]
     found = ObjectDetector(constant_detector({"t": table}), format="yolov8").predict([IMAGE])[0]

@@ -61,7 +61,7 @@ def update(store, statement, *values):
         ("checksum", None),
         ("checksum", b"\0" * 32),
     ],
-    ids=str,
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
 def test_a_damaged_row_is_not_used_and_mended(store, column, value):
     key = next(iter(ROWS))
@@ -227,7 +227,7 @@ def test_the_process_waits_once_for_a_lock(store, monkeypatch):
     assert waits[3:] == [0.0, 10.0]
 
 
-@pytest.mark.parametrize("memory", ["/tmp/a\0b", "\0", Path("a\0b"), "a\ud800"], ids=repr)
+@pytest.mark.parametrize("memory", ["/a\0b", "\0", Path("a\0b"), "a\ud800"], ids=ascii)
 def test_a_memory_that_is_not_a_path(data, params, onnx_file, memory):
     clf = ImageClassifier(onnx_file, **params).fit(*data)
     before = dict(vars(clf.set_params(memory=memory)))

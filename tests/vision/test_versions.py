@@ -73,7 +73,7 @@ def test_memory_goes_by_the_version(params, data, tmp_path, edit, computed, vers
     assert computed == [24, 24]
 
 
-def test_what_is_no_version(params, data, tmp_path, computed):
+def test_a_version_that_is_a_property(params, data, tmp_path, computed):
     class Model(Edited):
         @property
         def version(self):
@@ -130,7 +130,7 @@ def same(image, rng):
     return image
 
 
-def test_checkpoints_and_views_of_ones_own(params, data, resnet, tmp_path, monkeypatch):
+def test_checkpoints_and_views_of_the_user(params, data, resnet, tmp_path, monkeypatch):
     options = {"trainable_layers": "all", "checkpoint_dir": tmp_path, **params}
     stopped(ImageClassifier(resnet, augment=same, **options), data, monkeypatch)
     with pytest.raises(ValueError, match="cannot be gone on from: augment="):
