@@ -1,5 +1,11 @@
+import os
+
 from hypothesis import settings
 
-# no assertion on wall time: a busy machine is no failure
+# torch's threads spin while they wait, by default: with two processes of tests on two CPUs each
+# takes the CPU that the other needs. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# no assertion on wall time: a busy machine is not a failure
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")

@@ -24,7 +24,8 @@ def frozen(path, build):
     """Write the graph that `build` makes as a GraphDef; returns the path."""
     with tf.Graph().as_default() as graph:
         build()
-        Path(path).write_bytes(graph.as_graph_def().SerializeToString())
+        content = graph.as_graph_def().SerializeToString(deterministic=True)
+        Path(path).write_bytes(content)
     return str(path)
 
 
