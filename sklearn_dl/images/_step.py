@@ -49,6 +49,7 @@ class ImageStepMixin(OneToOneFeatureMixin):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
+        tags.input_tags.allow_nan = getattr(self, "on_error", "raise") == "nan"
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags

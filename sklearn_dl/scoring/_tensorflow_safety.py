@@ -103,7 +103,9 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
     for scope, nodes in scopes_of(graph_def):
         seen = set()
         for node in nodes:
-            if not node.name or node.name in seen:
+            if not node.name:
+                raise ValueError(_malformed(name, "a node has no name"))
+            if node.name in seen:
                 raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
             seen.add(node.name)
             place = f"{scope}/{node.name}" if scope else node.name
@@ -130,7 +132,9 @@ def _function_names(name, graph_def):
     names: set = set()
     for function in graph_def.library.function:
         own = function.signature.name
-        if not own or own in names:
+        if not own:
+            raise ValueError(_malformed(name, "a function has no name"))
+        if own in names:
             raise ValueError(_malformed(name, f"two functions are called {own!r}"))
         if op_def_registry.get(own) is not None:
             raise ValueError(_malformed(name, f"a function is called {own!r}, as an operation is"))

@@ -1,16 +1,13 @@
-"""The rows that the checks run on, and what is compared of an estimator's results."""
+"""The rows and targets that the checks run on."""
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+import copy
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 from unittest import SkipTest
-from weakref import WeakKeyDictionary
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.base import clone, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from sklearn_dl.utils._columns import object_array
@@ -26,96 +23,100 @@ TEXTS = (
     "the cat is old and the film is red",
 )
 LABELS = ("b", "a", "c", "a", "b", "c", "a", "b")
-METHODS = (
-    "transform",
-    "predict",
-    "predict_proba",
-    "predict_log_proba",
-    "decision_function",
-    "score_samples",
-)
 
 
-@dataclass(eq=False)
 class CheckData:
-    """Rows and targets.
+    """Rows, their targets, and an estimator that is fitted to them, for all checks.
 
     Parameters
     ----------
-    X : list, pandas Series, or ndarray of shape (n_samples, n_columns)
-        A list or Series has one item per row, for estimators that take X of one dimension.
+    X : list, ndarray, pandas Series or DataFrame
+        With an item or row for each sample.
     y : array-like of shape (n_samples,) or None
-        None: strings for a classifier and other estimators, floats for a regressor.
+        None: strings for a classifier and other estimators, positive floats for a regressor.
     atol : float
-        How far numbers may differ between calls with other rows.
+        How far numbers may differ that should be the same.
     """
 
-    X: Any
-    y: Any = None
-    atol: float = 1e-5
-    _fitted: WeakKeyDictionary = field(default_factory=WeakKeyDictionary)
+    def __init__(self, X, y=None, atol=1e-5):
+        self._X = X
+        self._y = y
+        self.atol = atol
+        self._fitted: dict[int, Any] = {}
 
     def __len__(self):
-        return len(self.X)
+        return len(self._X)
+
+    @property
+    def X(self):
+        """A new copy of X: no check sees what another one, or an estimator, has changed."""
+        return copy.deepcopy(self._X)
+
+    @property
+    def is_frame(self):
+        return hasattr(self._X, "columns")
+
+    @property
+    def is_table(self):
+        """Whether X is an ndarray of two dimensions."""
+        return isinstance(self._X, np.ndarray) and self._X.ndim == 2
 
     @property
     def n_columns(self):
-        """Number of columns; None where X has one dimension."""
-        return self.X.shape[1] if isinstance(self.X, np.ndarray) else None
+        """Number of columns; None where X is neither an array of two dimensions nor a frame."""
+        return self._X.shape[1] if self.is_table or self.is_frame else None
 
     def take(self, rows):
         """X of some rows, by position."""
-        if hasattr(self.X, "iloc"):
-            return self.X.iloc[list(rows)]
-        if self.n_columns is None:
-            return [self.X[row] for row in rows]
-        return self.X[list(rows)]
+        rows = list(rows)
+        X = self.X
+        if hasattr(X, "iloc"):
+            return X.iloc[rows]
+        return [X[row] for row in rows] if isinstance(X, list) else X[rows]
 
     def targets(self, estimator):
         """The y that `estimator` is fitted with: ndarray of shape (n_samples,)."""
-        if self.y is not None:
-            return np.asarray(self.y)
+        if self._y is not None:
+            return np.array(self._y)
         if is_regressor(estimator):
-            return np.linspace(-1.0, 2.0, len(self))
-        return np.resize(np.array(LABELS), len(self))
+            return np.linspace(1.0, 4.0, len(self))
+        y = np.resize(np.array(LABELS), len(self))
+        if is_classifier(estimator) and not get_tags(estimator).classifier_tags.multi_class:
+            y[y == "c"] = "a"
+        return y
 
     def fitted(self, estimator):
         """`estimator` after `fit`: one for all checks, which must not change it."""
-        if estimator not in self._fitted:
-            self._fitted[estimator] = self.fit(estimator)
-        return self._fitted[estimator]
+        if id(estimator) not in self._fitted:
+            self._fitted[id(estimator)] = self.fit(estimator)
+        return self._fitted[id(estimator)]
 
     def fit(self, estimator):
         """A new clone of `estimator`, fitted."""
-        return fresh(estimator).fit(self.X, self.targets(estimator))
+        unfitted = fresh(estimator)
+        unfitted.fit(self.X, self.targets(estimator))
+        return unfitted
 
-    def containers(self, estimator):
-        """What makes the same rows in each container that `estimator` takes, by its name."""
-        found: dict[str, Callable[[], Any]] = {}
-        one_d_array = get_tags(estimator).input_tags.one_d_array
-        if self.n_columns is None or (self.n_columns == 1 and one_d_array):
-            cells = list(self.X) if self.n_columns is None else list(self.X[:, 0])
-            pandas_series = partial(self._pandas_series, cells)
-            if hasattr(self.X, "iloc"):
-                found["pandas Series"] = pandas_series
-                found["polars Series"] = lambda: _polars().Series(self.X.name or "", cells)
-                return found
-            found["list"] = lambda: list(cells)
-            found["tuple"] = lambda: tuple(cells)
-            if self.n_columns is None and all(isinstance(cell, np.ndarray) for cell in cells):
-                found["stacked ndarray"] = lambda: np.stack(cells)
-            else:
-                found["ndarray of objects"] = lambda: object_array(cells)
-                found["pandas Series"] = pandas_series
-        if self.n_columns is not None:
-            found["pandas DataFrame"] = lambda: self.frame("pandas")
-            found["polars DataFrame"] = lambda: self.frame("polars")
-        return found
+    def containers(self, estimator) -> Mapping[str, Callable[[], Any]]:
+        """Functions that build the same rows, by the name of the container."""
+        X = self.X
+        if self.is_frame:
+            return {"a pandas DataFrame": lambda: self.frame("pandas"), **self._polars_frame()}
+        if hasattr(X, "iloc"):
+            name = X.name
+            return {
+                "a pandas Series": lambda: _pandas_series(list(X), name),
+                "a polars Series": lambda: library_or_skip("polars").Series(name or "", list(X)),
+            }
+        if not self.is_table:
+            return _one_dimensional(list(X), stacked=True)
+        frames = {"a pandas DataFrame": lambda: self.frame("pandas"), **self._polars_frame()}
+        if X.shape[1] == 1 and get_tags(estimator).input_tags.one_d_array:
+            return _one_dimensional(list(X[:, 0]), stacked=False) | frames
+        return frames
 
-    def _pandas_series(self, cells):
-        return _pandas().Series(
-            object_array(cells), index=odd_index(len(self)), name=getattr(self.X, "name", None)
-        )
+    def _polars_frame(self):
+        return {"a polars DataFrame": lambda: self.frame("polars")}
 
     def frame(self, library):
         """X as a data frame with columns "f0", "f1", ...; pandas gets an index with repeats.
@@ -124,31 +125,56 @@ class CheckData:
         ----------
         library : {"pandas", "polars"}
         """
-        columns = {f"f{j}": self.X[:, j] for j in range(self.n_columns)}
+        frame = library_or_skip(library)
+        X = self.X
+        if self.is_frame:
+            columns = {name: X[name].to_numpy() for name in X.columns}
+        else:
+            columns = {f"f{j}": X[:, j] for j in range(X.shape[1])}
         if library == "pandas":
-            return _pandas().DataFrame(columns, index=odd_index(len(self)))
-        polars = _polars()
-        if self.X.dtype != object:
-            return polars.DataFrame(columns)
-        dtype = polars.String if all(isinstance(c, str) for c in self.X.flat) else polars.Object
-        series = [polars.Series(name, list(cells), dtype) for name, cells in columns.items()]
-        return polars.DataFrame(series)
+            return frame.DataFrame(columns, index=odd_index(len(X)))
+        return frame.DataFrame(
+            [_polars_series(frame, name, cells) for name, cells in columns.items()]
+        )
 
 
-def _pandas():
+def _one_dimensional(cells, stacked):
+    found: dict[str, Callable[[], Any]] = {
+        "a list": lambda: list(cells),
+        "a tuple": lambda: tuple(cells),
+    }
+    if stacked and len({getattr(cell, "shape", None) for cell in cells} - {None}) == 1:
+        return found | {"an array of all images": lambda: np.stack(cells)}
+    return found | {
+        "an array of objects": lambda: object_array(cells),
+        "a pandas Series": lambda: _pandas_series(cells),
+    }
+
+
+def _pandas_series(cells, name=None):
+    return library_or_skip("pandas").Series(
+        object_array(cells), index=odd_index(len(cells)), name=name
+    )
+
+
+def _polars_series(polars, name, cells):
+    if cells.dtype != object:
+        return polars.Series(name, cells)
+    is_text = all(isinstance(cell, str) for cell in cells)
+    return polars.Series(name, list(cells), polars.String if is_text else polars.Object)
+
+
+def library_or_skip(name):
+    """The module of a library that the package does not depend on; SkipTest without it."""
     try:
-        import pandas
+        return import_module(name)
     except ImportError:
-        raise SkipTest("pandas is not installed") from None
-    return pandas
+        raise SkipTest(f"{name} is not installed") from None
 
 
-def _polars():
-    try:
-        import polars
-    except ImportError:
-        raise SkipTest("polars is not installed") from None
-    return polars
+def odd_index(n_rows):
+    """Row labels that repeat, have gaps and do not start at 0."""
+    return np.resize([50, 3, 3, -1, 9, 7, 8], n_rows)
 
 
 def text_data(n_columns=None, atol=1e-5):
@@ -163,97 +189,17 @@ def image_data(n_columns=None, atol=1e-5):
     """Eight images of random pixels, as a list, or in the column of an array."""
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (24, 32, 3), dtype=np.uint8) for _ in range(8)]
-    return CheckData(
-        images if n_columns is None else object_array(images).reshape(-1, 1), atol=atol
-    )
-
-
-def odd_index(n_rows):
-    """Row labels that repeat, have gaps and do not start at 0."""
-    return np.resize([50, 3, 3, -1, 9, 7, 8], n_rows)
+    X = images if n_columns is None else object_array(images).reshape(-1, 1)
+    return CheckData(X, atol=atol)
 
 
 def fresh(estimator):
-    """A clone with a fixed `random_state`, where the estimator has one."""
+    """A clone; each `random_state`, also of its steps, is 0."""
     copied = clone(estimator)
-    return copied.set_params(random_state=0) if "random_state" in copied.get_params() else copied
-
-
-def methods(estimator):
-    """Names of the methods that give results for X."""
-    return [name for name in METHODS if hasattr(estimator, name)]
-
-
-def results(estimator, X):
-    """What each method of `estimator` gives for X: dict of name to ndarray."""
-    return {name: as_array(getattr(estimator, name)(X)) for name in methods(estimator)}
-
-
-def as_array(result):
-    """Numbers, labels, or an object array whose cells are arrays; frames and sparse ones, too."""
-    if issparse(result):
-        return result.toarray()
-    if hasattr(result, "to_numpy"):
-        result = result.to_numpy()
-    array = result if isinstance(result, np.ndarray) else _ragged(result)
-    if array.dtype != object or all(isinstance(cell, str) for cell in array.flat):
-        return array
-    # images, detections, lists: by their content
-    cells = object_array([np.asarray(cell) for cell in array.flat])
-    return cells.reshape(array.shape)
-
-
-def _ragged(result):
-    try:
-        return np.asarray(result)
-    except ValueError:
-        return object_array(list(result))
-
-
-def assert_same(actual, expected, atol=0.0, where=""):
-    """Raise AssertionError where two arrays of `as_array` differ; numbers may by `atol`."""
-    assert actual.shape == expected.shape, f"{where}: shape {actual.shape}, not {expected.shape}"
-    if expected.dtype == object:
-        for row, (cell, other) in enumerate(zip(actual.flat, expected.flat, strict=True)):
-            assert_same(np.asarray(cell), np.asarray(other), atol, f"{where} cell {row}")
-    elif expected.dtype.names:
-        for name in expected.dtype.names:
-            assert_same(actual[name], expected[name], atol, f"{where} field {name!r}")
-    elif expected.dtype.kind == "f":
-        rtol = 1e-6 if atol else 0
-        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=where)
-    else:
-        np.testing.assert_array_equal(actual, expected, err_msg=where)
-
-
-def assert_same_results(actual, expected, atol=0.0):
-    """`assert_same` for each method of two dicts of `results`."""
-    assert actual.keys() == expected.keys(), f"methods {list(actual)}, not {list(expected)}"
-    for name, array in expected.items():
-        assert_same(actual[name], array, atol, name)
+    names = [n for n in copied.get_params() if n.split("__")[-1] == "random_state"]
+    return copied.set_params(**dict.fromkeys(names, 0))
 
 
 def needs_fit(estimator):
     """Whether the tags say that methods work after `fit` only."""
     return get_tags(estimator).requires_fit
-
-
-def assert_refused(what, call, *args, errors=ValueError, match="", **kwargs):
-    """Raise AssertionError unless a call raises one of `errors` whose message matches.
-
-    Parameters
-    ----------
-    what : str
-        The bad argument in words, for the message.
-    call : callable
-    errors : exception class or tuple of them, default=ValueError
-    match : str, default=""
-        A regular expression to find in the message of the error.
-    """
-    try:
-        call(*args, **kwargs)
-    except errors as error:
-        if not re.search(match, str(error)):
-            raise AssertionError(f"{what}: the error does not match {match!r}") from error
-    else:
-        raise AssertionError(f"{what} was taken without an error")

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from numbers import Real
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
@@ -9,9 +10,8 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
 
 from sklearn_dl.testing import _fit, _rows, _targets
-from sklearn_dl.testing._data import CheckData, image_data, text_data
+from sklearn_dl.testing._data import CheckData, image_data, needs_fit, text_data
 from sklearn_dl.utils._columns import counted
-from sklearn_dl.utils._messages import brief
 
 # scikit-learn's own checks that need no X, in `sklearn.utils.estimator_checks`
 WITHOUT_ROWS = (
@@ -27,9 +27,12 @@ WITHOUT_ROWS = (
     "check_set_params",
     "check_param_validation",
 )
-NAMES = {
-    name for module in (_fit, _rows, _targets) for name in vars(module) if name.startswith("check_")
-} | set(WITHOUT_ROWS)
+WITH_ROWS = {
+    name: check
+    for module in (_fit, _rows, _targets)
+    for name, check in vars(module).items()
+    if name.startswith("check_") and check.__module__ == module.__name__
+}
 
 
 def parametrize_with_text_checks(
@@ -37,9 +40,9 @@ def parametrize_with_text_checks(
 ):
     """Pytest decorator that runs the checks of an estimator of texts.
 
-    scikit-learn's `parametrize_with_checks` passes numbers, so it leaves out all but one check
-    of an estimator that takes texts. Here are twins of its checks on eight short texts, one of
-    them empty and one not ASCII.
+    scikit-learn's `parametrize_with_checks` passes numbers, so it runs only one check on an
+    estimator that takes texts. Here are twins of its checks. X has eight short texts, one of them
+    empty and one not ASCII; y has three classes of strings, or positive floats for a regressor.
 
     Parameters
     ----------
@@ -48,11 +51,11 @@ def parametrize_with_text_checks(
     n_columns : int or None, default=None
         None: X is a list of str, as for `sklearn.feature_extraction.text.TfidfVectorizer`. A
         number: X is an object array of shape (n_samples, n_columns), 2 columns for pairs of
-        sentences, and frames must mean the same; so must lists, if it is 1 and the tag
-        ``input_tags.one_d_array`` is set.
+        sentences. Data frames with the same rows must give the same results. With
+        ``n_columns=1`` and the tag ``input_tags.one_d_array``, so must lists.
     atol : float, default=1e-5
-        How far a row's numbers may differ when the other rows are others: a network's rounding
-        depends on the batch.
+        Largest difference of numbers that should be the same, beside a relative 1e-6. A
+        network's rounding depends on the batch. 0: no difference at all.
     expected_failed_checks : callable(estimator) -> dict of str to str, default=None
         Gives the checks that fail for an estimator: their names, and why. These tests are marked
         as xfail.
@@ -65,9 +68,11 @@ def parametrize_with_text_checks(
     Raises
     ------
     TypeError
-        If a class is given instead of an estimator.
+        If `estimators` is one estimator, or holds a class.
     ValueError
-        If `n_columns` is not a positive integer, or an expected failure is not a check.
+        If a parameter is not what it must be, or an expected failure is not a check.
+    ImportError
+        If pytest is not installed.
 
     See Also
     --------
@@ -86,10 +91,10 @@ def parametrize_with_text_checks(
     ... def test_texts(estimator, check):
     ...     check(estimator)
     """
-    if n_columns is not None and not (isinstance(n_columns, (int, np.integer)) and n_columns >= 1):
+    is_number = isinstance(n_columns, (int, np.integer)) and not isinstance(n_columns, bool)
+    if n_columns is not None and not (is_number and n_columns >= 1):
         raise ValueError(f"n_columns={n_columns!r} must be None or an integer of at least 1.")
-    data = text_data(n_columns, atol)
-    return _parametrize(estimators, data, expected_failed_checks)
+    return _parametrize(estimators, text_data(n_columns, atol), expected_failed_checks)
 
 
 def parametrize_with_image_checks(
@@ -97,15 +102,17 @@ def parametrize_with_image_checks(
 ):
     """Pytest decorator that runs the checks of an estimator of images.
 
+    X has eight images, uint8 arrays of shape (24, 32, 3); y is that of
+    :func:`parametrize_with_text_checks`.
+
     Parameters
     ----------
     estimators : list of estimators, or dict of str to estimator
         Not fitted. The keys of a dict name the tests; of a list the reprs do.
     n_columns : {None, 1}, default=None
-        None: X is a list of eight images, uint8 arrays of shape (24, 32, 3), which
-        `numpy.asarray` makes an array of four dimensions of. 1: X is an object array of shape
-        (n_samples, 1), and frames must mean the same; so must lists, if the tag
-        ``input_tags.one_d_array`` is set.
+        None: X is a list of images, and one array of shape (8, 24, 32, 3) must give the same
+        results. 1: X is an object array of shape (n_samples, 1). Data frames with the same rows
+        must give the same results, and lists with the tag ``input_tags.one_d_array``.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -116,10 +123,8 @@ def parametrize_with_image_checks(
 
     Raises
     ------
-    TypeError
-        If a class is given instead of an estimator.
-    ValueError
-        If `n_columns` is neither None nor 1, or an expected failure is not a check.
+    TypeError, ValueError, ImportError
+        As :func:`parametrize_with_text_checks` does.
 
     See Also
     --------
@@ -134,27 +139,26 @@ def parametrize_with_image_checks(
     ... def test_images(estimator, check):
     ...     check(estimator)
     """
-    if n_columns not in (None, 1):
+    if n_columns is not None and (isinstance(n_columns, bool) or n_columns != 1):
         raise ValueError(f"n_columns={n_columns!r} must be None or 1.")
-    data = image_data(n_columns, atol)
-    return _parametrize(estimators, data, expected_failed_checks)
+    return _parametrize(estimators, image_data(n_columns, atol), expected_failed_checks)
 
 
 def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_failed_checks=None):
-    """Pytest decorator that runs the checks of an estimator on rows that you give.
+    """Pytest decorator that runs the checks of an estimator on rows of your own.
 
-    For what neither eight short texts nor eight small images are good for: long documents, large
-    images, sound, or numbers of a given number of columns.
+    For long documents, large images, PIL images, paths, sound, numbers, or frames with columns of
+    several kinds.
 
     Parameters
     ----------
     estimators : list of estimators, or dict of str to estimator
         Not fitted. The keys of a dict name the tests; of a list the reprs do.
-    X : list, pandas Series, or ndarray of shape (n_samples, n_columns)
-        At least three rows. A list or Series has one item per row; a Series is for estimators
-        that take nothing else. An array is given to the estimators as it is, and as data frames.
+    X : list, ndarray, pandas Series or DataFrame
+        At least three rows. What means the same is tried, too: other sequences for a list, data
+        frames for an array of two dimensions, polars for pandas.
     y : array-like of shape (n_samples,), default=None
-        None: three classes of strings, or floats for a regressor.
+        None: three classes of strings, or positive floats for a regressor.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -165,14 +169,17 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
 
     Raises
     ------
-    TypeError
-        If a class is given instead of an estimator, or X is neither a list nor an array.
-    ValueError
-        If X has fewer than three rows, y another length, or an expected failure is not a check.
+    TypeError, ValueError, ImportError
+        As :func:`parametrize_with_text_checks` does; also if X is of another type or has fewer
+        than three rows, or y is not one value per row.
+
+    See Also
+    --------
+    parametrize_with_text_checks : The same on short texts.
+    parametrize_with_image_checks : The same on small images.
 
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sklearn_dl.testing import parametrize_with_row_checks
 
@@ -181,34 +188,38 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ... def test_documents(estimator, check):
     ...     check(estimator)
     """
-    is_pandas_series = hasattr(X, "iloc") and X.ndim == 1
-    if not (isinstance(X, list) or is_pandas_series or (isinstance(X, np.ndarray) and X.ndim == 2)):
-        raise TypeError(
-            f"X is {brief(X)}; give a list, a pandas Series, or an array of two dimensions."
-        )
+    if not isinstance(X, (list, np.ndarray)) and not hasattr(X, "iloc"):
+        raise TypeError(f"X is a {type(X).__name__}; give a list, an ndarray or pandas data.")
     if len(X) < 3:
         raise ValueError(f"X has {counted(len(X), 'row')}; the checks need at least 3.")
-    if y is not None and len(y) != len(X):
-        raise ValueError(f"y has {len(y)} values for {counted(len(X), 'row')} of X.")
+    if y is not None and np.shape(y) != (len(X),):
+        raise ValueError(f"y has shape {np.shape(y)}, but X has {counted(len(X), 'row')}.")
     return _parametrize(estimators, CheckData(X, y, atol), expected_failed_checks)
 
 
 def _parametrize(estimators, data, expected_failed_checks):
     import pytest  # the package does not depend on it
 
-    named = (
-        estimators.items() if isinstance(estimators, dict) else [(_id(e), e) for e in estimators]
-    )
+    if not isinstance(data.atol, Real) or data.atol < 0:
+        raise ValueError(f"atol={data.atol!r} must be a number of at least 0.")
+    if hasattr(estimators, "get_params"):
+        raise TypeError(f"estimators is one {type(estimators).__name__}; give a list of it.")
+    if expected_failed_checks is not None and not callable(expected_failed_checks):
+        raise TypeError("expected_failed_checks must be a function of an estimator, or None.")
+    if not isinstance(estimators, dict):
+        estimators = _named(estimators)
+    if not estimators:
+        raise ValueError("estimators is empty: nothing would be checked.")
     cases, seen = [], set()
-    for name, estimator in named:
+    for name, estimator in estimators.items():
         if isinstance(estimator, type):
             raise TypeError(f"{estimator.__name__} is a class; give an estimator.")
-        checks = list(_checks(estimator, data))
+        checks = [partial(check, data=data) for check in _checks(estimator, data)]
         if type(estimator) not in seen:
-            checks = [*_checks_without_rows(estimator), *checks]
+            checks = [*_checks_without_rows(estimator, data), *checks]
         seen.add(type(estimator))
-        expected = expected_failed_checks(estimator) if expected_failed_checks else {}
-        for unknown in expected.keys() - NAMES:
+        expected = (expected_failed_checks and expected_failed_checks(estimator)) or {}
+        for unknown in expected.keys() - WITH_ROWS.keys() - set(WITHOUT_ROWS):
             raise ValueError(f"expected_failed_checks names {unknown!r}, which is not a check.")
         for check in checks:
             what = check.func.__name__
@@ -217,14 +228,20 @@ def _parametrize(estimators, data, expected_failed_checks):
     return pytest.mark.parametrize(("estimator", "check"), cases)
 
 
-def _id(estimator):
-    """The repr without spaces, and without what differs between processes."""
-    return re.sub(r" at 0x[0-9a-f]+|\s", "", str(estimator))
+def _named(estimators):
+    """Estimators by their reprs without spaces, and without what differs between processes."""
+    named: dict = {}
+    for estimator in estimators:
+        name = re.sub(r" at 0x[0-9a-f]+|\s", "", str(estimator))
+        alike = [known for known in named if known.split("#")[0] == name]
+        named[f"{name}#{len(alike) + 1}" if alike else name] = estimator
+    return named
 
 
-def _checks_without_rows(estimator):
-    """scikit-learn's checks that need no X; its own suite runs them where X is 2-D numbers."""
-    if get_tags(estimator).input_tags.two_d_array:
+def _checks_without_rows(estimator, data):
+    """scikit-learn's checks that need no X, unless its own suite runs them: X is 2-D numbers."""
+    numbers = data.is_table and data.X.dtype != object
+    if numbers and get_tags(estimator).input_tags.two_d_array:
         return
     from sklearn.utils import estimator_checks  # half of scikit-learn, and pytest
 
@@ -235,54 +252,66 @@ def _checks_without_rows(estimator):
 
 
 def _checks(estimator, data):
-    for check in _functions(estimator, data):
-        yield partial(check, data=data)
-
-
-def _functions(estimator, data):
+    """The checks for an estimator, by its tags and methods."""
     tags = get_tags(estimator)
     yield _fit.check_estimators_fit_returns_self
     yield _fit.check_estimators_overwrite_params
     yield _fit.check_dont_overwrite_parameters
-    yield _fit.check_fit_idempotent
-    yield _fit.check_fit_forgets_earlier_rows
     yield _fit.check_fit_one_sample
     yield _fit.check_estimators_empty_data_messages
-    yield _fit.check_estimators_unfitted
-    yield _fit.check_estimators_pickle
-    yield _fit.check_unfitted_estimators_pickle
-    yield _fit.check_fitted_estimators_clone
     yield _fit.check_dict_unchanged
-    if not tags.non_deterministic:
-        yield _rows.check_methods_sample_order_invariance
-        yield _rows.check_methods_subset_invariance
     yield _rows.check_readonly_input
-    yield _rows.check_containers_mean_the_same
     yield _rows.check_what_is_not_rows
-    if data.n_columns is not None:
+    if not tags.input_tags.allow_nan:
+        yield _rows.check_missing_cells
+    if needs_fit(estimator) or not tags.non_deterministic:
+        yield _fit.check_estimators_unfitted
+    if not tags.non_deterministic:
+        yield from _comparing_checks(estimator)
+    if data.is_table:
         yield _rows.check_n_features_in
+    if data.n_columns is not None:
         yield _rows.check_dataframe_column_names_consistency
-    if hasattr(estimator, "transform"):
-        if hasattr(estimator, "fit_transform"):
-            yield _fit.check_transformer_general
-        if hasattr(estimator, "get_feature_names_out"):
-            yield _rows.check_transformer_get_feature_names_out
-        if hasattr(estimator, "set_output"):
-            yield _rows.check_set_output_pandas
-            yield _rows.check_set_output_polars
+    if hasattr(estimator, "transform") and hasattr(estimator, "get_feature_names_out"):
+        yield _rows.check_transformer_get_feature_names_out
     if is_classifier(estimator):
         yield _targets.check_classifiers_train
         yield _targets.check_classifiers_classes
         yield _targets.check_classifiers_one_label
         yield _targets.check_classifiers_regression_target
+        if hasattr(estimator, "decision_function") and hasattr(estimator, "predict_proba"):
+            yield _targets.check_decision_proba_consistency
     if is_regressor(estimator):
         yield _targets.check_regressors_train
-        yield _targets.check_regressors_int
     if tags.target_tags.required:
         yield _targets.check_requires_y_none
         yield _targets.check_supervised_y_no_nan
         yield _targets.check_consistent_length
     if has_fit_parameter(estimator, "sample_weight"):
-        yield _targets.check_sample_weights
         yield _targets.check_sample_weights_shape
         yield _targets.check_all_zero_sample_weights_error
+
+
+def _comparing_checks(estimator):
+    """Those that compare results of two fits or calls, which must be deterministic."""
+    yield _fit.check_fit_idempotent
+    yield _fit.check_fit_forgets_earlier_rows
+    yield _fit.check_estimators_pickle
+    yield _fit.check_unfitted_estimators_pickle
+    yield _fit.check_fitted_estimators_clone
+    yield _rows.check_methods_sample_order_invariance
+    yield _rows.check_methods_subset_invariance
+    yield _rows.check_containers_mean_the_same
+    if hasattr(estimator, "transform"):
+        if hasattr(estimator, "fit_transform"):
+            yield _fit.check_transformer_general
+        if hasattr(estimator, "set_output"):
+            yield _rows.check_set_output_pandas
+            yield _rows.check_set_output_polars
+    if is_regressor(estimator):
+        yield _targets.check_regressors_int
+    if get_tags(estimator).target_tags.required:
+        yield _targets.check_target_containers_mean_the_same
+    if has_fit_parameter(estimator, "sample_weight"):
+        yield _targets.check_sample_weights
+        yield _targets.check_sample_weight_zero

@@ -386,5 +386,6 @@ class ObjectDetector(EmbeddedModelEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_error == "nan"
         tags.requires_fit = False
         return tags

@@ -111,6 +111,35 @@ def test_an_object_inside_a_constant_is_refused(kind, place):
         refuse_unsafe("model", graph_def)
 
 
+@pytest.mark.parametrize("in_function", [False, True])
+@pytest.mark.parametrize(
+    ("name", "message"), [("n", "two nodes are called 'n'"), ("", "a node has no name")]
+)
+def test_nodes_need_names_of_their_own(name, message, in_function):
+    graph_def = graph_of("NoOp", in_function)
+    nodes = graph_def.library.function[0].node_def if in_function else graph_def.node
+    refuse_unsafe("model", graph_def)
+    nodes.add(name=name, op="NoOp")
+    with pytest.raises(ValueError, match=f"{message}. Nothing of it was loaded"):
+        refuse_unsafe("model", graph_def)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("f", "two functions are called 'f'"),
+        ("", "a function has no name"),
+        ("WriteFile", "a function is called 'WriteFile', as an operation is"),
+    ],
+)
+def test_functions_need_names_of_their_own(name, message):
+    graph_def = graph_of("NoOp", in_function=True)
+    refuse_unsafe("model", graph_def)
+    graph_def.library.function.add().signature.name = name
+    with pytest.raises(ValueError, match=message):
+        refuse_unsafe("model", graph_def)
+
+
 def test_a_function_named_deep_inside_an_attribute_is_found():
     graph_def = graph_of("NoOp")
     outer = graph_def.node[0].attr["f"].list.func.add()

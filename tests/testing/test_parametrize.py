@@ -32,6 +32,11 @@ def test_ids_are_the_same_in_every_process():
     assert not any("0x" in name for name in ids)
 
 
+def test_estimators_with_one_repr_have_ids_of_their_own():
+    ids = cases(parametrize_with_text_checks([CharacterCounter(), CharacterCounter()]))
+    assert {f"CharacterCounter(){n}-check_fit_idempotent" for n in ("", "#2")} <= set(ids)
+
+
 def test_the_keys_of_a_dict_name_the_tests():
     named = cases(parametrize_with_text_checks({"mine": CharacterCounter()}))
     assert "mine-check_fit_idempotent" in named
@@ -63,7 +68,7 @@ def test_a_class_is_refused():
         parametrize_with_text_checks([CharacterCounter])
 
 
-@pytest.mark.parametrize("n_columns", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("n_columns", [0, -1, 1.5, "2", True])
 def test_n_columns_is_a_positive_integer(n_columns):
     with pytest.raises(ValueError, match="n_columns"):
         parametrize_with_text_checks([CharacterCounter()], n_columns=n_columns)
@@ -81,15 +86,40 @@ def test_three_rows_are_needed(X):
         parametrize_with_row_checks([CharacterCounter()], X)
 
 
-@pytest.mark.parametrize("X", [np.array(["a", "b", "c"]), "abc"], ids=["1-D array", "string"])
-def test_rows_are_a_list_or_an_array_of_two_dimensions(X):
-    with pytest.raises(TypeError, match="X is"):
+@pytest.mark.parametrize("X", [("a", "b", "c"), "abc", None], ids=["tuple", "string", "None"])
+def test_rows_of_other_types_are_refused(X):
+    with pytest.raises(TypeError, match=f"X is a {type(X).__name__}; give a list"):
         parametrize_with_row_checks([CharacterCounter()], X)
 
 
-def test_targets_are_as_many_as_rows():
-    with pytest.raises(ValueError, match="y has 2"):
-        parametrize_with_row_checks([CharacterCounter()], ["a", "b", "c"], [1, 2])
+@pytest.mark.parametrize("y", [[1, 2], [[1, 2]] * 3, 1], ids=["too short", "two columns", "number"])
+def test_targets_are_one_value_for_each_row(y):
+    with pytest.raises(ValueError, match=r"y has shape .*, but X has 3 rows"):
+        parametrize_with_row_checks([CharacterCounter()], ["a", "b", "c"], y)
+
+
+@pytest.mark.parametrize("atol", [-1, "1", None])
+def test_atol_is_a_number(atol):
+    with pytest.raises(ValueError, match="atol="):
+        parametrize_with_text_checks([CharacterCounter()], atol=atol)
+
+
+@pytest.mark.parametrize("estimators", [[], {}], ids=["list", "dict"])
+def test_no_estimators_are_refused(estimators):
+    with pytest.raises(ValueError, match="nothing would be checked"):
+        parametrize_with_text_checks(estimators)
+
+
+def test_one_estimator_that_is_not_in_a_list_is_refused():
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())  # it could be iterated
+    with pytest.raises(TypeError, match="estimators is one Pipeline; give a list"):
+        parametrize_with_text_checks(pipeline)
+
+
+def test_expected_failed_checks_is_a_function():
+    with pytest.raises(TypeError, match="expected_failed_checks must be a function"):
+        parametrize_with_text_checks([CharacterCounter()], expected_failed_checks={"a": "b"})
+    parametrize_with_text_checks([CharacterCounter()], expected_failed_checks=lambda _: None)
 
 
 def test_checks_without_rows_run_once_per_class():
@@ -103,6 +133,28 @@ def test_checks_without_rows_are_left_to_scikit_learn_where_its_suite_runs():
     checks = checks_of(parametrize_with_row_checks([StandardScaler()], np.eye(3)))
     assert "check_mixin_order" not in checks
     assert "check_fit_idempotent" in checks
+
+
+def test_checks_without_rows_run_for_texts_whatever_the_tags_say():
+    checks = checks_of(parametrize_with_text_checks([StandardScaler()]))
+    assert "check_mixin_order" in checks
+    # scikit-learn's private way to declare parameters
+    assert "check_param_validation" in checks
+    assert "check_param_validation" not in checks_of(
+        parametrize_with_text_checks([CharacterCounter()])
+    )
+
+
+def test_estimators_that_are_not_deterministic_are_not_compared():
+    class Random(CharacterCounter):
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.non_deterministic = True
+            return tags
+
+    checks = checks_of(parametrize_with_text_checks([Random()]))
+    assert "check_dict_unchanged" in checks
+    assert not {"check_fit_idempotent", "check_estimators_pickle"} & checks
 
 
 def test_the_estimator_decides_which_checks_there_are():

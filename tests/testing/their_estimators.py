@@ -29,7 +29,10 @@ class TextsOfOneColumn(BaseEstimator):
         if not hasattr(X, "shape") or len(X.shape) == 1:
             X = np.array(list(X), dtype=object).reshape(-1, 1)
         validate_data(self, X, reset=reset, skip_check_array=True)
-        texts = [str(text) for text in np.asarray(X, dtype=object)[:, 0]]
+        texts = list(np.asarray(X, dtype=object)[:, 0])
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"Row {row} of X is {text!r}, not a text.")
         if not texts:
             raise ValueError("X has 0 samples.")
         return [text.lower() for text in texts] if self.lowercase else texts

@@ -1,0 +1,135 @@
+"""What an estimator gives, made comparable, and compared."""
+
+import re
+from numbers import Number
+
+import numpy as np
+from scipy.sparse import issparse
+
+from sklearn_dl.utils._columns import object_array
+
+METHODS = (
+    "transform",
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "score_samples",
+)
+# of numbers, beside `atol`: float32 has seven digits
+RTOL = 1e-6
+
+
+def methods(estimator):
+    """Names of the methods that give results for X."""
+    return [name for name in METHODS if hasattr(estimator, name)]
+
+
+def result(estimator, name, X):
+    """What the method `name` of `estimator` gives for X: ndarray with a row for each row."""
+    with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
+        return as_rows(getattr(estimator, name)(X))
+
+
+def results(estimator, X):
+    """`result` of each method of `estimator`, by its name."""
+    return {name: result(estimator, name, X) for name in methods(estimator)}
+
+
+def as_rows(result):
+    """An ndarray with a row for each row of X; its cells may be anything that `assert_same` takes.
+
+    Parameters
+    ----------
+    result : ndarray, sparse matrix, data frame, Series, PixelArray, list or tuple
+    """
+    if issparse(result):
+        return result.toarray()
+    if hasattr(result, "to_numpy"):
+        result = result.to_numpy()
+    if isinstance(result, (list, tuple)):
+        plain = all(isinstance(cell, (str, Number, np.generic)) for cell in result)
+        return np.asarray(result) if plain else object_array(list(result))
+    return np.asarray(result)
+
+
+def assert_same(actual, expected, atol=0.0, where="result"):
+    """Raise AssertionError where two results differ; their numbers may by `atol`.
+
+    Parameters
+    ----------
+    actual, expected : ndarray, dict, list, tuple, number, string, or what `numpy.asarray` takes
+    atol : float
+        0: no number may differ.
+    where : str
+        What is compared, for the message.
+    """
+    if isinstance(expected, dict):
+        _assert(
+            isinstance(actual, dict) and actual.keys() == expected.keys(), where, actual, expected
+        )
+        for key in expected:
+            assert_same(actual[key], expected[key], atol, f"{where}[{key!r}]")
+        return
+    if isinstance(expected, (list, tuple)):
+        same = isinstance(actual, (list, tuple)) and len(actual) == len(expected)
+        _assert(same, where, actual, expected)
+        for place, pair in enumerate(zip(actual, expected, strict=True)):
+            assert_same(*pair, atol, f"{where}[{place}]")
+        return
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    _assert(actual.shape == expected.shape, f"shape of {where}", actual.shape, expected.shape)
+    if expected.dtype == object:
+        if not expected.ndim:
+            _assert(actual.item() == expected.item(), where, actual.item(), expected.item())
+        for place, cell in enumerate(expected.flat if expected.ndim else []):
+            assert_same(actual.flat[place], cell, atol, f"{where}[{place}]")
+    elif expected.dtype.names:
+        for name in expected.dtype.names:
+            assert_same(actual[name], expected[name], atol, f"{where}[{name!r}]")
+    elif expected.dtype.kind in "fc":
+        _assert(actual.dtype == expected.dtype, f"dtype of {where}", actual.dtype, expected.dtype)
+        rtol = RTOL if atol else 0
+        np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=where)
+    else:
+        np.testing.assert_array_equal(actual, expected, err_msg=where)
+
+
+def _assert(same, where, actual, expected):
+    if not same:
+        raise AssertionError(f"{where} is {actual!r:.200}, not {expected!r:.200}")
+
+
+def assert_same_results(actual, expected, atol=0.0, where=""):
+    """`assert_same` for each method of two dicts of `results`."""
+    for name, array in expected.items():
+        assert_same(actual[name], array, atol, f"{where}{name}(X)")
+
+
+def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
+    """Raise AssertionError unless a call raises one of `errors` with a message about something.
+
+    Parameters
+    ----------
+    what : str
+        The bad call in words, for the message.
+    call : callable
+    errors : exception class or tuple of them, default=ValueError
+    says : str, default=""
+        Words that the message of the error must have one of, separated by "|".
+    """
+    try:
+        call(*args, **kwargs)
+    except Exception as error:
+        if not isinstance(error, errors):
+            raise AssertionError(f"{what} raises {type(error).__name__}: {error}") from error
+        assert_says(error, says, what)
+    else:
+        raise AssertionError(f"{what} raises no error")
+
+
+def assert_says(error, says, what):
+    """Raise AssertionError unless the message of `error` has one of the words."""
+    if not re.search(says, str(error), flags=re.IGNORECASE):
+        words = " nor ".join(f'"{word}"' for word in says.split("|"))
+        raise AssertionError(f"{what} raises an error without {words}: {error}") from error
