@@ -83,6 +83,27 @@ def test_a_load_that_needs_another():
     assert find_session(("inner",)) == "inner"
 
 
+def test_the_session_that_was_not_used_for_longest_is_forgotten_first(monkeypatch):
+    monkeypatch.setattr(_sessions, "_MAX_SESSIONS", 2)
+    for name in ("first", "second"):
+        cached_session((name,), lambda: name)  # noqa: B023 - called at once
+    cached_session(("first",), lambda: 1 / 0)
+    cached_session(("third",), lambda: "third")
+    assert list(_sessions._sessions) == [("first",), ("third",)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_does_not_use_what_its_parent_has_loaded():
+    cached_session(("key",), lambda: "parent's")
+
+    def work():
+        assert find_session(("key",)) is None
+        assert cached_session(("key",), lambda: "child's") == "child's"
+
+    assert in_child(work) == 0
+    assert cached_session(("key",), lambda: 1 / 0) == "parent's"
+
+
 def test_what_was_loading_while_all_was_cleared_is_not_kept(pool):
     slow, anew = Slow(), Slow()
     first = pool.submit(cached_session, ("slow", 1), slow)
