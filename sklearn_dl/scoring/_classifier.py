@@ -134,7 +134,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             columns does not match; if X is not finite (NaN is allowed with `missing`).
         """
         self._validate_params()
-        y = y if y is None else target_column(y, "y", self)
+        y = y if y is None else target_column(y, "y")
         X, y = validate_data(self, X, y, dtype="numeric", ensure_all_finite="allow-nan")
         check_classification_targets(y)
         seen = np.unique(y)

@@ -1,6 +1,7 @@
 """What the text estimators share: columns of texts through a network and its head."""
 
 import os
+from functools import partial
 from hashlib import sha256
 from numbers import Integral, Real
 
@@ -15,7 +16,6 @@ from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
 from sklearn_dl.training._device import autocast, resolve_precision
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
-from sklearn_dl.training._head import LinearHead
 from sklearn_dl.utils._sklearn import Interval
 
 # more rows would make the head hardly better, and training starts with it only
@@ -26,7 +26,6 @@ class TextEstimator(TrainedEstimator):
     """Base of `TextClassifier` and `SentenceSimilarityRegressor`."""
 
     _allowed_columns: set[int]
-    _head: LinearHead | None
 
     _parameter_constraints: dict = {
         "model": [str, os.PathLike],
@@ -147,18 +146,32 @@ class TextEstimator(TrainedEstimator):
 
         return pair_features([embed(column) for column in columns]), sum(cut)
 
-    def _rows_of_first_head(self, live, rows, seed):
-        """Rows that a new head is solved on before training, and their pooled tokens."""
-        some = self._some_rows(rows, seed, _MAX_ROWS_OF_FIRST_HEAD)
+    def _head_task(self, problem, live, rows, seed):
+        """The training of a network with a head on what it reads together."""
+        from sklearn_dl.text._tasks import HeadTask
+
+        network = live.live
+        if network.head is None:
+            network.add_head(self._first_head(problem, live, rows, seed))
+        tokens = live.tokens(self.max_length)
+        read = self._tokens(live, rows.columns)
+        return HeadTask(problem, network, tokens, read, rows.targets, rows.weights)
+
+    def _first_head(self, problem, live, rows, seed):
+        """A head that is solved on some rows before training."""
+        some = rows.take(some_places(len(rows.targets), seed, _MAX_ROWS_OF_FIRST_HEAD))
         # as in training; for few rows a copy of the network in bfloat16 would cost more
         with autocast(resolve_precision(self.precision, live.device), live.device):
             scoring = self._scoring(live, live.device, "float32")
             features, _ = scoring.compute(some.columns, "pooled", some.numbers)
-        return some, features.astype(np.float64)
+        return problem.solve(features.astype(np.float64), problem.goals(some.targets), some.weights)
 
-    def _some_rows(self, rows, seed, n_rows):
-        chosen = np.random.default_rng([seed, 1]).permutation(len(rows.targets))[:n_rows]
-        return rows.take(chosen)
+    def _solve_frozen_head(self, problem, start, rows):
+        """The head on the embeddings of a frozen encoder."""
+        problem.start(rows.targets, rows.weights)
+        compute = partial(self._features, self._scoring(start))
+        features = self._in_chunks(rows.columns, compute, rows.numbers)
+        return problem.solve(features, problem.goals(rows.targets), rows.weights)
 
     def _head_outputs(self, scoring, columns, head, numbers=None, warn=True):
         """float64 outputs of the network's own head, or of `head` on the frozen encoder."""
@@ -185,3 +198,8 @@ class TextEstimator(TrainedEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         return tags
+
+
+def some_places(n_rows, seed, most):
+    """At most so many of `n_rows` rows, drawn at random."""
+    return np.random.default_rng([seed, 1]).permutation(n_rows)[:most]

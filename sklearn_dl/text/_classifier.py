@@ -1,12 +1,12 @@
 """Texts to classes, by a fine-tuned encoder."""
 
-from functools import partial
 from numbers import Real
 
 import numpy as np
 
 from sklearn_dl.text._base import TextEstimator
 from sklearn_dl.training._classifier import NetworkClassifierMixin
+from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._sklearn import Interval
 
 
@@ -202,28 +202,16 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         columns = self._fitted_columns(X)
         return self._head_outputs(self._scoring(self._network), columns, self._head)
 
-    def _fit_pretrained(self, start, rows):
-        compute = partial(self._features, self._scoring(start))
-        self._head = self._solved(self._in_chunks(rows.columns, compute, rows.numbers), rows)
+    def _new_problem(self):
+        return Classes(type(self).__name__, self.class_weight, self.label_smoothing)
 
-    def _task(self, live, rows, seed):
-        from sklearn_dl.text._tasks import HeadTask
+    def _solve_head(self, problem, start, rows):
+        return self._solve_frozen_head(problem, start, rows)
 
-        if live.live.head is None:
-            some, features = self._rows_of_first_head(live, rows, seed)
-            live.live.add_head(self._solved(features, some))
-        return HeadTask(
-            live.live,
-            live.tokens(self.max_length),
-            self._tokens(live, rows.columns),
-            rows.targets,
-            rows.weights,
-            self.label_smoothing,
-        )
+    def _task(self, problem, live, rows, seed):
+        problem.start(rows.targets, rows.weights, seed=seed)
+        return self._head_task(problem, live, rows, seed)
 
-    def _fitted_so_far(self):
-        return {"_head": None}
-
-    def _held_out_logits(self, live, rows):
+    def _held_out_outputs(self, problem, live, rows):
         scoring = self._scoring(live, live.device)
         return self._head_outputs(scoring, rows.columns, None, rows.numbers, warn=False)

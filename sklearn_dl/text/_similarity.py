@@ -1,6 +1,5 @@
 """Pairs of texts to their similarity, by a fine-tuned encoder."""
 
-import math
 from functools import partial
 from numbers import Integral, Real
 
@@ -10,21 +9,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.text._base import TextEstimator
+from sklearn_dl.text._cosines import Cosines, Similarities
 from sklearn_dl.text._texts import text_columns
-from sklearn_dl.training._estimator import fit_method, mean_loss, positive_weights
-from sklearn_dl.training._head import ridge_head
-from sklearn_dl.training._targets import numbers
-from sklearn_dl.utils._columns import counted
+from sklearn_dl.training._estimator import fit_method, fitted_attributes, positive_weights
 from sklearn_dl.utils._sklearn import Interval, StrOptions
-
-# more would hardly move the line that pretrained cosines are scaled by
-_ROWS_OF_FIRST_SCALE = 1024
-# a variance of cosines that is rounding
-_NO_SPREAD = 1e-12
 
 
 def _compares_embeddings(estimator):
-    if not getattr(estimator, "_reads_together", estimator.architecture == "cross-encoder"):
+    if not estimator._reads_together():
         return True
     raise AttributeError(
         "A cross-encoder reads both texts together and has no vectors of single texts; "
@@ -157,7 +149,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
     }
     _allowed_columns = {2}
-    _reads_together: bool
+    _problem: Similarities
 
     def __init__(
         self,
@@ -253,14 +245,9 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         positive_weights(sample_weight, len(columns[0]))
         content = self._content()
         previous = self._previous(content)
-        self._reads_together = False
-        self.slope_, self.intercept_, self._head = 1.0, 0.0, None
-        self._network, self.history_, self.best_epoch_ = (
-            previous or self._pretrained(content),
-            {},
-            0,
-        )
-        self._scoring(self._network).network()
+        network = previous or self._pretrained(content)
+        self._scoring(network).network()
+        self.__dict__.update(fitted_attributes(Cosines(), network))
         return self
 
     def _learning_rate(self):
@@ -282,7 +269,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             In the units of `y`; not limited to its range.
         """
         columns = self._fitted_columns(X)
-        return self._similarities(self._scoring(self._network), self._head, columns)
+        outputs = self._outputs(self._scoring(self._network), self._head, columns)
+        return self._problem.predictions(outputs)
 
     @available_if(_compares_embeddings)
     def embed(self, X):
@@ -302,121 +290,67 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         columns = text_columns(X, self, {1}, reset=None)
         return unit_rows(self._scores(self._scoring(self._network), columns, "pooled"))
 
-    def _similarities(self, scoring, head, columns, numbers=None, warn=True):
-        if self._reads_together:
-            raw = self._head_outputs(scoring, columns, head, numbers, warn)[:, 0]
-        else:
-            raw = self._in_chunks(columns, partial(self._cosines, scoring), numbers, warn)
-        return self.slope_ * raw + self.intercept_
+    def _reads_together(self):
+        """Whether the fitted network reads both texts at once; before a fit, whether it will."""
+        if hasattr(self, "_problem"):
+            return not isinstance(self._problem, Cosines)
+        return self.architecture == "cross-encoder"
+
+    def _outputs(self, scoring, head, columns, numbers=None, warn=True, together=None):
+        """Those of the head, or cosines: float64 ndarray of shape (n_samples, 1)."""
+        if self._reads_together() if together is None else together:
+            return self._head_outputs(scoring, columns, head, numbers, warn)
+        return self._in_chunks(columns, partial(self._cosines, scoring), numbers, warn)
 
     def _cosines(self, scoring, columns, numbers):
         both = [np.concatenate(columns)]
         pooled, n_truncated = scoring.compute(both, "pooled", np.tile(numbers, 2))
         first, second = np.split(unit_rows(pooled).astype(np.float64), 2)
-        return (first * second).sum(axis=1), n_truncated
+        return (first * second).sum(axis=1, keepdims=True), n_truncated
 
     def _trains(self):
         return self.trainable_layers != 0 and self.max_epochs > 0
 
-    def _set_targets(self, y, previous):
-        untouched = self.trainable_layers != 0 and not self.max_epochs
-        if self.architecture == "cross-encoder" and untouched:
+    def _new_problem(self):
+        if self.architecture == "bi-encoder":
+            return Cosines()
+        if self.trainable_layers != 0 and not self.max_epochs:
             raise ValueError(
                 'max_epochs=0 scales the cosine of a pretrained "bi-encoder"; a cross-encoder has '
                 "nothing to scale: give it max_epochs, or trainable_layers=0."
             )
-        values = numbers(y, "y", self)
-        together = self.architecture == "cross-encoder"
-        if previous is not None and together != self._reads_together:
-            raise ValueError("warm_start=True cannot change the architecture.")
-        self._reads_together = together
-        self._goes_on = previous is not None
-        return values
+        return Similarities()
 
-    def _encode_targets(self, y, name):
-        return numbers(y, name, self)
-
-    def _weighted(self, rows):
-        return rows
-
-    def _refuse_equal_targets(self, rows):
-        if np.ptp(rows.targets) == 0:
-            raise ValueError(
-                f"All similarities to learn from are {rows.targets[0]:g}: there is nothing to "
-                f"learn from {counted(len(rows.targets), 'sample')}."
-            )
-
-    def _strata(self, rows):
+    def _solve_head(self, problem, start, rows):
+        if not isinstance(problem, Cosines):
+            return self._solve_frozen_head(problem, start, rows)
+        problem.start(rows.targets, rows.weights, self._untrained_cosines(start, rows, warn=True))
         return None
 
-    def _fit_pretrained(self, start, rows):
-        self.slope_, self.intercept_, self._head = 1.0, 0.0, None
-        scoring = self._scoring(start)
-        if self._reads_together:
-            compute = partial(self._features, scoring)
-            features = self._in_chunks(rows.columns, compute, rows.numbers)
-            self._head = ridge_head(features, rows.targets, rows.weights)
-        else:
-            self.slope_, cosine, target = self._line(scoring, rows, warn=True)
-            self.intercept_ = target - self.slope_ * cosine
+    def _untrained_cosines(self, fitted, rows, device=None, warn=False):
+        scoring = self._scoring(fitted, device)
 
-    def _line(self, scoring, rows, warn=False):
-        """The least-squares line from cosines to targets: its slope, mean cosine, mean target."""
-        compute = partial(self._cosines, scoring)
-        cosines = self._in_chunks(rows.columns, compute, rows.numbers, warn)
-        weights = rows.weights / rows.weights.sum()
-        mean, center = (weights * cosines).sum(), (weights * rows.targets).sum()
-        variance = (weights * (cosines - mean) ** 2).sum()
-        slope = 0.0
-        if variance > _NO_SPREAD:
-            slope = (weights * (cosines - mean) * (rows.targets - center)).sum() / variance
-        return float(slope), float(mean), float(center)
+        def outputs(places=None):
+            some = rows if places is None else rows.take(places)
+            return self._outputs(scoring, None, some.columns, some.numbers, warn, together=False)
 
-    def _task(self, live, rows, seed):
-        from sklearn_dl.text._tasks import CosineTask, HeadTask
+        return outputs
 
-        self._head = None
-        # the line through pretrained cosines is flat where they do not differ
-        if not self._goes_on or not self.slope_:
-            self.slope_, self.intercept_ = self._target_scale(live, rows, seed)
-        targets = ((rows.targets - self.intercept_) / self.slope_).astype(np.float32)
-        network, tokens = live.live, live.tokens(self.max_length)
-        if self._reads_together:
-            if network.head is None:
-                some, features = self._rows_of_first_head(live, rows, seed)
-                goals = (some.targets - self.intercept_) / self.slope_
-                network.add_head(ridge_head(features, goals, some.weights))
-            return HeadTask(
-                network, tokens, self._tokens(live, rows.columns), targets, rows.weights
-            )
+    def _task(self, problem, live, rows, seed):
+        if not isinstance(problem, Cosines):
+            problem.start(rows.targets, rows.weights, seed=seed)
+            return self._head_task(problem, live, rows, seed)
+        from sklearn_dl.text._tasks import CosineTask
+
+        outputs = self._untrained_cosines(live, rows, live.device)
+        problem.start(rows.targets, rows.weights, outputs, seed)
         both = self._tokens(live, [np.concatenate(rows.columns)])
-        return CosineTask(network, tokens, both, targets, rows.weights)
+        tokens = live.tokens(self.max_length)
+        return CosineTask(problem, live.live, tokens, both, rows.targets, rows.weights)
 
-    def _target_scale(self, live, rows, seed):
-        """What makes targets of training: standard scores, or cosines."""
-        if self._reads_together:
-            center = np.average(rows.targets, weights=rows.weights)
-            spread = np.average((rows.targets - center) ** 2, weights=rows.weights) ** 0.5
-            return float(spread), float(center)
-        some = self._some_rows(rows, seed, _ROWS_OF_FIRST_SCALE)
-        slope, cosine, target = self._line(self._scoring(live, live.device), some)
-        # from where the pretrained cosines are, unless the targets would span hardly any of them
-        spread = float(np.ptp(rows.targets))
-        slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
-        return slope, target - slope * cosine
-
-    def _fitted_so_far(self):
-        return {"slope_": self.slope_, "intercept_": self.intercept_, "_head": None}
-
-    def _evaluate(self, live, rows):
-        scoring = self._scoring(live, live.device)
-        found = self._similarities(scoring, None, rows.columns, rows.numbers, warn=False)
-        errors = found - rows.targets
-        error = mean_loss(errors**2, rows.weights)
-        center = np.average(rows.targets, weights=rows.weights)
-        variance = np.average((rows.targets - center) ** 2, weights=rows.weights)
-        r2 = 1 - error / variance if variance else -error
-        return error / self.slope_**2, float(r2)
+    def _held_out_outputs(self, problem, live, rows):
+        scoring, together = self._scoring(live, live.device), not isinstance(problem, Cosines)
+        return self._outputs(scoring, None, rows.columns, rows.numbers, False, together)
 
 
 def unit_rows(vectors):

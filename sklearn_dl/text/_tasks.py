@@ -5,78 +5,70 @@ import torch
 from torch.nn import functional
 
 from sklearn_dl.text._scoring import TRAINED_AT_ONCE, length_batches, to_device
+from sklearn_dl.training._network import goals_on
 
 
 class HeadTask:
-    """Texts, or pairs of texts read together, to the outputs of the network's head.
+    """Texts, or pairs of texts read together, to the losses of the outputs of the network's head.
 
     Parameters
     ----------
+    problem : Problem
     network : TextNetwork
-        Classes are its outputs; a single output is a number.
     tokens : Tokens
     rows : TokenRows
-    targets : ndarray of shape (n_rows,)
-        Numbers of classes, or float32 numbers.
+    targets : ndarray of n_rows rows
     weights : ndarray of shape (n_rows,)
-    label_smoothing : float
     """
 
-    def __init__(self, network, tokens, rows, targets, weights, label_smoothing=0.0):
+    def __init__(self, problem, network, tokens, rows, targets, weights):
+        self.problem = problem
         self.network = network
         self.tokens = tokens
         self.rows = rows
         self.lengths = rows.lengths
         self.weights = weights
-        self.label_smoothing = label_smoothing
         self._device = next(network.parameters()).device
-        self._targets = torch.from_numpy(targets).to(self._device)
+        self._goals = goals_on(self._device, problem, targets)
 
     def losses(self, rows, rng):
         outputs = in_length_batches(
             self.network, self.network, self.tokens, self.rows.take(rows), self._device
         )
-        return head_losses(outputs, self._targets[rows], self.label_smoothing)
-
-
-def head_losses(outputs, targets, label_smoothing=0.0):
-    """Cross entropies, or squared errors of a single output."""
-    if outputs.shape[1] == 1:
-        return (outputs[:, 0] - targets) ** 2
-    return functional.cross_entropy(
-        outputs, targets, label_smoothing=label_smoothing, reduction="none"
-    )
+        return self.problem.losses(outputs, self._goals[rows])
 
 
 class CosineTask:
-    """Pairs of texts to the squared error of their embeddings' cosine.
+    """Pairs of texts to the losses of their embeddings' cosine.
 
     Parameters
     ----------
+    problem : Problem
     network : TextNetwork
     tokens : Tokens
     rows : TokenRows
         Of the first column, then of the second.
-    targets : float32 ndarray of shape (n_rows,)
-        What the cosine should be.
+    targets : ndarray of shape (n_rows,)
     weights : ndarray of shape (n_rows,)
     """
 
-    def __init__(self, network, tokens, rows, targets, weights):
+    def __init__(self, problem, network, tokens, rows, targets, weights):
+        self.problem = problem
         self.network = network
         self.tokens = tokens
         self.rows = rows
         self.lengths = rows.lengths.reshape(2, -1).max(axis=0)
         self.weights = weights
         self._device = next(network.parameters()).device
-        self._targets = torch.from_numpy(targets).to(self._device)
+        self._goals = goals_on(self._device, problem, targets)
 
     def losses(self, rows, rng):
         both = self.rows.take(np.concatenate([rows, rows + len(self.lengths)]))
         network = self.network
         pooled = in_length_batches(network, network.pooled, self.tokens, both, self._device)
         first, second = functional.normalize(pooled, dim=1).chunk(2)
-        return ((first * second).sum(1) - self._targets[rows]) ** 2
+        cosines = (first * second).sum(1, keepdim=True)
+        return self.problem.losses(cosines, self._goals[rows])
 
 
 def in_length_batches(network, compute, tokens, rows, device):

@@ -20,6 +20,8 @@ from sklearn_dl.training._device import (
     resolve_precision,
     torch_settings,
 )
+from sklearn_dl.training._head import LinearHead
+from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import training_processes
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
@@ -77,18 +79,19 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     asks it for
 
     - ``_columns(X, reset)``: what the network reads of X, a list of ndarray of n_samples rows
-    - ``_set_targets(y, previous)``, ``_encode_targets(y, name)``: targets as numbers
-    - ``_weighted(rows)``, ``_refuse_equal_targets(rows)``, ``_strata(rows)``
+    - ``_new_problem()``: what y means, a Problem
     - ``_pretrained(content)``: a FittedNetwork; ``_check_network(network)`` before it is trained
     - ``_digest(rows, held_out)``: a hash of all that is learned from, for checkpoints
-    - ``_trains()``, else ``_fit_pretrained(fitted, rows)``; if it does, ``_task(fitted, rows,
-      seed)``, ``_evaluate(fitted, rows) -> (loss, score)``, ``_fitted_so_far()``
+    - ``_trains()``, else ``_solve_head(problem, fitted, rows)``; if it does, ``_task(problem,
+      fitted, rows, seed)``, ``_held_out_outputs(problem, fitted, rows)``
     """
 
     # of AdamW's schedule and steps, where they are no parameters
     warmup_ratio = 0.06
     max_grad_norm: float | None = 1.0
     _network: Any
+    _problem: Problem
+    _head: LinearHead | None
     history_: dict[str, list]
     best_epoch_: int
 
@@ -137,14 +140,23 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         check_consistent_length(columns[0], y)
         content = self._content()
         previous = self._previous(content)
-        targets = self._set_targets(y, previous)
-        rows = self._rows_that_count(columns, targets, sample_weight, "sample_weight")
+        problem = self._new_problem()
+        if previous is None:
+            problem.learn(y)
+        else:
+            problem.go_on(self._problem, y, previous.is_trained and self._trains())
+        targets = problem.encode(y, "y")
+        rows = self._rows_that_count(problem, columns, targets, sample_weight, "sample_weight")
         held_out = None
         if X_val is not None:
-            held_out = self._validation_rows(X_val, y_val, sample_weight_val)
-        self._fit_rows(content, rows, held_out, previous, context, {"X": X, "y": y})
+            held_out = self._validation_rows(problem, X_val, y_val, sample_weight_val)
+        self._fit_rows(problem, content, rows, held_out, previous, context, {"X": X, "y": y})
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
+
+    def _trains(self):
+        """Whether a fit trains the network, and not only a head on it."""
+        return self.trainable_layers != 0
 
     def _previous(self, content):
         """The fitted network to go on from, if `warm_start` asks for it and there is one."""
@@ -158,39 +170,46 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
             )
         return self._network
 
-    def _validation_rows(self, X_val, y_val, sample_weight_val):
+    def _validation_rows(self, problem, X_val, y_val, sample_weight_val):
         columns = self._columns(X_val, reset=False)
         check_consistent_length(columns[0], y_val)
-        targets = self._encode_targets(y_val, "y_val")
-        return self._rows_that_count(columns, targets, sample_weight_val, "sample_weight_val")
+        targets = problem.encode(y_val, "y_val")
+        name = "sample_weight_val"
+        return self._rows_that_count(problem, columns, targets, sample_weight_val, name)
 
-    def _rows_that_count(self, columns, targets, sample_weight, name):
+    def _rows_that_count(self, problem, columns, targets, sample_weight, name):
         """The rows of positive weight, with what the estimator makes of their weights."""
         kept, weights = positive_weights(sample_weight, len(targets), name)
         rows = Rows(columns, targets, weights, np.arange(len(targets))).take(kept)
-        rows = self._weighted(rows)
+        rows = self._weighted(problem, rows)
         kept = np.flatnonzero(rows.weights > 0)
         if not len(kept):
             raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
         return rows.take(kept)
 
-    def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
-        self._refuse_equal_targets(rows)
+    def _weighted(self, problem, rows):
+        return rows._replace(weights=problem.weights(rows.targets, rows.weights))
+
+    def _fit_rows(self, problem, content, rows, held_out, previous, context, hook_data):
+        problem.refuse(rows.targets)
         start = previous or self._pretrained(content)
         belongs = {"data": self._digest(rows, held_out), "model": content.sha256}
         if previous is not None:
             belongs["start"] = sha256(previous.trained_bytes() or b"").hexdigest()
         with self._training(belongs) as place:
             if not self._trains():
-                self._fit_pretrained(start, rows)
-                self._network, self.history_, self.best_epoch_ = start, {}, 0
+                head = self._solve_head(problem, start, rows)
+                self.__dict__.update(fitted_attributes(problem, start, head))
                 return
             if self.early_stopping and held_out is None:
                 train_rows, held_out_rows = split_rows(
-                    len(rows.targets), self.validation_fraction, place.seed, self._strata(rows)
+                    len(rows.targets),
+                    self.validation_fraction,
+                    place.seed,
+                    problem.strata(rows.targets),
                 )
                 rows, held_out = rows.take(train_rows), rows.take(held_out_rows)
-                self._refuse_equal_targets(rows)
+                problem.refuse(rows.targets)
             network = start.network_to_train(place.device)
             self._check_network(network)
             network.train_last(self.trainable_layers)
@@ -200,12 +219,12 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
                 return start.with_live(network)
 
             def fitted(records, best_epoch):
-                return {
-                    **self._fitted_so_far(),
-                    "_network": now(),
-                    "history_": history_columns([*past, *records]),
-                    "best_epoch_": best_epoch,
-                }
+                history = history_columns([*past, *records])
+                return fitted_attributes(problem, now(), None, history, best_epoch)
+
+            def evaluate():
+                outputs = self._held_out_outputs(problem, now(), held_out)
+                return problem.evaluate(outputs, held_out.targets, held_out.weights)
 
             def after_epoch(records):
                 sub = context.subcontext("epoch")
@@ -217,9 +236,9 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
                 )
 
             records, best_epoch = self._train(
-                self._task(now(), rows, place.seed),
+                self._task(problem, now(), rows, place.seed),
                 place,
-                evaluate=held_out and (lambda: self._evaluate(now(), held_out)),
+                evaluate=held_out and evaluate,
                 after_epoch=after_epoch,
                 first=len(past),
             )
@@ -401,5 +420,13 @@ def history_columns(records):
     return {name: [record.get(name, math.nan) for record in records] for name in names}
 
 
-def mean_loss(losses, weights):
-    return math.fsum(losses * weights) / math.fsum(weights)
+def fitted_attributes(problem, network, head=None, history=None, best_epoch=0):
+    """What a fit adds to the estimator, by name."""
+    return {
+        **problem.attributes(),
+        "_problem": problem,
+        "_network": network,
+        "_head": head,
+        "history_": history or {},
+        "best_epoch_": best_epoch,
+    }

@@ -66,3 +66,11 @@ class NetworkWithHead(torch.nn.Module):
         assert self.head is not None
         weight, bias = (p.detach().cpu().numpy().astype(np.float64) for p in self.head.parameters())
         return LinearHead(weight, bias)
+
+
+def goals_on(device, problem, targets):
+    """What a network is trained towards, as a tensor: numbers are float32."""
+    goals = problem.goals(targets)
+    if goals.dtype.kind == "f":
+        goals = goals.astype(np.float32)
+    return torch.from_numpy(goals).to(device)

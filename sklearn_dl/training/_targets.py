@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_dl.utils._targets import target_column
 
 
-def numbers(y, name, estimator):
+def numbers(y, name):
     """`y` as finite float64 numbers.
 
     Raises
@@ -13,7 +13,7 @@ def numbers(y, name, estimator):
     ValueError
         If a target is missing, infinite or no number.
     """
-    y = target_column(y, name, estimator)
+    y = target_column(y, name)
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:

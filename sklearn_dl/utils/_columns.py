@@ -125,6 +125,11 @@ def _from_native(X):
     return nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
 
 
+def series_to_numpy(X):
+    """The cells of a Series or pyarrow array, as `split_columns` gives them."""
+    return _series_to_numpy(_from_native(X))
+
+
 def row_index(X):
     """The pandas index of a frame or Series, else None."""
     return X.index if hasattr(X, "iloc") else None

@@ -5,19 +5,24 @@ from collections.abc import Iterator, Mapping, Set
 import numpy as np
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_series, missing_mask, split_columns
+from sklearn_dl.utils._columns import (
+    MAX_EXACT_INTEGER,
+    is_series,
+    missing_mask,
+    series_to_numpy,
+)
 
 _ROWS_SHOWN = 5
 
 
-def target_column(y, name, estimator):
+def target_column(y, name):
     """`y` as one column, without missing values.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
     name : str
-    estimator : estimator, for messages
+        Of `y`, for messages.
 
     Returns
     -------
@@ -33,7 +38,7 @@ def target_column(y, name, estimator):
             f"{name} is a {type(y).__name__}, which can be read only once: give a list or an array."
         )
     if is_series(y):
-        y = split_columns(y, estimator)[0][0]
+        y = series_to_numpy(y)
     cells = None
     if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
         # before numpy makes the string "nan" of a missing one among strings
@@ -67,7 +72,7 @@ class CheckedScoreMixin:
         -------
         accuracy : float
         """
-        y = target_column(y, "y", self)
+        y = target_column(y, "y")
         return super().score(X, y, sample_weight)  # type: ignore[misc]
 
 

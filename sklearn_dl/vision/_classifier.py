@@ -17,14 +17,19 @@ from sklearn_dl.images._resizer import Resize
 from sklearn_dl.scoring._classifier import labels_of
 from sklearn_dl.training._classifier import NetworkClassifierMixin
 from sklearn_dl.training._device import resolve_device
-from sklearn_dl.training._estimator import Rows, TrainedEstimator, fit_method
-from sklearn_dl.training._head import LinearHead
+from sklearn_dl.training._estimator import (
+    Rows,
+    TrainedEstimator,
+    fit_method,
+    fitted_attributes,
+)
+from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment, views
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
 from sklearn_dl.vision._features import compute_features, pixel_array
-from sklearn_dl.vision._finite import mask_rows, problem
+from sklearn_dl.vision._finite import mask_rows, what_happened
 from sklearn_dl.vision._store import FeatureStore, image_digest, memory_location
 
 _HOW_TO_VERSION = (
@@ -183,7 +188,6 @@ class ImageClassifier(
     }
     _model_parameter = "backbone"
     _network: FittedImageNetwork
-    _head: LinearHead | None
 
     def __init__(
         self,
@@ -288,7 +292,7 @@ class ImageClassifier(
             NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
         images, features, errors = self._features_of(X)
-        warn_of_failed_rows(errors, len(images), problem(errors.values()))
+        warn_of_failed_rows(errors, len(images), what_happened(errors.values()))
         return features
 
     def _features_of(self, X):
@@ -305,7 +309,7 @@ class ImageClassifier(
         images, features, errors = self._features_of(X)
         numbers = np.arange(len(images))
         logits = self._checked_logits(self._linear_head(), features, numbers, images, errors)
-        warn_of_failed_rows(errors, len(images), problem(errors.values()))
+        warn_of_failed_rows(errors, len(images), what_happened(errors.values()))
         return logits
 
     def _checked_logits(self, head, features, numbers, images, errors):
@@ -409,35 +413,35 @@ class ImageClassifier(
             "version of augment": version_of(self.augment),
         }
 
-    def _weighted(self, rows):
+    def _weighted(self, problem, rows):
         return rows  # by class when it is known which photographs can be read
 
-    def _fit_rows(self, content, rows, held_out, previous, context, hook_data):
-        self._refuse_equal_targets(rows)
+    def _fit_rows(self, problem, content, rows, held_out, previous, context, hook_data):
+        problem.refuse(rows.targets)
         start = previous or self._pretrained(content)
         if self._trains():  # before all images are read in vain
             self._refuse_to_resume()
             content.network(weights=False).train_last(self.trainable_layers)
-        rows, errors = self._readable(start, rows)
+        rows, errors = self._readable(problem, start, rows)
         n_rows = len(rows.targets) + len(errors)
         if held_out is not None and self._trains():
-            held_out, more = self._readable(start, held_out)
+            held_out, more = self._readable(problem, start, held_out)
             n_rows += len(held_out.targets) + len(more)
             errors = [*errors, *more]
         if errors:
             warnings.warn(
-                f"{len(errors)} of {n_rows} images {problem(errors)} and were left out of the fit. "
-                f"{errors[0]}",
+                f"{len(errors)} of {n_rows} images {what_happened(errors)} and were left out of "
+                f"the fit. {errors[0]}",
                 stacklevel=6,
             )
-        self._refuse_equal_targets(rows)
+        problem.refuse(rows.targets)
         if self._trains():
-            super()._fit_rows(content, rows, held_out, previous, context, hook_data)
+            super()._fit_rows(problem, content, rows, held_out, previous, context, hook_data)
             return
-        self._fit_pretrained(start, rows)
-        self._network, self.history_, self.best_epoch_ = start, {}, 0
+        head = self._solve_head(problem, start, rows)
+        self.__dict__.update(fitted_attributes(problem, start, head))
 
-    def _readable(self, fitted, rows):
+    def _readable(self, problem, fitted, rows):
         """The rows that can be read, their features as a third column; messages of the others."""
         images, numbers = rows.columns
         features, errors = self._features(fitted, images, numbers)
@@ -447,13 +451,16 @@ class ImageClassifier(
         # what was read once and is gone later is an error
         images = object_array([as_strict(image) for image in images])
         whole = Rows([images, numbers, features], rows.targets, rows.weights)
-        whole = super()._weighted(whole.take(np.flatnonzero(kept)))
+        whole = super()._weighted(problem, whole.take(np.flatnonzero(kept)))
         counts = np.flatnonzero(whole.weights > 0)
         if not len(counts):
             raise ValueError("class_weight and sample_weight leave no row with a positive weight.")
         return whole.take(counts), [errors[n] for n in sorted(errors)]
 
-    def _fit_pretrained(self, start, rows):
+    def _new_problem(self):
+        return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)
+
+    def _solve_head(self, problem, start, rows):
         features, targets, weights = rows.columns[2], rows.targets, rows.weights
         augment = checked_augment(self.augment)
         if augment is not None:
@@ -476,14 +483,8 @@ class ImageClassifier(
             features = np.concatenate(parts)
             targets = np.tile(targets, len(parts))
             weights = np.tile(weights / len(parts), len(parts))
-        self._head = self._solved(features, Rows([], targets, weights))
-
-    def _solved(self, features, rows, **options):
-        features = features.astype(np.float64)
-        return super()._solved(features, rows, C=self.C, scale=True, **options)
-
-    def _trains(self):
-        return self.trainable_layers != 0
+        problem.start(targets, weights)
+        return problem.solve(features.astype(np.float64), problem.goals(targets), weights)
 
     def _pretrained(self, content):
         return FittedImageNetwork(self.backbone, content)
@@ -494,13 +495,16 @@ class ImageClassifier(
     def _check_network(self, network):
         pass
 
-    def _task(self, fitted, rows, seed):
+    def _task(self, problem, fitted, rows, seed):
         from sklearn_dl.vision._task import ImageTask
 
         images, _, features = rows.columns
+        problem.start(rows.targets, rows.weights, seed=seed)
         if fitted.live.head is None:
-            fitted.live.add_head(self._solved(features, rows))
+            goals = problem.goals(rows.targets)
+            fitted.live.add_head(problem.solve(features.astype(np.float64), goals, rows.weights))
         return ImageTask(
+            problem,
             fitted.live,
             images,
             rows.targets,
@@ -510,10 +514,7 @@ class ImageClassifier(
             fitted.content.pixels,
         )
 
-    def _fitted_so_far(self):
-        return {"_head": None}
-
-    def _held_out_logits(self, fitted, rows):
+    def _held_out_outputs(self, problem, fitted, rows):
         images, numbers, _ = rows.columns
         features, errors = self._features(fitted, images, numbers)
         return self._checked_logits(fitted.live.linear_head(), features, numbers, images, errors)

@@ -21,7 +21,7 @@ from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
-from sklearn_dl.vision._finite import problem
+from sklearn_dl.vision._finite import what_happened
 from sklearn_dl.vision._formats import FORMATS
 from sklearn_dl.vision._reader import DetectionCollector, Reader, class_labels
 
@@ -287,7 +287,7 @@ class ObjectDetector(EmbeddedModelEstimator):
             n_workers,
             collector=collector,
         )
-        warn_of_failed_rows(collector.errors, len(images), problem(collector.errors.values()))
+        warn_of_failed_rows(collector.errors, len(images), what_happened(collector.errors.values()))
         return object_array(collector.detections)
 
     def predict_frame(self, X):

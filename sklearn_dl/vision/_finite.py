@@ -79,7 +79,7 @@ def check_outputs(outputs, allowed=()):
                 raise NotFiniteError(f"the network gave {name} with {seen}")
 
 
-def problem(errors):
+def what_happened(errors):
     """What happened to rows, by their errors, for the warning that counts them."""
     scored = any(isinstance(error, NotFiniteError) for error in errors)
     return "could not be read or scored" if scored else "could not be read"

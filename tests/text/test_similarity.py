@@ -227,6 +227,15 @@ def test_warm_start_goes_on_from_a_scaled_cosine(model):
     assert np.isfinite(model.predict(X)).all()
 
 
+def test_a_cross_encoder_that_was_frozen_is_trained_on_standard_scores(model):
+    model.set_params(architecture="cross-encoder", warm_start=True, trainable_layers=0).fit(X, Y)
+    assert (model.slope_, model.intercept_) == (1.0, 0.0)
+    model.set_params(trainable_layers="all").fit(X, Y * 100 + 5000)
+    assert model.slope_ == pytest.approx(Y.std() * 100)
+    assert model.intercept_ == pytest.approx(Y.mean() * 100 + 5000)
+    assert model.history_["train_loss"][-1] < 2  # of standard scores
+
+
 def test_warm_start_refuses_another_architecture(model):
     model.set_params(warm_start=True).fit(X, Y)
     expected = model.predict(X)

@@ -56,7 +56,7 @@ class Step(BaseEstimator):
 def test_a_missing_target_is_named(missing, container, label):
     y = container([label, label, missing, label])
     with pytest.raises(ValueError, match=r"^y is missing \(NaN or None\) in row\(s\) 2: drop"):
-        target_column(y, "y", Step())
+        target_column(y, "y")
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_a_missing_target_is_named(missing, container, label):
 )
 def test_a_missing_target_of_any_dtype(y):
     with pytest.raises(ValueError, match=r"y_val is missing .* row\(s\) 1:"):
-        target_column(y, "y_val", Step())
+        target_column(y, "y_val")
 
 
 @pytest.mark.parametrize("y", [[2**53 + 1, 2**53, 1.0], [[2**53 + 1], [1.5]]], ids=["list", "rows"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_integers_that_floats_do_not_hold(y):
     with pytest.raises(ValueError, match="y holds the integer 9007199254740993 in row 0 beside"):
-        target_column(y, "y", Step())
+        target_column(y, "y")
 
 
 def test_large_integers_that_floats_hold():
-    y = target_column([2**53, 2**60, -(2**60), 0.5, 2**53 + 2], "y", Step())
+    y = target_column([2**53, 2**60, -(2**60), 0.5, 2**53 + 2], "y")
     assert y.tolist() == [2**53, 2**60, -(2**60), 0.5, 2**53 + 2]
 
 
@@ -101,7 +101,7 @@ def test_large_integers_that_floats_hold():
 @pytest.mark.parametrize("infinite", [np.inf, -np.inf])
 def test_an_infinite_target_is_named(container, infinite):
     with pytest.raises(ValueError, match=r"^y_val is infinite in row 1\.$"):
-        target_column(container([0.5, infinite, 1.0, infinite]), "y_val", Step())
+        target_column(container([0.5, infinite, 1.0, infinite]), "y_val")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_an_infinite_target_is_named(container, infinite):
 )
 def test_calls_do_not_grow_with_rows(y):
     def calls(labels):
-        return python_calls(lambda: target_column(labels, "y", Step()))
+        return python_calls(lambda: target_column(labels, "y"))
 
     # caches and the garbage collector make a few more
     assert calls(repeated(y, 500)) < calls(y) + 100
@@ -127,7 +127,7 @@ def test_calls_do_not_grow_with_rows(y):
 
 def test_many_missing_targets():
     with pytest.raises(ValueError, match=r"row\(s\) 1, 2, 3, 4, 5 and 2 more: drop"):
-        target_column(["a", *[np.nan] * 7], "y", Step())
+        target_column(["a", *[np.nan] * 7], "y")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_many_missing_targets():
     ids=["strings", "ints", "deque", "pandas ints", "polars", "categories", "booleans"],
 )
 def test_targets_become_one_column(y, expected, kind):
-    column = target_column(y, "y", Step())
+    column = target_column(y, "y")
     assert column.tolist() == expected
     assert column.dtype.kind == kind
 
@@ -152,7 +152,7 @@ def test_targets_become_one_column(y, expected, kind):
 @pytest.mark.parametrize("y", [[["a"], ["b"]], np.array([["a"], ["b"]])], ids=["rows", "array"])
 def test_a_column_vector_warns(y):
     with pytest.warns(DataConversionWarning):
-        assert target_column(y, "y", Step()).tolist() == ["a", "b"]
+        assert target_column(y, "y").tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_column_vector_warns(y):
 )
 def test_what_can_be_read_only_once(y):
     with pytest.raises(ValueError, match=r"^y is a .*, which can be read only once: give a list"):
-        target_column(y, "y", Step())
+        target_column(y, "y")
 
 
 @pytest.mark.parametrize(
@@ -172,4 +172,4 @@ def test_what_can_be_read_only_once(y):
 )
 def test_what_is_not_a_column_is_an_error(y):
     with pytest.raises(ValueError, match="y should be a 1d array"):
-        target_column(y, "y", Step())
+        target_column(y, "y")

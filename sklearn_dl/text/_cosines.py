@@ -1,0 +1,62 @@
+"""Similarities as targets: of texts that are read together, or one by one."""
+
+import math
+
+import numpy as np
+
+from sklearn_dl.text._base import some_places
+from sklearn_dl.training._problem import Numbers
+
+# more would hardly move the line that pretrained cosines are scaled by
+_ROWS_OF_FIRST_SCALE = 1024
+# a variance of cosines that is rounding, and a correlation with the targets that is
+_NO_SPREAD = 1e-12
+_NO_CORRELATION = 1e-9
+
+
+class Similarities(Numbers):
+    """The similarity of two texts that are read together."""
+
+    def __init__(self):
+        super().__init__("similarities")
+
+    def go_on(self, earlier, y, keeps_head):
+        if type(earlier) is not type(self):
+            raise ValueError("warm_start=True cannot change the architecture.")
+        super().go_on(earlier, y, keeps_head)
+
+    def attributes(self):
+        return {"slope_": self.slope, "intercept_": self.intercept}
+
+
+class Cosines(Similarities):
+    """The similarity of two texts as a line through the cosine of their embeddings."""
+
+    def go_on(self, earlier, y, keeps_head):
+        # the line through pretrained cosines is flat where they do not differ
+        super().go_on(earlier, y, keeps_head=bool(earlier.slope))
+
+    def start(self, targets, weights, outputs=None, seed=None):
+        """The line through the cosines that the untrained network gives."""
+        if seed is None:
+            self.slope, cosine, target = _line(outputs(None)[:, 0], targets, weights)
+            self.intercept = target - self.slope * cosine
+        elif not self._is_scaled:
+            some = some_places(len(targets), seed, _ROWS_OF_FIRST_SCALE)
+            slope, cosine, target = _line(outputs(some)[:, 0], targets[some], weights[some])
+            # from where the pretrained cosines are, unless the targets would span hardly any
+            spread = float(np.ptp(targets))
+            self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
+            self.intercept = target - self.slope * cosine
+
+
+def _line(cosines, targets, weights):
+    """The least-squares line from cosines to targets: its slope, mean cosine, mean target."""
+    weights = weights / weights.sum()
+    mean, center = (weights * cosines).sum(), (weights * targets).sum()
+    variance = (weights * (cosines - mean) ** 2).sum()
+    covariance = (weights * (cosines - mean) * (targets - center)).sum()
+    spread = (weights * (targets - center) ** 2).sum()
+    related = abs(covariance) > _NO_CORRELATION * (variance * spread) ** 0.5
+    slope = covariance / variance if variance > _NO_SPREAD and related else 0.0
+    return float(slope), float(mean), float(center)

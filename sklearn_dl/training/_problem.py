@@ -1,0 +1,316 @@
+"""What y means: how it is checked, encoded, learned from, scored and predicted."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from sklearn_dl.training._head import LinearHead, logistic_head, ridge_head
+from sklearn_dl.training._targets import numbers
+from sklearn_dl.utils._columns import counted
+from sklearn_dl.utils._targets import target_column
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Problem(ABC):
+    """What the targets of one fit are; it is kept with the fitted estimator.
+
+    A fit calls, in this order: `learn` or `go_on`; `encode`, `weights` and `refuse` for the rows;
+    `strata` if rows are held out; `start`; then for a frozen network `goals` and `solve`, for one
+    that is trained `goals`, `losses` for each batch, and `evaluate` for the rows held out. Torch is
+    needed by `losses` alone.
+    """
+
+    @abstractmethod
+    def learn(self, y) -> None:
+        """Check y, and learn how to encode it.
+
+        Raises
+        ------
+        ValueError
+            If y is not what this problem learns from.
+        """
+
+    @abstractmethod
+    def go_on(self, earlier: "Problem", y, keeps_head: bool) -> None:
+        """`learn` for a fit that goes on from the one of `earlier`.
+
+        Parameters
+        ----------
+        earlier : Problem
+        y : array-like
+        keeps_head : bool
+            Whether the head that was trained stays, or a new one is made.
+
+        Raises
+        ------
+        ValueError
+            If y does not fit to what was learned earlier.
+        """
+
+    @abstractmethod
+    def encode(self, y, name: str) -> np.ndarray:
+        """Targets as numbers: ndarray of shape (n_samples,).
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+        name : str
+            Of y, for messages.
+
+        Raises
+        ------
+        ValueError
+            If a target is missing, or one that was not learned.
+        """
+
+    @abstractmethod
+    def refuse(self, targets: np.ndarray) -> None:
+        """Raise a ValueError if there is nothing to learn from these targets."""
+
+    @abstractmethod
+    def solve(self, features, goals, weights) -> LinearHead:
+        """The best head on the features of a frozen network.
+
+        Parameters
+        ----------
+        features : float64 ndarray of shape (n_rows, n_features)
+        goals : ndarray of n_rows rows
+            From `goals`.
+        weights : float64 ndarray of shape (n_rows,)
+        """
+
+    @abstractmethod
+    def losses(self, outputs: "torch.Tensor", goals: "torch.Tensor") -> "torch.Tensor":
+        """The loss of each row of a batch.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n_rows, n_outputs)
+        goals : Tensor of n_rows rows
+
+        Returns
+        -------
+        losses : Tensor of shape (n_rows,)
+        """
+
+    @abstractmethod
+    def evaluate(self, outputs, targets, weights) -> tuple[float, float]:
+        """Loss and score of rows that were held out.
+
+        Parameters
+        ----------
+        outputs : float64 ndarray of shape (n_rows, n_outputs)
+        targets : ndarray of shape (n_rows,)
+        weights : float64 ndarray of shape (n_rows,)
+        """
+
+    @abstractmethod
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """What `predict` returns for these outputs."""
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the fitted estimator, by name."""
+        return {}
+
+    def weights(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The weights of rows, of which this problem may know more."""
+        return weights
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """Groups that held-out rows are taken from in proportion, if there are such."""
+        return None
+
+    def start(  # noqa: B027 - most problems learn nothing here
+        self,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        outputs: Callable[[np.ndarray | None], np.ndarray] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Learn from the targets of the rows that are trained on.
+
+        Parameters
+        ----------
+        targets, weights : ndarray of shape (n_rows,)
+        outputs : callable(places or None) -> float64 ndarray, default=None
+            Outputs of the untrained network for some of the rows, or for all. None: the network
+            has none before a head is solved.
+        seed : int, default=None
+            Of a network that is trained. None: it is not.
+        """
+
+    def goals(self, targets: np.ndarray) -> np.ndarray:
+        """Targets in the units of the outputs."""
+        return targets
+
+
+class Classes(Problem):
+    """One class for each row.
+
+    Parameters
+    ----------
+    purpose : str
+        Name of the estimator, for messages.
+    class_weight : dict, "balanced" or None
+    label_smoothing : float, default=0.0
+    C : float, default=1.0
+        Of the logistic regression that is the head.
+    scale : bool, default=False
+        Whether features are brought to equal variances before.
+    """
+
+    classes: np.ndarray
+    _keeps_head = False
+
+    def __init__(self, purpose, class_weight, label_smoothing=0.0, C=1.0, scale=False):
+        self.purpose = purpose
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.C = C
+        self.scale = scale
+
+    def learn(self, y):
+        y = target_column(y, "y")
+        check_classification_targets(y)
+        self.classes = np.unique(y)
+
+    def go_on(self, earlier, y, keeps_head):
+        self.learn(y)
+        # a head that is there knows classes that these rows lack; one that is solved anew does not
+        self._keeps_head = keeps_head
+        if np.array_equal(self.classes, earlier.classes):
+            return
+        known = np.isin(self.classes, earlier.classes).all()
+        if not (keeps_head and known):
+            hint = "Set warm_start=False to start anew."
+            if known:
+                hint = (
+                    "A trained network learns from rows of some of its classes; here the head is "
+                    "solved anew, from these rows alone: give rows of each class, or set "
+                    "warm_start=False to start anew."
+                )
+            raise ValueError(
+                "warm_start=True cannot change the classes: fitted were "
+                f"{earlier.classes.tolist()}, y holds {self.classes.tolist()}. {hint}"
+            )
+        self.classes = earlier.classes
+
+    def encode(self, y, name):
+        y = target_column(y, name)
+        unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes)})
+        if unknown:
+            raise ValueError(f"{name} holds classes that y does not: {unknown}.")
+        return np.searchsorted(self.classes, y).astype(np.int64)
+
+    def attributes(self):
+        return {"classes_": self.classes}
+
+    def weights(self, targets, weights):
+        if self.class_weight is None:
+            return weights
+        return weights * compute_sample_weight(self.class_weight, self.classes[targets])
+
+    def refuse(self, targets):
+        if not self._keeps_head and np.ptp(targets) == 0:
+            label = self.classes[targets[:1]].tolist()[0]
+            raise ValueError(
+                f"{self.purpose} needs at least two classes, but the rows to learn from are all of "
+                f"one class: {label!r}."
+            )
+
+    def strata(self, targets):
+        return targets
+
+    def solve(self, features, goals, weights):
+        n_classes = len(self.classes)
+        return logistic_head(features, goals, n_classes, weights, self.C, self.scale)
+
+    def losses(self, outputs, goals):
+        from torch.nn import functional
+
+        return functional.cross_entropy(
+            outputs, goals, label_smoothing=self.label_smoothing, reduction="none"
+        )
+
+    def evaluate(self, outputs, targets, weights):
+        losses = -log_softmax(outputs, axis=1)[np.arange(len(outputs)), targets]
+        right = outputs.argmax(axis=1) == targets
+        return mean(losses, weights), mean(right, weights)
+
+    def predictions(self, outputs):
+        return self.classes[outputs.argmax(axis=1)]
+
+
+class Numbers(Problem):
+    """One number for each row: ``slope * output + intercept``.
+
+    The network is trained on standard scores. A head on a frozen network is solved on the numbers
+    as they are.
+
+    Parameters
+    ----------
+    what : str
+        What the numbers are, in the plural, for messages.
+    """
+
+    slope = 1.0
+    intercept = 0.0
+    _is_scaled = False
+
+    def __init__(self, what):
+        self.what = what
+
+    def learn(self, y):
+        pass
+
+    def go_on(self, earlier, y, keeps_head):
+        if keeps_head:
+            self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
+
+    def encode(self, y, name):
+        return numbers(y, name)
+
+    def refuse(self, targets):
+        if np.ptp(targets) == 0:
+            raise ValueError(
+                f"All {self.what} to learn from are {targets[0]:g}: there is nothing to learn from "
+                f"{counted(len(targets), 'sample')}."
+            )
+
+    def start(self, targets, weights, outputs=None, seed=None):
+        if seed is not None and not self._is_scaled:
+            self.intercept = float(np.average(targets, weights=weights))
+            spread = np.average((targets - self.intercept) ** 2, weights=weights) ** 0.5
+            self.slope = float(spread)
+
+    def goals(self, targets):
+        return (targets - self.intercept) / self.slope
+
+    def solve(self, features, goals, weights):
+        return ridge_head(features, goals, weights)
+
+    def losses(self, outputs, goals):
+        return (outputs[:, 0] - goals) ** 2
+
+    def evaluate(self, outputs, targets, weights):
+        error = mean((self.predictions(outputs) - targets) ** 2, weights)
+        center = np.average(targets, weights=weights)
+        variance = np.average((targets - center) ** 2, weights=weights)
+        r2 = 1 - error / variance if variance else -error
+        return error / self.slope**2, float(r2)
+
+    def predictions(self, outputs):
+        return self.slope * outputs[:, 0] + self.intercept
+
+
+def mean(values, weights):
+    """The weighted mean, which does not depend on the order of the rows."""
+    return math.fsum(values * weights) / math.fsum(weights)

@@ -1,0 +1,203 @@
+"""What the targets of a fit are: encoded, weighted, scaled and scored, without a network."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import log_softmax
+
+from sklearn_dl.text._cosines import Cosines, Similarities
+from sklearn_dl.training._problem import Classes, Numbers, Problem
+
+ONES = np.ones(4)
+
+
+def learned_classes(y, **params):
+    problem = Classes("Estimator", **{"class_weight": None} | params)
+    problem.learn(y)
+    return problem
+
+
+def test_a_problem_says_what_a_new_one_must_have():
+    assert Problem.__abstractmethods__ == {
+        "learn",
+        "go_on",
+        "encode",
+        "refuse",
+        "solve",
+        "losses",
+        "evaluate",
+        "predictions",
+    }
+
+
+# --- classes
+
+
+def test_classes_are_numbered_in_their_order():
+    problem = learned_classes(["b", "a", "c", "a"])
+    assert problem.attributes()["classes_"].tolist() == ["a", "b", "c"]
+    assert_array_equal(problem.encode(["c", "a"], "y"), [2, 0])
+    assert problem.encode(["c", "a"], "y").dtype == np.int64
+    with pytest.raises(ValueError, match=r"y_val holds classes that y does not: \['d'\]"):
+        problem.encode(["a", "d"], "y_val")
+    outputs = np.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    assert problem.predictions(outputs).tolist() == ["b", "a"]
+
+
+def test_classes_weigh_their_rows():
+    targets, weights = np.array([0, 1, 1, 1]), np.array([1.0, 1.0, 2.0, 0.0])
+    problem = learned_classes(["a", "b"])
+    assert problem.weights(targets, weights) is weights
+    problem = learned_classes(["a", "b"], class_weight={"a": 3.0})
+    assert_array_equal(problem.weights(targets, weights), [3, 1, 2, 0])
+    problem = learned_classes(["a", "b"], class_weight="balanced")
+    assert_allclose(problem.weights(targets, weights), [2, 2 / 3, 4 / 3, 0])
+
+
+def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
+    problem = learned_classes(["a", "b"])
+    problem.refuse(np.array([0, 1]))
+    with pytest.raises(ValueError, match=r"Estimator needs at least two classes.*: 'b'"):
+        problem.refuse(np.array([1, 1]))
+    later = Classes("Estimator", None)
+    later.go_on(problem, ["b", "b"], keeps_head=True)
+    later.refuse(later.encode(["b", "b"], "y"))
+    assert later.classes.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("y", "keeps_head", "message"),
+    [
+        (["a"], False, "the head is solved anew, from these rows alone"),
+        (["a", "c"], True, "Set warm_start=False to start anew"),
+        (["a", "c"], False, "Set warm_start=False to start anew"),
+    ],
+)
+def test_a_fit_cannot_go_on_with_other_classes(y, keeps_head, message):
+    earlier = learned_classes(["a", "b"])
+    with pytest.raises(ValueError, match=f"cannot change the classes: fitted were.*{message}"):
+        Classes("Estimator", None).go_on(earlier, y, keeps_head)
+
+
+def test_classes_are_held_out_in_proportion():
+    targets = np.array([0, 1, 1])
+    assert learned_classes(["a", "b"]).strata(targets) is targets
+    assert Numbers("numbers").strata(targets) is None
+
+
+def test_losses_and_scores_of_classes():
+    problem = learned_classes(["a", "b", "c"])
+    outputs = np.array([[1.0, 2.0, 0.0], [3.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    targets, weights = np.array([1, 1, 2]), np.array([1.0, 2.0, 1.0])
+    expected = -log_softmax(outputs, axis=1)[[0, 1, 2], targets]
+    losses = problem.losses(torch.from_numpy(outputs), torch.from_numpy(targets))
+    assert_allclose(losses.numpy(), expected)
+    loss, score = problem.evaluate(outputs, targets, weights)
+    assert loss == pytest.approx(np.average(expected, weights=weights))
+    assert score == 0.5
+
+
+# --- numbers
+
+
+def test_a_trained_network_learns_standard_scores():
+    problem = Numbers("prices")
+    targets = np.array([1.0, 3.0, 5.0, 100.0])
+    problem.start(targets, np.array([1.0, 1.0, 1.0, 0.0]), seed=0)
+    assert problem.intercept == 3.0
+    assert problem.slope == pytest.approx((8 / 3) ** 0.5)
+    goals = problem.goals(targets)
+    assert_allclose(goals[:3].mean(), 0, atol=1e-15)
+    assert_allclose(problem.predictions(goals[:, None]), targets)
+
+
+def test_a_head_on_a_frozen_network_is_solved_on_the_numbers_themselves():
+    problem = Numbers("prices")
+    problem.start(np.array([1.0, 3.0]), np.ones(2))
+    assert (problem.slope, problem.intercept) == (1.0, 0.0)
+
+
+def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
+    earlier = Numbers("prices")
+    earlier.start(np.array([1.0, 3.0]), np.ones(2), seed=0)
+    kept, anew = Numbers("prices"), Numbers("prices")
+    kept.go_on(earlier, None, keeps_head=True)
+    anew.go_on(earlier, None, keeps_head=False)
+    for problem in (kept, anew):
+        problem.start(np.array([10.0, 30.0]), np.ones(2), seed=0)
+    assert (kept.slope, kept.intercept) == (1.0, 2.0)
+    assert (anew.slope, anew.intercept) == (10.0, 20.0)
+
+
+def test_equal_numbers_are_nothing_to_learn_from():
+    with pytest.raises(ValueError, match=r"All prices to learn from are 2: .* from 4 sample"):
+        Numbers("prices").refuse(np.full(4, 2.0))
+
+
+def test_losses_and_scores_of_numbers():
+    problem = Numbers("prices")
+    problem.slope, problem.intercept = 2.0, 1.0
+    targets = np.array([1.0, 2.0, 4.0, 1.0])
+    outputs = np.array([[0.0], [1.0], [1.0], [0.0]])  # predictions 1, 3, 3, 1
+    goals = torch.from_numpy(problem.goals(targets))
+    losses = problem.losses(torch.from_numpy(outputs), goals)
+    assert_allclose(losses.numpy(), [0, 0.25, 0.25, 0])
+    loss, score = problem.evaluate(outputs, targets, ONES)
+    assert loss == pytest.approx(losses.mean().item())
+    assert score == pytest.approx(1 - 2 / 6)
+
+
+# --- cosines
+
+
+def cosines_of(values):
+    return lambda places: np.array(values)[:, None][slice(None) if places is None else places]
+
+
+def test_the_line_through_the_cosines_of_a_frozen_encoder():
+    problem = Cosines()
+    problem.start(
+        np.array([1.0, 2.0, 3.0, 9.0]), np.array([1, 1, 1, 0]), cosines_of([0, 0.1, 0.2, 0])
+    )
+    assert problem.slope == pytest.approx(10)
+    assert problem.intercept == pytest.approx(1)
+    assert problem.attributes() == {"slope_": problem.slope, "intercept_": problem.intercept}
+
+
+def test_targets_of_training_span_enough_of_the_cosines():
+    # the line's slope would be 10 * the targets' spread
+    problem = Cosines()
+    problem.start(np.array([0.0, 1.0]), np.ones(2), cosines_of([0.0, 0.1]), seed=0)
+    assert problem.slope == 3.0
+    assert problem.intercept == pytest.approx(0.5 - 3 * 0.05)
+
+
+@pytest.mark.parametrize(
+    "cosines", [[0.5] * 4, [0.5, 0.5 + 1e-9, 0.5, 0.5], [0.1, 0.3, 0.3, 0.1]], ids=str
+)
+def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(cosines):
+    targets = np.array([0.1, 0.7, 0.1, 0.7])
+    earlier, later = Cosines(), Cosines()
+    earlier.start(targets, ONES, cosines_of(cosines))
+    assert earlier.slope == 0.0
+    assert earlier.intercept == pytest.approx(0.4)
+    later.go_on(earlier, targets, keeps_head=False)
+    later.start(targets, ONES, cosines_of(cosines), seed=0)
+    assert abs(later.slope) == pytest.approx(0.6)
+    assert np.abs(later.goals(targets)).max() < 2
+
+
+def test_the_line_of_a_frozen_encoder_is_gone_on_from():
+    earlier, later = Cosines(), Cosines()
+    earlier.start(np.array([1.0, 2.0]), np.ones(2), cosines_of([0.0, 0.1]))
+    later.go_on(earlier, None, keeps_head=False)
+    later.start(np.array([5.0, 9.0]), np.ones(2), cosines_of([0.0, 0.1]), seed=0)
+    assert later.slope == earlier.slope
+
+
+def test_the_architecture_stays():
+    with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
+        Similarities().go_on(Cosines(), None, keeps_head=True)
+    with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
+        Cosines().go_on(Similarities(), None, keeps_head=True)
