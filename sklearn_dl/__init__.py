@@ -21,6 +21,7 @@ _ROOM_OF = {
     "SentenceSimilarityRegressor": "text",
     "TextClassifier": "text",
     "TextEncoder": "text",
+    "TextRegressor": "text",
     "ImageClassifier": "vision",
     "ObjectDetector": "vision",
 }

@@ -33,6 +33,7 @@ from sklearn_dl import (
     TensorFlowScorer,
     TextClassifier,
     TextEncoder,
+    TextRegressor,
 )
 from sklearn_dl.testing import (
     parametrize_with_image_checks,
@@ -103,9 +104,11 @@ ON_LAZY_IMAGES = {
 ON_TEXTS = {
     "TextEncoder": TextEncoder(ENCODER, **TEXT),
     "TextClassifier": TextClassifier(ENCODER, **TRAINED),
+    "TextRegressor": TextRegressor(ENCODER, **TRAINED),
 }
 ON_PAIRS = {
     "TextClassifier-frozen": TextClassifier(ENCODER, trainable_layers=0, **TEXT),
+    "TextRegressor-frozen": TextRegressor(ENCODER, trainable_layers=0, **TEXT),
     "SentenceSimilarityRegressor": SentenceSimilarityRegressor(ENCODER, **TRAINED),
     "SentenceSimilarityRegressor-cross-encoder": SentenceSimilarityRegressor(
         ENCODER, architecture="cross-encoder", **TRAINED

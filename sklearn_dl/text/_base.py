@@ -23,7 +23,7 @@ _MAX_ROWS_OF_FIRST_HEAD = 4096
 
 
 class TextEstimator(TrainedEstimator):
-    """Base of `TextClassifier` and `SentenceSimilarityRegressor`."""
+    """Base of the text estimators that learn: by default a head on what is read together."""
 
     _allowed_columns: set[int]
 
@@ -44,7 +44,7 @@ class TextEstimator(TrainedEstimator):
         X : array-like of shape (n_samples,) or (n_samples, n_columns)
             One column of texts, or two for pairs of texts.
         y : array-like of shape (n_samples,)
-            The target of each row.
+            The target of each row; of a `TextRegressor` also of shape (n_samples, n_outputs).
         sample_weight : array-like of shape (n_samples,), default=None
             A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -146,10 +146,11 @@ class TextEstimator(TrainedEstimator):
 
         return pair_features([embed(column) for column in columns]), sum(cut)
 
-    def _head_task(self, problem, live, rows, seed):
+    def _task(self, problem, live, rows, seed):
         """The training of a network with a head on what it reads together."""
         from sklearn_dl.text._tasks import HeadTask
 
+        problem.start(rows.targets, rows.weights, seed=seed)
         network = live.live
         if network.head is None:
             network.add_head(self._first_head(problem, live, rows, seed))
@@ -166,7 +167,7 @@ class TextEstimator(TrainedEstimator):
             features, _ = scoring.compute(some.columns, "pooled", some.numbers)
         return problem.solve(features.astype(np.float64), problem.goals(some.targets), some.weights)
 
-    def _solve_frozen_head(self, problem, start, rows):
+    def _solve_head(self, problem, start, rows):
         """The head on the embeddings of a frozen encoder."""
         problem.start(rows.targets, rows.weights)
         compute = partial(self._features, self._scoring(start))
@@ -183,6 +184,15 @@ class TextEstimator(TrainedEstimator):
             return head(features), n_truncated
 
         return self._in_chunks(columns, compute, numbers, warn)
+
+    def _held_out_outputs(self, problem, live, rows):
+        scoring = self._scoring(live, live.device)
+        return self._head_outputs(scoring, rows.columns, None, rows.numbers, warn=False)
+
+    def _predicted_outputs(self, X):
+        """Outputs of the fitted head for the rows of a prediction."""
+        columns = self._fitted_columns(X)
+        return self._head_outputs(self._scoring(self._network), columns, self._head)
 
     def _warn_of_truncation(self, n_truncated, n_texts):
         warn_of_truncation(n_truncated, n_texts, self.max_length)

@@ -199,19 +199,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         return self._in_chunks(columns, features)
 
     def _logits(self, X):
-        columns = self._fitted_columns(X)
-        return self._head_outputs(self._scoring(self._network), columns, self._head)
+        return self._predicted_outputs(X)
 
     def _new_problem(self):
         return Classes(type(self).__name__, self.class_weight, self.label_smoothing)
-
-    def _solve_head(self, problem, start, rows):
-        return self._solve_frozen_head(problem, start, rows)
-
-    def _task(self, problem, live, rows, seed):
-        problem.start(rows.targets, rows.weights, seed=seed)
-        return self._head_task(problem, live, rows, seed)
-
-    def _held_out_outputs(self, problem, live, rows):
-        scoring = self._scoring(live, live.device)
-        return self._head_outputs(scoring, rows.columns, None, rows.numbers, warn=False)

@@ -269,7 +269,11 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             In the units of `y`; not limited to its range.
         """
         columns = self._fitted_columns(X)
-        outputs = self._outputs(self._scoring(self._network), self._head, columns)
+        scoring = self._scoring(self._network)
+        if self._reads_together():
+            outputs = self._head_outputs(scoring, columns, self._head)
+        else:
+            outputs = self._in_chunks(columns, partial(self._cosines, scoring))
         return self._problem.predictions(outputs)
 
     @available_if(_compares_embeddings)
@@ -296,12 +300,6 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             return not isinstance(self._problem, Cosines)
         return self.architecture == "cross-encoder"
 
-    def _outputs(self, scoring, head, columns, numbers=None, warn=True, together=None):
-        """Those of the head, or cosines: float64 ndarray of shape (n_samples, 1)."""
-        if self._reads_together() if together is None else together:
-            return self._head_outputs(scoring, columns, head, numbers, warn)
-        return self._in_chunks(columns, partial(self._cosines, scoring), numbers, warn)
-
     def _cosines(self, scoring, columns, numbers):
         both = [np.concatenate(columns)]
         pooled, n_truncated = scoring.compute(both, "pooled", np.tile(numbers, 2))
@@ -323,34 +321,35 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
 
     def _solve_head(self, problem, start, rows):
         if not isinstance(problem, Cosines):
-            return self._solve_frozen_head(problem, start, rows)
-        problem.start(rows.targets, rows.weights, self._untrained_cosines(start, rows, warn=True))
+            return super()._solve_head(problem, start, rows)
+        problem.start(rows.targets, rows.weights, self._cosines_of(start, rows, warn=True))
         return None
 
-    def _untrained_cosines(self, fitted, rows, device=None, warn=False):
+    def _cosines_of(self, fitted, rows, device=None, warn=False):
         scoring = self._scoring(fitted, device)
 
         def outputs(places=None):
             some = rows if places is None else rows.take(places)
-            return self._outputs(scoring, None, some.columns, some.numbers, warn, together=False)
+            compute = partial(self._cosines, scoring)
+            return self._in_chunks(some.columns, compute, some.numbers, warn)
 
         return outputs
 
     def _task(self, problem, live, rows, seed):
         if not isinstance(problem, Cosines):
-            problem.start(rows.targets, rows.weights, seed=seed)
-            return self._head_task(problem, live, rows, seed)
+            return super()._task(problem, live, rows, seed)
         from sklearn_dl.text._tasks import CosineTask
 
-        outputs = self._untrained_cosines(live, rows, live.device)
+        outputs = self._cosines_of(live, rows, live.device)
         problem.start(rows.targets, rows.weights, outputs, seed)
         both = self._tokens(live, [np.concatenate(rows.columns)])
         tokens = live.tokens(self.max_length)
         return CosineTask(problem, live.live, tokens, both, rows.targets, rows.weights)
 
     def _held_out_outputs(self, problem, live, rows):
-        scoring, together = self._scoring(live, live.device), not isinstance(problem, Cosines)
-        return self._outputs(scoring, None, rows.columns, rows.numbers, False, together)
+        if not isinstance(problem, Cosines):
+            return super()._held_out_outputs(problem, live, rows)
+        return self._cosines_of(live, rows, live.device)()
 
 
 def unit_rows(vectors):

@@ -6,13 +6,15 @@ from threading import current_thread, main_thread
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
 # rows * features * classes up to which one thread of BLAS solved a head faster than two: up to 13
 # times, though its products alone gain from two (why was not found; more cores were not measured)
 _FOR_ONE_THREAD = 1_000_000_000
+# more would hardly change which regularisation is best, and would cost more than the head
+_ROWS_TO_TUNE_ON = 4096
 
 
 class LinearHead(NamedTuple):
@@ -33,10 +35,7 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     does not depend on the network. The head takes them as they are.
     """
     if scale:
-        # arrays, whatever sklearn.set_config asks transformers for
-        scaler = StandardScaler().set_output(transform="default")
-        scaler.fit(features, sample_weight=weights)
-        scaler.scale_ *= features.shape[1] ** 0.5
+        scaler = _scaler(features, weights)
         solved = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
         head = solved.weights / scaler.scale_
         return LinearHead(head, solved.bias - head @ scaler.mean_)
@@ -56,6 +55,15 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     return LinearHead(head, bias)
 
 
+def _scaler(features, weights):
+    """Brings features to mean 0 and equal variances, which add up to 1."""
+    # arrays, whatever sklearn.set_config asks transformers for
+    scaler = StandardScaler().set_output(transform="default")
+    scaler.fit(features, sample_weight=weights)
+    scaler.scale_ *= features.shape[1] ** 0.5
+    return scaler
+
+
 def _few_threads(size):
     # the limit is the process's: side by side with another one, the wrong number would stay
     if size > _FOR_ONE_THREAD or current_thread() is not main_thread():
@@ -68,7 +76,22 @@ def _thread_pools():
     return ThreadpoolController()  # looks through all that is loaded
 
 
-def ridge_head(features, targets, weights):
-    """A head of one output, by `Ridge` with its defaults."""
-    solver = Ridge().fit(features, targets, sample_weight=weights)
-    return LinearHead(solver.coef_[None], np.array([solver.intercept_]))
+def ridge_head(features, targets, weights, tune=False):
+    """A head of one output, or of several (2-D targets), by `Ridge`.
+
+    With `tune` the features are scaled as `logistic_head` does, and the regularisation of each
+    output is the one of `RidgeCV` on some of the rows; else features are taken as they are, with
+    ``alpha=1``.
+    """
+    if not tune:
+        solver = Ridge().fit(features, targets, sample_weight=weights)
+        return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))
+    scaler = _scaler(features, weights)
+    scaled = scaler.transform(features)
+    some = np.random.default_rng(0).permutation(len(targets))[:_ROWS_TO_TUNE_ON]
+    alphas = np.logspace(-3, 3, 13)
+    tuned = RidgeCV(alphas, alpha_per_target=targets.ndim > 1)
+    tuned.fit(scaled[some], targets[some], sample_weight=weights[some])
+    solver = Ridge(alpha=tuned.alpha_).fit(scaled, targets, sample_weight=weights)
+    head = np.atleast_2d(solver.coef_) / scaler.scale_
+    return LinearHead(head, np.atleast_1d(solver.intercept_) - head @ scaler.mean_)

@@ -250,7 +250,7 @@ class Classes(Problem):
 
 
 class Numbers(Problem):
-    """One number for each row: ``slope * output + intercept``.
+    """One number for each row, or several: ``slope * output + intercept``.
 
     The network is trained on standard scores. A head on a frozen network is solved on the numbers
     as they are.
@@ -259,56 +259,101 @@ class Numbers(Problem):
     ----------
     what : str
         What the numbers are, in the plural, for messages.
+    several : bool, default=False
+        Whether a row may have more than one.
+    tune : bool, default=False
+        Whether the regularisation of a ridge regression on a frozen network is chosen from the
+        rows. The head that training starts from is one of small weights in any case.
     """
 
-    slope = 1.0
-    intercept = 0.0
+    slope: Any = 1.0
+    intercept: Any = 0.0
     _is_scaled = False
+    _is_frozen = True
+    _n_outputs: int | None = None  # None: y has one dimension
 
-    def __init__(self, what):
+    def __init__(self, what, several=False, tune=False):
         self.what = what
+        self.several = several
+        self.tune = tune
 
     def learn(self, y):
-        pass
+        y = numbers(y, "y", self.several)
+        self._n_outputs = y.shape[1] if y.ndim == 2 else None
 
     def go_on(self, earlier, y, keeps_head):
+        self.learn(y)
         if keeps_head:
+            if self._n_outputs != earlier._n_outputs:
+                raise ValueError(
+                    f"warm_start=True cannot change the number of {self.what} of a row: fitted "
+                    f"were {earlier._n_outputs or 1}, y has {self._n_outputs or 1}."
+                )
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
 
     def encode(self, y, name):
-        return numbers(y, name)
+        y = numbers(y, name, self.several)
+        if (y.shape[1] if y.ndim == 2 else None) != self._n_outputs:
+            raise ValueError(
+                f"{name} has {y.shape[1] if y.ndim == 2 else 1} {self.what} for each row, y has "
+                f"{self._n_outputs or 1}."
+            )
+        return y
 
     def refuse(self, targets):
-        if np.ptp(targets) == 0:
+        if not np.ptp(targets, axis=0).any():
+            values = ", ".join(f"{value:g}" for value in np.ravel(targets[0]))
             raise ValueError(
-                f"All {self.what} to learn from are {targets[0]:g}: there is nothing to learn from "
+                f"All {self.what} to learn from are {values}: there is nothing to learn from "
                 f"{counted(len(targets), 'sample')}."
             )
 
     def start(self, targets, weights, outputs=None, seed=None):
+        self._is_frozen = seed is None
         if seed is not None and not self._is_scaled:
-            self.intercept = float(np.average(targets, weights=weights))
-            spread = np.average((targets - self.intercept) ** 2, weights=weights) ** 0.5
-            self.slope = float(spread)
+            self.intercept = np.average(targets, axis=0, weights=weights)
+            spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
+            # a column of equal numbers is its mean
+            self.slope = np.where(spread > 0, spread, 1.0)
+            if targets.ndim == 1:
+                self.slope, self.intercept = float(self.slope), float(self.intercept)
 
     def goals(self, targets):
         return (targets - self.intercept) / self.slope
 
     def solve(self, features, goals, weights):
-        return ridge_head(features, goals, weights)
+        return ridge_head(features, goals, weights, self.tune and self._is_frozen)
 
     def losses(self, outputs, goals):
-        return (outputs[:, 0] - goals) ** 2
+        if goals.ndim == 1:
+            return (outputs[:, 0] - goals) ** 2
+        return ((outputs - goals) ** 2).mean(1)
 
     def evaluate(self, outputs, targets, weights):
-        error = mean((self.predictions(outputs) - targets) ** 2, weights)
-        center = np.average(targets, weights=weights)
-        variance = np.average((targets - center) ** 2, weights=weights)
-        r2 = 1 - error / variance if variance else -error
-        return error / self.slope**2, float(r2)
+        errors = (self.predictions(outputs) - targets) ** 2
+        center = np.average(targets, axis=0, weights=weights)
+        found = [
+            _error_and_r2(*columns, weights)
+            for columns in zip(
+                np.atleast_2d(errors.T),
+                np.atleast_2d(((targets - center) ** 2).T),
+                np.ravel(self.slope),
+                strict=True,
+            )
+        ]
+        loss, r2 = np.mean(found, axis=0)
+        return float(loss), float(r2)
 
     def predictions(self, outputs):
-        return self.slope * outputs[:, 0] + self.intercept
+        if self._n_outputs is None:
+            return self.slope * outputs[:, 0] + self.intercept
+        return self.slope * outputs + self.intercept
+
+
+def _error_and_r2(errors, deviations, slope, weights):
+    """Squared error in the units of the outputs, and R², of one column."""
+    error, variance = mean(errors, weights), np.average(deviations, weights=weights)
+    return error / slope**2, 1 - error / variance if variance else -error
 
 
 def mean(values, weights):

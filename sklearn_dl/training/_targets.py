@@ -2,17 +2,33 @@
 
 import numpy as np
 
-from sklearn_dl.utils._targets import target_column
+from sklearn_dl.utils._targets import split_targets, target_column
 
 
-def numbers(y, name):
+def numbers(y, name, several=False):
     """`y` as finite float64 numbers.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    name : str
+        Of `y`, for messages.
+    several : bool, default=False
+        Whether `y` may have several columns.
+
+    Returns
+    -------
+    numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
 
     Raises
     ------
     ValueError
-        If a target is missing, infinite or no number.
+        If a target is missing, infinite or not a number.
     """
+    columns = split_targets(y, name) if several else [y]
+    if len(columns) > 1:
+        names = [f"column {j} of {name}" for j in range(len(columns))]
+        return np.column_stack([numbers(*pair) for pair in zip(columns, names, strict=True)])
     y = target_column(y, name)
     try:
         values = np.asarray(y, dtype=np.float64)

@@ -130,6 +130,12 @@ def series_to_numpy(X):
     return _series_to_numpy(_from_native(X))
 
 
+def frame_to_numpy(X):
+    """The columns of a data frame, as `split_columns` gives them."""
+    native = _from_native(X)
+    return [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
+
+
 def row_index(X):
     """The pandas index of a frame or Series, else None."""
     return X.index if hasattr(X, "iloc") else None
@@ -186,8 +192,7 @@ def split_columns(X, estimator):
     reject_non_column(X, estimator)
     native = _from_native(X)
     if isinstance(native, nw.DataFrame):
-        columns = [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
-        return columns, list(native.columns), False
+        return frame_to_numpy(X), list(native.columns), False
     if isinstance(native, nw.Series):
         return [_series_to_numpy(native)], None, True
     if hasattr(X, "__array__") and not hasattr(X, "__iter__"):

@@ -7,6 +7,9 @@ from sklearn.utils.validation import column_or_1d
 
 from sklearn_dl.utils._columns import (
     MAX_EXACT_INTEGER,
+    counted,
+    frame_to_numpy,
+    is_frame,
     is_series,
     missing_mask,
     series_to_numpy,
@@ -53,6 +56,40 @@ def target_column(y, name):
     if cells is not None and y.dtype.kind == "f":
         _refuse_rounded(cells, y, name)
     return y
+
+
+def split_targets(y, name):
+    """The columns of a table of targets; what is not a table is one column.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_columns)
+    name : str
+        Of `y`, for messages.
+
+    Returns
+    -------
+    columns : list of array-like of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If rows have different numbers of values.
+    """
+    if is_frame(y):
+        return frame_to_numpy(y)
+    if isinstance(y, np.ndarray):
+        return list(y.T) if y.ndim == 2 else [y]
+    is_row = (list, tuple, np.ndarray)
+    if isinstance(y, (list, tuple)) and y and all(isinstance(row, is_row) for row in y):
+        for row, values in enumerate(y):
+            if len(values) != len(y[0]):
+                raise ValueError(
+                    f"Row {row} of {name} has {counted(len(values), 'value')}, row 0 has "
+                    f"{len(y[0])}."
+                )
+        return [[values[j] for values in y] for j in range(len(y[0]))]
+    return [y]
 
 
 class CheckedScoreMixin:

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_dl.training import _head
-from sklearn_dl.training._head import logistic_head
+from sklearn_dl.training._head import logistic_head, ridge_head
 
 
 def blas_threads():
@@ -52,3 +52,32 @@ def test_threads_are_given_back_when_the_solver_fails(seen):
             logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
         assert blas_threads() == {3}
     assert seen == [{1}]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_tuned_ridge_regression_does_not_learn_noise(several):
+    rng = np.random.default_rng(0)
+    features, other = rng.normal(size=(2, 200, 100)) * rng.uniform(0.01, 10, 100) + 5
+    noise = rng.normal(size=(200, 2) if several else 200)
+    tuned, plain = (ridge_head(features, noise, np.ones(200), tune=tune) for tune in (True, False))
+    assert np.var(tuned(other)) < 0.1 < np.var(plain(other))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_tuned_ridge_regression_learns_what_there_is(several):
+    rng = np.random.default_rng(0)
+    features, other = rng.normal(size=(2, 200, 20)) * rng.uniform(0.01, 10, 20) + 5
+    weights = rng.normal(size=(20, 2) if several else 20)
+    head = ridge_head(features, features @ weights + 3, np.ones(200), tune=True)
+    expected = other @ weights + 3
+    found = head(other) if several else head(other)[:, 0]
+    assert 1 - np.var(found - expected) / np.var(expected) > 0.999
+
+
+def test_rows_of_weight_zero_have_no_say_in_a_tuned_ridge_regression():
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 5)), rng.normal(size=60)
+    targets[50:] = 1e6
+    weights = np.repeat([1.0, 0.0], [50, 10])
+    head = ridge_head(features, targets, weights, tune=True)
+    assert abs(head(features)).max() < 10

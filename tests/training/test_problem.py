@@ -122,8 +122,8 @@ def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
     earlier = Numbers("prices")
     earlier.start(np.array([1.0, 3.0]), np.ones(2), seed=0)
     kept, anew = Numbers("prices"), Numbers("prices")
-    kept.go_on(earlier, None, keeps_head=True)
-    anew.go_on(earlier, None, keeps_head=False)
+    kept.go_on(earlier, [10.0, 30.0], keeps_head=True)
+    anew.go_on(earlier, [10.0, 30.0], keeps_head=False)
     for problem in (kept, anew):
         problem.start(np.array([10.0, 30.0]), np.ones(2), seed=0)
     assert (kept.slope, kept.intercept) == (1.0, 2.0)
@@ -146,6 +146,63 @@ def test_losses_and_scores_of_numbers():
     loss, score = problem.evaluate(outputs, targets, ONES)
     assert loss == pytest.approx(losses.mean().item())
     assert score == pytest.approx(1 - 2 / 6)
+
+
+def test_several_numbers_of_a_row_are_scaled_and_scored_one_by_one():
+    y = np.array([[1.0, 10.0, 5.0], [3.0, 10.0, 9.0], [5.0, 10.0, 1.0], [3.0, 10.0, 5.0]])
+    problem = Numbers("prices", several=True)
+    problem.learn(y)
+    targets = problem.encode(y.tolist(), "y")
+    assert_array_equal(targets, y)
+    problem.start(targets, ONES, seed=0)
+    assert_allclose(problem.intercept, [3, 10, 5])
+    assert_allclose(problem.slope, [2**0.5, 1, 8**0.5])  # a column of equal numbers is its mean
+    goals = problem.goals(targets)
+    assert_allclose(problem.predictions(goals), y)
+    outputs = goals + np.array([1.0, 0.0, 0.0])
+    losses = problem.losses(torch.from_numpy(outputs), torch.from_numpy(goals))
+    assert_allclose(losses.numpy(), 1 / 3)
+    loss, score = problem.evaluate(outputs, targets, ONES)
+    assert loss == pytest.approx(1 / 3)
+    assert score == pytest.approx((0 + 0 + 1) / 3)
+
+
+def test_a_head_of_several_numbers_is_solved():
+    features = np.random.default_rng(0).normal(size=(50, 3))
+    goals = features @ np.array([[1.0, 0], [0, 2], [1, 1]]) + [1, 2]
+    head = Numbers("prices", several=True).solve(features, goals, np.ones(50))
+    assert head.weights.shape == (2, 3)
+    assert_allclose(head(features), goals, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1.0, 2.0], "y_val has 1 prices for each row, y has 2"),
+        ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 prices for each row, y has 2"),
+        ([[1.0, 2.0], [1.0]], "Row 1 of y_val has 1 value, row 0 has 2"),
+        (
+            [[1.0, 2.0], [1.0, np.nan]],
+            r"column 1 of y_val is missing \(NaN or None\) in row\(s\) 1",
+        ),
+        ([[1.0, 2.0], [np.inf, 1.0]], "column 0 of y_val is infinite in row 1"),
+        ([[1.0, 2.0], ["a", 1.0]], "column 0 of y_val must hold numbers"),
+    ],
+)
+def test_rows_of_numbers_that_do_not_fit_are_named(y, message):
+    problem = Numbers("prices", several=True)
+    problem.learn([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match=message):
+        problem.encode(y, "y_val")
+
+
+def test_a_fit_cannot_go_on_with_another_number_of_numbers():
+    earlier, later = Numbers("prices", several=True), Numbers("prices", several=True)
+    earlier.learn([1.0, 2.0])
+    with pytest.raises(
+        ValueError, match=r"cannot change the number of prices of a row: .* 1, y has 2"
+    ):
+        later.go_on(earlier, [[1.0, 2.0], [3.0, 4.0]], keeps_head=True)
 
 
 # --- cosines
@@ -191,7 +248,7 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
 def test_the_line_of_a_frozen_encoder_is_gone_on_from():
     earlier, later = Cosines(), Cosines()
     earlier.start(np.array([1.0, 2.0]), np.ones(2), cosines_of([0.0, 0.1]))
-    later.go_on(earlier, None, keeps_head=False)
+    later.go_on(earlier, [5.0, 9.0], keeps_head=False)
     later.start(np.array([5.0, 9.0]), np.ones(2), cosines_of([0.0, 0.1]), seed=0)
     assert later.slope == earlier.slope
 

@@ -1,0 +1,178 @@
+"""Texts to numbers, by a fine-tuned encoder."""
+
+from sklearn.base import RegressorMixin
+
+from sklearn_dl.text._base import TextEstimator
+from sklearn_dl.training._problem import Numbers
+
+
+class TextRegressor(RegressorMixin, TextEstimator):
+    """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained encoder.
+
+    Parameters
+    ----------
+    model : str or Path, default="all-minilm-l6-v2"
+        A name of :func:`sklearn_dl.models.list_models`, or a folder with ``config.json``, the
+        tokenizer's files and ``model.safetensors``, of any text encoder that transformers'
+        AutoModel loads. Other formats of weights are refused, and so is code in the folder.
+    max_length : int, default=128
+        Tokens of a text (of both texts of a pair that are read together) that are read, special
+        ones included. What is cut off is counted and warned of.
+    trainable_layers : "all" or int, default="all"
+        Which part of the encoder is trained: all of it; a number of its last layers; with 0
+        none: the embeddings are computed once, and a ridge regression is solved on them, in
+        seconds; :class:`~sklearn.linear_model.RidgeCV` chooses its regularisation.
+    max_epochs : int, default=3
+        Passes over the training rows.
+    batch_size : int, default=16
+        Rows of a training step. Rows of similar length share a batch.
+    learning_rate : float, default=2e-4
+        Highest learning rate of AdamW.
+    weight_decay : float, default=0.01
+        Of the matrices; biases and normalisations do not decay.
+    warmup_ratio : float, default=0.06
+        Share of the steps in which the learning rate rises linearly; then it falls to 0.
+    max_grad_norm : float or None, default=1.0
+        Gradients with a larger norm are scaled down to it. None: never.
+    early_stopping : bool, default=False
+        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
+        the lowest loss), and stop when it rises no longer.
+    validation_fraction : float or int, default=0.1
+        Share or number of rows to hold out, if `fit` gets no `X_val`.
+    n_iter_no_change : int, default=3
+        Epochs without a score that is better by `tol`, after which training stops.
+    tol : float, default=1e-4
+        See `n_iter_no_change`.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
+        AMX, most GPUs), and float32 elsewhere. In bfloat16 a prediction depends on the other
+        texts of the call by up to 1e-2 of the standard deviation of `y`, in float32 by 1e-5.
+    device : str, default="auto"
+        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+    checkpoint_dir : str or Path, default=None
+        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
+        killed goes on from there when it is run again, and ends with the same weights. A finished
+        fit removes its file.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last `fit`.
+    embed_model : bool, default=True
+        Whether a pickle carries the files of the pretrained model. If False it carries their hash,
+        and `model` is looked up where needed. What was trained is in every pickle.
+    random_state : int, RandomState instance or None, default=None
+        Of the head's first weights, the held-out rows, the batches and dropout. The same int,
+        machine and number of threads give the same bits. None: another one for each fit, never
+        from numpy's global generator; with a `checkpoint_dir` it follows from the data.
+    verbose : int, default=0
+        1 prints a line after each epoch.
+
+    Attributes
+    ----------
+    history_ : dict of list
+        One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`; ``validation_score`` is
+        R². Empty if nothing was trained.
+    best_epoch_ : int
+        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+    device_ : str
+        Torch device that predictions are computed on.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, if X is a frame.
+
+    See Also
+    --------
+    SentenceSimilarityRegressor : How similar two texts are.
+    TextClassifier : Texts to classes.
+    TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
+
+    Notes
+    -----
+    The pretrained encoder gets a new linear layer on the pooled tokens; both are trained by AdamW
+    on the squared error of standardised targets. Of two columns, both texts are read together; with
+    ``trainable_layers=0`` their embeddings u and v are read as u, v, abs(u - v) and u * v. What is
+    trained is then the cross-encoder of :class:`~sklearn_dl.SentenceSimilarityRegressor`. That one
+    predicts one number only, shows its scale (`slope_`, `intercept_`), and can compare embeddings
+    instead. ML.NET has no regression on texts.
+
+    Examples
+    --------
+    >>> from sklearn_dl import TextRegressor
+    >>> X = ["a fine film", "dull and slow", "simply great", "what a bore"] * 5
+    >>> stars = [4, 1, 5, 1] * 5
+    >>> model = TextRegressor(trainable_layers=0).fit(X, stars)
+    >>> good, bad = model.predict(["great fun", "slow and boring"])
+    >>> bool(good > bad)
+    True
+    """
+
+    _parameter_constraints: dict = {**TextEstimator._parameter_constraints}
+    _allowed_columns = {1, 2}
+
+    def __init__(
+        self,
+        model="all-minilm-l6-v2",
+        *,
+        max_length=128,
+        trainable_layers="all",
+        max_epochs=3,
+        batch_size=16,
+        learning_rate=2e-4,
+        weight_decay=0.01,
+        warmup_ratio=0.06,
+        max_grad_norm=1.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        precision="auto",
+        device="auto",
+        checkpoint_dir=None,
+        warm_start=False,
+        embed_model=True,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.max_length = max_length
+        self.trainable_layers = trainable_layers
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_ratio = warmup_ratio
+        self.max_grad_norm = max_grad_norm
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.precision = precision
+        self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.warm_start = warm_start
+        self.embed_model = embed_model
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X):
+        """The numbers of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_columns)
+            Texts, as in `fit`.
+
+        Returns
+        -------
+        numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            As `y` had it.
+        """
+        outputs = self._predicted_outputs(X)
+        return self._problem.predictions(outputs)
+
+    def _new_problem(self):
+        return Numbers("targets", several=True, tune=True)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
