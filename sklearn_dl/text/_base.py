@@ -4,6 +4,7 @@ import os
 from functools import partial
 from hashlib import sha256
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -26,6 +27,10 @@ class TextEstimator(TrainedEstimator):
     """Base of the text estimators that learn: by default a head on what is read together."""
 
     _allowed_columns: set[int]
+    _extra = "text"
+    _around_the_fit = TrainedEstimator._around_the_fit | {"model"}
+    model: Any
+    max_length: int
 
     _parameter_constraints: dict = {
         "model": [str, os.PathLike],

@@ -32,11 +32,11 @@ class TextScoring:
     """
 
     def __init__(self, fitted, *, max_length, device, precision, purpose):
-        import_torch(purpose)
+        import_torch(purpose, "text")
         self.fitted = fitted
         self.max_length = max_length
         self.purpose = purpose
-        self.device = resolve_device(device, purpose) if isinstance(device, str) else device
+        self.device = resolve_device(device) if isinstance(device, str) else device
         self.precision = resolve_precision(precision, self.device)
 
     def network(self):

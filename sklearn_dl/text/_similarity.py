@@ -45,8 +45,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Tokens of a text (of both texts of a pair that are read together) that are read, special
         ones included. What is cut off is counted and warned of.
     trainable_layers : "all" or int, default="all"
-        Which part of the encoder is trained: all of it; a number of its last layers; with 0
-        none: of a bi-encoder only the scaling is fitted; a cross-encoder becomes
+        Which part of the pretrained network is trained: all of it, a number of its last layers, or
+        with 0 none. Then of a bi-encoder only the scaling is fitted; a cross-encoder becomes
         :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v of the embeddings.
     max_epochs : int, default=3
         Passes over the training rows. With 0 the pretrained cosine is scaled to `y`, or given as
@@ -57,7 +57,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Highest learning rate of AdamW. "auto": 1e-5 for a bi-encoder, whose embeddings are good
         already and are easily spoilt for texts of other domains; 2e-4 for a cross-encoder.
     weight_decay : float, default=0.01
-        Of the matrices; biases and normalisations do not decay.
+        Of matrices and filters; biases and normalisations do not decay.
     warmup_ratio : float, default=0.06
         Share of the steps in which the learning rate rises linearly; then it falls to 0.
     max_grad_norm : float or None, default=1.0
@@ -84,12 +84,12 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`.
     embed_model : bool, default=True
-        Whether a pickle carries the files of the pretrained model. If False it carries their hash,
-        and `model` is looked up where needed. What was trained is in every pickle.
+        Whether a pickle carries the pretrained model. If False it carries its hash, and the model
+        is looked up where needed. What was trained is in every pickle.
     random_state : int, RandomState instance or None, default=None
-        Of the head's first weights, the held-out rows, the batches and dropout. The same int,
-        machine and number of threads give the same bits. None: another one for each fit, never
-        from numpy's global generator; with a `checkpoint_dir` it follows from the data.
+        Of the rows that are held out, the batches and dropout. The same int, machine and number of
+        threads give the same bits. None: another one for each fit, never from numpy's global
+        generator; with a `checkpoint_dir` it follows from the data.
     verbose : int, default=0
         1 prints a line after each epoch.
 
@@ -176,27 +176,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         random_state=None,
         verbose=0,
     ):
-        self.model = model
-        self.architecture = architecture
-        self.max_length = max_length
-        self.trainable_layers = trainable_layers
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup_ratio = warmup_ratio
-        self.max_grad_norm = max_grad_norm
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.precision = precision
-        self.device = device
-        self.checkpoint_dir = checkpoint_dir
-        self.warm_start = warm_start
-        self.embed_model = embed_model
-        self.random_state = random_state
-        self.verbose = verbose
+        self._store(locals())
 
     @fit_method
     def fit(self, X, y=None, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):

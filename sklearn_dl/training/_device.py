@@ -26,13 +26,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def import_torch(purpose):
-    """The torch module, or an error that says which extra installs it."""
-    extra = "vision" if purpose == "ImageClassifier" else "text"
+def import_torch(purpose, extra):
+    """The torch module, or an error that says what needs it and which extra installs it."""
     return import_optional("torch", extra=extra, purpose=purpose)
 
 
-def resolve_device(device, purpose):
+def resolve_device(device):
     """The `torch.device` that `device` means on this machine, as tensors that are there name it.
 
     Parameters
@@ -50,7 +49,8 @@ def resolve_device(device, purpose):
     ValueError
         If the device has no such name, or is not on this machine.
     """
-    torch = import_torch(purpose)
+    import torch
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if device == "auto":
         device = "cuda" if cuda else "mps" if mps else "cpu"

@@ -27,20 +27,6 @@ from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions, check_sample_weight
 
-# they change what happens around a fit, not its result
-_NOT_OF_THE_FIT = {
-    "backbone",
-    "checkpoint_dir",
-    "device",
-    "embed_model",
-    "memory",
-    "missing",
-    "model",
-    "on_error",
-    "random_state",
-    "verbose",
-}
-
 
 class Rows(NamedTuple):
     """Rows with their targets and weights.
@@ -86,9 +72,30 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
       fitted, rows, seed)``, ``_held_out_outputs(problem, fitted, rows)``
     """
 
-    # of AdamW's schedule and steps, where they are no parameters
+    # what installs the runtime that trains it
+    _extra: str
+    # parameters that change what happens around a fit, not its result; a subclass adds its own
+    _around_the_fit = frozenset(
+        {"checkpoint_dir", "device", "embed_model", "random_state", "verbose"}
+    )
+    # of AdamW's schedule and steps, where they are not parameters
     warmup_ratio = 0.06
     max_grad_norm: float | None = 1.0
+    trainable_layers: Any
+    max_epochs: int
+    batch_size: int
+    learning_rate: Any
+    weight_decay: float
+    early_stopping: bool
+    validation_fraction: Any
+    n_iter_no_change: int
+    tol: float
+    precision: str
+    device: str
+    checkpoint_dir: Any
+    warm_start: bool
+    random_state: Any
+    verbose: int
     _network: Any
     _problem: Problem
     _head: LinearHead | None
@@ -117,11 +124,16 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         "verbose": ["verbose"],
     }
 
+    def _store(self, arguments):
+        """Store the arguments of `__init__`, which are its ``locals()``, under their names."""
+        self.__dict__.update({k: v for k, v in arguments.items() if k != "self"})
+
     @property
     def device_(self):
         """Name of the torch device that predictions are computed on, on this machine."""
         check_is_fitted(self)
-        return str(resolve_device(self.device, type(self).__name__))
+        import_torch(type(self).__name__, self._extra)
+        return str(resolve_device(self.device))
 
     def __copy__(self):
         # callbacks copy the estimator in each epoch: not by way of __getstate__, which reads files
@@ -284,7 +296,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         return {
             name: getattr(value, "__qualname__", type(value)) if callable(value) else value
             for name, value in sorted(params.items())
-            if name not in _NOT_OF_THE_FIT
+            if name not in self._around_the_fit
         }
 
     @contextmanager
@@ -301,8 +313,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         place : TrainingPlace
         """
         name = type(self).__name__
-        import_torch(name)
-        device = resolve_device(self.device, name)
+        import_torch(name, self._extra)
+        device = resolve_device(self.device)
         with training_processes(name, device.type == "cpu") as processes:
             if processes.count > 1 and device.type != "cpu":
                 device = processes.device

@@ -16,7 +16,7 @@ from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.scoring._classifier import labels_of
 from sklearn_dl.training._classifier import NetworkClassifierMixin
-from sklearn_dl.training._device import resolve_device
+from sklearn_dl.training._device import import_torch, resolve_device
 from sklearn_dl.training._estimator import (
     Rows,
     TrainedEstimator,
@@ -61,7 +61,8 @@ class ImageClassifier(
     image_size : int, default=224
         Width and height, in pixels, that photographs are cropped to.
     trainable_layers : "all" or int, default=0
-        Which part of the network is trained: none; a number of its last layers (or blocks); all.
+        Which part of the pretrained network is trained: all of it, a number of its last layers, or
+        with 0 none. A block counts as a layer.
     C : float, default=1.0
         Inverse strength of the regularisation of the logistic regression on features, which is
         the head, or what the head starts from. Features are brought to equal variances before, and
@@ -79,27 +80,26 @@ class ImageClassifier(
     batch_size : int, default=32
         Rows of a training step.
     learning_rate : float, default=1e-3
-        Highest learning rate of AdamW; it rises over 6 % of the steps and falls to 0.
+        Highest learning rate of AdamW. It rises over 6 % of the steps and falls to 0.
     weight_decay : float, default=0.01
-        Of the matrices and filters; biases and normalisations do not decay.
+        Of matrices and filters; biases and normalisations do not decay.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes in the loss, times `sample_weight`, as in scikit-learn.
     early_stopping : bool, default=False
         Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
         the lowest loss), and stop when it rises no longer.
     validation_fraction : float or int, default=0.1
-        Share or number of rows to hold out, in proportion from each class, if `fit` gets no
-        `X_val`.
+        Share or number of rows to hold out, if `fit` gets no `X_val`. Each class gives its share.
     n_iter_no_change : int, default=3
         Epochs without a score that is better by `tol`, after which training stops.
     tol : float, default=1e-4
         See `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of the products in a network that torch runs. "auto" is bfloat16 where the processor
-        computes with it (avx512_bf16, AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which
-        computes the features of ONNX backbones that are not fine-tuned, has float32.
+        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
+        AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the features of ONNX
+        backbones that are not fine-tuned, has float32.
     device : str, default="auto"
-        "auto" is cuda, else mps, else cpu; or a torch device. Found again where a pickle is loaded.
+        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
     memory : str, Path, joblib.Memory or None, default=None
         Where the features of photographs are kept, by their content and what is done to them: the
         folds of a cross-validation, and the candidates of a grid search, compute them once. Those
@@ -107,15 +107,15 @@ class ImageClassifier(
         are not kept. The file holds up to 2 GiB; the oldest rows make room. If it is damaged,
         locked or cannot be written, one warning says so, and features are computed.
     checkpoint_dir : str or Path, default=None
-        Folder to save the state of a fine-tuning to, after each epoch and once a minute. A fit
-        that was killed goes on from there when it is run again, and ends with the same weights. A
-        finished fit removes its file. With callables that have no version (see Notes) it does not
+        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
+        killed goes on from there when it is run again, and ends with the same weights. A finished
+        fit removes its file. With callables that have no version (see Notes) it does not
         go on, and raises.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last `fit`. A callable `backbone` needs a
         version (see Notes).
     embed_model : bool, default=True
-        Whether a pickle carries the pretrained model. If False it carries its hash, and `backbone`
+        Whether a pickle carries the pretrained model. If False it carries its hash, and the model
         is looked up where needed. What was trained is in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What a photograph does that cannot be read, or for which the network gives NaN or infinity:
@@ -126,8 +126,10 @@ class ImageClassifier(
         What `predict` gives for a photograph that cannot be read. With ``on_error="nan"`` and None,
         labels are an object array; scikit-learn's metrics refuse one that holds None.
     random_state : int, RandomState instance or None, default=None
-        Of the held-out rows, the batches, the views and dropout. The same int, machine and number
-        of threads give the same bits.
+        Of the rows that are held out, the batches and dropout. The same int, machine and number of
+        threads give the same bits. None: another one for each fit, never from numpy's global
+        generator; with a `checkpoint_dir` it follows from the data. Random views
+        follow from it, too.
     verbose : int, default=0
         1 prints a line after each epoch.
 
@@ -187,6 +189,13 @@ class ImageClassifier(
         "missing": "no_validation",
     }
     _model_parameter = "backbone"
+    _extra = "vision"
+    _around_the_fit = TrainedEstimator._around_the_fit | {
+        "backbone",
+        "memory",
+        "missing",
+        "on_error",
+    }
     _network: FittedImageNetwork
 
     def __init__(
@@ -217,30 +226,7 @@ class ImageClassifier(
         random_state=None,
         verbose=0,
     ):
-        self.backbone = backbone
-        self.image_size = image_size
-        self.trainable_layers = trainable_layers
-        self.C = C
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.class_weight = class_weight
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.precision = precision
-        self.device = device
-        self.memory = memory
-        self.checkpoint_dir = checkpoint_dir
-        self.warm_start = warm_start
-        self.embed_model = embed_model
-        self.on_error = on_error
-        self.missing = missing
-        self.random_state = random_state
-        self.verbose = verbose
+        self._store(locals())
 
     @fit_method
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -326,7 +312,8 @@ class ImageClassifier(
         """The head that was solved on features, or that of the trained network."""
         if self._head is not None:
             return self._head
-        device = resolve_device(self.device, type(self).__name__)
+        import_torch(type(self).__name__, self._extra)
+        device = resolve_device(self.device)
         return self._network.on(device, "float32").linear_head()
 
     def _labels(self, logits):

@@ -74,10 +74,10 @@ def compute_features(fitted, array, rows, *, device, precision, purpose):
         batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
         collector = _run(session, array, rows, batch, n_workers)
     else:
-        import_torch(purpose)
+        import_torch(purpose, "vision")
         from sklearn_dl.vision._network import TorchGraph
 
-        place = resolve_device(device, purpose)
+        place = resolve_device(device)
         network = fitted.on(place, resolve_precision(precision, place))
         batch = _BATCH["cpu" if place.type == "cpu" else "gpu"]
         with torch_settings() as n_threads:

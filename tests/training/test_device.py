@@ -41,7 +41,7 @@ def machine(monkeypatch):
 )
 def test_a_device_is_named_as_tensors_there_name_it(machine, found, device, expected):
     machine(**found)
-    resolved = resolve_device(device, "TextClassifier")
+    resolved = resolve_device(device)
     assert resolved == torch.device(expected)
     assert resolved.type == "cpu" or resolved.index is not None
 
@@ -59,7 +59,7 @@ def test_a_device_is_named_as_tensors_there_name_it(machine, found, device, expe
 def test_devices_that_are_not_here(machine, found, device, message):
     machine(**found)
     with pytest.raises(ValueError, match=f"device={device!r}.*{message}"):
-        resolve_device(device, "TextClassifier")
+        resolve_device(device)
 
 
 class Counted:
@@ -93,9 +93,9 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
     device = name if name == "auto" else next(iter([*found, "cpu"]))
     live = Counted()
     fitted = FittedNetwork("model", None, live=live)
-    first = fitted.on(resolve_device(device, "TextClassifier"), "bfloat16")
+    first = fitted.on(resolve_device(device), "bfloat16")
     for _ in range(3):
-        place = resolve_device(device, "TextClassifier")
+        place = resolve_device(device)
         assert fitted.on(place, "bfloat16") is first
         assert fitted.on(place, "float32") is live
     assert (live.moves, live.copies) == (1 if found else 0, 1)
@@ -113,7 +113,7 @@ def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, lay
         _scoring, "resolve_device", lambda *args: asked.append(args) or resolve_device(*args)
     )
     clf.predict_proba(TEXTS)
-    assert asked == [("auto", "TextClassifier")]
+    assert asked == [("auto",)]
 
 
 def test_a_second_prediction_neither_moves_nor_copies(make_classifier, monkeypatch):
