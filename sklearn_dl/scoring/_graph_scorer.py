@@ -1,5 +1,6 @@
 """What the scorers of all runtimes share: X to a graph's inputs, its outputs to a table."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
 from numbers import Integral
@@ -69,13 +70,13 @@ class GraphScorer(
     _takes_bytes = False  # whether strings may be bytes
     _extra: str
 
+    @abstractmethod
     def _session(self, n_threads=None, n_workers=1):
         """The graph for `n_workers` threads that call it at once, from the process's cache."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _any_session(self):
         """The graph, open for some number of threads: for the specs."""
-        raise NotImplementedError
 
     @all_or_nothing
     def fit(self, X, y=None):

@@ -1,6 +1,7 @@
 """The torch network behind the text estimators. Importing this module imports torch."""
 
 import math
+from abc import abstractmethod
 
 import tokenizers
 import torch
@@ -28,8 +29,6 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 class TextNetwork(NetworkWithHead):
     """Texts to vectors, and a linear head on them.
-
-    A subclass computes `pool_tokens`, and says which `layers_to_train` there are.
 
     Parameters
     ----------
@@ -60,13 +59,13 @@ class TextNetwork(NetworkWithHead):
     def body(self):
         return self.encoder
 
+    @abstractmethod
     def pool_tokens(self, ids, mask, types):
         """float32 vectors of texts from those of their tokens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def layers_to_train(self):
         """Those of the encoder, in their order."""
-        raise NotImplementedError
 
     def pooled(self, ids, mask, types=None):
         """float32 vectors of shape (n_rows, width)."""

@@ -2,10 +2,11 @@
 
 import math
 import os
+from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager
 from hashlib import sha256
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -20,12 +21,16 @@ from sklearn_dl.training._device import (
     resolve_precision,
     torch_settings,
 )
+from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import training_processes
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions, check_sample_weight
+
+if TYPE_CHECKING:  # it imports torch
+    from sklearn_dl.training._loop import TrainingTask
 
 
 class Rows(NamedTuple):
@@ -58,18 +63,10 @@ def fit_method(fit):
     return all_or_nothing(with_callbacks(fit))
 
 
-class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
+class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=ABCMeta):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
-    Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`, which
-    asks it for
-
-    - ``_columns(X, reset)``: what the network reads of X, a list of ndarray of n_samples rows
-    - ``_new_problem()``: what y means, a Problem
-    - ``_pretrained(content)``: a FittedNetwork; ``_check_network(network)`` before it is trained
-    - ``_digest(rows, held_out)``: a hash of all that is learned from, for checkpoints
-    - ``_trains()``, else ``_solve_head(problem, fitted, rows)``; if it does, ``_task(problem,
-      fitted, rows, seed)``, ``_held_out_outputs(problem, fitted, rows)``
+    Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`.
     """
 
     # what installs the runtime that trains it
@@ -165,6 +162,43 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         self._fit_rows(problem, content, rows, held_out, previous, context, {"X": X, "y": y})
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
+
+    @abstractmethod
+    def _columns(self, X, reset) -> list[np.ndarray]:
+        """What the network reads of X: arrays of n_samples rows; `reset` in `fit`."""
+
+    @abstractmethod
+    def _new_problem(self) -> Problem:
+        """What y means; it has learned nothing yet."""
+
+    @abstractmethod
+    def _pretrained(self, content) -> FittedNetwork:
+        """The network of the pretrained model's `content`."""
+
+    @abstractmethod
+    def _digest(self, rows, held_out) -> str:
+        """A hash of all that is learned from, for checkpoints.
+
+        Parameters
+        ----------
+        rows : Rows
+        held_out : Rows or None
+        """
+
+    @abstractmethod
+    def _solve_head(self, problem, fitted, rows) -> LinearHead | None:
+        """Learn from `rows` what can be learned without training the network."""
+
+    @abstractmethod
+    def _task(self, problem, fitted, rows, seed) -> "TrainingTask":
+        """What is trained: a task on the live network of `fitted`, with a head."""
+
+    @abstractmethod
+    def _held_out_outputs(self, problem, fitted, rows) -> np.ndarray:
+        """Outputs of the live network for rows held out: float64, (n_rows, n_outputs)."""
+
+    def _check_network(self, network):
+        """Raise a ValueError if the live network cannot be trained as the parameters say."""
 
     def _trains(self):
         """Whether a fit trains the network, and not only a head on it."""

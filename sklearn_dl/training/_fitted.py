@@ -1,12 +1,13 @@
 """A network that an estimator has fitted: live in this process, bytes in a pickle."""
 
 import copy
+from abc import ABC, abstractmethod
 from threading import RLock
 
 from sklearn_dl.training._device import torch_settings
 
 
-class FittedNetwork:
+class FittedNetwork(ABC):
     """A pretrained network as it is, or what training has made of it.
 
     Parameters
@@ -30,17 +31,21 @@ class FittedNetwork:
         self._bfloat16 = None
         self._lock = RLock()
 
+    @abstractmethod
+    def for_pickle(self, content):
+        """A copy without anything live, that carries `content`."""
+
+    @abstractmethod
     def _shared(self, device, precision):
         """The pretrained network as it is: one for the process, not to be trained."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _pretrained(self):
         """The pretrained network, on the CPU, for the caller alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _load(self):
         """The network with the tensors `trained`."""
-        raise NotImplementedError
 
     @property
     def is_trained(self):

@@ -1,6 +1,7 @@
 """What a network that is trained here has. Importing this module imports torch."""
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,8 @@ from sklearn_dl.training._head import LinearHead
 _RARELY = 10.0
 
 
-class NetworkWithHead(torch.nn.Module):
+class NetworkWithHead(torch.nn.Module, ABC):
     """A pretrained body, and a linear head on its features.
-
-    A subclass computes the features, and says what its `body` is, how it is put on a device
-    (`place`) and which layers are trained (`train_last`).
 
     Parameters
     ----------
@@ -33,6 +31,14 @@ class NetworkWithHead(torch.nn.Module):
         self.head = None
         if n_outputs:
             self.make_head(n_features, n_outputs)
+
+    @abstractmethod
+    def place(self, device):
+        """Move to a torch device, and compute there in the way that is fastest."""
+
+    @abstractmethod
+    def train_last(self, n_layers):
+        """Train the last `n_layers` layers of the body and the head; "all": all of it."""
 
     def make_head(self, n_features, n_outputs):
         """A head whose weights are not set."""

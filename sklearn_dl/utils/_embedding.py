@@ -1,6 +1,7 @@
 """Estimators whose pickles carry the model that a parameter names."""
 
 import os
+from abc import ABCMeta, abstractmethod
 from typing import Any, NamedTuple
 
 from sklearn_dl.utils._base import DeepEstimator
@@ -14,7 +15,7 @@ class _Embedded(NamedTuple):
     content: Any
 
 
-class EmbeddedModelEstimator(DeepEstimator):
+class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
     """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
 
     For an estimator with the parameters `model` (or what `_model_parameter` names) and
@@ -31,9 +32,9 @@ class EmbeddedModelEstimator(DeepEstimator):
     def _model(self):
         return getattr(self, self._model_parameter)
 
+    @abstractmethod
     def _find_content(self):
         """The content of `model` as it is now."""
-        raise NotImplementedError
 
     def __getstate__(self):
         state = super().__getstate__()

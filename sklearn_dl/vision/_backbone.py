@@ -3,6 +3,7 @@
 import copy
 import os
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,7 @@ IMAGENET_PIXELS = {
 
 
 @dataclass(frozen=True)
-class Backbone:
+class Backbone(ABC):
     """The content of a backbone, and how its input is made.
 
     Attributes
@@ -53,9 +54,9 @@ class Backbone:
     def for_pickle(self, embed):
         return replace(self, content=self.content.for_pickle(embed))
 
+    @abstractmethod
     def network(self, weights=True):
         """The ImageNetwork, on the CPU; without its weights if they are to be replaced."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

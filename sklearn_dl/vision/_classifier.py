@@ -479,9 +479,6 @@ class ImageClassifier(
     def _find_content(self):
         return find_backbone(self.backbone)
 
-    def _check_network(self, network):
-        pass
-
     def _task(self, problem, fitted, rows, seed):
         from sklearn_dl.vision._task import ImageTask
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sklearn_dl.text import _scoring
+from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.training._device import resolve_device
-from sklearn_dl.training._fitted import FittedNetwork
 from tests.training.reviews import LABELS, TEXTS
 
 
@@ -92,7 +92,7 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
     machine(**found)
     device = name if name == "auto" else next(iter([*found, "cpu"]))
     live = Counted()
-    fitted = FittedNetwork("model", None, live=live)
+    fitted = FittedTextNetwork("model", None, live=live)
     first = fitted.on(resolve_device(device), "bfloat16")
     for _ in range(3):
         place = resolve_device(device)
