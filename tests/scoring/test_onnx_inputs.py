@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from onnx import numpy_helper
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_dl import OnnxScorer
 from tests.scoring.onnx_graphs import (
@@ -24,11 +23,6 @@ from tests.scoring.onnx_graphs import (
 )
 
 X = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-
-
-@parametrize_with_checks([OnnxScorer(negate().SerializeToString())])
-def test_sklearn_checks(estimator, check):
-    check(estimator)
 
 
 @pytest.mark.parametrize(
