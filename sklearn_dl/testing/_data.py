@@ -62,6 +62,11 @@ class CheckData:
         return isinstance(self._X, np.ndarray) and self._X.ndim == 2
 
     @property
+    def may_miss_cells(self):
+        """Whether a cell of X can hold NaN: not in an array of integers."""
+        return not isinstance(self._X, np.ndarray) or self._X.dtype.kind in "fcO"
+
+    @property
     def n_columns(self):
         """Number of columns; None where X is neither an array of two dimensions nor a frame."""
         return self._X.shape[1] if self.is_table or self.is_frame else None

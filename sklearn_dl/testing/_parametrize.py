@@ -262,7 +262,7 @@ def _checks(estimator, data):
     yield _fit.check_dict_unchanged
     yield _rows.check_readonly_input
     yield _rows.check_what_is_not_rows
-    if not tags.input_tags.allow_nan:
+    if data.may_miss_cells and not tags.input_tags.allow_nan:
         yield _rows.check_missing_cells
     if needs_fit(estimator) or not tags.non_deterministic:
         yield _fit.check_estimators_unfitted
