@@ -15,6 +15,7 @@ from sklearn_dl.text._frozen import pair_features
 from sklearn_dl.text._scoring import CHUNK, TextScoring, check_max_length
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._tokens import warn_of_truncation
+from sklearn_dl.training._batches import some_places
 from sklearn_dl.training._device import autocast, resolve_precision
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.utils._sklearn import Interval
@@ -49,7 +50,7 @@ class TextEstimator(TrainedEstimator):
         X : array-like of shape (n_samples,) or (n_samples, n_columns)
             One column of texts, or two for pairs of texts.
         y : array-like of shape (n_samples,)
-            The target of each row; of a `TextRegressor` also of shape (n_samples, n_outputs).
+            The target of each row.
         sample_weight : array-like of shape (n_samples,), default=None
             A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -92,7 +93,7 @@ class TextEstimator(TrainedEstimator):
                 for text in column:
                     data = text.encode()
                     digest.update(len(data).to_bytes(8, "little") + data)
-            digest.update(part.targets.tobytes())
+            digest.update(repr(part.targets.shape).encode() + part.targets.tobytes())
             digest.update(part.weights.tobytes())
         return digest.hexdigest()
 
@@ -213,8 +214,3 @@ class TextEstimator(TrainedEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         return tags
-
-
-def some_places(n_rows, seed, most):
-    """At most so many of `n_rows` rows, drawn at random."""
-    return np.random.default_rng([seed, 1]).permutation(n_rows)[:most]

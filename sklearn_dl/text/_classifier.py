@@ -92,7 +92,8 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
     See Also
     --------
-    SentenceSimilarityRegressor : Pairs of texts to a number.
+    TextRegressor : Texts to numbers.
+    SentenceSimilarityRegressor : How similar two texts are.
     TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes

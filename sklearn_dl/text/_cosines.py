@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_dl.text._base import some_places
+from sklearn_dl.training._batches import some_places
 from sklearn_dl.training._problem import Numbers
 
 # more would hardly move the line that pretrained cosines are scaled by
@@ -23,7 +23,7 @@ class Similarities(Numbers):
     def go_on(self, earlier, y, keeps_head):
         if type(earlier) is not type(self):
             raise ValueError("warm_start=True cannot change the architecture.")
-        super().go_on(earlier, y, keeps_head)
+        return super().go_on(earlier, y, keeps_head)
 
     def attributes(self):
         return {"slope_": self.slope, "intercept_": self.intercept}
@@ -33,8 +33,8 @@ class Cosines(Similarities):
     """The similarity of two texts as a line through the cosine of their embeddings."""
 
     def go_on(self, earlier, y, keeps_head):
-        # the line through pretrained cosines is flat where they do not differ
-        super().go_on(earlier, y, keeps_head=bool(earlier.slope))
+        # there is no head, and every line can be gone on from that is not flat
+        return super().go_on(earlier, y, keeps_head=bool(earlier.slope))
 
     def start(self, targets, weights, outputs=None, seed=None):
         """The line through the cosines that the untrained network gives."""

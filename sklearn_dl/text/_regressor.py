@@ -88,11 +88,15 @@ class TextRegressor(RegressorMixin, TextEstimator):
     Notes
     -----
     The pretrained encoder gets a new linear layer on the pooled tokens; both are trained by AdamW
-    on the squared error of standardised targets. Of two columns, both texts are read together; with
-    ``trainable_layers=0`` their embeddings u and v are read as u, v, abs(u - v) and u * v. What is
-    trained is then the cross-encoder of :class:`~sklearn_dl.SentenceSimilarityRegressor`. That one
-    predicts one number only, shows its scale (`slope_`, `intercept_`), and can compare embeddings
-    instead. ML.NET has no regression on texts.
+    on the squared error of standardised targets. Of two columns, both texts are read together:
+    trained on pairs, it is the cross-encoder of :class:`~sklearn_dl.SentenceSimilarityRegressor`,
+    which predicts one number only, shows its scale (`slope_`, `intercept_`), and can compare
+    embeddings instead. ML.NET has no regression on texts.
+
+    With ``trainable_layers=0`` the embeddings u and v of a pair are read as u, v, abs(u - v) and
+    u * v. The regularisation of the ridge regression is the one with the least error on rows that
+    are left out one by one. It takes repeated rows for independent ones: give `sample_weight`
+    instead of repeating rows.
 
     Examples
     --------
@@ -105,7 +109,6 @@ class TextRegressor(RegressorMixin, TextEstimator):
     True
     """
 
-    _parameter_constraints: dict = {**TextEstimator._parameter_constraints}
     _allowed_columns = {1, 2}
 
     def __init__(

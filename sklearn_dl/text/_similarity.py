@@ -114,6 +114,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     See Also
     --------
     TextClassifier : Pairs of texts to classes.
+    TextRegressor : Texts, or pairs of texts, to numbers.
     TextEncoder : Vectors of a pretrained encoder.
 
     Notes
@@ -254,7 +255,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             outputs = self._head_outputs(scoring, columns, self._head)
         else:
             outputs = self._in_chunks(columns, partial(self._cosines, scoring))
-        return self._problem.predictions(outputs)
+        return self.slope_ * outputs[:, 0] + self.intercept_
 
     @available_if(_compares_embeddings)
     def embed(self, X):

@@ -71,3 +71,8 @@ def split_rows(n_rows, fraction, seed, strata=None):
             f"{len(held_out)} to validate with; give X_val and y_val, or more rows."
         )
     return train, held_out
+
+
+def some_places(n_rows, seed, most):
+    """At most so many of `n_rows` rows, drawn at random."""
+    return np.random.default_rng([seed, 1]).permutation(n_rows)[:most]

@@ -1,6 +1,6 @@
 """What the classifiers that train a network have in common, whatever they read."""
 
-from typing import Any
+from abc import ABC, abstractmethod
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -10,17 +10,17 @@ from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin
 
 
-class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
-    """Classes, their weights, and predictions from logits, for a TrainedEstimator.
-
-    A subclass computes ``_logits(X)``.
-    """
+class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
+    """Classes, their weights, and predictions from logits, for a TrainedEstimator."""
 
     _classifier_constraints: dict = {
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     classes_: np.ndarray
-    _problem: Any
+
+    @abstractmethod
+    def _logits(self, X) -> np.ndarray:
+        """Logits of the rows of a prediction: float64, (n_samples, n_classes)."""
 
     def predict(self, X):
         """The most probable class of each row.
@@ -85,4 +85,4 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def _labels(self, logits):
-        return self._problem.predictions(logits)
+        return self.classes_[logits.argmax(axis=1)]

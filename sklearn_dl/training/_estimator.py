@@ -2,7 +2,7 @@
 
 import math
 import os
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from contextlib import contextmanager
 from hashlib import sha256
 from numbers import Integral, Real
@@ -40,7 +40,7 @@ class Rows(NamedTuple):
     ----------
     columns : list of ndarray of n_rows rows
         What the network reads: texts, images.
-    targets : ndarray of shape (n_rows,)
+    targets : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Numbers of classes, or float64.
     weights : float64 ndarray of shape (n_rows,)
     numbers : int ndarray of shape (n_rows,) or None
@@ -63,13 +63,13 @@ def fit_method(fit):
     return all_or_nothing(with_callbacks(fit))
 
 
-class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=ABCMeta):
+class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
     Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`.
     """
 
-    # what installs the runtime that trains it
+    # the extra of the package that installs torch for it
     _extra: str
     # parameters that change what happens around a fit, not its result; a subclass adds its own
     _around_the_fit = frozenset(
@@ -123,7 +123,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=A
 
     def _store(self, arguments):
         """Store the arguments of `__init__`, which are its ``locals()``, under their names."""
-        self.__dict__.update({k: v for k, v in arguments.items() if k != "self"})
+        self.__dict__.update({k: v for k, v in arguments.items() if k not in ("self", "__class__")})
 
     @property
     def device_(self):
@@ -141,6 +141,10 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=A
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
         """`fit`: all of it but the name and the docstring."""
         self._validate_params()
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
         self._check_validation_arguments(X_val, y_val, sample_weight_val)
         n_epochs = self.max_epochs if self._trains() else 0
         context = self._init_callback_context(max_subtasks=n_epochs)
@@ -151,10 +155,11 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=A
         previous = self._previous(content)
         problem = self._new_problem()
         if previous is None:
-            problem.learn(y)
+            targets = problem.learn(y)
         else:
-            problem.go_on(self._problem, y, previous.is_trained and self._trains())
-        targets = problem.encode(y, "y")
+            # a frozen fit has solved a head of its own: that of the network is out of date
+            keeps_head = self._trains() and previous.is_trained and self._head is None
+            targets = problem.go_on(self._problem, y, keeps_head)
         rows = self._rows_that_count(problem, columns, targets, sample_weight, "sample_weight")
         held_out = None
         if X_val is not None:
@@ -257,6 +262,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator, metaclass=A
                 rows, held_out = rows.take(train_rows), rows.take(held_out_rows)
                 problem.refuse(rows.targets)
             network = start.network_to_train(place.device)
+            if previous is not None and self._head is not None:
+                network.head = None
             self._check_network(network)
             network.train_last(self.trainable_layers)
             past = history_records(self.history_) if previous is not None else []

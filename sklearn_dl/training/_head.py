@@ -86,6 +86,7 @@ def ridge_head(features, targets, weights, tune=False):
     if not tune:
         solver = Ridge().fit(features, targets, sample_weight=weights)
         return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))
+    weights = weights / weights.mean()  # what a regularisation means must not depend on their sum
     scaler = _scaler(features, weights)
     scaled = scaler.transform(features)
     some = np.random.default_rng(0).permutation(len(targets))[:_ROWS_TO_TUNE_ON]

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 class Problem(ABC):
     """What the targets of one fit are; it is kept with the fitted estimator.
 
-    A fit calls, in this order: `learn` or `go_on`; `encode`, `weights` and `refuse` for the rows;
-    `strata` if rows are held out; `start`; then for a frozen network `goals` and `solve`, for one
-    that is trained `goals`, `losses` for each batch, and `evaluate` for the rows held out. Torch is
-    needed by `losses` alone.
+    A fit calls `learn` or `go_on`, and `encode` for the y of validation rows; `weights` and
+    `refuse` for the rows; `strata` if some are held out; then `start`. For a frozen network `goals`
+    and `solve` follow; for one that is trained `goals`, `losses` for each batch, and `evaluate` for
+    the rows held out. Torch is needed by `losses` alone.
     """
 
     @abstractmethod
-    def learn(self, y) -> None:
-        """Check y, and learn how to encode it.
+    def learn(self, y) -> np.ndarray:
+        """Check y, learn how to encode it, and return it encoded.
 
         Raises
         ------
@@ -39,7 +39,7 @@ class Problem(ABC):
         """
 
     @abstractmethod
-    def go_on(self, earlier: "Problem", y, keeps_head: bool) -> None:
+    def go_on(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
         """`learn` for a fit that goes on from the one of `earlier`.
 
         Parameters
@@ -57,7 +57,7 @@ class Problem(ABC):
 
     @abstractmethod
     def encode(self, y, name: str) -> np.ndarray:
-        """Targets as numbers: ndarray of shape (n_samples,).
+        """Targets as numbers: ndarray of shape (n_samples,) or (n_samples, n_outputs).
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Problem(ABC):
         Parameters
         ----------
         outputs : float64 ndarray of shape (n_rows, n_outputs)
-        targets : ndarray of shape (n_rows,)
+        targets : ndarray of n_rows rows
         weights : float64 ndarray of shape (n_rows,)
         """
 
@@ -139,12 +139,13 @@ class Problem(ABC):
 
         Parameters
         ----------
-        targets, weights : ndarray of shape (n_rows,)
+        targets : ndarray of n_rows rows
+        weights : ndarray of shape (n_rows,)
         outputs : callable(places or None) -> float64 ndarray, default=None
             Outputs of the untrained network for some of the rows, or for all. None: the network
             has none before a head is solved.
         seed : int, default=None
-            Of a network that is trained. None: it is not.
+            Seed of the training; None if the network stays frozen.
         """
 
     def goals(self, targets: np.ndarray) -> np.ndarray:
@@ -180,14 +181,15 @@ class Classes(Problem):
     def learn(self, y):
         y = target_column(y, "y")
         check_classification_targets(y)
-        self.classes = np.unique(y)
+        self.classes, codes = np.unique(y, return_inverse=True)
+        return codes.astype(np.int64)
 
     def go_on(self, earlier, y, keeps_head):
-        self.learn(y)
+        codes = self.learn(y)
         # a head that is there knows classes that these rows lack; one that is solved anew does not
         self._keeps_head = keeps_head
         if np.array_equal(self.classes, earlier.classes):
-            return
+            return codes
         known = np.isin(self.classes, earlier.classes).all()
         if not (keeps_head and known):
             hint = "Set warm_start=False to start anew."
@@ -201,7 +203,9 @@ class Classes(Problem):
                 "warm_start=True cannot change the classes: fitted were "
                 f"{earlier.classes.tolist()}, y holds {self.classes.tolist()}. {hint}"
             )
+        known_codes = np.searchsorted(earlier.classes, self.classes)
         self.classes = earlier.classes
+        return known_codes[codes].astype(np.int64)
 
     def encode(self, y, name):
         y = target_column(y, name)
@@ -279,32 +283,34 @@ class Numbers(Problem):
 
     def learn(self, y):
         y = numbers(y, "y", self.several)
-        self._n_outputs = y.shape[1] if y.ndim == 2 else None
+        self._n_outputs = _width(y)
+        return y
 
     def go_on(self, earlier, y, keeps_head):
-        self.learn(y)
+        y = self.learn(y)
         if keeps_head:
             if self._n_outputs != earlier._n_outputs:
                 raise ValueError(
-                    f"warm_start=True cannot change the number of {self.what} of a row: fitted "
-                    f"were {earlier._n_outputs or 1}, y has {self._n_outputs or 1}."
+                    f"warm_start=True cannot change the number of columns of y: it had "
+                    f"{earlier._n_outputs or 1} and has {self._n_outputs or 1}."
                 )
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
+        return y
 
     def encode(self, y, name):
         y = numbers(y, name, self.several)
-        if (y.shape[1] if y.ndim == 2 else None) != self._n_outputs:
+        if _width(y) != self._n_outputs:
             raise ValueError(
-                f"{name} has {y.shape[1] if y.ndim == 2 else 1} {self.what} for each row, y has "
-                f"{self._n_outputs or 1}."
+                f"{name} has {counted(_width(y) or 1, 'column')}, y has {self._n_outputs or 1}."
             )
         return y
 
     def refuse(self, targets):
         if not np.ptp(targets, axis=0).any():
-            values = ", ".join(f"{value:g}" for value in np.ravel(targets[0]))
+            values = np.ravel(targets[0])
+            which = f"are {values[0]:g}" if len(values) == 1 else "are equal in each column"
             raise ValueError(
-                f"All {self.what} to learn from are {values}: there is nothing to learn from "
+                f"All {self.what} to learn from {which}: there is nothing to learn from "
                 f"{counted(len(targets), 'sample')}."
             )
 
@@ -313,8 +319,8 @@ class Numbers(Problem):
         if seed is not None and not self._is_scaled:
             self.intercept = np.average(targets, axis=0, weights=weights)
             spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
-            # a column of equal numbers is its mean
-            self.slope = np.where(spread > 0, spread, 1.0)
+            # the spread of equal numbers may be that of rounding
+            self.slope = np.where(np.ptp(targets, axis=0) > 0, spread, 1.0)
             if targets.ndim == 1:
                 self.slope, self.intercept = float(self.slope), float(self.intercept)
 
@@ -332,17 +338,15 @@ class Numbers(Problem):
     def evaluate(self, outputs, targets, weights):
         errors = (self.predictions(outputs) - targets) ** 2
         center = np.average(targets, axis=0, weights=weights)
-        found = [
-            _error_and_r2(*columns, weights)
-            for columns in zip(
-                np.atleast_2d(errors.T),
-                np.atleast_2d(((targets - center) ** 2).T),
-                np.ravel(self.slope),
-                strict=True,
-            )
-        ]
-        loss, r2 = np.mean(found, axis=0)
-        return float(loss), float(r2)
+        variance = np.average((targets - center) ** 2, axis=0, weights=weights)
+        if errors.ndim == 1:
+            error = mean(errors, weights)
+            # of equal numbers there is no R²: the order of epochs is that of their errors
+            return error / self.slope**2, float(1 - error / variance if variance else -error)
+        error = np.array([mean(column, weights) for column in errors.T])
+        varies = np.ptp(targets, axis=0) > 0
+        r2 = np.where(varies, 1 - error / np.where(varies, variance, 1.0), error == 0)
+        return float(np.mean(error / self.slope**2)), float(np.mean(r2))
 
     def predictions(self, outputs):
         if self._n_outputs is None:
@@ -350,10 +354,9 @@ class Numbers(Problem):
         return self.slope * outputs + self.intercept
 
 
-def _error_and_r2(errors, deviations, slope, weights):
-    """Squared error in the units of the outputs, and R², of one column."""
-    error, variance = mean(errors, weights), np.average(deviations, weights=weights)
-    return error / slope**2, 1 - error / variance if variance else -error
+def _width(y):
+    """Number of columns; None of an array of one dimension."""
+    return y.shape[1] if y.ndim == 2 else None
 
 
 def mean(values, weights):

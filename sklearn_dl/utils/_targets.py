@@ -78,6 +78,8 @@ def split_targets(y, name):
     """
     if is_frame(y):
         return frame_to_numpy(y)
+    if hasattr(y, "__array__") and not is_series(y):
+        y = np.asarray(y)
     if isinstance(y, np.ndarray):
         return list(y.T) if y.ndim == 2 else [y]
     is_row = (list, tuple, np.ndarray)

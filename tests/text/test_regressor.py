@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.metrics import r2_score
@@ -86,8 +87,10 @@ def test_pairs_are_read_as_a_cross_encoder_reads_them(model, encoder):
         lambda y: pl.DataFrame(y, schema=["a", "b"]),
         lambda y: y.astype(np.float32),
         lambda y: [tuple(row) for row in y],
+        list,
+        torch.from_numpy,
     ],
-    ids=["lists", "pandas", "polars", "float32", "tuples"],
+    ids=["lists", "pandas", "polars", "float32", "tuples", "list of arrays", "torch"],
 )
 def test_containers_of_several_numbers_mean_the_same(model, layers, container):
     model.set_params(trainable_layers=layers, max_epochs=1)
@@ -100,8 +103,9 @@ def test_a_single_column_of_targets_is_one_number_with_a_warning(model):
 
     model.set_params(trainable_layers=0)
     expected = clone(model).fit(X, Y).predict(X)
-    with pytest.warns(DataConversionWarning, match="column-vector y"):
+    with pytest.warns(DataConversionWarning, match="column-vector y") as caught:
         model.fit(X, Y[:, None])
+    assert len(caught) == 1
     assert_array_equal(model.predict(X), expected)
 
 
@@ -136,23 +140,55 @@ def test_warm_start_keeps_the_scale_and_goes_on(model):
     model.set_params(learning_rate=1e-9).fit(X[:20], BOTH[:20])
     assert_allclose(model.predict(X), expected, atol=1e-3)
     assert model.history_["epoch"] == [1, 2, 3, 4]
-    with pytest.raises(ValueError, match="cannot change the number of targets of a row"):
+    with pytest.raises(ValueError, match="cannot change the number of columns of y"):
         model.fit(X, Y)
     assert_allclose(model.predict(X), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("first", [Y, BOTH], ids=["one", "several"])
+@pytest.mark.parametrize("then", [Y, BOTH], ids=["one", "several"])
+def test_a_network_that_was_trained_then_frozen_is_trained_with_a_new_head(model, first, then):
+    model.set_params(warm_start=True, max_epochs=1).fit(X, first)
+    model.set_params(trainable_layers=0).fit(X, then * 1000)
+    frozen = model.predict(X)
+    model.set_params(trainable_layers="all", learning_rate=1e-9).fit(X, then * 1000)
+    assert model.predict(X).shape == then.shape
+    assert model.score(X, then * 1000) > 0
+    assert_allclose(model.predict(X).mean(axis=0), frozen.mean(axis=0), rtol=0.3)
+
+
+def test_r2_in_training_is_that_of_score_also_where_a_column_is_constant(model):
+    y = np.column_stack([Y, np.full(40, 0.1)])
+    model.set_params(early_stopping=True, max_epochs=2).fit(X, y, X_val=X, y_val=y)
+    assert max(model.history_["validation_score"]) == pytest.approx(model.score(X, y), rel=1e-6)
+    assert np.isfinite(model.history_["validation_loss"]).all()
 
 
 @pytest.mark.parametrize(
     ("y", "message"),
     [
+        (None, "TextRegressor requires y to be passed"),
         (np.full(40, 2.0), "All targets to learn from are 2: there is nothing to learn"),
-        (np.full((40, 2), 2.0), "All targets to learn from are 2, 2: there is nothing"),
+        (
+            np.full((40, 2), 2.0),
+            "All targets to learn from are equal in each column: there is nothing",
+        ),
         (np.where(np.arange(40) == 3, np.nan, Y), r"y is missing \(NaN or None\) in row\(s\) 3"),
         (["a"] * 40, "y must hold numbers"),
         (Y[:-1], "inconsistent numbers of samples"),
         (BOTH[:-1], "inconsistent numbers of samples"),
         (np.zeros((40, 2, 2)), "1d array|y"),
     ],
-    ids=["equal", "equal rows", "missing", "strings", "short", "short table", "three dimensions"],
+    ids=[
+        "None",
+        "equal",
+        "equal rows",
+        "missing",
+        "strings",
+        "short",
+        "short table",
+        "three dimensions",
+    ],
 )
 def test_targets_that_cannot_be_learned_are_refused(model, y, message):
     with pytest.raises(ValueError, match=message):

@@ -236,6 +236,21 @@ def test_a_cross_encoder_that_was_frozen_is_trained_on_standard_scores(model):
     assert model.history_["train_loss"][-1] < 2  # of standard scores
 
 
+def test_a_cross_encoder_that_was_trained_then_frozen_is_trained_on_standard_scores(model):
+    model.set_params(architecture="cross-encoder", warm_start=True).fit(X, Y)
+    model.set_params(trainable_layers=0).fit(X, Y * 1000)
+    model.set_params(trainable_layers="all", max_epochs=1).fit(X, Y * 1000)
+    assert model.slope_ == pytest.approx(Y.std() * 1000)
+    assert model.history_["train_loss"][-1] < 3
+
+
+def test_predictions_follow_the_scale_that_is_shown(model):
+    model.set_params(max_epochs=0).fit(X, Y)
+    raw = (model.predict(X) - model.intercept_) / model.slope_
+    model.slope_, model.intercept_ = 2.0, 1.0
+    assert_allclose(model.predict(X), 2 * raw + 1)
+
+
 def test_warm_start_refuses_another_architecture(model):
     model.set_params(warm_start=True).fit(X, Y)
     expected = model.predict(X)

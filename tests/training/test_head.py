@@ -81,3 +81,13 @@ def test_rows_of_weight_zero_have_no_say_in_a_tuned_ridge_regression():
     weights = np.repeat([1.0, 0.0], [50, 10])
     head = ridge_head(features, targets, weights, tune=True)
     assert abs(head(features)).max() < 10
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1 / 60, 1e6])
+def test_a_tuned_ridge_regression_depends_on_the_proportions_of_weights_only(scale):
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(60, 20)), rng.normal(size=60)
+    weights = rng.integers(1, 4, 60).astype(float)
+    expected = ridge_head(features, targets, weights, tune=True)(features)
+    found = ridge_head(features, targets, weights * scale, tune=True)(features)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_softmax
+from sklearn.metrics import r2_score
 
 from sklearn_dl.text._cosines import Cosines, Similarities
 from sklearn_dl.training._problem import Classes, Numbers, Problem
@@ -149,14 +150,15 @@ def test_losses_and_scores_of_numbers():
 
 
 def test_several_numbers_of_a_row_are_scaled_and_scored_one_by_one():
-    y = np.array([[1.0, 10.0, 5.0], [3.0, 10.0, 9.0], [5.0, 10.0, 1.0], [3.0, 10.0, 5.0]])
+    y = np.array([[1.0, 0.1, 5.0], [3.0, 0.1, 9.0], [5.0, 0.1, 1.0], [3.0, 0.1, 5.0]])
     problem = Numbers("prices", several=True)
     problem.learn(y)
     targets = problem.encode(y.tolist(), "y")
     assert_array_equal(targets, y)
     problem.start(targets, ONES, seed=0)
-    assert_allclose(problem.intercept, [3, 10, 5])
-    assert_allclose(problem.slope, [2**0.5, 1, 8**0.5])  # a column of equal numbers is its mean
+    assert_allclose(problem.intercept, [3, 0.1, 5])
+    # a column of equal numbers is its mean, though that is rounded
+    assert_allclose(problem.slope, [2**0.5, 1, 8**0.5])
     goals = problem.goals(targets)
     assert_allclose(problem.predictions(goals), y)
     outputs = goals + np.array([1.0, 0.0, 0.0])
@@ -164,7 +166,19 @@ def test_several_numbers_of_a_row_are_scaled_and_scored_one_by_one():
     assert_allclose(losses.numpy(), 1 / 3)
     loss, score = problem.evaluate(outputs, targets, ONES)
     assert loss == pytest.approx(1 / 3)
-    assert score == pytest.approx((0 + 0 + 1) / 3)
+    assert score == pytest.approx(r2_score(targets, problem.predictions(outputs)))
+
+
+@pytest.mark.parametrize("error", [0.0, 0.5])
+def test_r2_of_several_numbers_is_that_of_scikit_learn(error):
+    problem = Numbers("prices", several=True)
+    targets = problem.learn(np.column_stack([[1.0, 2.0, 3.0, 6.0], [64.0, 2.0, 2.0, 2.0]]))
+    problem.start(targets, ONES, seed=0)
+    held_out = np.column_stack([[1.0, 2.0, 4.0], [2.0, 2.0, 2.0]])
+    outputs = problem.goals(held_out)
+    outputs[:, 1] += error
+    _, score = problem.evaluate(outputs, held_out, np.ones(3))
+    assert score == pytest.approx(r2_score(held_out, problem.predictions(outputs)))
 
 
 def test_a_head_of_several_numbers_is_solved():
@@ -178,8 +192,8 @@ def test_a_head_of_several_numbers_is_solved():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1.0, 2.0], "y_val has 1 prices for each row, y has 2"),
-        ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 prices for each row, y has 2"),
+        ([1.0, 2.0], "y_val has 1 column, y has 2"),
+        ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 columns, y has 2"),
         ([[1.0, 2.0], [1.0]], "Row 1 of y_val has 1 value, row 0 has 2"),
         (
             [[1.0, 2.0], [1.0, np.nan]],
@@ -199,9 +213,7 @@ def test_rows_of_numbers_that_do_not_fit_are_named(y, message):
 def test_a_fit_cannot_go_on_with_another_number_of_numbers():
     earlier, later = Numbers("prices", several=True), Numbers("prices", several=True)
     earlier.learn([1.0, 2.0])
-    with pytest.raises(
-        ValueError, match=r"cannot change the number of prices of a row: .* 1, y has 2"
-    ):
+    with pytest.raises(ValueError, match=r"the number of columns of y: it had 1 and has 2"):
         later.go_on(earlier, [[1.0, 2.0], [3.0, 4.0]], keeps_head=True)
 
 
