@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils import get_tags
 
 from sklearn_dl import ScoreClassifier
 from sklearn_dl.scoring import top_k
@@ -21,31 +21,6 @@ from sklearn_dl.scoring import top_k
 LOGITS = np.array([[2.0, 0.0, 1.0], [0.0, 0.5, 3.0], [1.0, 4.0, -1.0], [0.2, 0.1, 0.0]])
 LABELS = ["dog", "cat", "bird"]
 METHODS = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "check_estimator_cloneable",
-        "check_estimator_tags_renamed",
-        "check_valid_tag_types",
-        "check_estimator_repr",
-        "check_no_attributes_set_in_init",
-        "check_do_not_raise_errors_in_init_or_set_params",
-        "check_mixin_order",
-        "check_parameters_default_constructible",
-        "check_get_params_invariance",
-        "check_set_params",
-        "check_param_validation",
-    ],
-)
-@pytest.mark.parametrize(
-    "estimator",
-    [ScoreClassifier(), ScoreClassifier(LABELS, activation="softmax")],
-    ids=["default", "with classes"],
-)
-def test_sklearn_checks_without_X(name, estimator):
-    getattr(estimator_checks, name)("ScoreClassifier", estimator)
 
 
 def test_softmax():
