@@ -24,7 +24,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         ones included. What is cut off is counted and warned of.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        with 0 none. Then embeddings are computed once, and
+        none (0). With 0, embeddings are computed once, and
         :class:`~sklearn.linear_model.LogisticRegression` is solved on them, in seconds.
     max_epochs : int, default=3
         Passes over the training rows.

@@ -33,7 +33,7 @@ class Cosines(Similarities):
     """The similarity of two texts as a line through the cosine of their embeddings."""
 
     def go_on(self, earlier, y, keeps_head):
-        # there is no head, and every line can be gone on from that is not flat
+        # a cosine has no head: the scale stays, unless the earlier line was flat
         return super().go_on(earlier, y, keeps_head=bool(earlier.slope))
 
     def start(self, targets, weights, outputs=None, seed=None):

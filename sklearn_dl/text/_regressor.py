@@ -9,6 +9,8 @@ from sklearn_dl.training._problem import Numbers
 class TextRegressor(RegressorMixin, TextEstimator):
     """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
+    It predicts one number for each row, or several, if `y` has several columns.
+
     Parameters
     ----------
     model : str or Path, default="all-minilm-l6-v2"
@@ -20,7 +22,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         ones included. What is cut off is counted and warned of.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        with 0 none. Then embeddings are computed once, and a ridge regression is solved on them, in
+        none (0). With 0, embeddings are computed once, and a ridge regression is solved on them, in
         seconds; :class:`~sklearn.linear_model.RidgeCV` chooses its regularisation.
     max_epochs : int, default=3
         Passes over the training rows.

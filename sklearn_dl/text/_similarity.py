@@ -46,7 +46,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         ones included. What is cut off is counted and warned of.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        with 0 none. Then of a bi-encoder only the scaling is fitted; a cross-encoder becomes
+        none (0). With 0, of a bi-encoder only the scaling is fitted; a cross-encoder becomes
         :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v of the embeddings.
     max_epochs : int, default=3
         Passes over the training rows. With 0 the pretrained cosine is scaled to `y`, or given as

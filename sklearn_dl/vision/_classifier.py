@@ -62,7 +62,7 @@ class ImageClassifier(
         Width and height, in pixels, that photographs are cropped to.
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        with 0 none. A block counts as a layer.
+        none (0). A block counts as a layer.
     C : float, default=1.0
         Inverse strength of the regularisation of the logistic regression on features, which is
         the head, or what the head starts from. Features are brought to equal variances before, and

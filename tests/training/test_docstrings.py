@@ -10,7 +10,7 @@ from sklearn_dl import ImageClassifier, SentenceSimilarityRegressor, TextClassif
 
 TRAINED = [TextClassifier, TextRegressor, SentenceSimilarityRegressor, ImageClassifier]
 # the last of the sentences that are the same; what follows depends on the estimator
-LAST_SHARED = {"precision": "and float32 elsewhere.", "trainable_layers": "or with 0 none."}
+LAST_SHARED = {"precision": "and float32 elsewhere.", "trainable_layers": "or none (0)."}
 
 
 def parameters(estimator):
