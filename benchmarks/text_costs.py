@@ -13,7 +13,7 @@ from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.text import _network
 from sklearn_dl.text._tokens import Tokens
-from sklearn_dl.training import _classifier
+from sklearn_dl.training import _problem
 from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._loop import _Run
 
@@ -48,20 +48,20 @@ def _frozen_fit(quick):
     texts, areas = texts[:n], areas[:n]
     solving = []
 
-    def solved(features, codes, n_classes, weights):
+    def solved(*args):
         started = time.perf_counter()
-        head = logistic_head(features, codes, n_classes, weights)
+        head = logistic_head(*args)
         solving.append(time.perf_counter() - started)
         return head
 
-    def unsolved(features, codes, n_classes, weights):
+    def unsolved(features, codes, n_classes, *args):
         return LinearHead(np.zeros((n_classes, features.shape[1])), np.zeros(n_classes))
 
     classifier, encoder = TextClassifier(trainable_layers=0), TextEncoder()
-    with patch.object(_classifier, "logistic_head", solved):
+    with patch.object(_problem, "logistic_head", solved):
         for _ in range(3):
             classifier.fit(texts, areas)
-    with patch.object(_classifier, "logistic_head", unsolved):
+    with patch.object(_problem, "logistic_head", unsolved):
         ratio = compare(
             lambda i: classifier.fit(texts, areas),
             {"embed": lambda i: encoder.transform(texts)},

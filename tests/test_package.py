@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,20 +31,38 @@ MAY_IMPORT = {
 }
 
 
+def imported_names(path):
+    """What a module imports, wherever in the module: dotted names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
 def imported_rooms(room):
-    """Rooms that the modules of a room import, wherever in the module."""
+    """Rooms that the modules of a room import."""
     for path in (PACKAGE / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: relative import"
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                parts = name.split(".")
-                if parts[0] == "sklearn_dl" and parts[1] != "_version":
-                    yield path, parts[1]
+        for name in imported_names(path):
+            parts = name.split(".")
+            if parts[0] == "sklearn_dl" and parts[1] != "_version":
+                yield path, parts[1]
+
+
+def imported_files(path):
+    """Files of the package that a module imports."""
+    for name in imported_names(path):
+        place = PACKAGE.parent / name.replace(".", "/")
+        # the name itself may be a module, or stand in one, or in the `__init__` of a room
+        for file in (place.with_suffix(".py"), place.parent.with_suffix(".py")):
+            if file.is_file():
+                yield file
+                break
+        else:
+            file = place.parent / "__init__.py"
+            if PACKAGE in file.parents and file.is_file():
+                yield file
 
 
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
@@ -54,6 +73,13 @@ def test_a_room_imports_only_what_it_may(room):
     allowed = MAY_IMPORT[room]
     for path, other in imported_rooms(room):
         assert allowed is None or other in {room, "utils", *allowed}, f"{path} imports {other}"
+
+
+def test_no_files_import_each_other_in_a_circle():
+    imports = {path: set(imported_files(path)) for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, imports.values())) > 200
+    order = list(TopologicalSorter(imports).static_order())  # raises a CycleError that shows it
+    assert set(order) == set(imports)
 
 
 def test_private_names_of_scikit_learn_are_imported_in_one_module():

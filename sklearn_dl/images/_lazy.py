@@ -16,6 +16,7 @@ from sklearn_dl.images._files import open_file
 from sklearn_dl.images._formats import open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._stamp import file_stamp
 
 _ORIENTATION_TAG = 0x0112
@@ -35,8 +36,19 @@ _USER_IMAGE_LOCK = Lock()
 _WARNINGS_LOCK = Lock()
 
 
-class ImageReadError(ValueError):
-    """An image that cannot be read; the message names its source and the reason."""
+class ImageReadError(RowError):
+    """An image that cannot be read.
+
+    Attributes
+    ----------
+    message : str
+        Names the image and the reason.
+    row : int or None
+        Number of the row in X; None where an image is read by itself.
+    source : str or None
+        Path of the image, or a description of one that has no path ("<12 bytes>",
+        "<array 4 x 4 x 3>").
+    """
 
 
 class Decoding(NamedTuple):
@@ -181,7 +193,8 @@ class LazyImage:
         except Exception as error:
             fault = machine_fault(error, outside)
             if fault is None:
-                raise ImageReadError(f"cannot read {name}: {_why(error)}") from error
+                message = f"cannot read {name}: {_why(error)}"
+                raise ImageReadError(message, source=source_name(self.source)) from error
             fault.add_note(f"while {name} was read")
             raise fault from fault.__cause__
 
@@ -316,6 +329,11 @@ def describe(source):
     if isinstance(source, Image.Image):
         return f"<PIL image {source.size[0]} x {source.size[1]}>"
     return f"<{type(source).__name__}>"
+
+
+def source_name(source):
+    """`source` of a RowError: a path as it is, or what `describe` says; None: there is none."""
+    return source if source is None or isinstance(source, str) else describe(source)
 
 
 def as_strict(image):

@@ -1,13 +1,13 @@
 """PixelArray: a 4-D array that is computed batch after batch, when a scorer asks."""
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import ImageReadError
+from sklearn_dl.images._lazy import ImageReadError, source_name
+from sklearn_dl.utils._messages import RowError, warn_user
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 
 
@@ -30,6 +30,8 @@ class PixelArray:
     dtype : numpy.dtype
     index : pandas.Index or None, default=None
         The rows' names in the frame they came from.
+    numbers : int ndarray of shape (n_samples,) or None, default=None
+        The rows' numbers in the X they came from, for messages. None: counted from 0.
 
     Attributes
     ----------
@@ -48,6 +50,7 @@ class PixelArray:
     scale: np.ndarray
     dtype: np.dtype
     index: Any = None
+    numbers: Any = None
 
     @property
     def shape(self):
@@ -80,7 +83,8 @@ class PixelArray:
         if not isinstance(rows, slice) and np.ndim(rows) != 1:
             return np.asarray(self)[key]
         index = None if self.index is None else self.index[rows]
-        return replace(self, images=self.images[rows], index=index)
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return replace(self, images=self.images[rows], index=index, numbers=numbers)
 
     def __iter__(self):
         return (self[row] for row in range(len(self)))
@@ -99,17 +103,18 @@ class PixelArray:
         Parameters
         ----------
         rows : sequence of int
+            Where they stand in this array, whatever their `numbers`.
 
         Returns
         -------
         pixels : ndarray of shape (n_read, ...), dtype `dtype`
             The rows that could be read, in order.
-        errors : dict of int to str
-            Row number and message of those that could not (``on_error="nan"`` only).
+        errors : dict of int to ImageReadError
+            Those that could not (``on_error="nan"`` only), by where they stand in this array.
 
         Raises
         ------
-        ValueError
+        ImageReadError
             If a row cannot be read and its loader says ``on_error="raise"``.
         OSError or MemoryError
             If the machine fails, whatever the loader says.
@@ -119,14 +124,15 @@ class PixelArray:
         n_read = 0
         for row in rows:
             image = self.images[row]
+            number = row if self.numbers is None else self.numbers[row]
             try:
-                with naming(f"Row {row}"):
+                with naming(f"Row {number}"):
                     self._write(image.to_pil(), out[n_read])
             except ImageReadError as error:
-                message = f"Row {row}: {error}"
+                named = error.at(number, source_name(image.source))
                 if image.decoding.on_error == "raise":
-                    raise ImageReadError(message) from error
-                errors[row] = message
+                    raise named from error
+                errors[row] = named
             else:
                 n_read += 1
         return out[:n_read], errors
@@ -154,9 +160,12 @@ class PixelArray:
             pixels, errors = self.read(rows[start:stop])
             failed.update(errors)
             if errors and self.dtype == np.uint8:
-                raise ValueError(
-                    f"{next(iter(errors.values()))}; uint8 pixels have no NaN to mark it with: "
-                    "use a float dtype, or leave the row out"
+                first = next(iter(errors.values()))
+                raise RowError(
+                    f"{first.message}; uint8 pixels have no NaN to mark it with: use a float "
+                    "dtype, or leave the row out",
+                    first.row,
+                    first.source,
                 )
             if not errors:
                 out[start:stop] = pixels
@@ -198,17 +207,14 @@ def warn_of_failed_rows(errors, n_rows, problem="could not be read"):
 
     Parameters
     ----------
-    errors : dict of int to str
-        As `PixelArray.read` gives.
+    errors : dict of int to RowError
     n_rows : int
         Number of rows in all.
     problem : str
         What happened to these rows.
     """
     if errors:
-        warnings.warn(
+        warn_user(
             f"{len(errors)} of {n_rows} images {problem}; their rows are missing values. "
-            f"{errors[min(errors)]}",
-            UserWarning,
-            stacklevel=3,
+            f"{errors[min(errors)]}"
         )

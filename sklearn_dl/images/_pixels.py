@@ -311,7 +311,7 @@ def common_size(images, otherwise=None):
                 size = image.size
         except ImageReadError as error:
             if image.decoding.on_error == "raise":
-                raise ImageReadError(f"Row {row}: {error}") from error
+                raise error.at(row) from error
             continue
         if first is None:
             first = row, image, size

@@ -129,7 +129,7 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
     ValueError
         If a provider is not there or could not be started, or as `open_session` does.
     """
-    found, options = _providers(providers), options or {}
+    found, options = resolve_providers(providers), options or {}
     key = (content.sha256, outputs, n_threads, repr(found), repr(options), log_level)
     session = cached_session(
         key, lambda: open_session(content, outputs, n_threads, found, options, log_level)
@@ -142,7 +142,8 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
     return session
 
 
-def _providers(providers):
+def resolve_providers(providers):
+    """The list of ONNX Runtime's providers that `providers`, "auto" or a list, means here."""
     ort = import_optional("onnxruntime", extra="onnx", purpose="running an ONNX graph")
     available = ort.get_available_providers()
     if isinstance(providers, str):

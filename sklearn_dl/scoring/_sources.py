@@ -14,17 +14,33 @@ from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mas
 
 
 class PixelSource:
-    """Batches from a PixelArray; `from_images`: one that the scorer made itself."""
+    """Batches from a PixelArray.
+
+    Parameters
+    ----------
+    pixels : PixelArray
+    spec : TensorSpec
+    from_images : bool, default=False
+        Whether the scorer made the PixelArray itself.
+    numbers : sequence of int or None, default=None
+        What `read` calls the rows of `pixels`, in their order. None: counted from 0.
+    """
 
     shapes = None
 
-    def __init__(self, pixels, spec, from_images=False):
+    def __init__(self, pixels, spec, from_images=False, numbers=None):
         self.pixels, self.spec, self.from_images = pixels, spec, from_images
+        self._places = None if numbers is None else {n: i for i, n in enumerate(numbers)}
         check_row_shape(pixels.row_shape, spec)
 
     def read(self, rows):
-        """The rows that can be read, and the messages of those that cannot."""
-        values, errors = self.pixels.read(rows)
+        """The rows that can be read, and the errors of those that cannot, by row."""
+        if self._places is None:
+            values, errors = self.pixels.read(rows)
+        else:
+            places = [self._places[row] for row in rows]
+            values, failed = self.pixels.read(places)
+            errors = {r: failed[p] for r, p in zip(rows, places, strict=True) if p in failed}
         good = [row for row in rows if row not in errors] if errors else rows
         return cast(values, self.spec, good), errors
 

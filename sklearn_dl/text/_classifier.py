@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.text._base import TextEstimator
 from sklearn_dl.training._classifier import NetworkClassifierMixin
@@ -166,19 +167,11 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
             Of pairs: of both texts read together; with ``trainable_layers=0`` those of the two
             texts, abs(u - v) and u * v beside each other.
         """
-        columns = self._fitted_columns(X)
-        scoring = self._scoring(self._network)
-        if self._head is None or len(columns) == 1:
-            return self._scores(scoring, columns, "embed")
-
-        def features(chunk, numbers):
-            values, n_truncated = self._features(scoring, chunk, numbers)
-            return values.astype(np.float32), n_truncated
-
-        return self._in_chunks(columns, features)
-
-    def _logits(self, X):
-        return self._predicted_outputs(X)
+        check_is_fitted(self)
+        rows = self._rows(X, reset=False)
+        read = self._network.embed(rows, self._where())
+        rows.warn(read)
+        return read.values.astype(np.float32, copy=False)
 
     def _new_problem(self):
         return Classes(type(self).__name__, self.class_weight, self.label_smoothing)

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from sklearn_dl.training._batches import some_places
 from sklearn_dl.training._problem import Numbers
 
 # more would hardly move the line that pretrained cosines are scaled by
@@ -16,6 +15,8 @@ _NO_CORRELATION = 1e-9
 
 class Similarities(Numbers):
     """The similarity of two texts that are read together."""
+
+    learning_rate = 2e-4  # as measured (docs/benchmarks.md)
 
     def __init__(self):
         super().__init__("similarities")
@@ -32,22 +33,27 @@ class Similarities(Numbers):
 class Cosines(Similarities):
     """The similarity of two texts as a line through the cosine of their embeddings."""
 
+    learning_rate = 1e-5  # as measured (docs/benchmarks.md)
+
     def go_on(self, earlier, y, keeps_head):
         # a cosine has no head: the scale stays, unless the earlier line was flat
         return super().go_on(earlier, y, keeps_head=bool(earlier.slope))
 
-    def start(self, targets, weights, outputs=None, seed=None):
-        """The line through the cosines that the untrained network gives."""
-        if seed is None:
-            self.slope, cosine, target = _line(outputs(None)[:, 0], targets, weights)
-            self.intercept = target - self.slope * cosine
-        elif not self._is_scaled:
-            some = some_places(len(targets), seed, _ROWS_OF_FIRST_SCALE)
-            slope, cosine, target = _line(outputs(some)[:, 0], targets[some], weights[some])
-            # from where the pretrained cosines are, unless the targets would span hardly any
-            spread = float(np.ptp(targets))
-            self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
-            self.intercept = target - self.slope * cosine
+    def solve(self, features, targets, weights):
+        """The line through the cosines that the pretrained network gives."""
+        self.slope, cosine, target = _line(features[:, 0], targets, weights)
+        self.intercept = target - self.slope * cosine
+
+    def start(self, examples, outputs, seed):
+        if self._is_scaled:
+            return
+        some = examples.some(_ROWS_OF_FIRST_SCALE, seed)
+        cosines = outputs(some.rows)[:, 0]
+        slope, cosine, target = _line(cosines, some.targets, some.weights)
+        # from where the pretrained cosines are, unless the targets would span hardly any
+        spread = float(np.ptp(examples.targets))
+        self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
+        self.intercept = target - self.slope * cosine
 
 
 def _line(cosines, targets, weights):

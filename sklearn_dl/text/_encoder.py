@@ -3,13 +3,15 @@
 import os
 from numbers import Integral
 
+import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted import FittedTextNetwork
-from sklearn_dl.text._scoring import TextScoring
+from sklearn_dl.text._rows import TextRows
+from sklearn_dl.text._scoring import check_max_length
 from sklearn_dl.text._texts import text_columns
-from sklearn_dl.text._tokens import warn_of_truncation
+from sklearn_dl.training._device import Where
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, StrOptions
@@ -129,25 +131,26 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         """
         self._validate_params()
         columns = text_columns(X, self, {1}, reset=False)
-        vectors, n_truncated = self._scoring().compute(columns, "embed")
-        warn_of_truncation(n_truncated, len(vectors), self.max_length)
-        return vectors
+        rows = TextRows(columns, np.arange(len(columns[0])), self.max_length)
+        read = self._network().vectors(rows, self._where(), "embed")
+        rows.warn(read)
+        return read.values
 
-    def _scoring(self):
-        return TextScoring(
-            FittedTextNetwork(self.model, self._content()),
-            max_length=self.max_length,
-            device=self.device,
-            precision=self.precision,
-            purpose=type(self).__name__,
-        )
+    def _network(self):
+        return FittedTextNetwork(self.model, self._content())
+
+    def _where(self):
+        return Where(self.device, self.precision, type(self).__name__, "text")
 
     def _find_content(self):
         return find_folder(self.model)
 
     @property
     def _n_features_out(self):
-        return self._scoring().network().width
+        where = self._where().resolved()
+        network = self._network().on(where.device, where.precision)
+        check_max_length(network, self.max_length, self.model)
+        return network.width
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,25 +1,115 @@
 """A text network that an estimator has fitted: live in this process, bytes in a pickle."""
 
+import copy
+
+import numpy as np
+
 from sklearn_dl.models._folder import find_folder
+from sklearn_dl.text._scoring import check_max_length, score_texts
 from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._once import computed_once
+from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._sessions import cached_session
 
 
 class FittedTextNetwork(FittedNetwork):
-    """A FittedNetwork of an FolderContent."""
+    """A FittedNetwork of a FolderContent.
+
+    Parameters
+    ----------
+    model, content, live, trained
+        As those of `FittedNetwork`.
+    reading : {"together", "apart", "cosine"}, default="together"
+        What the features of a row are. "together": the vector of its text, or of both texts read
+        as one. "apart": of two texts read one by one, u, v, abs(u - v) and u * v beside each other
+        [1]_. "cosine": that of the vectors of two texts, which is an output already.
+
+    References
+    ----------
+    .. [1] Conneau et al., Supervised Learning of Universal Sentence Representations, 2017.
+    """
+
+    # more would make the head hardly better, and training starts with it only
+    rows_of_first_head = 4096
+
+    def __init__(self, model, content, live=None, trained=None, reading="together"):
+        super().__init__(model, content, live, trained)
+        self.reading = reading
+
+    @property
+    def takes_head(self):
+        return self.reading != "cosine"
+
+    def read(self, reading):
+        """The same network, of which the features are others."""
+        copied = copy.copy(self)
+        copied.reading = reading
+        return copied
+
+    def features(self, rows, where):
+        if self.reading == "together" or len(rows.columns) == 1:
+            return self.vectors(rows, where)
+        both = [np.concatenate(rows.columns)]
+        read = self._vectors(both, np.tile(rows.numbers, 2), rows.max_length, where, "pooled")
+        first, second = np.split(read.values, 2)
+        combine = _cosines if self.reading == "cosine" else _pair_features
+        return Read(combine(first, second), {}, read.cut.reshape(2, -1).T)
+
+    def vectors(self, rows, where, method="pooled"):
+        """Vectors of texts, or of pairs read together, by a method of TextNetwork: a Read."""
+        return self._vectors(rows.columns, rows.numbers, rows.max_length, where, method)
+
+    def embed(self, rows, where):
+        """Vectors of rows for comparing them: a Read."""
+        if self.reading == "apart" and len(rows.columns) == 2:
+            return self.features(rows, where)
+        return self.vectors(rows, where, "embed")
+
+    def _vectors(self, columns, numbers, max_length, where, method):
+        where = where.resolved()
+        keys = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+        def compute(places):
+            parts = [column[places] for column in columns]
+            values, cut = score_texts(self, parts, method, max_length, numbers[places], where)
+            return Read(values, {}, cut)
+
+        return computed_once(keys, compute)
+
+    def feed(self, rows, network):
+        from sklearn_dl.text._feeds import CosineFeed, TogetherFeed
+
+        check_max_length(network, rows.max_length, self.model)
+        feed = CosineFeed if self.reading == "cosine" else TogetherFeed
+        return feed(network, self.tokens(rows.max_length), rows.columns)
 
     def tokens(self, max_length):
-        return shared_tokens(self.content.sha256, self._content_at_hand, max_length)
+        """The tokenizer, which cuts at so many tokens."""
+        from sklearn_dl.text._network import load_tokens
+
+        def load():
+            return load_tokens(self._content_at_hand(), max_length)
+
+        return cached_session(("text tokens", self.content.sha256, max_length), load)
+
+    def __reduce__(self):
+        made, arguments = super().__reduce__()
+        return made, (*arguments, self.reading)
 
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
         whole = self.live is not None and all(p.requires_grad for p in self.live.parameters())
         if whole and content.data is None:
             content = self.content.without_weights()
-        return FittedTextNetwork(self.model, content, trained=self.trained_bytes())
+        return FittedTextNetwork(self.model, content, None, self.trained_bytes(), self.reading)
 
     def _shared(self, device, precision):
-        return shared_network(self.content.sha256, self._whole_content, device, precision)
+        def load():
+            network = self._pretrained().place(device).requires_grad_(False)
+            return network.in_bfloat16() if precision == "bfloat16" else network
+
+        key = ("text network", self.content.sha256, str(device), precision)
+        return cached_session(key, load)
 
     def _pretrained(self):
         from sklearn_dl.text._network import load_network
@@ -55,22 +145,17 @@ class FittedTextNetwork(FittedNetwork):
         return found
 
 
-def shared_network(sha256, find_content, device, precision):
-    """The pretrained network as it is: one for the process, not to be trained."""
-    from sklearn_dl.text._network import load_network
-
-    def load():
-        network = load_network(find_content()).place(device).requires_grad_(False)
-        return network.in_bfloat16() if precision == "bfloat16" else network
-
-    return cached_session(("text network", sha256, str(device), precision), load)
+def unit_rows(vectors):
+    """float32 rows of length 1; of zeros, the row of zeros."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return (vectors / lengths.clip(1e-12)).astype(np.float32)
 
 
-def shared_tokens(sha256, find_content, max_length):
-    """The tokenizer of a pretrained encoder: one for the process."""
-    from sklearn_dl.text._network import load_tokens
+def _cosines(first, second):
+    products = unit_rows(first).astype(np.float64) * unit_rows(second).astype(np.float64)
+    return products.sum(axis=1, keepdims=True)
 
-    def load():
-        return load_tokens(find_content(), max_length)
 
-    return cached_session(("text tokens", sha256, max_length), load)
+def _pair_features(first, second):
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    return np.hstack([first, second, abs(first - second), first * second])

@@ -6,6 +6,7 @@ Importing this module imports torch.
 import math
 
 import torch
+from torch.nn.utils import skip_init
 
 from sklearn_dl.models._folder_safety import part_file, short
 from sklearn_dl.models._transformers import read_weights
@@ -84,11 +85,11 @@ class Dense(torch.nn.Module):
     def __init__(self, state, activation, use_residual):
         super().__init__()
         n_out, n_in = state["linear.weight"].shape
-        self.linear = torch.nn.Linear(n_in, n_out, bias="linear.bias" in state)
+        self.linear = skip_init(torch.nn.Linear, n_in, n_out, bias="linear.bias" in state)
         self.activation = activation
         self.use_residual = use_residual
         if "residual.weight" in state:
-            self.residual = torch.nn.Linear(n_in, n_out, bias=False)
+            self.residual = skip_init(torch.nn.Linear, n_in, n_out, bias=False)
         self.load_state_dict(state)
         self.n_in, self.n_out = n_in, n_out
 

@@ -152,7 +152,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As `y` had it.
         """
-        outputs = self._predicted_outputs(X)
+        outputs = self._outputs(X)
         return self._problem.predictions(outputs)
 
     def _new_problem(self):

@@ -5,103 +5,86 @@ import os
 import numpy as np
 
 from sklearn_dl.text._texts import shown_rows
-from sklearn_dl.training._device import (
-    import_torch,
-    resolve_device,
-    resolve_precision,
-    torch_settings,
-)
+from sklearn_dl.training._device import torch_settings
+from sklearn_dl.utils._messages import RowsError
 
-# rows whose tokens are in memory at once
+# texts whose tokens are in memory at once
 CHUNK = 8192
 # padded tokens and rows computed at once: more gain nothing on a CPU, whose caches they leave
 SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
 TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
 
-class TextScoring:
-    """One call of an estimator: a fitted network, and where and how it computes.
+def score_texts(fitted, columns, method, max_length, numbers, where):
+    """Results of a network for rows of texts.
 
     Parameters
     ----------
     fitted : FittedTextNetwork
-    max_length, precision, purpose
-        As the estimator has them; `purpose` is its name.
-    device : str or torch.device
-        The estimator's, which is resolved here, once for the call; in a fit that of the network.
+    columns : list of object ndarray of shape (n_rows,)
+        Two: they are read together.
+    method : {"embed", "pooled"}
+        Of TextNetwork.
+    max_length : int
+        Tokens that are read.
+    numbers : int ndarray of shape (n_rows,)
+        Of the rows, for messages.
+    where : Where
+        Resolved.
+
+    Returns
+    -------
+    results : float32 ndarray of shape (n_rows, width)
+    cut : bool ndarray of shape (n_rows,)
+        Rows with more than `max_length` tokens.
+
+    Raises
+    ------
+    RowsError
+        If a result is NaN or infinite.
     """
+    import torch
 
-    def __init__(self, fitted, *, max_length, device, precision, purpose):
-        import_torch(purpose, "text")
-        self.fitted = fitted
-        self.max_length = max_length
-        self.purpose = purpose
-        self.device = resolve_device(device) if isinstance(device, str) else device
-        self.precision = resolve_precision(precision, self.device)
+    n_rows = len(columns[0])
+    results, cut = None, np.empty(n_rows, dtype=bool)
+    with torch_settings() as n_threads:
+        network = fitted.on(where.device, where.precision)
+        check_max_length(network, max_length, fitted.model)
+        tokens = fitted.tokens(max_length)
+        compute = getattr(network, method)
+        with torch.inference_mode():
+            for start in range(0, n_rows, CHUNK):
+                chunk = [column[start : start + CHUNK] for column in columns]
+                read = tokens.encode(chunk, n_threads)
+                cut[start : start + CHUNK] = read.cut
+                batches = length_batches(
+                    read.lengths, SCORED_AT_ONCE, where.device, network.sees_padding
+                )
+                for batch in batches:
+                    arrays = tokens.pad(read.take(batch))
+                    values = compute(*to_device(arrays, where.device)).float().cpu().numpy()
+                    if results is None:
+                        results = np.empty((n_rows, values.shape[1]), dtype=np.float32)
+                    results[start + batch] = values
+    _refuse_not_finite(results, fitted, columns, numbers, where)
+    return results, cut
 
-    def network(self):
-        network = self.fitted.on(self.device, self.precision)
-        check_max_length(network, self.max_length, self.fitted.model)
-        return network
 
-    def compute(self, columns, method, numbers=None):
-        """Results of the network for rows of texts.
-
-        Parameters
-        ----------
-        columns : list of object ndarray of shape (n_samples,)
-            Two: they are read together.
-        method : {"embed", "pooled", "forward"}
-            Of TextNetwork.
-        numbers : int ndarray of shape (n_samples,), default=None
-            Of the rows, for messages. None: from 0.
-
-        Returns
-        -------
-        results : float32 ndarray of shape (n_samples, width)
-        n_truncated : int
-            Rows with more than `max_length` tokens.
-
-        Raises
-        ------
-        ValueError
-            If a result is NaN or infinite.
-        """
-        import torch
-
-        n_rows = len(columns[0])
-        results, n_truncated = None, 0
-        with torch_settings() as n_threads:
-            network, tokens = self.network(), self.fitted.tokens(self.max_length)
-            compute = getattr(network, method)
-            with torch.inference_mode():
-                for start in range(0, n_rows, CHUNK):
-                    chunk = [column[start : start + CHUNK] for column in columns]
-                    rows = tokens.encode(chunk, n_threads)
-                    n_truncated += rows.n_truncated
-                    for batch in length_batches(
-                        rows.lengths, SCORED_AT_ONCE, self.device, network.sees_padding
-                    ):
-                        arrays = tokens.pad(rows.take(batch))
-                        values = compute(*to_device(arrays, self.device)).float().cpu().numpy()
-                        if results is None:
-                            results = np.empty((n_rows, values.shape[1]), dtype=np.float32)
-                        results[start + batch] = values
-        self._refuse_not_finite(results, columns, numbers)
-        return results, n_truncated
-
-    def _refuse_not_finite(self, results, columns, numbers):
-        wrong = np.flatnonzero(~np.isfinite(results).all(axis=1))
-        if len(wrong):
-            rows = shown_rows((wrong if numbers is None else np.unique(numbers[wrong])).tolist())
-            ways = ["give another model", "lower the learning rate of the fit that made it"]
-            if self.precision != "float32":
-                ways.insert(0, "set precision='float32'")
-            raise ValueError(
-                f"{self.purpose}: the network of {os.fspath(self.fitted.model)!r} gives NaN or "
-                f"infinity for {rows} ({columns[0][wrong[0]]!r:.60}): its weights are damaged, or "
-                f"its numbers overflow. You can {', or '.join(ways)}."
-            )
+def _refuse_not_finite(results, fitted, columns, numbers, where):
+    wrong = np.flatnonzero(~np.isfinite(results).all(axis=1))
+    if len(wrong):
+        rows = np.unique(numbers[wrong]).tolist()
+        text = columns[0][wrong[np.argmin(numbers[wrong])]]
+        ways = ["give another model", "lower the learning rate of the fit that made it"]
+        if where.precision != "float32":
+            ways.insert(0, "set precision='float32'")
+        raise RowsError(
+            f"{where.purpose}: the network of {os.fspath(fitted.model)!r} gives NaN or infinity "
+            f"for {shown_rows(rows)} ({text!r:.60}): its weights are damaged, or its numbers "
+            f"overflow. You can {', or '.join(ways)}.",
+            rows[0],
+            text,
+        )
 
 
 def check_max_length(network, max_length, model):

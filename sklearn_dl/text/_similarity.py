@@ -1,17 +1,17 @@
 """Pairs of texts to their similarity, by a fine-tuned encoder."""
 
-from functools import partial
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.text._base import TextEstimator
 from sklearn_dl.text._cosines import Cosines, Similarities
-from sklearn_dl.text._texts import text_columns
-from sklearn_dl.training._estimator import fit_method, fitted_attributes, positive_weights
+from sklearn_dl.text._fitted import unit_rows
+from sklearn_dl.training._estimator import fit_method
+from sklearn_dl.training._fit import Fitted, positive_weights
+from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -22,10 +22,6 @@ def _compares_embeddings(estimator):
         "A cross-encoder reads both texts together and has no vectors of single texts; "
         'architecture="bi-encoder" has `embed`.'
     )
-
-
-# "auto", as measured (docs/benchmarks.md)
-_LEARNING_RATES = {"bi-encoder": 1e-5, "cross-encoder": 2e-4}
 
 
 class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
@@ -222,19 +218,13 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             )
         if X_val is not None or y_val is not None or sample_weight_val is not None:
             raise ValueError("X_val and y_val are used only with early_stopping=True, and with y.")
-        columns = self._columns(X, reset=True)
-        positive_weights(sample_weight, len(columns[0]))
+        rows = self._rows(X, reset=True)
+        positive_weights(sample_weight, len(rows))
         content = self._content()
-        previous = self._previous(content)
-        network = previous or self._pretrained(content)
-        self._scoring(network).network()
-        self.__dict__.update(fitted_attributes(Cosines(), network))
+        network = self._network_to_start(content, self._earlier(content))
+        network.features(rows.take(slice(1)), self._where())  # it is a text encoder
+        self.__dict__.update(Fitted(Predictor(network), Cosines(), []).attributes())
         return self
-
-    def _learning_rate(self):
-        if self.learning_rate == "auto":
-            return _LEARNING_RATES[self.architecture]
-        return self.learning_rate
 
     def predict(self, X):
         """Similarity of each pair.
@@ -249,13 +239,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         similarities : float64 ndarray of shape (n_samples,)
             In the units of `y`; not limited to its range.
         """
-        columns = self._fitted_columns(X)
-        scoring = self._scoring(self._network)
-        if self._reads_together():
-            outputs = self._head_outputs(scoring, columns, self._head)
-        else:
-            outputs = self._in_chunks(columns, partial(self._cosines, scoring))
-        return self.slope_ * outputs[:, 0] + self.intercept_
+        outputs = self._outputs(X)[:, 0]
+        return self.slope_ * outputs + self.intercept_
 
     @available_if(_compares_embeddings)
     def embed(self, X):
@@ -272,20 +257,19 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             Of length 1: their dot product is the cosine that `predict` scales.
         """
         check_is_fitted(self)
-        columns = text_columns(X, self, {1}, reset=None)
-        return unit_rows(self._scores(self._scoring(self._network), columns, "pooled"))
+        rows = self._text_rows(X, {1}, reset=None)
+        read = self._network.vectors(rows, self._where())
+        rows.warn(read)
+        return unit_rows(read.values)
 
     def _reads_together(self):
         """Whether the fitted network reads both texts at once; before a fit, whether it will."""
-        if hasattr(self, "_problem"):
-            return not isinstance(self._problem, Cosines)
+        if self.__sklearn_is_fitted__():
+            return self._network.reading != "cosine"
         return self.architecture == "cross-encoder"
 
-    def _cosines(self, scoring, columns, numbers):
-        both = [np.concatenate(columns)]
-        pooled, n_truncated = scoring.compute(both, "pooled", np.tile(numbers, 2))
-        first, second = np.split(unit_rows(pooled).astype(np.float64), 2)
-        return (first * second).sum(axis=1, keepdims=True), n_truncated
+    def _reading(self):
+        return "cosine" if self.architecture == "bi-encoder" else super()._reading()
 
     def _trains(self):
         return self.trainable_layers != 0 and self.max_epochs > 0
@@ -299,41 +283,3 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
                 "nothing to scale: give it max_epochs, or trainable_layers=0."
             )
         return Similarities()
-
-    def _solve_head(self, problem, start, rows):
-        if not isinstance(problem, Cosines):
-            return super()._solve_head(problem, start, rows)
-        problem.start(rows.targets, rows.weights, self._cosines_of(start, rows, warn=True))
-        return None
-
-    def _cosines_of(self, fitted, rows, device=None, warn=False):
-        scoring = self._scoring(fitted, device)
-
-        def outputs(places=None):
-            some = rows if places is None else rows.take(places)
-            compute = partial(self._cosines, scoring)
-            return self._in_chunks(some.columns, compute, some.numbers, warn)
-
-        return outputs
-
-    def _task(self, problem, live, rows, seed):
-        if not isinstance(problem, Cosines):
-            return super()._task(problem, live, rows, seed)
-        from sklearn_dl.text._tasks import CosineTask
-
-        outputs = self._cosines_of(live, rows, live.device)
-        problem.start(rows.targets, rows.weights, outputs, seed)
-        both = self._tokens(live, [np.concatenate(rows.columns)])
-        tokens = live.tokens(self.max_length)
-        return CosineTask(problem, live.live, tokens, both, rows.targets, rows.weights)
-
-    def _held_out_outputs(self, problem, live, rows):
-        if not isinstance(problem, Cosines):
-            return super()._held_out_outputs(problem, live, rows)
-        return self._cosines_of(live, rows, live.device)()
-
-
-def unit_rows(vectors):
-    """float32 rows of length 1; of zeros, the row of zeros."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / lengths.clip(1e-12)).astype(np.float32)

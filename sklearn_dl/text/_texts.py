@@ -9,6 +9,7 @@ from sklearn_dl.utils._columns import (
     set_or_check_features,
     split_columns,
 )
+from sklearn_dl.utils._messages import RowsError
 
 _ROWS_SHOWN = 5
 
@@ -59,7 +60,7 @@ def text_columns(X, estimator, allowed, *, reset):
 
 
 def check_texts(column, estimator_name, where=""):
-    """Raise a ValueError that names the rows that are not text."""
+    """Raise a RowsError that names the rows that are not text."""
     wrong = [row for row, cell in enumerate(column) if not isinstance(cell, str)]
     if wrong:
         first = column[wrong[0]]
@@ -67,18 +68,21 @@ def check_texts(column, estimator_name, where=""):
             kind, hint = "missing", 'Drop the rows, or fill them: fillna("")'
         else:
             kind, hint = f"{first!r:.40} ({type(first).__name__})", "Make text of it: astype(str)"
-        raise ValueError(
+        raise RowsError(
             f"{estimator_name} expects text, but {shown_rows(wrong)}{where} is not: row {wrong[0]} "
-            f"is {kind}. {hint}."
+            f"is {kind}. {hint}.",
+            wrong[0],
         )
     wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
     if wrong:
         text = column[wrong[0]]
         place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
-        raise ValueError(
+        raise RowsError(
             f"{estimator_name}: {shown_rows(wrong)}{where} holds half of a surrogate pair (row "
             f"{wrong[0]}: U+{ord(text[place]):04X} at position {place}), which is no character. "
-            'Replace it: text.encode("utf-8", "replace").decode().'
+            'Replace it: text.encode("utf-8", "replace").decode().',
+            wrong[0],
+            text,
         )
 
 

@@ -1,8 +1,5 @@
 """Texts to token numbers, cut to a maximum length; how many were cut is counted."""
 
-import sys
-import warnings
-from types import FrameType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +17,13 @@ class TokenRows(NamedTuple):
         With the special tokens.
     types : list of int32 ndarray or None
         Which text of the pair a token is of; None where the model does not ask.
-    n_truncated : int
-        How many were longer.
+    cut : bool ndarray of shape (n_rows,)
+        Which were longer.
     """
 
     ids: list
     types: list | None
-    n_truncated: int
+    cut: np.ndarray
 
     @property
     def lengths(self):
@@ -34,7 +31,7 @@ class TokenRows(NamedTuple):
 
     def take(self, rows):
         types = None if self.types is None else [self.types[row] for row in rows]
-        return TokenRows([self.ids[row] for row in rows], types, 0)
+        return TokenRows([self.ids[row] for row in rows], types, self.cut[rows])
 
 
 class Tokens:
@@ -102,7 +99,8 @@ class Tokens:
         types = None
         if self._asks_types and len(columns) == 2:
             types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
-        return TokenRows(ids, types, sum(bool(encoding.overflowing) for encoding in encodings))
+        cut = np.array([bool(encoding.overflowing) for encoding in encodings])
+        return TokenRows(ids, types, cut)
 
     def _beginning(self, text):
         """A long text of a pair without most of what is cut off.
@@ -118,20 +116,20 @@ class Tokens:
 
     def _encode_slowly(self, texts):
         """By tokenizers that are written in Python; they do not tell what they have cut."""
-        rows, n_truncated = [], 0
-        for text in texts:
+        rows, cut = [], np.zeros(len(texts), dtype=bool)
+        for row, text in enumerate(texts):
             pair = (text,) if isinstance(text, str) else text
             options = {"truncation": True, "verbose": False}
             encoded = self._tokenizer(*pair, max_length=self.max_length + 1, **options)
             if len(encoded["input_ids"]) > self.max_length:
                 encoded = self._tokenizer(*pair, max_length=self.max_length, **options)
-                n_truncated += 1
+                cut[row] = True
             rows.append(encoded)
         ids = [np.array(row["input_ids"], dtype=np.int32) for row in rows]
         types = None
         if self._asks_types and not isinstance(texts[0], str):
             types = [np.array(row["token_type_ids"], dtype=np.int32) for row in rows]
-        return TokenRows(ids, types, n_truncated)
+        return TokenRows(ids, types, cut)
 
     def pad(self, rows):
         """Arrays of one batch, padded on the right to the longest of `rows`.
@@ -150,21 +148,3 @@ class Tokens:
             types = np.zeros(mask.shape, dtype=np.int64)
             types[mask.astype(bool)] = np.concatenate(rows.types)
         return ids, None if mask.all() else mask, types
-
-
-def warn_of_truncation(n_truncated, n_texts, max_length):
-    """One warning for a call, at the line that called the package or scikit-learn."""
-    if n_truncated:
-        level = 1
-        frame: FrameType | None = sys._getframe()
-        while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):
-            level, frame = level + 1, frame.f_back
-        warnings.warn(
-            f"{n_truncated} of {n_texts} texts are longer than max_length={max_length} tokens: "
-            "only their beginning was read.",
-            stacklevel=level,
-        )
-
-
-def _is_ours(module):
-    return module.partition(".")[0] in ("sklearn", "sklearn_dl")

@@ -1,6 +1,6 @@
 """What the classifiers that train a network have in common, whatever they read."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import log_softmax, softmax
@@ -10,17 +10,14 @@ from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin
 
 
-class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
+class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
     """Classes, their weights, and predictions from logits, for a TrainedEstimator."""
 
     _classifier_constraints: dict = {
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
     classes_: np.ndarray
-
-    @abstractmethod
-    def _logits(self, X) -> np.ndarray:
-        """Logits of the rows of a prediction: float64, (n_samples, n_classes)."""
+    _outputs: Callable[..., np.ndarray]
 
     def predict(self, X):
         """The most probable class of each row.
@@ -35,7 +32,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
         labels : ndarray of shape (n_samples,)
             In the dtype of `classes_`.
         """
-        return self._labels(self._logits(X))
+        return self._labels(self._outputs(X))
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -50,7 +47,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
         probabilities : float64 ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return softmax(self._logits(X), axis=1)
+        return softmax(self._outputs(X), axis=1)
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class.
@@ -65,7 +62,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
         log_probabilities : float64 ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return log_softmax(self._logits(X), axis=1)
+        return log_softmax(self._outputs(X), axis=1)
 
     def decision_function(self, X):
         """Logits.
@@ -81,7 +78,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin, ABC):
             In the order of `classes_`; with two classes, what the second one's exceeds the first
             one's by.
         """
-        logits = self._logits(X)
+        logits = self._outputs(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
     def _labels(self, logits):

@@ -3,6 +3,7 @@
 import os
 from contextlib import ExitStack, contextmanager
 from threading import Lock, RLock, local
+from typing import Any, NamedTuple
 
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._threads import thread_budget
@@ -24,6 +25,45 @@ def _after_fork():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+class Where(NamedTuple):
+    """Where and how precisely a network computes.
+
+    Attributes
+    ----------
+    device : str or torch.device
+        A str is the estimator's parameter, as long as nobody has asked what it means here.
+    precision : {"auto", "float32", "bfloat16"}
+    purpose : str
+        Name of the estimator, for messages.
+    extra : str
+        The package's extra that installs torch for it.
+    memory : str, Path or None, default=None
+        Folder to keep the features of a pretrained network in.
+    """
+
+    device: Any
+    precision: str
+    purpose: str
+    extra: str
+    memory: Any = None
+
+    def resolved(self):
+        """The same for this machine: a torch.device, and no "auto". This imports torch.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If the device has no such name, or is not on this machine.
+        """
+        device = self.device
+        if isinstance(device, str):
+            import_torch(self.purpose, self.extra)
+            device = resolve_device(device)
+        return self._replace(device=device, precision=resolve_precision(self.precision, device))
 
 
 def import_torch(purpose, extra):

@@ -3,8 +3,14 @@
 import copy
 from abc import ABC, abstractmethod
 from threading import RLock
+from typing import TYPE_CHECKING
 
-from sklearn_dl.training._device import torch_settings
+from sklearn_dl.training._device import Where, torch_settings
+from sklearn_dl.training._head import LinearHead
+from sklearn_dl.training._rows import Read, Rows
+
+if TYPE_CHECKING:  # it imports torch
+    from sklearn_dl.training._task import Feed
 
 
 class FittedNetwork(ABC):
@@ -23,6 +29,9 @@ class FittedNetwork(ABC):
         network counts.
     """
 
+    # how many rows the head that training starts with is solved on; None: all
+    rows_of_first_head: int | None = None
+
     def __init__(self, model, content, live=None, trained=None):
         self.model = model
         self.content = content
@@ -30,6 +39,39 @@ class FittedNetwork(ABC):
         self.trained = trained
         self._bfloat16 = None
         self._lock = RLock()
+
+    @abstractmethod
+    def features(self, rows: Rows, where: Where) -> Read:
+        """What the network gives for rows, from before its head.
+
+        Raises
+        ------
+        RowError
+            If a row cannot be read, or the network gives NaN or infinity for it, and the rows say
+            that this raises.
+        """
+
+    @abstractmethod
+    def feed(self, rows: Rows, network) -> "Feed":
+        """What the live `network` is fed for rows in training.
+
+        Raises
+        ------
+        ValueError
+            If the network cannot read such rows.
+        """
+
+    @property
+    def takes_head(self):
+        """Whether it has a head, or is to get one; without one its features are its outputs."""
+        return True
+
+    def placed(self, where: Where) -> Where:
+        """`where`, resolved if this network computes with torch."""
+        return where.resolved()
+
+    def check(self, trainable_layers) -> None:  # noqa: B027 - not all can tell before they load
+        """Raise a ValueError if so many layers cannot be trained, before any row is read."""
 
     @abstractmethod
     def for_pickle(self, content):
@@ -50,11 +92,6 @@ class FittedNetwork(ABC):
     @property
     def is_trained(self):
         return self.live is not None or self.trained is not None
-
-    @property
-    def device(self):
-        """Where the live network is."""
-        return next(self.live.parameters()).device
 
     def on(self, device, precision):
         """The network for scoring on `device` in "float32" or "bfloat16".
@@ -86,9 +123,17 @@ class FittedNetwork(ABC):
                 return copy.deepcopy(self._live_on(device))
             return self._pretrained().place(device)
 
+    def linear_head(self, where: Where) -> LinearHead | None:
+        """The network's own head; None if it has none."""
+        if not self.takes_head:
+            return None
+        return self.on(where.resolved().device, "float32").linear_head()
+
     def with_live(self, network):
         """The same pretrained network, trained to `network`."""
-        return type(self)(self.model, self.content, live=network)
+        copied = copy.copy(self)
+        copied.live, copied.trained, copied._bfloat16 = network, None, None
+        return copied
 
     def trained_bytes(self):
         """The trained tensors as safetensors, or None."""
@@ -101,8 +146,10 @@ class FittedNetwork(ABC):
         tensors = trained_tensors(self.live).items()
         return save({name: t.detach().cpu().contiguous() for name, t in tensors})
 
-    def __getstate__(self):
-        return {**vars(self), "live": None, "_bfloat16": None, "_lock": None}
+    def __copy__(self):
+        copied = type(self).__new__(type(self))
+        vars(copied).update(vars(self), _lock=RLock())
+        return copied
 
-    def __setstate__(self, state):
-        vars(self).update(state, _lock=RLock())
+    def __reduce__(self):
+        return type(self), (self.model, self.content, None, self.trained)

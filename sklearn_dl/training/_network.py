@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import skip_init
 
 from sklearn_dl.training._head import LinearHead
-
-# below the least finite bias, in place of -inf, which a loss cannot hold
-_RARELY = 10.0
 
 
 class NetworkWithHead(torch.nn.Module, ABC):
@@ -42,7 +40,7 @@ class NetworkWithHead(torch.nn.Module, ABC):
 
     def make_head(self, n_features, n_outputs):
         """A head whose weights are not set."""
-        self.head = torch.nn.Linear(n_features, n_outputs)
+        self.head = skip_init(torch.nn.Linear, n_features, n_outputs)
         return self.head
 
     def in_bfloat16(self):
@@ -58,13 +56,10 @@ class NetworkWithHead(torch.nn.Module, ABC):
     def add_head(self, solved):
         """A head on the body's device that computes what the LinearHead `solved` does."""
         device = next(self.parameters()).device
-        weights, bias = solved.weights, solved.bias
-        present = np.isfinite(bias)
-        bias = np.where(present, bias, bias[present].min() - _RARELY)
-        head = self.make_head(weights.shape[1], len(bias))
+        head = self.make_head(*solved.weights.shape[::-1])
         with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(weights))
-            head.bias.copy_(torch.from_numpy(bias))
+            head.weight.copy_(torch.from_numpy(solved.weights))
+            head.bias.copy_(torch.from_numpy(solved.bias))
         head.to(device)
 
     def linear_head(self):
@@ -72,11 +67,3 @@ class NetworkWithHead(torch.nn.Module, ABC):
         assert self.head is not None
         weight, bias = (p.detach().cpu().numpy().astype(np.float64) for p in self.head.parameters())
         return LinearHead(weight, bias)
-
-
-def goals_on(device, problem, targets):
-    """What a network is trained towards, as a tensor: numbers are float32."""
-    goals = problem.goals(targets)
-    if goals.dtype.kind == "f":
-        goals = goals.astype(np.float32)
-    return torch.from_numpy(goals).to(device)

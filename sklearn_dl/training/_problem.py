@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +19,25 @@ from sklearn_dl.utils._targets import target_column
 if TYPE_CHECKING:
     import torch
 
+    from sklearn_dl.training._rows import Examples, Rows
+
+    Outputs = Callable[[Rows], np.ndarray]
+
+# below the least finite logit, in place of -inf, which a loss cannot hold
+_RARELY = 10.0
+
 
 class Problem(ABC):
     """What the targets of one fit are; it is kept with the fitted estimator.
 
     A fit calls `learn` or `go_on`, and `encode` for the y of validation rows; `weights` and
-    `refuse` for the rows; `strata` if some are held out; then `start`. For a frozen network `goals`
-    and `solve` follow; for one that is trained `goals`, `losses` for each batch, and `evaluate` for
-    the rows held out. Torch is needed by `losses` alone.
+    `refuse` for the rows. For a frozen network `solve` follows. For one that is trained: `strata`
+    if some rows are held out, `start`, `first_head` if the network has no head yet, `goals`,
+    `losses` for each batch, and `evaluate` for the rows held out. Only `losses` needs torch.
     """
+
+    # what the estimator's learning_rate="auto" means
+    learning_rate: float
 
     @abstractmethod
     def learn(self, y) -> np.ndarray:
@@ -76,8 +87,19 @@ class Problem(ABC):
         """Raise a ValueError if there is nothing to learn from these targets."""
 
     @abstractmethod
-    def solve(self, features, goals, weights) -> LinearHead:
-        """The best head on the features of a frozen network.
+    def solve(self, features, targets, weights) -> LinearHead | None:
+        """The best head on the features of a frozen network; None if it takes none.
+
+        Parameters
+        ----------
+        features : float64 ndarray of shape (n_rows, n_features)
+        targets : ndarray of n_rows rows
+        weights : float64 ndarray of shape (n_rows,)
+        """
+
+    @abstractmethod
+    def first_head(self, features, goals, weights) -> LinearHead:
+        """The head that training starts with, on the features of the untrained network.
 
         Parameters
         ----------
@@ -85,6 +107,11 @@ class Problem(ABC):
         goals : ndarray of n_rows rows
             From `goals`.
         weights : float64 ndarray of shape (n_rows,)
+
+        Returns
+        -------
+        head : LinearHead
+            All its numbers are finite.
         """
 
     @abstractmethod
@@ -128,29 +155,36 @@ class Problem(ABC):
         """Groups that held-out rows are taken from in proportion, if there are such."""
         return None
 
-    def start(  # noqa: B027 - most problems learn nothing here
-        self,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        outputs: Callable[[np.ndarray | None], np.ndarray] | None = None,
-        seed: int | None = None,
-    ) -> None:
-        """Learn from the targets of the rows that are trained on.
+    def start(self, examples: "Examples", outputs: "Outputs", seed: int) -> None:  # noqa: B027
+        """Learn from the examples that are trained on, before any training.
+
+        Parameters
+        ----------
+        examples : Examples
+        outputs : callable(Rows) -> float64 ndarray
+            Outputs of the untrained network; only for a network that takes no head.
+        seed : int
+        """
+
+    def goals(self, targets: np.ndarray, layout: object = None) -> np.ndarray:
+        """Targets in the units of the outputs.
 
         Parameters
         ----------
         targets : ndarray of n_rows rows
-        weights : ndarray of shape (n_rows,)
-        outputs : callable(places or None) -> float64 ndarray, default=None
-            Outputs of the untrained network for some of the rows, or for all. None: the network
-            has none before a head is solved.
-        seed : int, default=None
-            Seed of the training; None if the network stays frozen.
-        """
+        layout : object, default=None
+            Of the Feed: where in the outputs for a row its targets belong. None: all of the outputs
+            are for the one target of the row.
 
-    def goals(self, targets: np.ndarray) -> np.ndarray:
-        """Targets in the units of the outputs."""
+        Returns
+        -------
+        goals : float64 or int64 ndarray of n_rows rows
+        """
         return targets
+
+    def digest(self, targets: np.ndarray) -> bytes:
+        """A hash of targets."""
+        return sha256(f"{targets.dtype} {targets.shape}".encode() + targets.tobytes()).digest()
 
 
 class Classes(Problem):
@@ -233,9 +267,14 @@ class Classes(Problem):
     def strata(self, targets):
         return targets
 
-    def solve(self, features, goals, weights):
+    def solve(self, features, targets, weights):
         n_classes = len(self.classes)
-        return logistic_head(features, goals, n_classes, weights, self.C, self.scale)
+        return logistic_head(features, targets, n_classes, weights, self.C, self.scale)
+
+    def first_head(self, features, goals, weights):
+        head = self.solve(features, goals, weights)
+        present = np.isfinite(head.bias)
+        return head._replace(bias=np.where(present, head.bias, head.bias[present].min() - _RARELY))
 
     def losses(self, outputs, goals):
         from torch.nn import functional
@@ -267,13 +306,12 @@ class Numbers(Problem):
         Whether a row may have more than one.
     tune : bool, default=False
         Whether the regularisation of a ridge regression on a frozen network is chosen from the
-        rows. The head that training starts from is one of small weights in any case.
+        rows. The head that training starts with is one of small weights in any case.
     """
 
     slope: Any = 1.0
     intercept: Any = 0.0
     _is_scaled = False
-    _is_frozen = True
     _n_outputs: int | None = None  # None: y has one dimension
 
     def __init__(self, what, several=False, tune=False):
@@ -314,21 +352,25 @@ class Numbers(Problem):
                 f"{counted(len(targets), 'sample')}."
             )
 
-    def start(self, targets, weights, outputs=None, seed=None):
-        self._is_frozen = seed is None
-        if seed is not None and not self._is_scaled:
-            self.intercept = np.average(targets, axis=0, weights=weights)
-            spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
-            # the spread of equal numbers may be that of rounding
-            self.slope = np.where(np.ptp(targets, axis=0) > 0, spread, 1.0)
-            if targets.ndim == 1:
-                self.slope, self.intercept = float(self.slope), float(self.intercept)
+    def start(self, examples, outputs, seed):
+        if self._is_scaled:
+            return
+        targets, weights = examples.targets, examples.weights
+        self.intercept = np.average(targets, axis=0, weights=weights)
+        spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
+        # the spread of equal numbers may be that of rounding
+        self.slope = np.where(np.ptp(targets, axis=0) > 0, spread, 1.0)
+        if targets.ndim == 1:
+            self.slope, self.intercept = float(self.slope), float(self.intercept)
 
-    def goals(self, targets):
+    def goals(self, targets, layout=None):
         return (targets - self.intercept) / self.slope
 
-    def solve(self, features, goals, weights):
-        return ridge_head(features, goals, weights, self.tune and self._is_frozen)
+    def solve(self, features, targets, weights):
+        return ridge_head(features, targets, weights, self.tune)
+
+    def first_head(self, features, goals, weights):
+        return ridge_head(features, goals, weights)
 
     def losses(self, outputs, goals):
         if goals.ndim == 1:

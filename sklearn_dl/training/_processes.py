@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 
+from sklearn_dl.training._device import torch_settings
 from sklearn_dl.utils._optional import import_optional
 
 _group_numbers = count()
@@ -26,7 +27,7 @@ class OneProcess:
         return [value]
 
 
-class _TorchProcesses:
+class TorchProcesses:
     """The processes of a torch process group."""
 
     def __init__(self, state):
@@ -59,8 +60,10 @@ class _TorchProcesses:
 
 
 @contextmanager
-def training_processes(purpose, on_cpu):
+def training_processes(where):
     """The processes that this fit is shared out to, from the variables that torchrun sets.
+
+    `where` is a Where; torch is imported, and its device found, only if there are several.
 
     accelerate joins the process group; without torchrun nothing of it is used, because its state
     is one for the whole process. Environment variables and threads are afterwards as before.
@@ -68,9 +71,11 @@ def training_processes(purpose, on_cpu):
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or "RANK" not in os.environ:
         yield OneProcess()
         return
+    where = where.resolved()
     import torch
 
-    accelerate = import_optional("accelerate", extra="text", purpose=f"{purpose} under torchrun")
+    purpose = f"{where.purpose} under torchrun"
+    accelerate = import_optional("accelerate", extra="text", purpose=purpose)
     environment = dict(os.environ)
     found = torch.distributed.is_initialized()
     stateful = bool(accelerate.PartialState._shared_state)
@@ -79,7 +84,11 @@ def training_processes(purpose, on_cpu):
         # accelerate warns where OMP_NUM_THREADS is not set, and sets torch's threads
         os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
         options = {} if found else _new_group()
-        yield _TorchProcesses(accelerate.PartialState(cpu=on_cpu, **options))
+        processes = TorchProcesses(
+            accelerate.PartialState(cpu=where.device.type == "cpu", **options)
+        )
+        with torch_settings(processes.per_machine):
+            yield processes
     finally:
         if not found and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

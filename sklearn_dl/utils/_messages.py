@@ -1,9 +1,11 @@
-"""Messages of a bearable length, without the bytes of models."""
+"""Messages of a bearable length, without the bytes of models, and errors of one row."""
 
 import reprlib
 import sys
+import warnings
 from contextlib import contextmanager
 from hashlib import sha256
+from types import FrameType
 
 MAX_MESSAGE = 2000
 _END = 400
@@ -47,11 +49,63 @@ def shown_bytes(value):
     return f"<{size:.0f} {unit} sha256:{sha256(data).hexdigest()[:4]}>"
 
 
-def shortened(text):
-    """A message of at most 2,000 characters."""
-    if len(text) <= MAX_MESSAGE:
+def shortened(text, most=MAX_MESSAGE):
+    """A message of at most so many characters."""
+    if len(text) <= most:
         return text
-    return f"{text[: MAX_MESSAGE - _END - 5]} ... {text[-_END:]}"
+    return f"{text[: most - _END - 5]} ... {text[-_END:]}"
+
+
+class RowError(ValueError):
+    """An error of one row of X.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, without the row.
+    row : int or None, default=None
+        Number of the row in X; None: the caller knows it.
+    source : str or None, default=None
+        What the row was made from: a text, the path of an image, or a description of an image
+        that has no path ("<array 4 x 4 x 3>").
+
+    Attributes
+    ----------
+    message, row, source
+        As given.
+    """
+
+    def __init__(self, message, row=None, source=None):
+        self.message = message
+        self.row = None if row is None else int(row)
+        self.source = source
+        # all that `pickle` and `copy` call the class with
+        super().__init__(message, self.row, source)
+
+    def __str__(self):
+        return self.message if self.row is None else f"Row {self.row}: {self.message}"
+
+    def at(self, row, source=None):
+        """The same error of a row.
+
+        Parameters
+        ----------
+        row : int
+        source : str or None, default=None
+            None: that of this error.
+
+        Returns
+        -------
+        error : RowError of the same class
+        """
+        return type(self)(self.message, row, self.source if source is None else source)
+
+
+class RowsError(RowError):
+    """An error of several rows, which its message names; `row` and `source` are the first's."""
+
+    def __str__(self):
+        return self.message
 
 
 def chain_of(error, outside):
@@ -84,6 +138,23 @@ def short_messages():
     except Exception as raised:
         for error in chain_of(raised, outside):
             text = str(error)
-            if len(text) > MAX_MESSAGE:
+            if len(text) > MAX_MESSAGE and isinstance(error, RowError):
+                most = MAX_MESSAGE - (len(text) - len(error.message))
+                error.message = shortened(error.message, most)
+                error.args = (error.message, *error.args[1:])
+            elif len(text) > MAX_MESSAGE:
                 error.args = (shortened(text),)
         raise
+
+
+def warn_user(message):
+    """Warn at the line that called the package, or scikit-learn, which called it."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
+
+
+def _is_ours(module):
+    return module.partition(".")[0] in ("sklearn", "sklearn_dl")

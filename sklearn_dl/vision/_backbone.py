@@ -8,14 +8,25 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from sklearn_dl.models import list_models, model_card, model_path
 from sklearn_dl.models._cache import torch_network
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.scoring import _onnx_model
-from sklearn_dl.scoring._onnx_graph import shared_session
+from sklearn_dl.scoring._onnx_graph import resolve_providers, shared_session
 from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._once import computed_once
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sessions import also_clear, cached_session
+from sklearn_dl.vision._features import (
+    checked_features,
+    onnx_features,
+    onnx_providers,
+    pixel_array,
+    torch_features,
+)
+from sklearn_dl.vision._store import FeatureStore
 
 # (pixel / 255 - mean) / std of ImageNet, for whatever does not say what it wants
 IMAGENET_PIXELS = {
@@ -213,12 +224,47 @@ class FittedImageNetwork(FittedNetwork):
 
     content: Backbone
 
-    def runs_onnx(self):
+    def placed(self, where):
+        return where if self._runs_onnx() else super().placed(where)
+
+    def features(self, rows, where):
+        where = self.placed(where)
+
+        def compute(places):
+            some = rows.take(places)
+            array = pixel_array(some, self.content.pixels)
+            if self._runs_onnx():
+                found = onnx_features(self._whole_content().session, array, where.device)
+            else:
+                network = self.on(where.device, where.precision)
+                found = torch_features(network, array, where.device)
+            return checked_features(some, *found)
+
+        if where.memory is None or self.is_trained or not self.content.is_identified:
+            return compute(np.arange(len(rows)))
+        store = FeatureStore(
+            where.memory, (self.content.sha256, self.content.pixels, self._runs_on(where))
+        )
+        keys = store.keys(pixel_array(rows, self.content.pixels).images)
+        return computed_once(keys, compute, store)
+
+    def feed(self, rows, network):
+        from sklearn_dl.vision._feed import ImageFeed
+
+        return ImageFeed(rows, self.content.pixels)
+
+    def check(self, trainable_layers):
+        self.content.network(weights=False).train_last(trainable_layers)
+
+    def _runs_onnx(self):
         """Whether features come from ONNX Runtime, and torch is not needed."""
         return isinstance(self.content, OnnxBackbone) and not self.is_trained
 
-    def session(self, n_threads, providers):
-        return self._whole_content().session(n_threads, providers)
+    def _runs_on(self, where):
+        """What features depend on besides the network and the image."""
+        if self._runs_onnx():
+            return "onnxruntime", resolve_providers(onnx_providers(where.device))
+        return str(where.device), where.precision
 
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""

@@ -1,43 +1,28 @@
 """Photographs to classes, by transfer learning."""
 
 import os
-import warnings
-from hashlib import sha256
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.images._lazy import as_strict
 from sklearn_dl.images._loader import load_column
-from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.scoring._classifier import labels_of
 from sklearn_dl.training._classifier import NetworkClassifierMixin
-from sklearn_dl.training._device import import_torch, resolve_device
-from sklearn_dl.training._estimator import (
-    Rows,
-    TrainedEstimator,
-    fit_method,
-    fitted_attributes,
-)
+from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._problem import Classes
-from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
-from sklearn_dl.vision._augment import checked_augment, views
+from sklearn_dl.vision._augment import checked_augment
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
-from sklearn_dl.vision._features import compute_features, pixel_array
-from sklearn_dl.vision._finite import mask_rows, what_happened
-from sklearn_dl.vision._store import FeatureStore, image_digest, memory_location
+from sklearn_dl.vision._rows import ImageRows
+from sklearn_dl.vision._store import memory_location
 
 _HOW_TO_VERSION = (
     "A callable that carries a version can be gone on with: give it an attribute, as in "
     '`make.version = "1"`, and change it with the code.'
 )
-# random views of each photograph that a head on a frozen backbone learns from, besides itself
-_VIEWS = 3
 
 
 class ImageClassifier(
@@ -196,7 +181,6 @@ class ImageClassifier(
         "missing",
         "on_error",
     }
-    _network: FittedImageNetwork
 
     def __init__(
         self,
@@ -262,6 +246,8 @@ class ImageClassifier(
         ImportError
             If a runtime is not installed.
         """
+        self._validate_params()
+        self._refuse_to_resume()
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     def transform(self, X):
@@ -277,106 +263,51 @@ class ImageClassifier(
         features : float32 ndarray of shape (n_samples, n_features)
             NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
-        images, features, errors = self._features_of(X)
-        warn_of_failed_rows(errors, len(images), what_happened(errors.values()))
-        return features
+        features = self._features(X)
+        if features.shape[1]:
+            return features
+        return np.full((len(features), self._n_features_out), np.nan, dtype=np.float32)
 
-    def _features_of(self, X):
-        """Images, their features, and the messages of those not read or scored."""
-        check_is_fitted(self)
-        images = self._images(X, reset=False)
-        features, errors = self._features(self._network, images, np.arange(len(images)))
-        if len(errors) == len(images):
-            shape = len(images), self._n_features_out
-            features = np.full(shape, np.nan, dtype=np.float32)
-        return images, features, errors
-
-    def _logits(self, X):
-        images, features, errors = self._features_of(X)
-        numbers = np.arange(len(images))
-        logits = self._checked_logits(self._linear_head(), features, numbers, images, errors)
-        warn_of_failed_rows(errors, len(images), what_happened(errors.values()))
-        return logits
-
-    def _checked_logits(self, head, features, numbers, images, errors):
-        """Logits; rows that mean nothing raise, or become NaN and part of `errors`."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            logits = head(features.astype(np.float64))
-        # a class that had no row to learn from has -inf
-        bad = (logits.max(axis=1, initial=-np.inf) == np.inf) | np.isnan(logits).any(axis=1)
-        bad |= (logits == -np.inf).all(axis=1)
-        mask_rows(bad, logits, numbers, images, errors, "logits")
-        return logits
-
-    def _linear_head(self):
-        """The head that was solved on features, or that of the trained network."""
-        if self._head is not None:
-            return self._head
-        import_torch(type(self).__name__, self._extra)
-        device = resolve_device(self.device)
-        return self._network.on(device, "float32").linear_head()
-
-    def _labels(self, logits):
+    def _labels(self, outputs):
         if self.on_error == "raise":
-            return super()._labels(logits)
-        is_nan = np.isnan(logits).any(axis=1)
-        chosen = np.where(is_nan, 0, logits.argmax(axis=1))
+            return super()._labels(outputs)
+        is_nan = np.isnan(outputs).any(axis=1)
+        chosen = np.where(is_nan, 0, outputs.argmax(axis=1))
         return labels_of(chosen, self.classes_, is_nan, self.missing)
 
     @property
     def _n_features_out(self):
-        return self._linear_head().weights.shape[1]
+        return self._predictor.linear_head(self._where()).weights.shape[1]
 
-    def _images(self, X, *, reset):
-        return load_column(X, self, reset=reset, on_error=self.on_error)
+    def _where(self):
+        return super()._where()._replace(memory=memory_location(self.memory))
 
-    def _columns(self, X, reset):
-        checked_augment(self.augment)
-        images = self._images(X, reset=reset)
-        return [images, np.arange(len(images))]
-
-    def _resize(self):
-        return Resize(self.image_size, self.image_size, "crop", "center", "bilinear", 0)
-
-    def _features(self, fitted, images, numbers):
-        """Features of images at their row numbers, and the messages of those not read."""
-        array = pixel_array(images, numbers, self._resize(), fitted.content.pixels)
-        options = {
-            "device": self.device,
-            "precision": self.precision,
-            "purpose": type(self).__name__,
-        }
-        location = memory_location(self.memory)
-        if location is None or fitted.is_trained or not fitted.content.is_identified:
-            return compute_features(fitted, array, numbers.tolist(), **options)
-        store = FeatureStore(
-            location, (fitted.content.sha256, fitted.content.pixels, self.precision, self.device)
+    def _rows(self, X, reset):
+        images = load_column(X, self, reset=reset, on_error=self.on_error)
+        size = self.image_size
+        return ImageRows(
+            images,
+            np.arange(len(images)),
+            Resize(size, size, "crop", "center", "bilinear", 0),
+            checked_augment(self.augment),
+            may_fail=self.on_error == "nan",
         )
-        keys = store.keys(array.images[numbers])
-        found = store.load(keys)
-        missing = np.array([key not in found for key in keys])
-        errors: dict = {}
-        rows = {place: found[key] for place, key in enumerate(keys) if key in found}
-        if missing.any():
-            computed, errors = compute_features(fitted, array, numbers[missing].tolist(), **options)
-            new = dict(zip(np.flatnonzero(missing), computed, strict=True))
-            new = {place: row for place, row in new.items() if numbers[place] not in errors}
-            store.save({keys[place]: row for place, row in new.items()})
-            rows |= new
-        width = len(next(iter(rows.values()), ()))
-        result = np.full((len(keys), width), np.nan, dtype=np.float32)
-        for place, row in rows.items():
-            result[place] = row
-        return result, errors
 
-    def _previous(self, content):
-        previous = super()._previous(content)
-        if previous is not None and not content.is_identified:
+    def _new_problem(self):
+        return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)
+
+    def _network_to_start(self, content, earlier):
+        if earlier is None:
+            return FittedImageNetwork(self.backbone, content)
+        if not content.is_identified:
             raise ValueError(
                 f"warm_start=True cannot go on with backbone={self.backbone!r}: whether it still "
                 f"makes the network that was fitted is not known. {_HOW_TO_VERSION}"
             )
-        return previous
+        return earlier.predictor.network
+
+    def _find_content(self):
+        return find_backbone(self.backbone)
 
     def _refuse_to_resume(self):
         """Raise if there is a checkpoint, and code that it depends on may have changed."""
@@ -385,7 +316,7 @@ class ImageClassifier(
             for name in ("backbone", "augment")
             if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
         ]
-        if self.checkpoint_dir is None or not unknown:
+        if self.checkpoint_dir is None or not unknown or not self._trains():
             return
         for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
             raise ValueError(
@@ -393,126 +324,6 @@ class ImageClassifier(
                 f"{getattr(self, unknown[0])!r} may be other code than when it was written. "
                 f"Remove the file. {_HOW_TO_VERSION}"
             )
-
-    def _parameters_of_the_fit(self):
-        return {
-            **super()._parameters_of_the_fit(),
-            "version of augment": version_of(self.augment),
-        }
-
-    def _weighted(self, problem, rows):
-        return rows  # by class when it is known which photographs can be read
-
-    def _fit_rows(self, problem, content, rows, held_out, previous, context, hook_data):
-        problem.refuse(rows.targets)
-        start = previous or self._pretrained(content)
-        if self._trains():  # before all images are read in vain
-            self._refuse_to_resume()
-            content.network(weights=False).train_last(self.trainable_layers)
-        rows, errors = self._readable(problem, start, rows)
-        n_rows = len(rows.targets) + len(errors)
-        if held_out is not None and self._trains():
-            held_out, more = self._readable(problem, start, held_out)
-            n_rows += len(held_out.targets) + len(more)
-            errors = [*errors, *more]
-        if errors:
-            warnings.warn(
-                f"{len(errors)} of {n_rows} images {what_happened(errors)} and were left out of "
-                f"the fit. {errors[0]}",
-                stacklevel=6,
-            )
-        problem.refuse(rows.targets)
-        if self._trains():
-            super()._fit_rows(problem, content, rows, held_out, previous, context, hook_data)
-            return
-        head = self._solve_head(problem, start, rows)
-        self.__dict__.update(fitted_attributes(problem, start, head))
-
-    def _readable(self, problem, fitted, rows):
-        """The rows that can be read, their features as a third column; messages of the others."""
-        images, numbers = rows.columns
-        features, errors = self._features(fitted, images, numbers)
-        kept = np.array([number not in errors for number in numbers])
-        if not kept.any():
-            raise ValueError(f"No image can be used. {next(iter(errors.values()))}")
-        # what was read once and is gone later is an error
-        images = object_array([as_strict(image) for image in images])
-        whole = Rows([images, numbers, features], rows.targets, rows.weights)
-        whole = super()._weighted(problem, whole.take(np.flatnonzero(kept)))
-        counts = np.flatnonzero(whole.weights > 0)
-        if not len(counts):
-            raise ValueError("class_weight and sample_weight leave no row with a positive weight.")
-        return whole.take(counts), [errors[n] for n in sorted(errors)]
-
-    def _new_problem(self):
-        return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)
-
-    def _solve_head(self, problem, start, rows):
-        features, targets, weights = rows.columns[2], rows.targets, rows.weights
-        augment = checked_augment(self.augment)
-        if augment is not None:
-            rng = np.random.default_rng(self._seed({}))
-            parts = [features]
-            for _ in range(_VIEWS):
-                seeds = rng.integers(2**31, size=len(targets))
-                seen = views(rows.columns[0], augment, self._resize(), seeds)
-                numbers = rows.columns[1]
-                array = pixel_array(seen, numbers, None, start.content.pixels)
-                computed, _ = compute_features(
-                    start,
-                    array,
-                    numbers.tolist(),
-                    device=self.device,
-                    precision=self.precision,
-                    purpose=type(self).__name__,
-                )
-                parts.append(computed)
-            features = np.concatenate(parts)
-            targets = np.tile(targets, len(parts))
-            weights = np.tile(weights / len(parts), len(parts))
-        problem.start(targets, weights)
-        return problem.solve(features.astype(np.float64), problem.goals(targets), weights)
-
-    def _pretrained(self, content):
-        return FittedImageNetwork(self.backbone, content)
-
-    def _find_content(self):
-        return find_backbone(self.backbone)
-
-    def _task(self, problem, fitted, rows, seed):
-        from sklearn_dl.vision._task import ImageTask
-
-        images, _, features = rows.columns
-        problem.start(rows.targets, rows.weights, seed=seed)
-        if fitted.live.head is None:
-            goals = problem.goals(rows.targets)
-            fitted.live.add_head(problem.solve(features.astype(np.float64), goals, rows.weights))
-        return ImageTask(
-            problem,
-            fitted.live,
-            images,
-            rows.targets,
-            rows.weights,
-            checked_augment(self.augment),
-            self._resize(),
-            fitted.content.pixels,
-        )
-
-    def _held_out_outputs(self, problem, fitted, rows):
-        images, numbers, _ = rows.columns
-        features, errors = self._features(fitted, images, numbers)
-        return self._checked_logits(fitted.live.linear_head(), features, numbers, images, errors)
-
-    def _digest(self, rows, held_out):
-        digest = sha256()
-        for part in (rows, held_out):
-            if part is None:
-                continue
-            for image in part.columns[0] if self.checkpoint_dir is not None else ():
-                digest.update(image_digest(image))
-            digest.update(part.targets.tobytes())
-            digest.update(part.weights.tobytes())
-        return digest.hexdigest()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

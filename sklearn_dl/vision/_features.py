@@ -1,98 +1,86 @@
-"""Images to the features of a network, streamed."""
+"""Photographs to the features of a network, streamed."""
 
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 
 from sklearn_dl.images import PixelExtractor
 from sklearn_dl.images._lazy import image_column
-from sklearn_dl.scoring._scorer import score
+from sklearn_dl.scoring._scorer import TensorSpec, score
 from sklearn_dl.scoring._sources import PixelSource
-from sklearn_dl.training._device import (
-    import_torch,
-    resolve_device,
-    resolve_precision,
-    torch_settings,
-)
+from sklearn_dl.training._device import torch_settings
+from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget
-from sklearn_dl.vision._finite import mask_rows
 
 # images at once, by what runs: on a CPU more leave its caches (docs/benchmarks.md)
 _BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
 
 
-def pixel_array(images, numbers, resize, pixels):
-    """PixelArray in which each image stands at its row number, for messages.
-
-    Parameters
-    ----------
-    images : sequence of LazyImage
-    numbers : int ndarray of shape (n_images,)
-        Ascending.
-    resize : Resize or None
-        None: the images have the size wanted.
-    pixels : dict
-        Arguments of PixelExtractor.
-    """
+def pixel_array(rows, pixels):
+    """PixelArray of ImageRows; `pixels` are arguments of PixelExtractor."""
+    images, resize = rows.images, rows.resize
     ready = [image if resize is None else image.with_step(resize) for image in images]
     array = PixelExtractor(**pixels).transform(image_column(object_array(ready)))
-    if len(numbers) == numbers[-1] + 1:
-        return array
-    placed = np.empty(numbers[-1] + 1, dtype=object)
-    placed[numbers] = array.images
-    return replace(array, images=placed)
+    return replace(array, numbers=rows.numbers)
 
 
-def compute_features(fitted, array, rows, *, device, precision, purpose):
-    """Features of some rows of a PixelArray.
+def onnx_features(open_session, array, device):
+    """Features that ONNX Runtime computes of a PixelArray, and the errors of rows.
 
     Parameters
     ----------
-    fitted : FittedImageNetwork
+    open_session : callable(n_threads, providers) -> OnnxSession
     array : PixelArray
-    rows : list of int
-    device, precision, purpose
-        As the estimator has them; `purpose` is its name.
+        With `numbers`.
+    device : str or torch.device
 
     Returns
     -------
-    features : float32 ndarray of shape (n_rows, n_features)
-        NaN where a row could not be read or scored; of width 0 if none could be read.
-    errors : dict of int to str or NotFiniteError
-        Row number and message of these.
-
-    Raises
-    ------
-    NotFiniteError
-        If features are NaN or infinite, and the image says ``on_error="raise"``.
+    features : ndarray of n_rows rows
+    errors : dict of int to ImageReadError
+        By the place of the row.
     """
-    if fitted.runs_onnx():
-        budget = thread_budget()
-        n_workers = budget if len(rows) >= 2 * budget else 1
-        session = fitted.session(budget // n_workers, _providers(device))
-        batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
-        collector = _run(session, array, rows, batch, n_workers)
-    else:
-        import_torch(purpose, "vision")
-        from sklearn_dl.vision._network import TorchGraph
+    budget = thread_budget()
+    n_workers = budget if len(array) >= 2 * budget else 1
+    session = open_session(budget // n_workers, onnx_providers(device))
+    batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
+    return computed_features(session, array, batch, n_workers)
 
-        place = resolve_device(device)
-        network = fitted.on(place, resolve_precision(precision, place))
-        batch = _BATCH["cpu" if place.type == "cpu" else "gpu"]
-        with torch_settings() as n_threads:
-            collector = _run(TorchGraph(network, place), array, rows, batch, min(2, n_threads))
-    errors = {rows[place]: message for place, message in collector.errors.items()}
-    if len(errors) == len(rows):
-        return np.empty((len(rows), 0), dtype=np.float32), errors
+
+def torch_features(network, array, device):
+    """`onnx_features` of an ImageNetwork on a torch.device."""
+    batch = _BATCH["cpu" if device.type == "cpu" else "gpu"]
+    with torch_settings() as n_threads:
+        return computed_features(_TorchGraph(network, device), array, batch, min(2, n_threads))
+
+
+def computed_features(graph, array, batch, n_workers):
+    """What a graph makes of a PixelArray, and the errors of rows, by their places."""
+    numbers = array.numbers.tolist()
+    source = PixelSource(array, graph.inputs[0], numbers=numbers)
+    collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers)
+    if len(collector.errors) == len(array):
+        return np.empty((len(array), 0), dtype=np.float32), collector.errors
     (features,) = collector.result()
+    return features, collector.errors
+
+
+def checked_features(rows, features, errors):
+    """A Read of the features of ImageRows, as one row of numbers for each.
+
+    Maps of features are averaged. NaN and infinity are errors of their row.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         if check_rank(features).ndim == 4:
             features = features.mean(axis=(2, 3))
         features = features.astype(np.float32, copy=False)
-    bad = ~np.isfinite(features).all(axis=1)
-    mask_rows(bad, features, rows, array.images[rows], errors, "features")
-    return features, errors
+    for place in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
+        if place not in errors:
+            errors[place] = rows.not_finite(place, features[place], "features")
+            features[place] = np.nan
+    return Read(features, errors)
 
 
 def check_rank(features):
@@ -105,9 +93,9 @@ def check_rank(features):
     return features
 
 
-def _providers(device):
-    """ONNX Runtime's providers for a torch device."""
-    kind, _, number = device.partition(":")
+def onnx_providers(device):
+    """ONNX Runtime's providers for a torch device, by its name."""
+    kind, _, number = str(device).partition(":")
     if kind in ("auto", "mps"):
         return "auto"
     if kind == "cpu":
@@ -117,6 +105,21 @@ def _providers(device):
     raise ValueError(f"device={device!r} is no name of a device.")
 
 
-def _run(graph, array, rows, batch, n_workers):
-    source = PixelSource(array, graph.inputs[0])
-    return score(graph, {source.spec.name: source}, rows, batch, n_workers)
+class _TorchGraph:
+    """The features of a network, as `sklearn_dl.scoring` runs graphs: for one thread at a time."""
+
+    inputs = (TensorSpec("image", ("N", None, None, None), np.dtype(np.float32)),)
+    outputs = (TensorSpec("features", ("N", None), np.dtype(np.float32)),)
+
+    def __init__(self, network, device):
+        self.network = network
+        self.device = device
+        self._lock = Lock()
+
+    def run(self, feeds):
+        import torch
+
+        pixels = torch.from_numpy(feeds["image"]).to(self.device)
+        # others decode meanwhile
+        with self._lock, torch.inference_mode():
+            return [self.network.features(pixels).cpu().numpy()]

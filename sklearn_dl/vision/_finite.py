@@ -2,43 +2,12 @@
 
 import numpy as np
 
-from sklearn_dl.images._lazy import describe
+from sklearn_dl.images._lazy import describe, source_name
+from sklearn_dl.utils._messages import RowError
 
 
-class NotFiniteError(ValueError):
-    """A network gave numbers for an image that mean nothing; the message names its row."""
-
-
-def mask_rows(bad, values, rows, images, errors, what):
-    """Raise for the first bad row, or make it NaN and an error if its image says so.
-
-    Parameters
-    ----------
-    bad : bool ndarray of shape (n_rows,)
-    values : float ndarray of n_rows rows
-        Changed in place.
-    rows : sequence of int
-        Numbers of these rows.
-    images : sequence of LazyImage
-        Of these rows. Their `on_error` decides.
-    errors : dict of int to str or Exception
-        Of the rows that are masked already, by number; what is masked now is added.
-    what : str
-        Name of `values`, in the plural.
-
-    Raises
-    ------
-    NotFiniteError
-        If a bad row is not to be masked.
-    """
-    for place in np.flatnonzero(bad):
-        row = rows[place]
-        if row not in errors:
-            error = not_finite(row, images[place], values[place], what)
-            if images[place].decoding.on_error == "raise":
-                raise error
-            errors[row] = error
-            values[place] = np.nan
+class NotFiniteError(RowError):
+    """A network gave numbers for an image that mean nothing."""
 
 
 def not_finite(row, image, values, what):
@@ -50,9 +19,11 @@ def not_finite(row, image, values, what):
 def of_row(row, image, what):
     """The error that names the row for which `what` happened."""
     return NotFiniteError(
-        f"Row {row}: {what} for {describe(image.source)}. Are the network's weights whole, and its "
-        "pixels scaled as it wants them? A float16 or bfloat16 network may overflow where float32 "
-        'does not. on_error="nan" masks such rows.'
+        f"{what} for {describe(image.source)}. Are the network's weights whole, and its pixels "
+        "scaled as it wants them? A float16 or bfloat16 network may overflow where float32 does "
+        'not. on_error="nan" masks such rows.',
+        row,
+        source_name(image.source),
     )
 
 

@@ -1,12 +1,9 @@
 """The torch network behind ImageClassifier. Importing this module imports torch."""
 
 from hashlib import sha256
-from threading import Lock
 
-import numpy as np
 import torch
 
-from sklearn_dl.scoring._scorer import TensorSpec
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._network import NetworkWithHead
 from sklearn_dl.vision._features import check_rank
@@ -103,24 +100,6 @@ def _opened(module, is_root=False):
 
 def _holds_list(module):
     return any(isinstance(child, torch.nn.ModuleList) for child in module.children())
-
-
-class TorchGraph:
-    """The features of a network, as `sklearn_dl.scoring` runs graphs: for one thread at a time."""
-
-    inputs = (TensorSpec("image", ("N", None, None, None), np.dtype(np.float32)),)
-    outputs = (TensorSpec("features", ("N", None), np.dtype(np.float32)),)
-
-    def __init__(self, network, device):
-        self.network = network
-        self.device = device
-        self._lock = Lock()
-
-    def run(self, feeds):
-        pixels = torch.from_numpy(feeds["image"]).to(self.device)
-        # others decode meanwhile
-        with self._lock, torch.inference_mode():
-            return [self.network.features(pixels).cpu().numpy()]
 
 
 def own_network(body):

@@ -14,6 +14,7 @@ from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.scoring._scorer import listed
 from sklearn_dl.scoring._sources import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
+from sklearn_dl.utils._messages import RowError
 from sklearn_dl.vision._finite import NotFiniteError, check_outputs, of_row
 from sklearn_dl.vision._formats import FORMATS, Candidates, Format, OwnFormat, fitting
 
@@ -292,7 +293,7 @@ class DetectionCollector:
         self.images = images
         self.names = [spec.name for spec in specs]
         self.reader = reader
-        self.errors: dict[int, str] = {}
+        self.errors: dict[int, RowError] = {}
         self.detections: list[Any] = [None] * len(images)
 
     def add(self, rows, outputs, n_fed):
@@ -308,11 +309,11 @@ class DetectionCollector:
             try:
                 size = image.size_as_read()
             except ImageReadError as error:  # removed since its pixels were read
-                raise ImageReadError(f"Row {row}: {error}") from error
+                raise error.at(row) from error
             try:
                 self.detections[row] = self.reader.detections(arrays, size)
             except NotFiniteError as error:
-                named = of_row(row, image, error)
+                named = of_row(row, image, error.message)
                 if image.decoding.on_error == "raise":
                     raise named from error
                 self.errors[row] = named
@@ -340,7 +341,7 @@ class GeometrySource:
         self.images, self.geometry = images, geometry
 
     def read(self, rows):
-        """The rows whose images can be read, and the messages of those that cannot."""
+        """The rows whose images can be read, and the errors of those that cannot, by row."""
         values, errors = [], {}
         for row in rows:
             image = self.images[row]
@@ -348,9 +349,10 @@ class GeometrySource:
                 with naming(f"Row {row}"):
                     values.append(self._of_image(image))
             except ImageReadError as error:
+                named = error.at(row)
                 if image.decoding.on_error == "raise":
-                    raise ImageReadError(f"Row {row}: {error}") from error
-                errors[row] = f"Row {row}: {error}"
+                    raise named from error
+                errors[row] = named
         good = [row for row in rows if row not in errors]
         batch = np.empty((0, *(size or 0 for size in self.spec.row_shape or ())))
         return cast(np.stack(values) if values else batch, self.spec, good), errors

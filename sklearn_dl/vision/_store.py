@@ -25,6 +25,8 @@ MAX_BYTES = 2 * 2**30
 # what another process may take to write its rows
 _SECONDS_TO_WAIT = 10.0
 _ROWS_AT_ONCE = 1000
+# SQLite before 3.32 takes no more values in one statement
+_KEYS_AT_ONCE = 999
 
 
 class FeatureStore:
@@ -68,13 +70,7 @@ class FeatureStore:
 
         def read(database):
             nonlocal n_damaged
-            for key in set(keys) - {None}:
-                row = database.execute(
-                    "SELECT width, value, checksum FROM features WHERE key = ?", (key,)
-                ).fetchone()
-                if row is None:
-                    continue
-                width, value, checksum = row
+            for key, width, value, checksum in _rows_of(database, list(set(keys) - {None})):
                 whole = type(value) is bytes and checksum == _checksum(key, value)
                 if whole and width == len(value) / 4:
                     found[key] = np.frombuffer(value, dtype="<f4").astype(np.float32)
@@ -149,6 +145,13 @@ def _stamp(path):
         return file_stamp(path)
     except OSError:
         return None
+
+
+def _rows_of(database, keys):
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = keys[start : start + _KEYS_AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        yield from database.execute(f"SELECT * FROM features WHERE key IN ({marks})", some)
 
 
 def _make_table(database):

@@ -280,8 +280,10 @@ def test_an_error_names_the_row_and_the_path_of_a_damaged_file(path, tmp_path):
     bad.write_bytes(JPEG[:500])
     column = ImageLoader().transform([path, path, bad])
     pixels = PixelExtractor().transform(ImageResizer(4, 4).transform(column))
-    with pytest.raises(ImageReadError, match=r"Row 2: cannot read '.*bad.jpg'"):
+    with pytest.raises(ImageReadError, match=r"Row 2: cannot read '.*bad.jpg'") as caught:
         np.asarray(pixels)
+    assert (caught.value.row, caught.value.source) == (2, str(bad))
+    assert caught.value.__cause__.row is None
 
 
 def test_lazy_images_are_read_as_this_loader_says():

@@ -161,11 +161,44 @@ def test_one_masked_row_is_named_by_its_own_number():
             assert np.isnan(lazy[row]).all()
 
 
+def test_the_errors_of_rows_know_them():
+    pixels, errors = lazy_pixels([X[0], b"text", b"no image", X[1]]).read([3, 2, 1])
+    assert_array_equal(pixels, EAGER[[1]])
+    assert list(errors) == [2, 1]
+    assert type(errors[1]) is ImageReadError
+    assert (errors[1].row, errors[1].source) == (1, "<4 bytes>")
+    assert str(errors[2]).startswith("Row 2: cannot read <8 bytes>: ")
+
+
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_numbers_name_the_rows(on_error):
+    column = ImageLoader(on_error=on_error).transform([X[0], b"text", X[1], b"no image"])
+    lazy = replace(PixelExtractor().transform(column[[0]]), images=column[:, 0])
+    lazy = replace(lazy, numbers=np.array([30, 7, 5, 12]))
+    selected = lazy[[3, 2, 1]]
+    assert selected.numbers.tolist() == [12, 5, 7]
+    assert lazy[:2].numbers.tolist() == [30, 7]
+    assert lazy[np.array([False, True, False, True])].numbers.tolist() == [7, 12]
+    assert pickle.loads(pickle.dumps(selected)).numbers.tolist() == [12, 5, 7]
+    if on_error == "raise":
+        with pytest.raises(ImageReadError, match=r"^Row 12: cannot read <8 bytes>") as caught:
+            np.asarray(selected)
+        assert (caught.value.row, caught.value.source) == (12, "<8 bytes>")
+        with pytest.raises(ImageReadError, match=r"^Row 7: "):
+            lazy[1]
+        return
+    with pytest.warns(UserWarning, match="2 of 3 images .* Row 12: cannot read <8 bytes>"):
+        assert np.isnan(np.asarray(selected)[[0, 2]]).all()
+    _, errors = selected.read(range(3))
+    assert {place: error.row for place, error in errors.items()} == {0: 12, 2: 7}
+
+
 def test_uint8_has_no_nan():
     column = ImageLoader(on_error="nan").transform([X[0], b"text"])
     lazy = PixelExtractor(dtype="uint8").transform(column)
-    with pytest.raises(ValueError, match=r"Row 1: .*uint8 pixels have no NaN"):
+    with pytest.raises(ValueError, match=r"^Row 1: .*uint8 pixels have no NaN") as caught:
         np.asarray(lazy)
+    assert (caught.value.row, caught.value.source) == (1, "<4 bytes>")
     assert_array_equal(lazy[0], np.moveaxis(X[0], 2, 0))
 
 

@@ -139,8 +139,16 @@ def test_header_that_lies(path):
     lazy = PixelExtractor().transform(ImageLoader().transform([path, path]))
     path.write_bytes(encode(gradient(4, 4), "PNG"))
     message = r"Row 0: its pixels are 4 x 4, where its header said 12 x 8"
-    with pytest.raises(ImageReadError, match=message):
+    with pytest.raises(ImageReadError, match=message) as caught:
         np.asarray(lazy)
+    assert (caught.value.row, caught.value.source) == (0, str(path))
+
+
+def test_a_row_whose_size_cannot_be_read(path):
+    column = ImageLoader().transform([path, path, b"text"])
+    with pytest.raises(ImageReadError, match=r"^Row 2: cannot read <4 bytes>") as caught:
+        PixelExtractor().transform(column)
+    assert (caught.value.row, caught.value.source) == (2, "<4 bytes>")
 
 
 def test_unreadable_rows_have_no_say_in_the_size(path):

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
+from sklearn_dl.images import ImageReadError
 from tests.scoring.onnx_graphs import mean_color, model, node, two_layers
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), dtype=np.uint8))
@@ -135,8 +136,9 @@ def test_fit_passes_over_failed_rows():
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_the_first_bad_row_raises(n_threads):
-    with pytest.raises(ValueError, match="Row 4: cannot read <8 bytes>"):
+    with pytest.raises(ImageReadError, match="Row 4: cannot read <8 bytes>") as caught:
         OnnxScorer(mean_color(), n_threads=n_threads).transform(pixels(damaged([4, 7, 13])))
+    assert (caught.value.row, caught.value.source) == (4, "<8 bytes>")
 
 
 def test_pixels_that_do_not_fit():

@@ -1,5 +1,7 @@
 """The parts between X and a graph, each alone: what the scorers of all runtimes share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
+from sklearn_dl import ImageLoader, PixelExtractor
 from sklearn_dl.scoring._binding import select_columns
 from sklearn_dl.scoring._collector import Collector, column_names, static_names
 from sklearn_dl.scoring._scorer import TensorSpec, _groups, score
-from sklearn_dl.scoring._sources import ArraySource, RaggedSource, cast, fit_rank
+from sklearn_dl.scoring._sources import ArraySource, PixelSource, RaggedSource, cast, fit_rank
 
 F32 = np.dtype(np.float32)
 NUMBERS = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64))
@@ -121,6 +124,46 @@ def test_score_some_rows(rows):
     collector = score(graph, {"x": ArraySource(X, graph.inputs[0])}, rows, 2, done=done.append)
     assert_array_equal(collector.table(), 2 * X[list(rows)])
     assert sum(done) == len(rows)
+
+
+def images_with_numbers(cells, numbers):
+    pixels = PixelExtractor().transform(ImageLoader(on_error="nan").transform(cells))
+    return replace(pixels, numbers=np.array(numbers))
+
+
+class Averaging(Doubling):
+    """A graph that fails for white images."""
+
+    inputs = (spec("N", 3, 2, 2),)
+
+    def run(self, feeds):
+        if (feeds["x"] == 255).any():
+            raise RuntimeError("too bright")
+        return [feeds["x"].mean(axis=(2, 3))[:, :2]]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_rows_of_pixels_by_their_numbers(n_workers):
+    images = [np.full((2, 2, 3), level, np.uint8) for level in range(5)]
+    numbers = [9, 4, 30, 2, 7]
+    pixels = images_with_numbers([*images[:2], b"text", *images[3:]], numbers)
+    graph = Averaging()
+    source = PixelSource(pixels, graph.inputs[0], numbers=numbers)
+    collector = score(graph, {"x": source}, [7, 30, 9, 2], 2, n_workers)
+    assert_array_equal(collector.table()[:, 0], [4, np.nan, 0, 3])
+    assert {place: error.row for place, error in collector.errors.items()} == {1: 30}
+    white = images_with_numbers([*images[:4], np.full((2, 2, 3), 255, np.uint8)], numbers)
+    source = PixelSource(white, graph.inputs[0], numbers=numbers)
+    with pytest.raises(ValueError, match="The graph failed on rows 2 to 7: too bright"):
+        score(graph, {"x": source}, numbers, 3, n_workers)
+
+
+def test_a_scorer_counts_numbered_pixels_from_0():
+    image = np.full((2, 2, 3), 5, np.uint8)
+    pixels = images_with_numbers([image, b"text", image], [9, 4, 30])
+    collector = score(Averaging(), {"x": PixelSource(pixels, spec("N", 3, 2, 2))}, range(3), 2)
+    assert_array_equal(collector.table()[:, 0], [5, np.nan, 5])
+    assert str(collector.errors[1]).startswith("Row 4: cannot read <4 bytes>")
 
 
 def test_collector_masks_failed_rows():

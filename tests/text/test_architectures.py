@@ -39,7 +39,7 @@ def test_each_family_fits_predicts_embeds_and_pickles(encoders, kind, capfd):
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_family_reads_pairs_and_trains_its_last_layer(encoders, kind):
     clf = TextClassifier(encoders[kind], trainable_layers=1, **QUICK).fit(PAIRS, Y)
-    trained = {n for n, p in clf._network.live.named_parameters() if p.requires_grad}
+    trained = {n for n, p in clf._predictor.network.live.named_parameters() if p.requires_grad}
     assert {name for name in trained if not name.startswith("head.")}
     assert not any("embeddings" in name or ".0." in name for name in trained)
     regressor = SentenceSimilarityRegressor(encoders[kind], architecture="cross-encoder", **QUICK)

@@ -163,13 +163,13 @@ def test_a_text_that_is_cut_is_counted_once(clf):
 
 
 def tensors(clf):
-    return {name: t.clone() for name, t in clf._network.live.state_dict().items()}
+    return {name: t.clone() for name, t in clf._predictor.network.live.state_dict().items()}
 
 
 @pytest.mark.parametrize("layers", [1, 2, "all"])
 def test_only_the_last_layers_and_the_head_change(clf, layers):
     clf.set_params(trainable_layers=layers, learning_rate=1e-2).fit(X, Y)
-    before, after = load_network(clf._network.content).state_dict(), tensors(clf)
+    before, after = load_network(clf._predictor.network.content).state_dict(), tensors(clf)
     changed = {name for name, t in before.items() if not t.equal(after[name])}
     unchanged = set(before) - changed
     assert set(after) - set(before) == {"head.weight", "head.bias"}

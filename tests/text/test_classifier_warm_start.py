@@ -10,7 +10,7 @@ from tests.text.three_classes import X, Y
 
 
 def tensors(clf):
-    return {name: t.clone() for name, t in clf._network.live.state_dict().items()}
+    return {name: t.clone() for name, t in clf._predictor.network.live.state_dict().items()}
 
 
 def test_warm_start_goes_on_from_the_weights(clf):

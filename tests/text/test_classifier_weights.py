@@ -35,7 +35,7 @@ def test_integer_weights_equal_repeated_rows(frozen):
     weights = np.random.default_rng(0).integers(0, 4, len(X))
     weighted = clone(frozen).fit(X, Y, sample_weight=weights)
     repeated = clone(frozen).fit(X.repeat(weights), Y.repeat(weights))
-    assert_allclose(weighted._head.weights, repeated._head.weights, atol=2e-3)
+    assert_allclose(weighted._predictor.head.weights, repeated._predictor.head.weights, atol=2e-3)
     assert_allclose(weighted.predict_proba(X), repeated.predict_proba(X), atol=2e-3)
 
 

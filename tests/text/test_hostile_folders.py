@@ -426,11 +426,11 @@ def test_a_pickle_of_trained_weights_is_checked_in_the_same_way(folder):
     loaded = pickle.loads(pickle.dumps(clf))
     assert_array_equal(loaded.predict_proba(X), expected)
     change_pickled = pickle.loads(pickle.dumps(clf))
-    files = change_pickled._network.content.data
+    files = change_pickled._predictor.network.content.data
     files["config.json"] = json.dumps(json.loads(files["config.json"]) | {"vocab_size": 10**9})
     files["config.json"] = files["config.json"].encode()
     with pytest.raises(ValueError, match=r"the model in the pickle: .*vocab_size=1000000000"):
-        change_pickled._network._load()
+        change_pickled._predictor.network._load()
 
 
 def test_other_models_of_transformers_are_untouched(folder):

@@ -78,10 +78,11 @@ def test_rows_to_validate_with_are_named(damaged):
 
 @pytest.mark.parametrize("size", [2, 5])
 def test_rows_are_counted_over_all_chunks(damaged, size, monkeypatch):
-    from sklearn_dl.text import _base, _scoring
+    from sklearn_dl.text import _scoring
+    from sklearn_dl.training import _predictor
 
     clf = TextClassifier(damaged, trainable_layers=0, **QUICK).fit(X, Y)
-    monkeypatch.setattr(_base, "CHUNK", size)
+    monkeypatch.setattr(_predictor, "CHUNK", size)
     monkeypatch.setattr(_scoring, "CHUNK", size)
     check(lambda: clf.predict(ODD), "gives NaN or infinity for (row 4|each of rows 4, 6)")
 

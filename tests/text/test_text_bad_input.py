@@ -193,4 +193,4 @@ def test_a_package_that_is_not_installed(kind, encoder, package, monkeypatch):
     with pytest.raises(ImportError, match=rf'needs {package}: pip install "sklearn-dl\[text\]"'):
         outputs(estimator.fit(rows, targets_of(kind)), rows)
     learned = learned_attributes(estimator)
-    assert not any(name.startswith(("classes", "_network")) for name in learned)
+    assert not any(name.startswith(("classes", "_predictor")) for name in learned)

@@ -223,7 +223,7 @@ def test_no_object_of_torch_is_inside(encoder, kind, embed):
     if kind not in ("frozen", "encoder", "cosine"):
         from safetensors.torch import load
 
-        tensors = load(state["_network"].trained)
+        tensors = load(state["_predictor"].network.trained)
         assert all(tensor.device.type == "cpu" for tensor in tensors.values())
         assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
 

@@ -8,7 +8,9 @@ import torch
 from numpy.testing import assert_allclose
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
-from sklearn_dl.text import _base, _scoring
+from sklearn_dl.text import _scoring
+from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.training import _predictor
 
 rng = np.random.default_rng(0)
 WORDS = ["good", "bad", "film", "book", "plot", "music", "cat", "dog", "house", "tree"]
@@ -54,7 +56,7 @@ def test_chunks_are_the_same_as_one(case, size, monkeypatch):
     compute, rows = case
     expected = compute(rows)
     monkeypatch.setattr(_scoring, "CHUNK", size)
-    monkeypatch.setattr(_base, "CHUNK", size)
+    monkeypatch.setattr(_predictor, "CHUNK", size)
     assert_allclose(compute(rows), expected, atol=1e-5)
 
 
@@ -63,6 +65,24 @@ def test_repeated_texts_have_equal_results(case):
     made = compute(np.repeat(rows[:1], 64, axis=0))
     # not to the bit: the last rows of a batch may take another path through a matrix product
     assert_allclose(made, np.repeat(made[:1], 64, axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_equal_texts_are_computed_once(encoder, monkeypatch, n_columns):
+    clf = TextClassifier(encoder, trainable_layers=0, max_length=32, precision="float32")
+    rows = X if n_columns == 1 else np.column_stack([X, X[::-1]])
+    clf.fit(rows, Y)
+    expected, seen = clf.predict_proba(rows[:8]), []
+    encode = Tokens.encode
+
+    def counted(self, columns, n_threads):
+        seen.extend(columns[0])
+        return encode(self, columns, n_threads)
+
+    monkeypatch.setattr(Tokens, "encode", counted)
+    repeated = clf.predict_proba(np.repeat(rows[:8], 10, axis=0))
+    assert len(seen) == len(set(seen)) == len(set(np.ravel(rows[:8])))
+    assert_allclose(repeated, np.repeat(expected, 10, axis=0), atol=1e-6)
 
 
 def test_probabilities_do_not_depend_on_their_neighbours(encoder):

@@ -94,4 +94,4 @@ def test_of_long_texts_of_a_pair_only_the_beginning_is_tokenized_together(encode
     # a text without tokens leaves the other one alone
     alone = tokens.encode([[""], [short]], 1)
     np.testing.assert_array_equal(rows.ids[3], alone.ids[0])
-    assert rows.n_truncated == 3
+    assert rows.cut.sum() == 3

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sklearn_dl import TextClassifier
-from sklearn_dl.text._tasks import HeadTask
+from sklearn_dl import ImageClassifier, TextClassifier
 from sklearn_dl.training import _loop
 from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._loop import trained_tensors
+from sklearn_dl.training._problem import Classes
+from sklearn_dl.training._task import Task
 from tests.training.reviews import LABELS, TEXTS
+from tests.vision.backbones import SIZE, colored_images, versioned_module
 
-losses, save, step = HeadTask.losses, Checkpoint.save, _loop._Run.step
+losses, save, step = Task.losses, Checkpoint.save, _loop._Run.step
+first_head = Classes.first_head
 seen, n_saved, results = [], [], {}
 
 
@@ -58,7 +61,7 @@ def fit(encoder, place, name, texts=TEXTS[:19], labels=LABELS[:19], **params):
         result["error"] = str(error)
     else:
         if params.get("trainable_layers") != 0:
-            weights = trained_tensors(classifier._network.live)
+            weights = trained_tensors(classifier._predictor.network.live)
             save_file(weights, folder / f"{name}-{rank}.safetensors")
         result["history"] = {k: v for k, v in classifier.history_.items() if "second" not in k}
         result["probabilities"] = classifier.predict_proba(TEXTS).tolist()
@@ -74,12 +77,33 @@ def interrupted_step(self, *args):
     return step(self, *args)
 
 
+def fit_images(rows, name, **params):
+    fixed = {"image_size": SIZE, "precision": "float32", "batch_size": 8}
+    classifier = ImageClassifier(versioned_module, **fixed | params)
+    try:
+        classifier.fit(*rows)
+    except ValueError as error:
+        results[name] = {"error": str(error)}
+    else:
+        results[name] = {"probabilities": classifier.predict_proba(rows[0]).tolist()}
+
+
+def other_first_head(rank):
+    """What another machine may solve, to other bits."""
+
+    def solve(self, *args):
+        head = first_head(self, *args)
+        return head._replace(bias=head.bias + rank)
+
+    return solve
+
+
 def run(encoder, folder):
     rank = int(os.environ["RANK"])
     place = rank, Path(folder)
     checkpoints = Path(folder, "plain"), Path(folder, "killed")
     _loop.SECONDS_BETWEEN_CHECKPOINTS = -1
-    HeadTask.losses, Checkpoint.save = recorded_losses, recorded_save
+    Task.losses, Checkpoint.save = recorded_losses, recorded_save
     torch.manual_seed(rank)
     fit(encoder, place, "plain", verbose=1, checkpoint_dir=checkpoints[0])
     stopping = {"early_stopping": True, "n_iter_no_change": 1}
@@ -90,6 +114,15 @@ def run(encoder, folder):
     fit(encoder, place, "killed", checkpoint_dir=checkpoints[1])
     _loop._Run.step = step
     fit(encoder, place, "resumed", checkpoint_dir=checkpoints[1])
+    rows = colored_images()
+    frozen = {"augment": "standard", "random_state": None}
+    fit_images(rows, "frozen views", **frozen)
+    trained = {"trainable_layers": "all", "max_epochs": 1, "early_stopping": True}
+    Classes.first_head = other_first_head(rank)
+    fit_images(rows, "first head", random_state=0, **trained)
+    Classes.first_head = first_head
+    darker = [image // (1 + rank) for image in rows[0]]
+    fit_images((darker, rows[1]), "other pixels", random_state=0, **trained)
     results["files"] = [str(path) for checkpoint in checkpoints for path in checkpoint.iterdir()]
     assert np.isfinite(results["plain"]["probabilities"]).all()
     Path(folder, f"{rank}.json").write_text(json.dumps(results))

@@ -1,5 +1,7 @@
 """Which device is meant, and that a network that is there is left alone."""
 
+import copy
+
 import pytest
 import torch
 
@@ -103,14 +105,14 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
 
 @pytest.mark.parametrize("layers", [0, 1])
 def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, layers):
-    from sklearn_dl.text import _base
+    from sklearn_dl.training import _device, _predictor
 
     clf = make_classifier(trainable_layers=layers).fit(TEXTS, LABELS)
-    for module in (_base, _scoring):
+    for module in (_predictor, _scoring):
         monkeypatch.setattr(module, "CHUNK", 3)
     asked = []
     monkeypatch.setattr(
-        _scoring, "resolve_device", lambda *args: asked.append(args) or resolve_device(*args)
+        _device, "resolve_device", lambda *args: asked.append(args) or resolve_device(*args)
     )
     clf.predict_proba(TEXTS)
     assert asked == [("auto",)]
@@ -124,3 +126,10 @@ def test_a_second_prediction_neither_moves_nor_copies(make_classifier, monkeypat
     monkeypatch.delattr(TransformerNetwork, "place")
     monkeypatch.delattr(TextNetwork.__mro__[1], "in_bfloat16")
     assert len(clf.predict(TEXTS[:1])) == 1
+
+
+def test_a_copy_keeps_the_live_network():
+    fitted = FittedTextNetwork("model", None, live=Counted())
+    copied = copy.copy(fitted)
+    assert copied.live is fitted.live
+    assert copied._lock is not fitted._lock

@@ -1,4 +1,5 @@
 import os
+import pickle
 import random
 import sys
 import tempfile
@@ -160,6 +161,13 @@ def test_a_fit_that_raises_leaves_global_state(make_classifier, failing_step, ca
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_prediction_of_a_loaded_pickle_draws_nothing(make_classifier):
+    classifier = pickle.loads(pickle.dumps(make_classifier().fit(TEXTS, LABELS)))
+    before = torch.get_rng_state()
+    classifier.predict(TEXTS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.usefixtures("odd_state")
 def test_nothing_is_written_outside_checkpoint_dir(make_classifier, writes, tmp_path):
     folder = tmp_path / "a" / "checkpoints"
@@ -183,7 +191,7 @@ def test_zero_weight_rows_never_change_the_result(make_classifier):
 
 
 def weights_of(classifier):
-    return tensors_of(classifier._network.live)
+    return tensors_of(classifier._predictor.network.live)
 
 
 @pytest.mark.parametrize(

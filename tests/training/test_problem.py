@@ -9,8 +9,28 @@ from sklearn.metrics import r2_score
 
 from sklearn_dl.text._cosines import Cosines, Similarities
 from sklearn_dl.training._problem import Classes, Numbers, Problem
+from sklearn_dl.training._rows import Examples, Rows
 
 ONES = np.ones(4)
+
+
+class Numbered(Rows):
+    """Rows of which only the number is known."""
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def take(self, places):
+        return Numbered(self.numbers[places])
+
+    digest = not_finite = warn_of_cut = warn_of_errors = None
+
+
+def started(problem, targets, weights=None, outputs=None):
+    weights = np.ones(len(targets)) if weights is None else weights
+    rows = Numbered(np.arange(len(targets)))
+    problem.start(Examples(rows, targets, weights), outputs, seed=0)
+    return problem
 
 
 def learned_classes(y, **params):
@@ -28,6 +48,7 @@ def test_a_problem_says_what_a_new_one_must_have():
         "solve",
         "losses",
         "evaluate",
+        "first_head",
         "predictions",
     }
 
@@ -99,13 +120,22 @@ def test_losses_and_scores_of_classes():
     assert score == 0.5
 
 
+def test_the_head_that_training_starts_with_is_finite():
+    problem = learned_classes(["a", "b", "c"])
+    features, targets = np.array([[0.0], [1.0], [0.1], [0.9]]), np.array([0, 2, 0, 2])
+    solved, first = (f(features, targets, ONES) for f in (problem.solve, problem.first_head))
+    assert solved.bias[1] == -np.inf
+    assert first.bias[1] == solved.bias[[0, 2]].min() - 10
+    assert_array_equal(first.bias[[0, 2]], solved.bias[[0, 2]])
+
+
 # --- numbers
 
 
 def test_a_trained_network_learns_standard_scores():
     problem = Numbers("prices")
     targets = np.array([1.0, 3.0, 5.0, 100.0])
-    problem.start(targets, np.array([1.0, 1.0, 1.0, 0.0]), seed=0)
+    started(problem, targets, np.array([1.0, 1.0, 1.0, 0.0]))
     assert problem.intercept == 3.0
     assert problem.slope == pytest.approx((8 / 3) ** 0.5)
     goals = problem.goals(targets)
@@ -113,20 +143,14 @@ def test_a_trained_network_learns_standard_scores():
     assert_allclose(problem.predictions(goals[:, None]), targets)
 
 
-def test_a_head_on_a_frozen_network_is_solved_on_the_numbers_themselves():
-    problem = Numbers("prices")
-    problem.start(np.array([1.0, 3.0]), np.ones(2))
-    assert (problem.slope, problem.intercept) == (1.0, 0.0)
-
-
 def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
     earlier = Numbers("prices")
-    earlier.start(np.array([1.0, 3.0]), np.ones(2), seed=0)
+    started(earlier, np.array([1.0, 3.0]))
     kept, anew = Numbers("prices"), Numbers("prices")
     kept.go_on(earlier, [10.0, 30.0], keeps_head=True)
     anew.go_on(earlier, [10.0, 30.0], keeps_head=False)
     for problem in (kept, anew):
-        problem.start(np.array([10.0, 30.0]), np.ones(2), seed=0)
+        started(problem, np.array([10.0, 30.0]))
     assert (kept.slope, kept.intercept) == (1.0, 2.0)
     assert (anew.slope, anew.intercept) == (10.0, 20.0)
 
@@ -155,7 +179,7 @@ def test_several_numbers_of_a_row_are_scaled_and_scored_one_by_one():
     problem.learn(y)
     targets = problem.encode(y.tolist(), "y")
     assert_array_equal(targets, y)
-    problem.start(targets, ONES, seed=0)
+    started(problem, targets)
     assert_allclose(problem.intercept, [3, 0.1, 5])
     # a column of equal numbers is its mean, though that is rounded
     assert_allclose(problem.slope, [2**0.5, 1, 8**0.5])
@@ -173,7 +197,7 @@ def test_several_numbers_of_a_row_are_scaled_and_scored_one_by_one():
 def test_r2_of_several_numbers_is_that_of_scikit_learn(error):
     problem = Numbers("prices", several=True)
     targets = problem.learn(np.column_stack([[1.0, 2.0, 3.0, 6.0], [64.0, 2.0, 2.0, 2.0]]))
-    problem.start(targets, ONES, seed=0)
+    started(problem, targets)
     held_out = np.column_stack([[1.0, 2.0, 4.0], [2.0, 2.0, 2.0]])
     outputs = problem.goals(held_out)
     outputs[:, 1] += error
@@ -221,14 +245,13 @@ def test_a_fit_cannot_go_on_with_another_number_of_numbers():
 
 
 def cosines_of(values):
-    return lambda places: np.array(values)[:, None][slice(None) if places is None else places]
+    return lambda rows: np.array(values)[rows.numbers, None]
 
 
 def test_the_line_through_the_cosines_of_a_frozen_encoder():
     problem = Cosines()
-    problem.start(
-        np.array([1.0, 2.0, 3.0, 9.0]), np.array([1, 1, 1, 0]), cosines_of([0, 0.1, 0.2, 0])
-    )
+    cosines, targets = np.array([[0], [0.1], [0.2], [0]]), np.array([1.0, 2.0, 3.0, 9.0])
+    assert problem.solve(cosines, targets, np.array([1, 1, 1, 0])) is None
     assert problem.slope == pytest.approx(10)
     assert problem.intercept == pytest.approx(1)
     assert problem.attributes() == {"slope_": problem.slope, "intercept_": problem.intercept}
@@ -236,8 +259,7 @@ def test_the_line_through_the_cosines_of_a_frozen_encoder():
 
 def test_targets_of_training_span_enough_of_the_cosines():
     # the line's slope would be 10 * the targets' spread
-    problem = Cosines()
-    problem.start(np.array([0.0, 1.0]), np.ones(2), cosines_of([0.0, 0.1]), seed=0)
+    problem = started(Cosines(), np.array([0.0, 1.0]), outputs=cosines_of([0.0, 0.1]))
     assert problem.slope == 3.0
     assert problem.intercept == pytest.approx(0.5 - 3 * 0.05)
 
@@ -248,20 +270,20 @@ def test_targets_of_training_span_enough_of_the_cosines():
 def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(cosines):
     targets = np.array([0.1, 0.7, 0.1, 0.7])
     earlier, later = Cosines(), Cosines()
-    earlier.start(targets, ONES, cosines_of(cosines))
+    earlier.solve(np.array(cosines)[:, None], targets, ONES)
     assert earlier.slope == 0.0
     assert earlier.intercept == pytest.approx(0.4)
     later.go_on(earlier, targets, keeps_head=False)
-    later.start(targets, ONES, cosines_of(cosines), seed=0)
+    started(later, targets, outputs=cosines_of(cosines))
     assert abs(later.slope) == pytest.approx(0.6)
     assert np.abs(later.goals(targets)).max() < 2
 
 
 def test_the_line_of_a_frozen_encoder_is_gone_on_from():
     earlier, later = Cosines(), Cosines()
-    earlier.start(np.array([1.0, 2.0]), np.ones(2), cosines_of([0.0, 0.1]))
+    earlier.solve(np.array([[0.0], [0.1]]), np.array([1.0, 2.0]), np.ones(2))
     later.go_on(earlier, [5.0, 9.0], keeps_head=False)
-    later.start(np.array([5.0, 9.0]), np.ones(2), cosines_of([0.0, 0.1]), seed=0)
+    started(later, np.array([5.0, 9.0]), outputs=cosines_of([0.0, 0.1]))
     assert later.slope == earlier.slope
 
 

@@ -203,6 +203,18 @@ def test_processes_with_other_rows_are_refused(run):
         assert "2 processes of this fit have other data" in result["other rows"]["error"]
 
 
+@pytest.mark.parametrize("name", ["frozen views", "first head"])
+def test_heads_are_those_of_the_first_process(run, name):
+    _, _, (first, second) = run
+    assert first[name]["probabilities"] == second[name]["probabilities"]
+
+
+def test_processes_with_other_pixels_are_refused(run):
+    _, _, results = run
+    for result in results:
+        assert "2 processes of this fit have other data" in result["other pixels"]["error"]
+
+
 @pytest.mark.parametrize("name", [*FITS, "other rows", "killed"])
 def test_a_distributed_fit_leaves_global_state(run, name):
     _, _, results = run

@@ -29,7 +29,7 @@ def killed(classifier, step, texts=TEXTS):
 
 def result_of(classifier):
     history = {k: v for k, v in classifier.history_.items() if "second" not in k}
-    return tensors_of(classifier._network.live), history, classifier.best_epoch_
+    return tensors_of(classifier._predictor.network.live), history, classifier.best_epoch_
 
 
 PARAMS = {

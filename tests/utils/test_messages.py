@@ -1,5 +1,9 @@
-"""No message holds the bytes of a model, or is longer than 2,000 characters."""
+"""No message holds the bytes of a model, or is longer than 2,000 characters; errors of rows."""
 
+import copy
+import pickle
+
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,8 +17,10 @@ from sklearn_dl import (
     TextClassifier,
     TextEncoder,
 )
-from sklearn_dl.utils._messages import MAX_MESSAGE, brief, short_messages
+from sklearn_dl.images import ImageReadError
+from sklearn_dl.utils._messages import MAX_MESSAGE, RowError, brief, short_messages
 from sklearn_dl.vision import ObjectDetector
+from sklearn_dl.vision._finite import NotFiniteError
 from tests.scoring.onnx_graphs import model, negate, node
 
 MODEL = b"SECRET" * 1000
@@ -43,6 +49,49 @@ def test_short_messages():
     assert len(str(caught.value)) == MAX_MESSAGE
     assert str(caught.value).endswith("x last")
     assert len(str(caught.value.__cause__)) == MAX_MESSAGE
+
+
+def test_the_short_message_of_a_row():
+    with pytest.raises(RowError, match=r"^Row 12: first") as caught, short_messages():
+        raise RowError("first " + "x" * 5000 + " last", 12, "a.png")
+    for error in (caught.value, copy.copy(caught.value)):
+        assert len(str(error)) == MAX_MESSAGE
+        assert str(error) == f"Row 12: {error.message}"
+        assert error.message.endswith("x last")
+        assert (error.row, error.source) == (12, "a.png")
+
+
+def raised_by_a_worker(error):
+    def fail():
+        raise error
+
+    with pytest.raises(RowError) as caught:
+        joblib.Parallel(n_jobs=2)([joblib.delayed(fail)()])
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", [RowError, ImageReadError, NotFiniteError])
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error)), raised_by_a_worker],
+    ids=["copy", "deepcopy", "pickle", "process"],
+)
+def test_the_error_of_a_row_survives(kind, copied):
+    error = copied(kind("is damaged", row=np.int64(7), source="a.png"))
+    assert type(error) is kind
+    assert str(error) == "Row 7: is damaged"
+    assert (error.message, error.row, error.source) == ("is damaged", 7, "a.png")
+    assert type(error.row) is int
+
+
+def test_the_error_of_a_row_at_another():
+    error = ImageReadError("is damaged", source="a.png")
+    assert (str(error), error.row) == ("is damaged", None)
+    named = error.at(0)
+    assert type(named) is ImageReadError
+    assert (str(named), named.row, named.source) == ("Row 0: is damaged", 0, "a.png")
+    again = named.at(5, "b.png")
+    assert (str(again), again.row, again.source) == ("Row 5: is damaged", 5, "b.png")
 
 
 WRONG = {

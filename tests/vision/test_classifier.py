@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_dl import ImageClassifier, OnnxScorer
-from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
+from sklearn_dl.images import ImageLoader, ImageReadError, ImageResizer, PixelExtractor
 from sklearn_dl.vision import _features
 from sklearn_dl.vision._backbone import IMAGENET_PIXELS
 from tests.vision.backbones import (
@@ -109,8 +109,10 @@ def test_a_folder_says_how_pixels_are_made(tmp_path, params, data):
     text = '{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.5, 0.5], "do_rescale": true}'
     scaled = tiny_folder(tmp_path / "scaled", preprocessor=text)
     first, second = (ImageClassifier(folder, **params).fit(*data) for folder in (plain, scaled))
-    assert second._network.content.pixels["offset"] == (127.5, 127.5, 127.5)
-    assert second._network.content.pixels["scale"] == pytest.approx((4 / 255, 2 / 255, 2 / 255))
+    assert second._predictor.network.content.pixels["offset"] == (127.5, 127.5, 127.5)
+    assert second._predictor.network.content.pixels["scale"] == pytest.approx(
+        (4 / 255, 2 / 255, 2 / 255)
+    )
     assert not np.allclose(first.transform(data[0]), second.transform(data[0]))
     tiny_folder(tmp_path / "bad", preprocessor='{"image_mean": 3, "image_std": []}')
     with pytest.raises(ValueError, match=r"preprocessor_config\.json cannot be used"):
@@ -159,14 +161,18 @@ def paths(data, tmp_path):
     return names
 
 
-def test_an_unreadable_image_is_named(clf, data, paths):
-    with pytest.raises(ValueError, match=r"Row 5: cannot read .*5\.png"):
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_unreadable_image_is_named(clf, data, paths, tmp_path, cached):
+    clf.set_params(memory=tmp_path / "memory" if cached else None)
+    with pytest.raises(ImageReadError, match=r"Row 5: cannot read .*5\.png") as caught:
         clf.fit(paths, data[1])
+    assert (caught.value.row, caught.value.source) == (5, paths[5])
     assert not hasattr(clf, "classes_")
     weights = np.ones(24)
     weights[[1, 2, 5]] = 0
-    with pytest.raises(ValueError, match=r"Row 8: cannot read .*8\.png"):
+    with pytest.raises(ImageReadError, match=r"Row 8: cannot read .*8\.png") as caught:
         clf.fit(paths, data[1], sample_weight=weights)
+    assert (caught.value.row, caught.value.source) == (8, paths[8])
     clf.fit(*data)
     with pytest.raises(ValueError, match=r"Row 5: cannot read .*5\.png"):
         clf.predict(paths)
@@ -221,13 +227,13 @@ def test_no_image_can_be_read(clf, paths, data):
 def computed(monkeypatch):
     """Numbers of rows whose features were computed, call by call."""
     calls = []
-    real = _features._run
+    real = _features.computed_features
 
-    def counted(graph, array, rows, *args):
-        calls.append(len(rows))
-        return real(graph, array, rows, *args)
+    def counted(graph, array, *args):
+        calls.append(len(array))
+        return real(graph, array, *args)
 
-    monkeypatch.setattr(_features, "_run", counted)
+    monkeypatch.setattr(_features, "computed_features", counted)
     return calls
 
 
@@ -265,6 +271,16 @@ def test_memory_goes_by_content_and_by_what_is_done_to_it(
     shutil.copy(paths[1], tmp_path / "copy.png")
     clf.predict([str(tmp_path / "copy.png")])
     assert computed == [5, 1, 5]
+
+
+def test_memory_goes_by_what_auto_means_here(clf, data, tmp_path, computed):
+    clf.set_params(memory=tmp_path, device="auto", precision="auto").fit(*data)
+    here = clf._where().resolved()
+    clf.set_params(device=str(here.device), precision=here.precision).fit(*data)
+    assert computed == [24]
+    if here.precision == "bfloat16" and not isinstance(clf.backbone, str):
+        clf.set_params(precision="float32").fit(*data)
+        assert computed == [24, 24]
 
 
 def test_memory_does_not_follow_a_link_out_of_root(clf, data, paths, tmp_path):

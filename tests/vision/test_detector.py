@@ -10,6 +10,7 @@ from sklearn import config_context
 from sklearn.model_selection import cross_validate
 
 from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector, clear_sessions
+from sklearn_dl.images import ImageReadError
 from sklearn_dl.metrics import make_detections, mean_average_precision_scorer
 from tests.vision.detectors import ANCHORS, color_detector, constant_detector, squares
 
@@ -209,8 +210,9 @@ def test_bad_images(detector, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"not an image")
     Image.fromarray(squares((0, 1, 2))).save(tmp_path / "good.png")
     paths = [str(tmp_path / name) for name in ("good.png", "bad.jpg", "good.png")]
-    with pytest.raises(ValueError, match=r"Row 1: cannot read .*bad\.jpg"):
+    with pytest.raises(ImageReadError, match=r"Row 1: cannot read .*bad\.jpg") as caught:
         detector.predict(paths)
+    assert (caught.value.row, caught.value.source) == (1, paths[1])
     detector.set_params(on_error="nan")
     with pytest.warns(UserWarning, match="1 of 3 images could not be read"):
         found = detector.predict(paths)

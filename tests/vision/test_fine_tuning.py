@@ -2,15 +2,20 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
 
 from sklearn_dl import ImageClassifier, clear_sessions
+from sklearn_dl.images import ImageReadError
 from sklearn_dl.training import _loop
+from sklearn_dl.vision import _backbone
+from sklearn_dl.vision._features import checked_features
 from sklearn_dl.vision._network import ImageNetwork, layers_of
 from tests.training.children import die_at_call, in_child
 from tests.vision.backbones import (
@@ -28,7 +33,7 @@ def clf(trainable, params):
 
 
 def state_of(clf):
-    return {k: t.clone() for k, t in clf._network.live.state_dict().items()}
+    return {k: t.clone() for k, t in clf._predictor.network.live.state_dict().items()}
 
 
 def same(first, second):
@@ -62,6 +67,42 @@ def test_the_same_seed_gives_the_same_bits(clf, data):
     assert same(state_of(first), state_of(second))
     other = clone(clf).set_params(random_state=1).fit(*data)
     assert not same(state_of(first), state_of(other))
+
+
+@pytest.mark.parametrize("on_error", ["raise", "nan"])
+def test_an_image_that_is_gone_in_training_is_named(clf, data, tmp_path, on_error):
+    paths = [tmp_path / f"{i}.png" for i in range(24)]
+    for path, image in zip(paths, data[0], strict=True):
+        Image.fromarray(image).save(path)
+
+    def remove(image, rng):
+        paths[7].unlink(missing_ok=True)
+        return image
+
+    clf.set_params(augment=remove, on_error=on_error)
+    weights = np.ones(24)
+    weights[[0, 3, 12]] = 0
+    message = r"^Row 7: in training, after it had been read: cannot read '.*7\.png'"
+    with pytest.raises(ImageReadError, match=message) as caught:
+        clf.fit(paths, data[1], sample_weight=weights)
+    assert (caught.value.row, caught.value.source) == (7, str(paths[7]))
+    assert not hasattr(clf, "classes_")
+
+
+def test_an_unreadable_image_of_x_val_raises_before_training(clf, data, tmp_path, monkeypatch):
+    images = [*data[0][:6], tmp_path / "missing.png"]
+    Path(images[6]).write_bytes(b"no image")
+    computed = []
+    monkeypatch.setattr(_loop._Run, "step", lambda *args: pytest.fail("it trains"))
+    monkeypatch.setattr(
+        _backbone, "checked_features", lambda rows, *found: (
+            computed.append(len(rows)) or checked_features(rows, *found)
+        ),
+    )  # fmt: skip
+    clf.set_params(early_stopping=True)
+    with pytest.raises(ImageReadError, match=r"^Row 6: .*missing\.png"):
+        clf.fit(*data, X_val=images, y_val=data[1][:7])
+    assert computed == [24]  # nothing of X_val
 
 
 def test_views_change_what_is_learned(clf, data):
@@ -106,7 +147,7 @@ def test_layers_of_transformers(tmp_path, data, params, kind, n):
 
 def test_a_dropout_of_the_module_is_ours(data, params):
     clf = ImageClassifier(other_module, trainable_layers="all", **params).fit(*data)
-    assert type(clf._network.live.body.dropout).__module__.startswith("sklearn_dl")
+    assert type(clf._predictor.network.live.body.dropout).__module__.startswith("sklearn_dl")
     assert clf.transform(data[0]).shape == (24, 5)
 
 
@@ -118,8 +159,8 @@ def test_pickles_carry_the_trained_network(trainable, data, params, layers):
         data_ = pickle.dumps(clf.set_params(embed_model=embed))
         clear_sessions()
         copied = pickle.loads(data_)
-        assert copied._network.live is None
-        assert getattr(copied._network.content.content, "network", None) is None
+        assert copied._predictor.network.live is None
+        assert getattr(copied._predictor.network.content.content, "network", None) is None
         np.testing.assert_array_equal(copied.predict_proba(data[0]), expected)
         assert copied.history_ == clf.history_
 

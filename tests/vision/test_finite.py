@@ -79,8 +79,9 @@ def test_a_value_that_is_not_finite_raises_with_the_row(backbone, params, marked
     clf = ImageClassifier(backbone(value), **params)
     seen = "NaN" if np.isnan(value) else "infinity"
     message = f"Row 3: the network gave features with {seen} for <array 16 x 16 x 3>"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(NotFiniteError, match=message) as caught:
         clf.fit(images, y)
+    assert (caught.value.row, caught.value.source) == (3, "<array 16 x 16 x 3>")
     assert not hasattr(clf, "classes_")
     clf.fit([images[i] for i in good], y[good])
     for method in METHODS:
@@ -140,8 +141,8 @@ def test_a_whole_network_of_nan(params, data, tmp_path):
     folder = tiny_folder(tmp_path / "model")
     clf = ImageClassifier(folder, trainable_layers="all", **params).fit(*data)
     with torch.no_grad():
-        clf._network.live.head.bias.fill_(np.nan)
-    with pytest.raises(ValueError, match="Row 0: the network gave logits with NaN"):
+        clf._predictor.network.live.head.bias.fill_(np.nan)
+    with pytest.raises(ValueError, match="Row 0: the network gave outputs with NaN"):
         clf.predict(data[0])
     assert np.isfinite(clf.transform(data[0])).all()
     clf.set_params(on_error="nan")
@@ -238,8 +239,9 @@ def test_a_detector_raises_or_masks(name, where, value, tmp_path):
     if value == -np.inf and (name, where) in NOTHING:
         assert len(found.predict([IMAGE])[0]) == (name == "detr")  # of its other class
         return
-    with pytest.raises(NotFiniteError, match=message):
+    with pytest.raises(NotFiniteError, match=message) as caught:
         found.predict([IMAGE])
+    assert (caught.value.row, caught.value.source) == (0, "<array 64 x 64 x 3>")
     Image.fromarray(IMAGE).save(tmp_path / "black.png")
     found.set_params(on_error="nan")
     with pytest.warns(UserWarning, match="3 of 3 images could not be read or scored") as caught:

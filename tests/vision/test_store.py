@@ -340,3 +340,12 @@ def test_a_fault_of_the_machine_raises(tmp_path, monkeypatch):
     assert _lazy.open_source is not fail
     with pytest.raises(OSError, match="Too many open files"):
         FeatureStore(tmp_path, ()).keys(images)
+
+
+def test_more_rows_than_one_statement_holds(tmp_path):
+    keys = [f"{i:04}".encode() for i in range(2500)]
+    store = FeatureStore(tmp_path, ("a network",))
+    store.save({key: np.float32([i, -i]) for i, key in enumerate(keys)})
+    found = store.load([*keys, None, b"another"])
+    assert len(found) == 2500
+    np.testing.assert_array_equal(found[keys[2499]], [2499, -2499])

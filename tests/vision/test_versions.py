@@ -43,10 +43,10 @@ def versioned(version):
 def computed(monkeypatch):
     """Numbers of rows whose features were computed, call by call."""
     calls = []
-    real = _features._run
+    real = _features.computed_features
     monkeypatch.setattr(
-        _features, "_run", lambda graph, array, rows, *args: (
-            calls.append(len(rows)) or real(graph, array, rows, *args)
+        _features, "computed_features", lambda graph, array, *args: (
+            calls.append(len(array)) or real(graph, array, *args)
         ),
     )  # fmt: skip
     return calls

@@ -1,0 +1,353 @@
+"""How rows, a problem and a network become a predictor: the one road of every fit."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from sklearn_dl.training._batches import split_rows
+from sklearn_dl.training._device import Where, autocast
+from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._place import make_seed, training_place, what_it_belongs_to
+from sklearn_dl.training._predictor import Predictor
+from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._processes import training_processes
+from sklearn_dl.training._rows import Examples
+from sklearn_dl.utils._sklearn import check_sample_weight
+
+
+class Data(NamedTuple):
+    """What a person gives to `fit`, unchecked."""
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+
+
+@dataclass
+class Fitted:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    problem : Problem
+    records : list of dict
+        One for each epoch.
+    best_epoch : int
+        From 1; 0 if nothing was trained.
+    """
+
+    predictor: Predictor
+    problem: Problem
+    records: list
+    best_epoch: int = 0
+
+    def attributes(self):
+        """The attributes of the fitted estimator, by name."""
+        names = {name: None for record in self.records for name in record}
+        return {
+            **self.problem.attributes(),
+            "_problem": self.problem,
+            "_predictor": self.predictor,
+            # NaN where an epoch has no such entry
+            "history_": {n: [record.get(n, math.nan) for record in self.records] for n in names},
+            "best_epoch_": self.best_epoch,
+        }
+
+    @classmethod
+    def of(cls, estimator):
+        """What an earlier fit has left on an estimator."""
+        columns = estimator.history_
+        epochs = zip(*columns.values(), strict=True)
+        records = [dict(zip(columns, epoch, strict=True)) for epoch in epochs]
+        return cls(estimator._predictor, estimator._problem, records, estimator.best_epoch_)
+
+
+class _Parts(NamedTuple):
+    """What one fit is put together from."""
+
+    problem: Problem
+    network: FittedNetwork
+    examples: Examples
+    held_out: Examples | None
+    where: Where
+    earlier: Fitted | None  # the fit that this one goes on from
+    keeps_head: bool  # of that fit
+
+
+def fit(estimator, data, held_out_data, context):
+    """Fit a TrainedEstimator: rows are made of X, a problem of y, a network of the model.
+
+    Parameters
+    ----------
+    estimator : TrainedEstimator
+        With valid parameters. Only `n_features_in_` and `feature_names_in_` are set.
+    data : Data
+        What to learn from.
+    held_out_data : Data or None
+        What to validate with.
+    context : CallbackContext of scikit-learn
+
+    Returns
+    -------
+    fitted : Fitted
+    """
+    parts = _checked(estimator, data, held_out_data)
+    with training_processes(parts.where) as processes:
+        parts = _readable(parts, estimator._trains())
+        parts = parts._replace(
+            examples=_weighted(parts.problem, parts.examples, "sample_weight"),
+            held_out=_weighted(parts.problem, parts.held_out, "sample_weight_val"),
+        )
+        parts.problem.refuse(parts.examples.targets)
+        if not estimator._trains():
+            return _solved(estimator, parts, processes)
+        with training_place(estimator, parts, processes) as place:
+            return _trained(estimator, parts, place, context, data)
+
+
+def _checked(estimator, data, held_out_data):
+    """The parts of a fit, of which nothing is read or computed yet."""
+    rows = estimator._rows(data.X, reset=True)
+    check_consistent_length(rows, data.y)
+    content = estimator._content()
+    earlier = estimator._earlier(content)
+    network = estimator._network_to_start(content, earlier)
+    problem = estimator._new_problem()
+    keeps_head = False
+    if earlier is None:
+        targets = problem.learn(data.y)
+    else:
+        keeps_head = estimator._trains() and earlier.predictor.has_trained_head
+        targets = problem.go_on(earlier.problem, data.y, keeps_head)
+    examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
+    held_out = None
+    if held_out_data is not None:
+        rows = estimator._rows(held_out_data.X, reset=False)
+        check_consistent_length(rows, held_out_data.y)
+        targets, weights = problem.encode(held_out_data.y, "y_val"), held_out_data.sample_weight
+        held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")
+    problem.refuse(examples.targets)
+    if estimator._trains():
+        network.check(estimator.trainable_layers)
+    return _Parts(problem, network, examples, held_out, estimator._where(), earlier, keeps_head)
+
+
+def _of_positive_weight(rows, targets, sample_weight, name):
+    kept, weights = positive_weights(sample_weight, len(rows), name)
+    return Examples(rows.take(kept), targets[kept], weights[kept])
+
+
+def _readable(parts, trains):
+    """The parts without the rows that cannot be read, and features where they will be needed."""
+    network, examples, held_out = parts.network, parts.examples, parts.held_out
+    starts_head = network.rows_of_first_head is None and not parts.keeps_head
+    n_rows = len(examples)
+    examples, errors = _read(examples, network, parts.where, not trains or starts_head)
+    if held_out is not None and trains:
+        n_rows += len(held_out)
+        held_out, more = _read(held_out, network, parts.where, False)
+        errors += more
+    examples.rows.warn_of_errors(errors, n_rows, left_out=True)
+    return parts._replace(examples=examples, held_out=held_out)
+
+
+def _read(examples, network, where, needs_features):
+    """The examples that can be read, which must not fail from here on; errors of the others."""
+    if not needs_features and not examples.rows.may_fail:
+        examples.rows.check()
+        return examples, []
+    read = network.features(examples.rows, where)
+    if read.cut is not None:
+        examples.rows.warn_of_cut(read.cut)
+    failed = sorted(read.errors)
+    errors = [read.errors[place] for place in failed]
+    kept = np.setdiff1d(np.arange(len(examples)), failed)
+    if not len(kept):
+        raise ValueError(f"No {examples.rows.noun} can be used. {errors[0]}")
+    examples = replace(examples, features=read.values).take(kept)
+    return replace(examples, rows=examples.rows.strict()), errors
+
+
+def _weighted(problem, examples, name):
+    """The examples with what the problem makes of their weights."""
+    if examples is None:
+        return None
+    weights = problem.weights(examples.targets, examples.weights)
+    kept = np.flatnonzero(weights > 0)
+    if not len(kept):
+        raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
+    return replace(examples, weights=weights).take(kept)
+
+
+def _solved(estimator, parts, processes):
+    """The network stays as it is, and a head is solved on its features."""
+    examples, network = parts.examples, parts.network
+
+    belongs = what_it_belongs_to(estimator, parts, processes) if processes.count > 1 else {}
+
+    def make_rng():
+        return np.random.default_rng(processes.from_first(make_seed(estimator, belongs)))
+
+    features, targets, weights = examples.features, examples.targets, examples.weights
+    views = examples.rows.views(make_rng)
+    if views:
+        n_parts = 1 + len(views)
+        where = parts.where._replace(memory=None)  # nobody will see the same views again
+        seen = [network.features(rows, where).values for rows in views]
+        features = np.concatenate([features, *seen])
+        targets = np.concatenate([targets] * n_parts)
+        weights = np.concatenate([weights / n_parts] * n_parts)
+    head = parts.problem.solve(features.astype(np.float64, copy=False), targets, weights)
+    problem, head = processes.from_first((parts.problem, head))
+    return Fitted(Predictor(network, head), problem, [])
+
+
+def _trained(estimator, parts, place, context, data):
+    """The network is trained, with a head that its untrained features make a start for."""
+    from sklearn_dl.training._task import Task
+
+    problem, examples, held_out = parts.problem, parts.examples, parts.held_out
+    if estimator.early_stopping and held_out is None:
+        fraction, strata = estimator.validation_fraction, problem.strata(examples.targets)
+        kept, others = split_rows(len(examples), fraction, place.seed, strata)
+        examples, held_out = examples.take(kept), examples.take(others)
+        problem.refuse(examples.targets)
+    network = parts.network.network_to_train(place.where.device)
+    if not parts.keeps_head:
+        network.head = None
+    network.train_last(estimator.trainable_layers)
+    past = [] if parts.earlier is None else parts.earlier.records
+
+    def now():
+        return Predictor(parts.network.with_live(network))
+
+    _start(problem, now(), examples, place)
+    feed = parts.network.feed(examples.rows, network)
+    if feed.cut is not None:
+        examples.rows.warn_of_cut(feed.cut)
+    task = Task(network, feed, problem, examples)
+    epochs = _Epochs(estimator, problem, held_out, place.where, now, past, context, data)
+    records, best_epoch = _run_loop(estimator, task, place, epochs)
+    return Fitted(now(), problem, [*past, *records], best_epoch)
+
+
+def _start(problem, predictor, examples, place):
+    """Scale and first head, as the first process has them from what the untrained network gives."""
+
+    def outputs(rows):
+        return predictor.outputs(rows, place.where).values
+
+    problem.start(examples, outputs, place.seed)
+    network, head = predictor.network, None
+    if network.takes_head and network.live.head is None:
+        some = examples.some(network.rows_of_first_head, place.seed)
+        features = some.features
+        if features is None:
+            # as in training; for few rows a copy of the network in bfloat16 would cost more
+            with autocast(place.where.precision, place.where.device):
+                where = place.where._replace(precision="float32")
+                features = predictor.features(some.rows, where).values
+        goals = problem.goals(some.targets)
+        head = problem.first_head(features.astype(np.float64, copy=False), goals, some.weights)
+    state, head = place.processes.from_first((vars(problem), head))
+    vars(problem).update(state)
+    if head is not None:
+        network.live.add_head(head)
+
+
+class _Epochs:
+    """What comes after each epoch, validation and callbacks, with one predictor for both."""
+
+    def __init__(self, estimator, problem, held_out, where, now, past, context, data):
+        self.estimator, self.problem, self.held_out, self.where = (
+            estimator,
+            problem,
+            held_out,
+            where,
+        )
+        self.now, self.past, self.context = now, past, context
+        self.given = {"X": data.X, "y": data.y}
+        self.predictor = None
+
+    def evaluate(self):
+        """Loss and score of the rows held out."""
+        self.predictor = self.now()
+        outputs = self.predictor.outputs(self.held_out.rows, self.where).values
+        return self.problem.evaluate(outputs, self.held_out.targets, self.held_out.weights)
+
+    def after_epoch(self, records):
+        """Print what `verbose` asks for, and call the callbacks; True if one wants to stop."""
+        estimator, last = self.estimator, records[-1]
+        if estimator.verbose:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+            print(f"{type(estimator).__name__}: {shown}")
+        predictor, self.predictor = self.predictor or self.now(), None
+        fitted = Fitted(predictor, self.problem, [*self.past, *records], last["epoch"])
+        sub = self.context.subcontext("epoch")
+        sub.call_on_fit_task_begin(estimator=estimator, **self.given)
+        return sub.call_on_fit_task_end(
+            estimator=estimator, **self.given, reconstruction_attributes=fitted.attributes
+        )
+
+
+def _run_loop(estimator, task, place, epochs):
+    """Train, from a checkpoint if there is one: records of the epochs, and the best of them."""
+    from sklearn_dl.training._checkpoint import Checkpoint
+    from sklearn_dl.training._loop import Settings, train
+
+    names = ["max_epochs", "batch_size", "weight_decay", "warmup_ratio"]
+    names += ["max_grad_norm", "n_iter_no_change", "tol"]
+    rate = estimator.learning_rate
+    settings = Settings(
+        **{name: getattr(estimator, name) for name in names},
+        learning_rate=epochs.problem.learning_rate if rate == "auto" else rate,
+        precision=place.where.precision,
+        seed=place.seed,
+    )
+    checkpoint = None
+    if estimator.checkpoint_dir is not None:
+        checkpoint = Checkpoint(estimator.checkpoint_dir, place.belongs)
+    records, best_epoch = train(
+        task,
+        settings,
+        processes=place.processes,
+        evaluate=None if epochs.held_out is None else epochs.evaluate,
+        checkpoint=checkpoint,
+        after_epoch=epochs.after_epoch,
+        first=len(epochs.past),
+    )
+    if checkpoint is not None and place.processes.rank == 0:
+        checkpoint.remove()
+    return records, best_epoch
+
+
+def positive_weights(sample_weight, n_rows, name="sample_weight"):
+    """Which rows have a positive weight, and the weights.
+
+    Returns
+    -------
+    kept : int ndarray
+        Row numbers.
+    weights : float64 ndarray of shape (n_rows,)
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, their number is wrong, or all are zero.
+    """
+    rows = np.empty((n_rows, 1))
+    weights = check_sample_weight(
+        sample_weight,
+        rows,
+        dtype=np.float64,
+        ensure_non_negative=True,
+        allow_all_zero_weights=True,
+    )
+    kept = np.flatnonzero(weights > 0)
+    if not len(kept):
+        raise ValueError(f"{name} is zero for every row: nothing is left to learn from.")
+    return kept, weights

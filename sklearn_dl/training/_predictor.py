@@ -1,0 +1,95 @@
+"""A network and its head: what a fit leaves, and what pickles carry."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._head import LinearHead
+from sklearn_dl.training._rows import Read
+
+# rows whose features are in memory at once
+CHUNK = 8192
+
+
+class Predictor(NamedTuple):
+    """A network and, if its body is frozen, the head that was solved on its features.
+
+    Attributes
+    ----------
+    network : FittedNetwork
+    head : LinearHead or None
+        None: the network's own head counts, if it has one.
+    """
+
+    network: FittedNetwork
+    head: LinearHead | None = None
+
+    @property
+    def has_trained_head(self):
+        """Whether its head was trained with the network, which training may go on with."""
+        return self.head is None and self.network.is_trained
+
+    def linear_head(self, where):
+        """The head as a LinearHead; None: the network's features are its outputs."""
+        return self.network.linear_head(where) if self.head is None else self.head
+
+    def features(self, rows, where):
+        """What the network gives for rows, from before the head: a Read."""
+        return self.network.features(rows, where)
+
+    def outputs(self, rows, where):
+        """What the head gives for rows.
+
+        Parameters
+        ----------
+        rows : Rows
+        where : Where
+
+        Returns
+        -------
+        read : Read
+            Its values are float64, of shape (n_rows, n_outputs).
+
+        Raises
+        ------
+        RowError
+            If a row cannot be read, or the network gives NaN or infinity for it, and the rows say
+            that this raises.
+        """
+        where = self.network.placed(where)
+        head = self.linear_head(where)
+        chunks = range(0, len(rows), CHUNK)
+        parts = [self._outputs(head, rows.take(slice(i, i + CHUNK)), where) for i in chunks]
+        if len(parts) == 1:
+            return parts[0]
+        errors = {
+            start + place: error
+            for start, part in zip(chunks, parts, strict=True)
+            for place, error in part.errors.items()
+        }
+        cuts = [part.cut for part in parts if part.cut is not None]
+        values = np.concatenate([part.values for part in parts])
+        return Read(values, errors, np.concatenate(cuts) if cuts else None)
+
+    def _outputs(self, head, rows, where):
+        read = self.features(rows, where)
+        if head is None:
+            return read
+        if len(read.errors) == len(rows):
+            return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = head(read.values.astype(np.float64, copy=False))
+        # a class that had no row to learn from has -inf
+        bad = (outputs.max(axis=1) == np.inf) | np.isnan(outputs).any(axis=1)
+        bad |= (outputs == -np.inf).all(axis=1)
+        errors = dict(read.errors)
+        for place in np.flatnonzero(bad).tolist():
+            if place not in errors:
+                errors[place] = rows.not_finite(place, outputs[place], "outputs")
+                outputs[place] = np.nan
+        return Read(outputs, errors, read.cut)
+
+    def for_pickle(self, content):
+        """A copy without anything live, whose network carries `content`."""
+        return Predictor(self.network.for_pickle(content), self.head)

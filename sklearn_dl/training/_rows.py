@@ -1,0 +1,154 @@
+"""Rows of X as a network reads them, and examples: rows with targets and weights."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from sklearn_dl.training._batches import some_places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from sklearn_dl.utils._messages import RowError
+
+
+class Read(NamedTuple):
+    """What a network makes of rows.
+
+    Attributes
+    ----------
+    values : float ndarray of shape (n_rows, n_values)
+        NaN where a row could not be read; of width 0 if none could.
+    errors : dict of int to RowError
+        Why a row could not be read, by its place among these rows.
+    cut : bool ndarray of n_rows rows, or None
+        Which of the inputs (a row may have several) were longer than what is read of them.
+    """
+
+    values: np.ndarray
+    errors: "dict[int, RowError]"
+    cut: np.ndarray | None = None
+
+
+class Rows(ABC):
+    """What is read of some rows of X: texts or images, and how they are read.
+
+    What a network is fed for them, such as tokens or scaled pixels, is the network's to say.
+
+    Attributes
+    ----------
+    numbers : int ndarray of shape (n_rows,)
+        Where the rows stand in X, for messages.
+    """
+
+    numbers: np.ndarray
+    # what a row is called in messages
+    noun = "row"
+    # whether a row that cannot be read is left out, or becomes a missing value; else it raises
+    may_fail: bool = False
+
+    def __len__(self):
+        return len(self.numbers)
+
+    @abstractmethod
+    def take(self, places: np.ndarray | slice) -> "Self":
+        """Some of the rows, with their numbers in X."""
+
+    @abstractmethod
+    def digest(self) -> bytes:
+        """A hash of what is read, whatever the numbers of the rows are."""
+
+    @abstractmethod
+    def not_finite(self, place: int, values: np.ndarray, what: str) -> "RowError":
+        """The error of a row for which a network gives NaN or infinity.
+
+        Parameters
+        ----------
+        place : int
+        values : ndarray
+            What the network gives for the row.
+        what : str
+            Name of the values, in the plural.
+
+        Raises
+        ------
+        RowError
+            If such a row is to raise.
+        """
+
+    @abstractmethod
+    def warn_of_cut(self, cut: np.ndarray) -> None:
+        """Warn once of inputs that were longer than what is read of them, if there are such."""
+
+    @abstractmethod
+    def warn_of_errors(self, errors: "list[RowError]", n_rows: int, left_out: bool) -> None:
+        """Warn once of rows, of `n_rows` in all, that could not be read, if there are such.
+
+        Parameters
+        ----------
+        errors : list of RowError
+            In the order of the rows.
+        n_rows : int
+        left_out : bool
+            Whether a fit leaves them out, or a prediction makes them missing values.
+        """
+
+    def warn(self, read: Read) -> None:
+        """Warn of what a prediction could not read, and of what it has cut."""
+        errors = [read.errors[place] for place in sorted(read.errors)]
+        self.warn_of_errors(errors, len(self), left_out=False)
+        if read.cut is not None:
+            self.warn_of_cut(read.cut)
+
+    def views(self, make_rng: "Callable[[], np.random.Generator]") -> "list[Self]":
+        """Random views of the rows that a head on a frozen network learns from, beside them."""
+        return []
+
+    def check(self) -> None:  # noqa: B027 - what is in memory can be read
+        """Read all rows, without a network, and raise a RowError if one cannot be read."""
+
+    def strict(self) -> "Self":
+        """The same rows, of which one that can no longer be read raises."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Rows with their targets and weights.
+
+    Attributes
+    ----------
+    rows : Rows
+    targets : ndarray of n_rows rows
+        As a Problem encodes them.
+    weights : float64 ndarray of shape (n_rows,)
+    features : ndarray of shape (n_rows, n_features) or None
+        Of the network that the fit starts from, if they are known.
+    """
+
+    rows: Rows
+    targets: np.ndarray
+    weights: np.ndarray
+    features: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, places):
+        """Some of the examples."""
+        features = None if self.features is None else self.features[places]
+        rows = self.rows.take(places)
+        return replace(
+            self,
+            rows=rows,
+            targets=self.targets[places],
+            weights=self.weights[places],
+            features=features,
+        )
+
+    def some(self, most, seed):
+        """At most so many of the examples, drawn at random; None: all."""
+        return self if most is None else self.take(some_places(len(self), seed, most))

@@ -1,0 +1,35 @@
+"""What image networks are fed in training: scaled pixels. Importing this module imports torch."""
+
+import numpy as np
+import torch
+
+from sklearn_dl.images import ImageReadError
+from sklearn_dl.training._task import Feed
+from sklearn_dl.vision._features import pixel_array
+
+
+class ImageFeed(Feed):
+    """Photographs, as they are or as random views, to the outputs of the network's head.
+
+    Parameters
+    ----------
+    rows : ImageRows
+    pixels : dict
+        Arguments of PixelExtractor.
+    """
+
+    def __init__(self, rows, pixels):
+        self.rows = rows
+        self.pixels = pixels
+        self.lengths = np.zeros(len(rows), dtype=np.int64)  # batches are drawn at random
+
+    def outputs(self, network, places, rng):
+        rows = self.rows.take(places)
+        if rows.augment is not None:
+            rows = rows.view(rng)
+        try:
+            pixels = np.asarray(pixel_array(rows, self.pixels))
+        except ImageReadError as error:
+            message = f"in training, after it had been read: {error.message}"
+            raise ImageReadError(message, error.row, error.source) from error
+        return network(torch.from_numpy(pixels).to(next(network.parameters()).device))

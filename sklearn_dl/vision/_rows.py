@@ -1,0 +1,99 @@
+"""Photographs as rows to learn from and to predict."""
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from sklearn_dl.images import ImageReadError
+from sklearn_dl.images._lazy import as_strict
+from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.images._resizer import Resize
+from sklearn_dl.training._rows import Rows
+from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._messages import warn_user
+from sklearn_dl.utils._threads import for_each_batch, thread_budget
+from sklearn_dl.vision._augment import views
+from sklearn_dl.vision._finite import not_finite, what_happened
+from sklearn_dl.vision._store import image_digest
+
+# random views of each photograph that a head on a frozen backbone learns from, besides itself
+_VIEWS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class ImageRows(Rows):
+    """Rows of one photograph.
+
+    Attributes
+    ----------
+    images : object ndarray of LazyImage, of shape (n_rows,)
+    numbers : int ndarray of shape (n_rows,)
+    resize : Resize or None
+        None: the images have the size wanted.
+    augment : tuple of str, callable or None
+        Random views that are learned from.
+    may_fail : bool
+        Whether a photograph that cannot be read is left out, or raises.
+    """
+
+    images: np.ndarray
+    numbers: np.ndarray
+    resize: Resize | None
+    augment: Any
+    may_fail: bool
+    noun = "image"
+
+    def take(self, places):
+        return replace(self, images=self.images[places], numbers=self.numbers[places])
+
+    def digest(self):
+        return sha256(b"".join(map(image_digest, self.images))).digest()
+
+    def not_finite(self, place, values, what):
+        image = self.images[place]
+        error = not_finite(int(self.numbers[place]), image, values, what)
+        if image.decoding.on_error == "raise":
+            raise error
+        return error
+
+    def warn_of_cut(self, cut):
+        """Nothing: photographs are not cut."""
+
+    def warn_of_errors(self, errors, n_rows, left_out):
+        what = what_happened(errors)
+        if not left_out:
+            warn_of_failed_rows(dict(enumerate(errors)), n_rows, what)
+        elif errors:
+            warn_user(
+                f"{len(errors)} of {n_rows} images {what} and were left out of the fit. {errors[0]}"
+            )
+
+    def check(self):
+        def work(start, stop):
+            for image, number in zip(
+                self.images[start:stop], self.numbers[start:stop], strict=True
+            ):
+                try:
+                    image.with_step(self.resize).to_pil()
+                except ImageReadError as error:
+                    raise error.at(number) from error
+
+        for_each_batch(work, len(self), 8, thread_budget())
+
+    def views(self, make_rng):
+        if self.augment is None:
+            return []
+        rng = make_rng()
+        return [self.view(rng) for _ in range(_VIEWS)]
+
+    def view(self, rng):
+        """The rows with one random view of each."""
+        seeds = rng.integers(2**31, size=len(self))
+        images = views(self.images, self.augment, self.resize, seeds)
+        return replace(self, images=object_array(images), resize=None)
+
+    def strict(self):
+        images = object_array([as_strict(image) for image in self.images])
+        return replace(self, images=images, may_fail=False)
