@@ -13,7 +13,7 @@ from sklearn.base import TransformerMixin
 from sklearn_dl.images._faults import machine_fault, naming
 from sklearn_dl.images._files import file_stat
 from sklearn_dl.images._formats import check_formats
-from sklearn_dl.images._lazy import Decoding, LazyImage, image_column
+from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import is_missing, single_column
@@ -131,11 +131,12 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Raises
         ------
         FileNotFoundError
-            If a file does not exist. Its row and path are named.
+            If a file does not exist. The error has its `row` and `source`, the path.
+        ImageReadError
+            If a row is missing or of another type, is not a file, or leaves `root`. With
+            ``on_error="nan"`` these rows and those without a file are masked instead.
         ValueError
-            If X is not one column, or `formats` has an unknown name; if a row is missing or of
-            another type, is not a file, or leaves `root`. With ``on_error="nan"`` such rows are
-            masked instead.
+            If X is not one column, or `formats` has an unknown name.
         OSError or MemoryError
             If the machine fails (too many open files, no memory, a disk that cannot be read),
             also with ``on_error="nan"``: that says nothing about an image.
@@ -172,9 +173,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                 if machine_fault(error, outside):
                     raise
                 if self.on_error == "raise":
-                    raise _with_row(error, row) from error
-                source = os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else None
-                images.append(LazyImage(source, decoding, error=str(error)))
+                    raise _with_row(error, row, cell) from error
+                images.append(LazyImage(_path_of(cell), decoding, error=str(error)))
         return image_column(images)
 
 
@@ -214,9 +214,17 @@ def _as_images(X):
     return X
 
 
-def _with_row(error, row):
-    kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
-    return kind(shortened(f"Row {row}: {error}"))
+def _with_row(error, row, cell):
+    source = _path_of(cell)
+    if not isinstance(error, FileNotFoundError):
+        return ImageReadError(shortened(str(error)), row, source)
+    named = FileNotFoundError(shortened(f"Row {row}: {error}"))
+    vars(named).update(row=row, source=source)
+    return named
+
+
+def _path_of(cell):
+    return os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else None
 
 
 def _source(cell, root):

@@ -41,7 +41,7 @@ class TextRows(Rows):
         text = self.columns[0][place]
         raise RowError(
             f"the network gives {what} with NaN or infinity for {text!r:.60}: its weights are "
-            "damaged, or its numbers overflow.",
+            "damaged, or its numbers overflow. You can set precision='float32', or fit it again.",
             int(self.numbers[place]),
             text,
         )

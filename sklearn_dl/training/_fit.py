@@ -74,6 +74,7 @@ class _Parts(NamedTuple):
     examples: Examples
     held_out: Examples | None
     where: Where
+    trains: bool  # the network, and not only a head on it
     earlier: Fitted | None  # the fit that this one goes on from
     keeps_head: bool  # of that fit
 
@@ -97,13 +98,13 @@ def fit(estimator, data, held_out_data, context):
     """
     parts = _checked(estimator, data, held_out_data)
     with training_processes(parts.where) as processes:
-        parts = _readable(parts, estimator._trains())
+        parts = _readable(parts)
         parts = parts._replace(
             examples=_weighted(parts.problem, parts.examples, "sample_weight"),
             held_out=_weighted(parts.problem, parts.held_out, "sample_weight_val"),
         )
         parts.problem.refuse(parts.examples.targets)
-        if not estimator._trains():
+        if not parts.trains:
             return _solved(estimator, parts, processes)
         with training_place(estimator, parts, processes) as place:
             return _trained(estimator, parts, place, context, data)
@@ -117,11 +118,11 @@ def _checked(estimator, data, held_out_data):
     earlier = estimator._earlier(content)
     network = estimator._network_to_start(content, earlier)
     problem = estimator._new_problem()
-    keeps_head = False
+    trains, keeps_head = estimator._trains(), False
     if earlier is None:
         targets = problem.learn(data.y)
     else:
-        keeps_head = estimator._trains() and earlier.predictor.has_trained_head
+        keeps_head = trains and earlier.predictor.has_trained_head
         targets = problem.go_on(earlier.problem, data.y, keeps_head)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
@@ -131,9 +132,10 @@ def _checked(estimator, data, held_out_data):
         targets, weights = problem.encode(held_out_data.y, "y_val"), held_out_data.sample_weight
         held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")
     problem.refuse(examples.targets)
-    if estimator._trains():
+    if trains:
         network.check(estimator.trainable_layers)
-    return _Parts(problem, network, examples, held_out, estimator._where(), earlier, keeps_head)
+    where = estimator._where()
+    return _Parts(problem, network, examples, held_out, where, trains, earlier, keeps_head)
 
 
 def _of_positive_weight(rows, targets, sample_weight, name):
@@ -141,13 +143,13 @@ def _of_positive_weight(rows, targets, sample_weight, name):
     return Examples(rows.take(kept), targets[kept], weights[kept])
 
 
-def _readable(parts, trains):
-    """The parts without the rows that cannot be read, and features where they will be needed."""
+def _readable(parts):
+    """The parts without the rows that cannot be read, with features where a head needs them."""
     network, examples, held_out = parts.network, parts.examples, parts.held_out
     starts_head = network.rows_of_first_head is None and not parts.keeps_head
     n_rows = len(examples)
-    examples, errors = _read(examples, network, parts.where, not trains or starts_head)
-    if held_out is not None and trains:
+    examples, errors = _read(examples, network, parts.where, not parts.trains or starts_head)
+    if held_out is not None and parts.trains:
         n_rows += len(held_out)
         held_out, more = _read(held_out, network, parts.where, False)
         errors += more
@@ -186,7 +188,6 @@ def _weighted(problem, examples, name):
 def _solved(estimator, parts, processes):
     """The network stays as it is, and a head is solved on its features."""
     examples, network = parts.examples, parts.network
-
     belongs = what_it_belongs_to(estimator, parts, processes) if processes.count > 1 else {}
 
     def make_rng():
@@ -207,7 +208,7 @@ def _solved(estimator, parts, processes):
 
 
 def _trained(estimator, parts, place, context, data):
-    """The network is trained, with a head that its untrained features make a start for."""
+    """The network is trained, and a head with it."""
     from sklearn_dl.training._task import Task
 
     problem, examples, held_out = parts.problem, parts.examples, parts.held_out
@@ -263,14 +264,10 @@ class _Epochs:
     """What comes after each epoch, validation and callbacks, with one predictor for both."""
 
     def __init__(self, estimator, problem, held_out, where, now, past, context, data):
-        self.estimator, self.problem, self.held_out, self.where = (
-            estimator,
-            problem,
-            held_out,
-            where,
-        )
-        self.now, self.past, self.context = now, past, context
-        self.given = {"X": data.X, "y": data.y}
+        self.estimator, self.problem = estimator, problem
+        self.held_out, self.where = held_out, where
+        self.now, self.past = now, past
+        self.context, self.given = context, {"X": data.X, "y": data.y}
         self.predictor = None
 
     def evaluate(self):

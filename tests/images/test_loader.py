@@ -1,4 +1,5 @@
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -293,3 +294,22 @@ def test_lazy_images_are_read_as_this_loader_says():
     assert again[0, 0].mode == "L"
     assert again[0, 0].steps == small[0, 0].steps
     assert again[0, 0].decoding.on_error == "nan"
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "source"),
+    [
+        ("missing.jpg", FileNotFoundError, "missing.jpg"),
+        ("", ImageReadError, ""),
+        (3, ImageReadError, None),
+        (np.zeros((2, 2)), ImageReadError, None),
+    ],
+    ids=["missing file", "empty path", "number", "floats"],
+)
+def test_an_error_of_a_cell_has_its_row_and_source(path, cell, kind, source):
+    with pytest.raises(kind, match=r"^Row 1: ") as caught:
+        ImageLoader().transform([path, cell])
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert type(error) is kind
+        assert (error.row, error.source) == (1, source)
+        assert str(error).startswith("Row 1: ")
