@@ -17,7 +17,7 @@ from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_c
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import is_missing, single_column
-from sklearn_dl.utils._messages import shortened
+from sklearn_dl.utils._messages import MAX_MESSAGE, shortened
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -217,7 +217,7 @@ def _as_images(X):
 def _with_row(error, row, cell):
     source = _path_of(cell)
     if not isinstance(error, FileNotFoundError):
-        return ImageReadError(shortened(str(error)), row, source)
+        return ImageReadError(shortened(str(error), MAX_MESSAGE - len(f"Row {row}: ")), row, source)
     named = FileNotFoundError(shortened(f"Row {row}: {error}"))
     vars(named).update(row=row, source=source)
     return named

@@ -137,8 +137,13 @@ class PixelArray:
                 n_read += 1
         return out[:n_read], errors
 
-    def compute(self):
-        """Compute the whole array, with as many threads as this process may use.
+    def compute(self, n_threads=None):
+        """Compute the whole array.
+
+        Parameters
+        ----------
+        n_threads : int, default=None
+            Threads that decode. None: as many as this process may use.
 
         Returns
         -------
@@ -150,9 +155,9 @@ class PixelArray:
         ValueError
             If a row cannot be read, and ``on_error="raise"`` or dtype is uint8.
         """
-        return self._compute(range(len(self)))
+        return self._compute(range(len(self)), n_threads)
 
-    def _compute(self, rows):
+    def _compute(self, rows, n_threads=None):
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         failed: dict = {}
 
@@ -174,7 +179,7 @@ class PixelArray:
             out[start:stop] = np.nan
             out[good] = pixels
 
-        for_each_batch(work, len(rows), 8, thread_budget())
+        for_each_batch(work, len(rows), 8, thread_budget(n_threads))
         warn_of_failed_rows(failed, len(self))
         return out
 

@@ -64,6 +64,13 @@ class FolderContent:
             return Path(self.folder or "", name).stat().st_size
         return len(self.data[name])
 
+    def n_bytes(self, weights=True):
+        """Of all files, or of those beside the weights."""
+        names = self.names()
+        if not weights:
+            names = [name for name in names if not name.endswith(".safetensors")]
+        return sum(map(self.size, names))
+
     def read_json(self, name, kind=dict):
         """What a small file of JSON holds; ValueError if it does not hold a `kind`."""
         with self.open(name) as file:

@@ -47,8 +47,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
         onnxruntime has it, else the processor.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, or inside a
-        joblib worker its share of them.
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS``; inside a joblib worker its share of them.
     embed_model : bool, default=True
         Whether a pickle carries the model (up to 2 GiB). False: it carries the path or name and
         the content's hash, and the model must be found where the pickle is loaded.

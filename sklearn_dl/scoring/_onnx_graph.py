@@ -132,7 +132,9 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
     found, options = resolve_providers(providers), options or {}
     key = (content.sha256, outputs, n_threads, repr(found), repr(options), log_level)
     session = cached_session(
-        key, lambda: open_session(content, outputs, n_threads, found, options, log_level)
+        key,
+        lambda: open_session(content, outputs, n_threads, found, options, log_level),
+        content.n_bytes,
     )
     if providers != "auto":
         wanted = found[0] if isinstance(found[0], str) else found[0][0]

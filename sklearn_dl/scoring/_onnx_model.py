@@ -53,6 +53,13 @@ class OnnxModel:
         """The bytes of the graph, without external data."""
         return _read(self.path) if self.data is None else self.data
 
+    def n_bytes(self):
+        """Of the graph and its external data."""
+        if self.path is None:
+            return len(self.data or b"")
+        files = [_onnx_external.data_file(name, self.path) for name in graph_facts(self).external]
+        return sum(os.path.getsize(file) for file in [self.path, *files])
+
     def read_whole(self):
         """The bytes of the graph with its external data inside.
 

@@ -52,9 +52,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Whether the shapes that the inputs declare are those of one row, without the batch: the
         graph is then run row by row. Inputs of unknown rank are fed batches in any case.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, or inside a
-        joblib worker its share of them. TensorFlow makes the threads of its operations once in a
-        process: the first number counts for them.
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS``; inside a joblib worker its share of them. TensorFlow makes the threads
+        of its operations once in a process: the first number counts for them.
     device : {"auto", "cpu"}, default="auto"
         "auto": a GPU where TensorFlow finds one; its memory is taken as it is needed.
     embed_model : bool, default=True
@@ -210,6 +210,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
                 allow_unsafe=self.allow_unsafe_ops,
                 verbose=self.verbose,
             ),
+            content.n_bytes,
         )
 
     def _any_session(self):

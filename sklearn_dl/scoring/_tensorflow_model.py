@@ -59,6 +59,14 @@ class TensorFlowModel:
         path = Path(self.path or "")
         return _pack(path) if path.is_dir() else path.read_bytes()
 
+    def n_bytes(self):
+        """Of the file, or of the files of the folder."""
+        if self.path is None:
+            return len(self.data or b"")
+        path = Path(self.path)
+        files = [path / name for name in _files(path)] if path.is_dir() else [path]
+        return sum(file.stat().st_size for file in files)
+
     def for_pickle(self, embed):
         """Itself with all of its bytes in memory (`embed`), or its hash alone."""
         return TensorFlowModel(self.kind, self.sha256, self.read() if embed else None)

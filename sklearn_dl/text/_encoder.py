@@ -35,6 +35,10 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         vectors then depend on the other texts of the call by about 1e-3, in float32 by 1e-6.
     device : str, default="auto"
         A torch device; "auto" is cuda, else mps, else cpu.
+    n_threads : int or None, default=None
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
+        them.
     embed_model : bool, default=True
         Whether a pickle carries the model's files. If False it carries their hash, and `model` is
         looked up where the pickle is loaded.
@@ -71,6 +75,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         "max_length": [Interval(Integral, 1, None, closed="left")],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "embed_model": ["boolean"],
     }
 
@@ -81,12 +86,14 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         max_length=128,
         precision="auto",
         device="auto",
+        n_threads=None,
         embed_model=True,
     ):
         self.model = model
         self.max_length = max_length
         self.precision = precision
         self.device = device
+        self.n_threads = n_threads
         self.embed_model = embed_model
 
     @all_or_nothing
@@ -140,7 +147,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         return FittedTextNetwork(self.model, self._content())
 
     def _where(self):
-        return Where(self.device, self.precision, type(self).__name__, "text")
+        name = type(self).__name__
+        return Where(self.device, self.precision, name, "text", n_threads=self.n_threads)
 
     def _find_content(self):
         return find_folder(self.model)

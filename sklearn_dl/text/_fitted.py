@@ -90,7 +90,12 @@ class FittedTextNetwork(FittedNetwork):
         def load():
             return load_tokens(self._content_at_hand(), max_length)
 
-        return cached_session(("text tokens", self.content.sha256, max_length), load)
+        key = ("text tokens", self.content.sha256, max_length)
+
+        def size():
+            return self._content_at_hand().n_bytes(weights=False)
+
+        return cached_session(key, load, size, "cpu")
 
     def __reduce__(self):
         made, arguments = super().__reduce__()
@@ -109,7 +114,7 @@ class FittedTextNetwork(FittedNetwork):
             return network.in_bfloat16() if precision == "bfloat16" else network
 
         key = ("text network", self.content.sha256, str(device), precision)
-        return cached_session(key, load)
+        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
 
     def _pretrained(self):
         from sklearn_dl.text._network import load_network

@@ -51,6 +51,10 @@ class TextRegressor(RegressorMixin, TextEstimator):
         texts of the call by up to 1e-2 of the standard deviation of `y`, in float32 by 1e-5.
     device : str, default="auto"
         A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+    n_threads : int or None, default=None
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
+        them.
     checkpoint_dir : str or Path, default=None
         Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
         killed goes on from there when it is run again, and ends with the same weights. A finished
@@ -131,6 +135,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         tol=1e-4,
         precision="auto",
         device="auto",
+        n_threads=None,
         checkpoint_dir=None,
         warm_start=False,
         embed_model=True,

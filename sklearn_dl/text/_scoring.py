@@ -47,7 +47,7 @@ def score_texts(fitted, columns, method, max_length, numbers, where):
 
     n_rows = len(columns[0])
     results, cut = None, np.empty(n_rows, dtype=bool)
-    with torch_settings() as n_threads:
+    with torch_settings(where.n_threads) as n_threads:
         network = fitted.on(where.device, where.precision)
         check_max_length(network, max_length, fitted.model)
         tokens = fitted.tokens(max_length)

@@ -41,6 +41,8 @@ class Where(NamedTuple):
         The package's extra that installs torch for it.
     memory : str, Path or None, default=None
         Folder to keep the features of a pretrained network in.
+    n_threads : int or None, default=None
+        As `thread_budget` takes it.
     """
 
     device: Any
@@ -48,6 +50,7 @@ class Where(NamedTuple):
     purpose: str
     extra: str
     memory: Any = None
+    n_threads: int | None = None
 
     def resolved(self):
         """The same for this machine: a torch.device, and no "auto". This imports torch.
@@ -145,8 +148,10 @@ def autocast(precision, device):
 
 
 @contextmanager
-def torch_settings(n_processes=1):
+def torch_settings(n_threads=None, n_processes=1):
     """Torch with its own defaults and this process's share of the processors; then as it was.
+
+    The share is that of `thread_budget`, and no more than the threads that torch has already.
 
     What others have switched on counts no more: gradients off, inference mode, autocast, another
     default dtype or device, less exact products of float32. Yields the number of threads.
@@ -160,12 +165,14 @@ def torch_settings(n_processes=1):
     if outer := getattr(_inside, "threads", 0):
         yield outer
         return
-    budget = 1 if _forked_after_import else max(1, thread_budget() // n_processes)
+    budget = 1 if _forked_after_import else thread_budget(n_threads, n_processes)
     with _threads_lock:
         if not _in_use:
             precisions = [products.fp32_precision for products in _products()]
             _found = torch.get_num_threads(), torch.get_default_dtype(), precisions
         _in_use += 1
+        if n_threads is None:
+            budget = min(budget, _found[0])
         _set_numbers(torch.float32, ["ieee" for _ in _products()])
     try:
         if torch.get_num_threads() != budget:

@@ -34,7 +34,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     _extra: str
     # parameters that change what happens around a fit, not its result; a subclass adds its own
     _around_the_fit = frozenset(
-        {"checkpoint_dir", "device", "embed_model", "random_state", "verbose"}
+        {"checkpoint_dir", "device", "embed_model", "n_threads", "random_state", "verbose"}
     )
     # of AdamW's schedule and steps, where they are not parameters
     warmup_ratio = 0.06
@@ -50,6 +50,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     tol: float
     precision: str
     device: str
+    n_threads: int | None
     checkpoint_dir: Any
     warm_start: bool
     random_state: Any
@@ -74,6 +75,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "embed_model": ["boolean"],
@@ -131,7 +133,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
 
     def _where(self):
         """Where and how precisely this estimator computes."""
-        return Where(self.device, self.precision, type(self).__name__, self._extra)
+        name = type(self).__name__
+        return Where(self.device, self.precision, name, self._extra, n_threads=self.n_threads)
 
     def _outputs(self, X):
         """Outputs of the fitted network for the rows of a prediction: float64."""

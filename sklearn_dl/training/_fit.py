@@ -160,7 +160,7 @@ def _readable(parts):
 def _read(examples, network, where, needs_features):
     """The examples that can be read, which must not fail from here on; errors of the others."""
     if not needs_features and not examples.rows.may_fail:
-        examples.rows.check()
+        examples.rows.check(where.n_threads)
         return examples, []
     read = network.features(examples.rows, where)
     if read.cut is not None:

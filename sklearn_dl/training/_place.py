@@ -51,7 +51,7 @@ def training_place(estimator, parts, processes):
         where = where._replace(device=processes.device)
     belongs = what_it_belongs_to(estimator, parts._replace(where=where), processes)
     seed = processes.from_first(make_seed(estimator, belongs))
-    with torch_settings(processes.per_machine), own_random_state(where.device):
+    with torch_settings(where.n_threads, processes.per_machine), own_random_state(where.device):
         yield Place(processes, where, seed, {**belongs, "seed": seed})
 
 

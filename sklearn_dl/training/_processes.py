@@ -87,7 +87,7 @@ def training_processes(where):
         processes = TorchProcesses(
             accelerate.PartialState(cpu=where.device.type == "cpu", **options)
         )
-        with torch_settings(processes.per_machine):
+        with torch_settings(where.n_threads, processes.per_machine):
             yield processes
     finally:
         if not found and torch.distributed.is_initialized():

@@ -107,7 +107,7 @@ class Rows(ABC):
         """Random views of the rows that a head on a frozen network learns from, beside them."""
         return []
 
-    def check(self) -> None:  # noqa: B027 - what is in memory can be read
+    def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - what is in memory can be read
         """Read all rows, without a network, and raise a RowError if one cannot be read."""
 
     def strict(self) -> "Self":

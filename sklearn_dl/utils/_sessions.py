@@ -1,11 +1,22 @@
-"""One bounded cache of loaded graphs for the process."""
+"""One cache of what is loaded for the process: sessions, networks, tokenizers."""
 
 import os
 from collections import OrderedDict
 from threading import Event, Lock
+from typing import Any, NamedTuple
 
-_MAX_SESSIONS = 8
-_sessions: OrderedDict = OrderedDict()
+# of what is loaded, in the main memory and on each device; SKLEARN_DL_CACHE_BYTES is another limit
+DEFAULT_BYTES = 4 * 2**30
+_VARIABLE = "SKLEARN_DL_CACHE_BYTES"
+
+
+class _Kept(NamedTuple):
+    session: Any
+    n_bytes: int
+    device: str
+
+
+_sessions: OrderedDict[tuple, _Kept] = OrderedDict()
 # guards what is in this module; nothing is loaded while it is held
 _lock = Lock()
 _loading: dict = {}
@@ -20,8 +31,11 @@ def also_clear(memo):
     return memo
 
 
-def cached_session(key, load):
+def cached_session(key, load, size, device=None):
     """Return the session of `key`, loading it at its first use.
+
+    What was not used for longest makes room for what is new on its device; the newest stays,
+    whatever its size.
 
     Parameters
     ----------
@@ -30,12 +44,21 @@ def cached_session(key, load):
     load : callable() -> session
         Threads that ask at once for one key load it once; other keys do not wait for it. If it
         raises, the next thread that waits tries anew.
+    size : callable() -> int
+        Bytes of the files that it is loaded from, which stand for what it takes.
+    device : str, default=None
+        Whose memory it takes. None: the session says by `on_gpu` whether it is that of a GPU.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable SKLEARN_DL_CACHE_BYTES is no number of bytes.
     """
     while True:
         with _lock:
             if key in _sessions:
                 _sessions.move_to_end(key)
-                return _sessions[key]
+                return _sessions[key].session
             other = _loading.get(key)
             if other is None:
                 mine = _loading[key] = _Load()
@@ -44,6 +67,7 @@ def cached_session(key, load):
         if other.loaded:
             return other.session
     try:
+        limit, n_bytes = _limit(), size()
         mine.session = load()
         mine.loaded = True
     finally:
@@ -52,11 +76,32 @@ def cached_session(key, load):
             if _loading.get(key) is mine:
                 del _loading[key]
                 if mine.loaded:
-                    _sessions[key] = mine.session
-                    while len(_sessions) > _MAX_SESSIONS:
-                        _sessions.popitem(last=False)
+                    device = device or ("gpu" if mine.session.on_gpu else "cpu")
+                    _sessions[key] = _Kept(mine.session, n_bytes, device)
+                    _make_room(device, limit)
         mine.done.set()
     return mine.session
+
+
+def _limit():
+    given = os.environ.get(_VARIABLE)
+    if given is None:
+        return DEFAULT_BYTES
+    if not given.isascii() or not given.isdigit():
+        raise ValueError(
+            f"The environment variable {_VARIABLE}={given!r} must be a number of bytes."
+        )
+    return int(given)
+
+
+def _make_room(device, limit):
+    """Forget what was not used for longest, until the rest is small enough or alone."""
+    there = [key for key, kept in _sessions.items() if kept.device == device]
+    n_bytes = sum(_sessions[key].n_bytes for key in there)
+    for key in there[:-1]:
+        if n_bytes <= limit:
+            return
+        n_bytes -= _sessions.pop(key).n_bytes
 
 
 class _Load:
@@ -71,14 +116,23 @@ class _Load:
 def find_session(start):
     """A loaded session whose key starts with the tuple `start`, or None."""
     with _lock:
-        found = (s for key, s in reversed(_sessions.items()) if key[: len(start)] == start)
-        return next(found, None)
+        for key, kept in reversed(_sessions.items()):
+            if key[: len(start)] == start:
+                return kept.session
+        return None
 
 
 def clear_sessions():
-    """Forget every loaded graph of this process, and give its memory back.
+    """Forget every loaded model of this process, and give its memory back.
 
-    The next call of a scorer loads its graph again. Calls that run in other threads finish.
+    The next call of an estimator loads its model again. Calls that run in other threads finish.
+
+    Notes
+    -----
+    What is loaded stays, for the next call, clone or fold, until it takes more than 4 GiB (or the
+    bytes that the environment variable ``SKLEARN_DL_CACHE_BYTES`` says) in the main memory, or on
+    one device. Then what was not used for longest is forgotten. The size of a model's files stands
+    for what it takes. Networks that were fine-tuned belong to their estimators, and do not count.
 
     Examples
     --------

@@ -10,16 +10,18 @@ import joblib
 from joblib.parallel import get_active_backend
 
 
-def thread_budget(n_threads=None):
+def thread_budget(n_threads=None, n_processes=1):
     """Threads that may be busy at once in this process.
 
     Parameters
     ----------
     n_threads : int or None
-        Given by the user. None: the CPUs that this process may use (affinity and cgroup quota);
-        inside a joblib worker its share of them: what loky hands to its worker processes as
-        OMP_NUM_THREADS (`inner_max_num_threads`, else CPUs over workers), and 1 in the workers
-        of other backends.
+        Given by the user. None: the CPUs that this process may use (affinity and cgroup quota),
+        and no more than the environment variable OMP_NUM_THREADS says; inside a joblib worker its
+        share of them: what loky hands to its worker processes as OMP_NUM_THREADS
+        (`inner_max_num_threads`, else CPUs over workers), and 1 in the workers of other backends.
+    n_processes : int, default=1
+        Processes that share these CPUs.
 
     Returns
     -------
@@ -28,12 +30,15 @@ def thread_budget(n_threads=None):
     if n_threads is not None:
         return n_threads
     backend, _ = get_active_backend()
+    asked = os.environ.get("OMP_NUM_THREADS", "")
     if backend.nesting_level:
-        share = os.environ.get("OMP_NUM_THREADS", "")
         in_loky = current_process().name.startswith("LokyProcess")
-        return max(1, int(share)) if in_loky and share.isdigit() else 1
+        return max(1, int(asked)) if in_loky and asked.isdigit() else 1
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    return _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
+    share = _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT")) // n_processes
+    # a list is one number for each level of nesting
+    outermost = asked.partition(",")[0].strip()
+    return max(1, min(share, int(outermost)) if outermost.isdigit() else share)
 
 
 @lru_cache(maxsize=8)

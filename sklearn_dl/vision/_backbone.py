@@ -62,6 +62,9 @@ class Backbone(ABC):
     def data(self):
         return self.content.data
 
+    def n_bytes(self):
+        return self.content.n_bytes()
+
     def for_pickle(self, embed):
         return replace(self, content=self.content.for_pickle(embed))
 
@@ -133,6 +136,9 @@ class _Module:
         self.sha256 = module_hash(self.network, self.version)
         # what the same callable makes another time may be another network
         self.identity = uuid.uuid4().hex
+
+    def n_bytes(self):
+        return sum(tensor.nbytes for tensor in self.network.state_dict().values())
 
     def for_pickle(self, embed):
         stripped = copy.copy(self)
@@ -234,10 +240,10 @@ class FittedImageNetwork(FittedNetwork):
             some = rows.take(places)
             array = pixel_array(some, self.content.pixels)
             if self._runs_onnx():
-                found = onnx_features(self._whole_content().session, array, where.device)
+                found = onnx_features(self._whole_content().session, array, where)
             else:
                 network = self.on(where.device, where.precision)
-                found = torch_features(network, array, where.device)
+                found = torch_features(network, array, where)
             return checked_features(some, *found)
 
         if where.memory is None or self.is_trained or not self.content.is_identified:
@@ -289,7 +295,8 @@ class FittedImageNetwork(FittedNetwork):
             return network.in_bfloat16() if precision == "bfloat16" else network
 
         identity = getattr(self.content.content, "identity", self.content.sha256)
-        return cached_session(("image network", identity, str(device), precision), load)
+        key = ("image network", identity, str(device), precision)
+        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
 
     def _pretrained(self):
         return self._whole_content().network()

@@ -85,6 +85,10 @@ class ImageClassifier(
         backbones that are not fine-tuned, has float32.
     device : str, default="auto"
         A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+    n_threads : int or None, default=None
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
+        them.
     memory : str, Path, joblib.Memory or None, default=None
         Where the features of photographs are kept, by their content and what is done to them: the
         folds of a cross-validation, and the candidates of a grid search, compute them once. Those
@@ -201,6 +205,7 @@ class ImageClassifier(
         tol=1e-4,
         precision="auto",
         device="auto",
+        n_threads=None,
         memory=None,
         checkpoint_dir=None,
         warm_start=False,

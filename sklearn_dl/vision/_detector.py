@@ -76,8 +76,8 @@ class ObjectDetector(EmbeddedModelEstimator):
         ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
         onnxruntime has it, else the processor.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, or inside a
-        joblib worker its share of them.
+        Threads that are busy at once. None: the CPUs that this process may use, no more than
+        ``OMP_NUM_THREADS``; inside a joblib worker its share of them.
     on_error : {"raise", "nan"}, default="raise"
         What an image does that cannot be read, or for which the network gives NaN or infinity:
         raise, naming its row and path; or its result is None, and one warning counts such images.

@@ -26,7 +26,7 @@ def pixel_array(rows, pixels):
     return replace(array, numbers=rows.numbers)
 
 
-def onnx_features(open_session, array, device):
+def onnx_features(open_session, array, where):
     """Features that ONNX Runtime computes of a PixelArray, and the errors of rows.
 
     Parameters
@@ -34,7 +34,7 @@ def onnx_features(open_session, array, device):
     open_session : callable(n_threads, providers) -> OnnxSession
     array : PixelArray
         With `numbers`.
-    device : str or torch.device
+    where : Where
 
     Returns
     -------
@@ -42,18 +42,19 @@ def onnx_features(open_session, array, device):
     errors : dict of int to ImageReadError
         By the place of the row.
     """
-    budget = thread_budget()
+    budget = thread_budget(where.n_threads)
     n_workers = budget if len(array) >= 2 * budget else 1
-    session = open_session(budget // n_workers, onnx_providers(device))
+    session = open_session(budget // n_workers, onnx_providers(where.device))
     batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
     return computed_features(session, array, batch, n_workers)
 
 
-def torch_features(network, array, device):
-    """`onnx_features` of an ImageNetwork on a torch.device."""
-    batch = _BATCH["cpu" if device.type == "cpu" else "gpu"]
-    with torch_settings() as n_threads:
-        return computed_features(_TorchGraph(network, device), array, batch, min(2, n_threads))
+def torch_features(network, array, where):
+    """`onnx_features` of an ImageNetwork, whose `where` is resolved."""
+    batch = _BATCH["cpu" if where.device.type == "cpu" else "gpu"]
+    with torch_settings(where.n_threads) as n_threads:
+        graph = _TorchGraph(network, where.device)
+        return computed_features(graph, array, batch, min(2, n_threads))
 
 
 def computed_features(graph, array, batch, n_workers):

@@ -28,7 +28,7 @@ class ImageFeed(Feed):
         if rows.augment is not None:
             rows = rows.view(rng)
         try:
-            pixels = np.asarray(pixel_array(rows, self.pixels))
+            pixels = pixel_array(rows, self.pixels).compute(torch.get_num_threads())
         except ImageReadError as error:
             message = f"in training, after it had been read: {error.message}"
             raise ImageReadError(message, error.row, error.source) from error

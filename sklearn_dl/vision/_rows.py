@@ -70,7 +70,7 @@ class ImageRows(Rows):
                 f"{len(errors)} of {n_rows} images {what} and were left out of the fit. {errors[0]}"
             )
 
-    def check(self):
+    def check(self, n_threads=None):
         def work(start, stop):
             for image, number in zip(
                 self.images[start:stop], self.numbers[start:stop], strict=True
@@ -80,7 +80,7 @@ class ImageRows(Rows):
                 except ImageReadError as error:
                     raise error.at(number) from error
 
-        for_each_batch(work, len(self), 8, thread_budget())
+        for_each_batch(work, len(self), 8, thread_budget(n_threads))
 
     def views(self, make_rng):
         if self.augment is None:

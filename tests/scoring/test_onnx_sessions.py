@@ -103,16 +103,39 @@ def test_grid_over_workers_opens_once_in_each(path):
     )
 
 
-def test_the_number_of_open_sessions_is_bounded(openings, monkeypatch):
-    monkeypatch.setattr(_sessions, "_MAX_SESSIONS", 3)
-    scorers = [OnnxScorer(same(shape=("N", f"F{i}")).SerializeToString()) for i in range(5)]
+def test_what_is_open_is_bounded_by_bytes(openings, monkeypatch):
+    models = [same(shape=("N", f"F{i}")).SerializeToString() for i in range(5)]
+    scorers = [OnnxScorer(model) for model in models]
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", str(3 * len(models[0])))
     for scorer in scorers:
         assert_array_equal(scorer.transform(X), X.astype(np.float32))
     assert len(_sessions._sessions) == 3
     scorers[4].transform(X)
+    scorers[2].transform(X)
     assert len(openings) == 5
-    scorers[0].transform(X)
+    scorers[0].transform(X)  # in the place of the one that was not used for longest
     assert len(openings) == 6
+    scorers[2].transform(X)
+    assert len(openings) == 6
+    scorers[3].transform(X)
+    assert len(openings) == 7
+
+
+def test_the_newest_stays_whatever_its_size(path, openings, monkeypatch):
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", "0")
+    for _ in range(2):
+        OnnxScorer(path).transform(X)
+    assert len(openings) == 1
+
+
+@pytest.mark.parametrize("value", ["4 GB", "", "-1", "1e9"])
+def test_a_limit_that_is_no_number_is_refused_before_anything_is_opened(
+    path, openings, monkeypatch, value
+):
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", value)
+    with pytest.raises(ValueError, match=r"SKLEARN_DL_CACHE_BYTES='.*' must be a number of bytes"):
+        OnnxScorer(path).transform(X)
+    assert openings == []
 
 
 def test_clear_sessions(path, openings):

@@ -28,6 +28,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models._folder import _from_folder
+from sklearn_dl.text import _network
+from tests.text.tiny_encoders import tiny_bert
 
 rng = np.random.default_rng(0)
 WORDS = ["film", "book", "plot", "music", "cat", "dog", "house", "tree"]
@@ -227,3 +229,21 @@ def test_sample_weights_are_routed(frozen):
         )
         assert found["test_score"].mean() > 0.9
     assert not np.allclose(expected, frozen.fit(X, Y).predict_proba(X))
+
+
+def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkeypatch):
+    folders = [str(tiny_bert(tmp_path / f"bert-{seed}", seed=seed)) for seed in range(4)]
+    loaded = []
+    for name in ("load_network", "load_tokens"):
+        original = getattr(_network, name)
+        monkeypatch.setattr(
+            _network, name, lambda content, *args, load=original, name=name: (
+                loaded.append((name, content.sha256, *args)) or load(content, *args)
+            ),
+        )  # fmt: skip
+    clear_sessions()
+    grid = {"model": folders, "max_length": [16, 32]}
+    search = GridSearchCV(frozen, grid, cv=2).fit(X, Y)
+    assert len(search.cv_results_["params"]) == 8
+    assert sorted(set(loaded)) == sorted(loaded)
+    assert len(loaded) == 4 + 8

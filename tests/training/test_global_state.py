@@ -254,7 +254,7 @@ def test_an_interrupt_in_a_callback_leaves_the_estimator_as_it_was(make_classifi
 
 
 def test_a_fit_keeps_its_threads_when_it_scores(make_classifier, monkeypatch):
-    monkeypatch.setattr(_device, "thread_budget", lambda: 1)
+    monkeypatch.setattr(_device, "thread_budget", lambda *args: 1)
     seen, step, n_threads = [], _loop._Run.step, torch.get_num_threads()
 
     def counted(*args):
@@ -290,7 +290,7 @@ def test_fits_in_threads_give_the_bits_of_fits_one_after_the_other(make_classifi
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_fits_and_predicts(make_classifier, monkeypatch):
     # torch's threads do not live on in the child, which must not wait for them
-    monkeypatch.setattr(_device, "thread_budget", lambda: 2)
+    monkeypatch.setattr(_device, "thread_budget", lambda *args: 2)
     parent = make_classifier().fit(TEXTS, LABELS)
     expected = parent.predict_proba(TEXTS)
     with _device.torch_settings():

@@ -26,6 +26,11 @@ def pool():
         yield pool
 
 
+def cached(key, load):
+    """A session of one byte in the main memory."""
+    return cached_session(key, load, lambda: 1, "cpu")
+
+
 class Slow:
     """A session that is loaded when `go` is set."""
 
@@ -43,10 +48,10 @@ class Slow:
 
 def test_a_load_does_not_block_others(pool):
     slow = Slow()
-    first = pool.submit(cached_session, ("slow", 1), slow)
+    first = pool.submit(cached, ("slow", 1), slow)
     assert slow.started.wait(LONG)
-    assert cached_session(("quick", 1), lambda: "quick") == "quick"
-    assert cached_session(("quick", 1), lambda: 1 / 0) == "quick"
+    assert cached(("quick", 1), lambda: "quick") == "quick"
+    assert cached(("quick", 1), lambda: 1 / 0) == "quick"
     assert find_session(("quick",)) == "quick"
     assert find_session(("slow",)) is None
     slow.go.set()
@@ -56,7 +61,7 @@ def test_a_load_does_not_block_others(pool):
 
 def test_one_load_per_key(pool):
     slow = Slow()
-    asked = [pool.submit(cached_session, ("slow", 1), slow) for _ in range(6)]
+    asked = [pool.submit(cached, ("slow", 1), slow) for _ in range(6)]
     assert slow.started.wait(LONG)
     slow.go.set()
     assert [future.result(LONG) for future in asked] == ["loaded 1"] * 6
@@ -65,9 +70,9 @@ def test_one_load_per_key(pool):
 
 def test_a_load_that_fails_is_tried_again_by_the_next(pool):
     slow = Slow(OSError("damaged"))
-    first = pool.submit(cached_session, ("slow", 1), slow)
+    first = pool.submit(cached, ("slow", 1), slow)
     assert slow.started.wait(LONG)
-    others = [pool.submit(cached_session, ("slow", 1), slow) for _ in range(4)]
+    others = [pool.submit(cached, ("slow", 1), slow) for _ in range(4)]
     slow.go.set()
     with pytest.raises(OSError, match="damaged"):
         first.result(LONG)
@@ -77,39 +82,46 @@ def test_a_load_that_fails_is_tried_again_by_the_next(pool):
 
 def test_a_load_that_needs_another():
     def outer():
-        return cached_session(("inner", 1), lambda: "inner") + " and outer"
+        return cached(("inner", 1), lambda: "inner") + " and outer"
 
-    assert cached_session(("outer", 1), outer) == "inner and outer"
+    assert cached(("outer", 1), outer) == "inner and outer"
     assert find_session(("inner",)) == "inner"
 
 
 def test_the_session_that_was_not_used_for_longest_is_forgotten_first(monkeypatch):
-    monkeypatch.setattr(_sessions, "_MAX_SESSIONS", 2)
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", "2")
     for name in ("first", "second"):
-        cached_session((name,), lambda: name)  # noqa: B023 - called at once
-    cached_session(("first",), lambda: 1 / 0)
-    cached_session(("third",), lambda: "third")
+        cached((name,), lambda: name)  # noqa: B023 - called at once
+    cached(("first",), lambda: 1 / 0)
+    cached(("third",), lambda: "third")
     assert list(_sessions._sessions) == [("first",), ("third",)]
+
+
+def test_the_memory_of_devices_is_counted_apart(monkeypatch):
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", "3")
+    for name, device in {"first": "cpu", "second": "cuda:0", "third": "cpu"}.items():
+        cached_session((name,), lambda: name, lambda: 2, device)  # noqa: B023 - called at once
+    assert list(_sessions._sessions) == [("second",), ("third",)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_does_not_use_what_its_parent_has_loaded():
-    cached_session(("key",), lambda: "parent's")
+    cached(("key",), lambda: "parent's")
 
     def work():
         assert find_session(("key",)) is None
-        assert cached_session(("key",), lambda: "child's") == "child's"
+        assert cached(("key",), lambda: "child's") == "child's"
 
     assert in_child(work) == 0
-    assert cached_session(("key",), lambda: 1 / 0) == "parent's"
+    assert cached(("key",), lambda: 1 / 0) == "parent's"
 
 
 def test_what_was_loading_while_all_was_cleared_is_not_kept(pool):
     slow, anew = Slow(), Slow()
-    first = pool.submit(cached_session, ("slow", 1), slow)
+    first = pool.submit(cached, ("slow", 1), slow)
     assert slow.started.wait(LONG)
     clear_sessions()
-    second = pool.submit(cached_session, ("slow", 1), anew)
+    second = pool.submit(cached, ("slow", 1), anew)
     assert anew.started.wait(LONG)
     slow.go.set()
     assert first.result(LONG) == "loaded 1"
@@ -122,11 +134,11 @@ def test_what_was_loading_while_all_was_cleared_is_not_kept(pool):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_fork_while_another_thread_loads(pool):
     slow = Slow()
-    first = pool.submit(cached_session, ("slow", 1), slow)
+    first = pool.submit(cached, ("slow", 1), slow)
     assert slow.started.wait(LONG)
 
     def work():
-        assert cached_session(("slow", 1), lambda: "own") == "own"
+        assert cached(("slow", 1), lambda: "own") == "own"
 
     assert in_child(work) == 0
     slow.go.set()

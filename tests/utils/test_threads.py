@@ -32,6 +32,23 @@ def test_budget_follows_the_cpus_of_the_process(monkeypatch):
     assert thread_budget() == joblib.cpu_count()
 
 
+@pytest.mark.parametrize(
+    ("asked", "budget"),
+    [("1", 1), ("2,1", 2), (" 3 ", 3), ("64", 6), ("0", 1), ("", 6), ("many", 6), (None, 6)],
+)
+def test_budget_is_no_more_than_openmp_is_allowed(monkeypatch, asked, budget):
+    monkeypatch.setattr(_threads, "_cpu_count", lambda *args: 6)
+    if asked is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert thread_budget() == budget
+    assert thread_budget(7) == 7
+    # each process may have so many, and all together the processors
+    assert thread_budget(n_processes=2) == min(3, budget)
+    assert thread_budget(n_processes=20) == 1
+
+
 # what joblib sets up in a worker: its name, and OMP_NUM_THREADS of loky
 WORKERS = {
     "loky, three threads": ("LokyProcess-1", "3", 3),
