@@ -78,7 +78,7 @@ class TextEstimator(TrainedEstimator):
         reading = self._reading()
         if earlier is None:
             return FittedTextNetwork(self.model, content, reading=reading)
-        return self._network.read(reading)
+        return self._network.with_content(content).reading_rows(reading)
 
     def _reading(self):
         """What the features of a row are: see FittedTextNetwork."""

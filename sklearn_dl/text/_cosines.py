@@ -34,17 +34,21 @@ class Cosines(Similarities):
     """The similarity of two texts as a line through the cosine of their embeddings."""
 
     learning_rate = 1e-5  # as measured (docs/benchmarks.md)
+    has_line = False
 
     def go_on(self, earlier, y, keeps_head):
-        # a cosine has no head: the scale stays, unless the earlier line was flat
-        return super().go_on(earlier, y, keeps_head=bool(earlier.slope))
+        # a cosine has no head: the scale stays, unless there was none, or the line was flat
+        keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
+        return super().go_on(earlier, y, keeps_head)
 
     def solve(self, features, targets, weights):
         """The line through the cosines that the pretrained network gives."""
+        self.has_line = True
         self.slope, cosine, target = _line(features[:, 0], targets, weights)
         self.intercept = target - self.slope * cosine
 
     def start(self, examples, outputs, seed):
+        self.has_line = True
         if self._is_scaled:
             return
         some = examples.some(_ROWS_OF_FIRST_SCALE, seed)

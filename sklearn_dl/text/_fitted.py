@@ -5,10 +5,10 @@ import copy
 import numpy as np
 
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._scoring import check_max_length, score_texts
+from sklearn_dl.text._scoring import check_max_length, refuse_not_finite, score_texts
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._once import computed_once
-from sklearn_dl.training._rows import Read
+from sklearn_dl.training._rows import Read, read_in_chunks
 from sklearn_dl.utils._sessions import cached_session
 
 
@@ -40,8 +40,8 @@ class FittedTextNetwork(FittedNetwork):
     def takes_head(self):
         return self.reading != "cosine"
 
-    def read(self, reading):
-        """The same network, of which the features are others."""
+    def reading_rows(self, reading):
+        """The same network, which makes other features of a row."""
         copied = copy.copy(self)
         copied.reading = reading
         return copied
@@ -49,10 +49,13 @@ class FittedTextNetwork(FittedNetwork):
     def features(self, rows, where):
         if self.reading == "together" or len(rows.columns) == 1:
             return self.vectors(rows, where)
+        return read_in_chunks(rows, lambda some: self._pair_features(some, where))
+
+    def _pair_features(self, rows, where):
         both = [np.concatenate(rows.columns)]
         read = self._vectors(both, np.tile(rows.numbers, 2), rows.max_length, where, "pooled")
         first, second = np.split(read.values, 2)
-        combine = _cosines if self.reading == "cosine" else _pair_features
+        combine = _cosines if self.reading == "cosine" else _beside_each_other
         return Read(combine(first, second), {}, read.cut.reshape(2, -1).T)
 
     def vectors(self, rows, where, method="pooled"):
@@ -67,14 +70,18 @@ class FittedTextNetwork(FittedNetwork):
 
     def _vectors(self, columns, numbers, max_length, where, method):
         where = where.resolved()
-        keys = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+        # a subclass of str may be equal to a text, and be read as another
+        texts = [list(map(str, column)) for column in columns]
+        keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
 
         def compute(places):
             parts = [column[places] for column in columns]
-            values, cut = score_texts(self, parts, method, max_length, numbers[places], where)
+            values, cut = score_texts(self, parts, method, max_length, where)
             return Read(values, {}, cut)
 
-        return computed_once(keys, compute)
+        read = computed_once(keys, compute)
+        refuse_not_finite(read.values, self.model, columns, numbers, where)
+        return read
 
     def feed(self, rows, network):
         from sklearn_dl.text._feeds import CosineFeed, TogetherFeed
@@ -90,11 +97,10 @@ class FittedTextNetwork(FittedNetwork):
         def load():
             return load_tokens(self._content_at_hand(), max_length)
 
-        key = ("text tokens", self.content.sha256, max_length)
-
         def size():
             return self._content_at_hand().n_bytes(weights=False)
 
+        key = ("text tokens", self.content.sha256, max_length)
         return cached_session(key, load, size, "cpu")
 
     def __reduce__(self):
@@ -103,7 +109,9 @@ class FittedTextNetwork(FittedNetwork):
 
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
-        whole = self.live is not None and all(p.requires_grad for p in self.live.parameters())
+        whole = self.live is not None and (
+            self.live.changed_tensors().keys() >= dict(self.live.named_parameters()).keys()
+        )
         if whole and content.data is None:
             content = self.content.without_weights()
         return FittedTextNetwork(self.model, content, None, self.trained_bytes(), self.reading)
@@ -161,6 +169,6 @@ def _cosines(first, second):
     return products.sum(axis=1, keepdims=True)
 
 
-def _pair_features(first, second):
+def _beside_each_other(first, second):
     first, second = first.astype(np.float64), second.astype(np.float64)
     return np.hstack([first, second, abs(first - second), first * second])

@@ -15,7 +15,7 @@ SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
 TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
 
-def score_texts(fitted, columns, method, max_length, numbers, where):
+def score_texts(fitted, columns, method, max_length, where):
     """Results of a network for rows of texts.
 
     Parameters
@@ -27,8 +27,6 @@ def score_texts(fitted, columns, method, max_length, numbers, where):
         Of TextNetwork.
     max_length : int
         Tokens that are read.
-    numbers : int ndarray of shape (n_rows,)
-        Of the rows, for messages.
     where : Where
         Resolved.
 
@@ -37,11 +35,6 @@ def score_texts(fitted, columns, method, max_length, numbers, where):
     results : float32 ndarray of shape (n_rows, width)
     cut : bool ndarray of shape (n_rows,)
         Rows with more than `max_length` tokens.
-
-    Raises
-    ------
-    RowsError
-        If a result is NaN or infinite.
     """
     import torch
 
@@ -66,11 +59,21 @@ def score_texts(fitted, columns, method, max_length, numbers, where):
                     if results is None:
                         results = np.empty((n_rows, values.shape[1]), dtype=np.float32)
                     results[start + batch] = values
-    _refuse_not_finite(results, fitted, columns, numbers, where)
     return results, cut
 
 
-def _refuse_not_finite(results, fitted, columns, numbers, where):
+def refuse_not_finite(results, model, columns, numbers, where):
+    """Raise a RowsError if a result of a row of texts is NaN or infinite.
+
+    Parameters
+    ----------
+    results : float ndarray of shape (n_rows, width)
+    model : str or Path
+    columns : list of object ndarray of shape (n_rows,)
+    numbers : int ndarray of shape (n_rows,)
+        Of the rows.
+    where : Where
+    """
     wrong = np.flatnonzero(~np.isfinite(results).all(axis=1))
     if len(wrong):
         rows = np.unique(numbers[wrong]).tolist()
@@ -79,7 +82,7 @@ def _refuse_not_finite(results, fitted, columns, numbers, where):
         if where.precision != "float32":
             ways.insert(0, "set precision='float32'")
         raise RowsError(
-            f"{where.purpose}: the network of {os.fspath(fitted.model)!r} gives NaN or infinity "
+            f"{where.purpose}: the network of {os.fspath(model)!r} gives NaN or infinity "
             f"for {shown_rows(rows)} ({text!r:.60}): its weights are damaged, or its numbers "
             f"overflow. You can {', or '.join(ways)}.",
             rows[0],

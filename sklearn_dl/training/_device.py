@@ -33,7 +33,7 @@ class Where(NamedTuple):
     Attributes
     ----------
     device : str or torch.device
-        A str is the estimator's parameter, as long as nobody has asked what it means here.
+        A str: the estimator's parameter, which `resolved` finds on this machine.
     precision : {"auto", "float32", "bfloat16"}
     purpose : str
         Name of the estimator, for messages.

@@ -1,6 +1,7 @@
 """How rows, a problem and a network become a predictor: the one road of every fit."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -8,12 +9,12 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.training._batches import split_rows
-from sklearn_dl.training._device import Where, autocast
+from sklearn_dl.training._device import Where, autocast, import_torch
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._place import make_seed, training_place, what_it_belongs_to
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
-from sklearn_dl.training._processes import training_processes
+from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.utils._sklearn import check_sample_weight
 
@@ -76,7 +77,7 @@ class _Parts(NamedTuple):
     where: Where
     trains: bool  # the network, and not only a head on it
     earlier: Fitted | None  # the fit that this one goes on from
-    keeps_head: bool  # of that fit
+    keeps_head: bool  # whether training goes on with the head of that fit
 
 
 def fit(estimator, data, held_out_data, context):
@@ -97,17 +98,20 @@ def fit(estimator, data, held_out_data, context):
     fitted : Fitted
     """
     parts = _checked(estimator, data, held_out_data)
-    with training_processes(parts.where) as processes:
-        parts = _readable(parts)
-        parts = parts._replace(
-            examples=_weighted(parts.problem, parts.examples, "sample_weight"),
-            held_out=_weighted(parts.problem, parts.held_out, "sample_weight_val"),
-        )
+    with _processes(parts) as processes:
+        parts = _weighted(_readable(parts))
         parts.problem.refuse(parts.examples.targets)
         if not parts.trains:
             return _solved(estimator, parts, processes)
         with training_place(estimator, parts, processes) as place:
             return _trained(estimator, parts, place, context, data)
+
+
+def _processes(parts):
+    """The processes that fit together; one, if each can do it alone, without torch."""
+    if parts.trains or parts.network.needs_torch or parts.examples.rows.is_augmented:
+        return training_processes(parts.where)
+    return nullcontext(OneProcess())
 
 
 def _checked(estimator, data, held_out_data):
@@ -122,7 +126,7 @@ def _checked(estimator, data, held_out_data):
     if earlier is None:
         targets = problem.learn(data.y)
     else:
-        keeps_head = trains and earlier.predictor.has_trained_head
+        keeps_head = trains and earlier.predictor.is_trained
         targets = problem.go_on(earlier.problem, data.y, keeps_head)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
@@ -132,9 +136,10 @@ def _checked(estimator, data, held_out_data):
         targets, weights = problem.encode(held_out_data.y, "y_val"), held_out_data.sample_weight
         held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")
     problem.refuse(examples.targets)
-    if trains:
-        network.check(estimator.trainable_layers)
     where = estimator._where()
+    if trains:
+        import_torch(where.purpose, where.extra)
+        network.check(estimator.trainable_layers)
     return _Parts(problem, network, examples, held_out, where, trains, earlier, keeps_head)
 
 
@@ -145,24 +150,24 @@ def _of_positive_weight(rows, targets, sample_weight, name):
 
 def _readable(parts):
     """The parts without the rows that cannot be read, with features where a head needs them."""
-    network, examples, held_out = parts.network, parts.examples, parts.held_out
-    starts_head = network.rows_of_first_head is None and not parts.keeps_head
-    n_rows = len(examples)
-    examples, errors = _read(examples, network, parts.where, not parts.trains or starts_head)
+    examples, held_out = parts.examples, parts.held_out
+    n_rows, errors = len(examples), []
+    if not parts.trains or examples.rows.may_fail:
+        examples, errors = _with_features(examples, parts)
     if held_out is not None and parts.trains:
-        n_rows += len(held_out)
-        held_out, more = _read(held_out, network, parts.where, False)
-        errors += more
+        if held_out.rows.skips:
+            n_rows += len(held_out)
+            held_out, more = _with_features(held_out, parts)
+            held_out, errors = replace(held_out, features=None), errors + more
+        else:
+            held_out.rows.check(parts.where.n_threads)
     examples.rows.warn_of_errors(errors, n_rows, left_out=True)
     return parts._replace(examples=examples, held_out=held_out)
 
 
-def _read(examples, network, where, needs_features):
+def _with_features(examples, parts):
     """The examples that can be read, which must not fail from here on; errors of the others."""
-    if not needs_features and not examples.rows.may_fail:
-        examples.rows.check(where.n_threads)
-        return examples, []
-    read = network.features(examples.rows, where)
+    read = parts.network.features(examples.rows, parts.where)
     if read.cut is not None:
         examples.rows.warn_of_cut(read.cut)
     failed = sorted(read.errors)
@@ -174,32 +179,36 @@ def _read(examples, network, where, needs_features):
     return replace(examples, rows=examples.rows.strict()), errors
 
 
-def _weighted(problem, examples, name):
-    """The examples with what the problem makes of their weights."""
-    if examples is None:
-        return None
-    weights = problem.weights(examples.targets, examples.weights)
-    kept = np.flatnonzero(weights > 0)
-    if not len(kept):
-        raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
-    return replace(examples, weights=weights).take(kept)
+def _weighted(parts):
+    """The parts with what the problem makes of the weights of rows, without those of weight 0."""
+
+    def weighted(examples, name):
+        weights = parts.problem.weights(examples.targets, examples.weights)
+        kept = np.flatnonzero(weights > 0)
+        if not len(kept):
+            raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
+        return replace(examples, weights=weights).take(kept)
+
+    held_out = parts.held_out
+    if held_out is not None and parts.trains:
+        held_out = weighted(held_out, "sample_weight_val")
+    examples = weighted(parts.examples, "sample_weight")
+    return parts._replace(examples=examples, held_out=held_out)
 
 
 def _solved(estimator, parts, processes):
     """The network stays as it is, and a head is solved on its features."""
     examples, network = parts.examples, parts.network
     belongs = what_it_belongs_to(estimator, parts, processes) if processes.count > 1 else {}
-
-    def make_rng():
-        return np.random.default_rng(processes.from_first(make_seed(estimator, belongs)))
-
     features, targets, weights = examples.features, examples.targets, examples.weights
-    views = examples.rows.views(make_rng)
-    if views:
-        n_parts = 1 + len(views)
+    if examples.rows.is_augmented:
+        rng = np.random.default_rng(processes.from_first(make_seed(estimator, belongs)))
+        views = examples.rows.views(rng)
         where = parts.where._replace(memory=None)  # nobody will see the same views again
-        seen = [network.features(rows, where).values for rows in views]
-        features = np.concatenate([features, *seen])
+        features = np.concatenate(
+            [features, *(network.features(rows, where).values for rows in views)]
+        )
+        n_parts = 1 + len(views)
         targets = np.concatenate([targets] * n_parts)
         weights = np.concatenate([weights / n_parts] * n_parts)
     head = parts.problem.solve(features.astype(np.float64, copy=False), targets, weights)
@@ -237,7 +246,7 @@ def _trained(estimator, parts, place, context, data):
 
 
 def _start(problem, predictor, examples, place):
-    """Scale and first head, as the first process has them from what the untrained network gives."""
+    """Learn the scale and the first head from the untrained network; the first process's count."""
 
     def outputs(rows):
         return predictor.outputs(rows, place.where).values

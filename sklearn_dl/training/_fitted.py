@@ -66,9 +66,14 @@ class FittedNetwork(ABC):
         """Whether it has a head, or is to get one; without one its features are its outputs."""
         return True
 
+    @property
+    def needs_torch(self):
+        """Whether it computes with torch."""
+        return True
+
     def placed(self, where: Where) -> Where:
         """`where`, resolved if this network computes with torch."""
-        return where.resolved()
+        return where.resolved() if self.needs_torch else where
 
     def check(self, trainable_layers) -> None:  # noqa: B027 - not all can tell before they load
         """Raise a ValueError if so many layers cannot be trained, before any row is read."""
@@ -120,7 +125,9 @@ class FittedNetwork(ABC):
         """A network with the same weights that belongs to the caller."""
         with torch_settings(), self._lock:
             if self.is_trained:
-                return copy.deepcopy(self._live_on(device))
+                network = copy.deepcopy(self._live_on(device))
+                network.changed = set(network.changed_tensors())  # before others are frozen
+                return network
             return self._pretrained().place(device)
 
     def linear_head(self, where: Where) -> LinearHead | None:
@@ -129,6 +136,12 @@ class FittedNetwork(ABC):
             return None
         return self.on(where.resolved().device, "float32").linear_head()
 
+    def with_content(self, content):
+        """The same network, with a content that was found anew and has the same hash."""
+        copied = copy.copy(self)
+        copied.content = content
+        return copied
+
     def with_live(self, network):
         """The same pretrained network, trained to `network`."""
         copied = copy.copy(self)
@@ -136,15 +149,18 @@ class FittedNetwork(ABC):
         return copied
 
     def trained_bytes(self):
-        """The trained tensors as safetensors, or None."""
-        if self.live is None:
-            return self.trained
+        """The tensors that are no longer the pretrained ones as safetensors, or None."""
+        with self._lock:
+            if self.live is None:
+                return self.trained
         from safetensors.torch import save
 
-        from sklearn_dl.training._loop import trained_tensors
+        tensors = self._tensors_to_keep(self.live)
+        return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
-        tensors = trained_tensors(self.live).items()
-        return save({name: t.detach().cpu().contiguous() for name, t in tensors})
+    def _tensors_to_keep(self, network):
+        """Tensors of a trained network that a pickle carries, by name."""
+        return network.changed_tensors()
 
     def __copy__(self):
         copied = type(self).__new__(type(self))

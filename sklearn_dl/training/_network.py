@@ -27,6 +27,8 @@ class NetworkWithHead(torch.nn.Module, ABC):
     def __init__(self, n_features, n_outputs=0):
         super().__init__()
         self.head = None
+        # names of tensors that earlier fits have trained
+        self.changed: set[str] = set()
         if n_outputs:
             self.make_head(n_features, n_outputs)
 
@@ -37,6 +39,12 @@ class NetworkWithHead(torch.nn.Module, ABC):
     @abstractmethod
     def train_last(self, n_layers):
         """Train the last `n_layers` layers of the body and the head; "all": all of it."""
+
+    def changed_tensors(self):
+        """The tensors that a fit has changed, or may change: by name."""
+        frozen = {name for name, p in self.named_parameters() if not p.requires_grad}
+        frozen -= self.changed
+        return {name: t for name, t in self.state_dict().items() if name not in frozen}
 
     def make_head(self, n_features, n_outputs):
         """A head whose weights are not set."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_dl.training._rows import Read
+from sklearn_dl.utils._messages import RowError
 
 
 def computed_once(keys, compute, store=None):
@@ -33,27 +34,33 @@ def computed_once(keys, compute, store=None):
         source[place] = number
         if number == len(places):
             places.append(place)
-    read = compute(np.array(places)) if places else Read(np.empty((0, 0)), {})
+    read = compute(np.array(places)) if places else Read(np.empty((0, 0), np.float32), {})
     if store is not None:
         good = [i for i in range(len(places)) if i not in read.errors]
         store.save({keys[places[i]]: read.values[i] for i in good if keys[places[i]] is not None})
     if len(places) == len(keys):
         return read
-    rows = [*read.values, *known.values()]
-    width = max(map(len, rows), default=0)
-    values = np.full((len(keys), width), np.nan, dtype=rows[0].dtype if rows else np.float32)
-    if read.values.shape[1]:
-        values[source >= 0] = read.values[source[source >= 0]]
-    for place in np.flatnonzero(source < 0).tolist():
-        values[place] = known[keys[place]]
-    errors = {places[i]: error for i, error in read.errors.items()}
+    cut = None if read.cut is None else read.cut[source]
+    made = _results(read, len(places))
     # an error names its own row: the others of its kind are tried on their own
     failed = np.isin(source, list(read.errors))
-    failed[list(errors)] = False
-    if failed.any():
-        again = np.flatnonzero(failed)
-        tried = compute(again)
-        if tried.values.shape[1]:
-            values[again] = tried.values
-        errors |= {int(again[i]): error for i, error in tried.errors.items()}
-    return Read(values, errors, None if read.cut is None else read.cut[source])
+    failed[places] = False
+    again = np.flatnonzero(failed)
+    if len(again):
+        source[again] = len(made) + np.arange(len(again))
+        made += _results(compute(again), len(again))
+    results = [
+        known[key] if number < 0 else made[number] for key, number in zip(keys, source, strict=True)
+    ]
+    errors = {i: result for i, result in enumerate(results) if isinstance(result, RowError)}
+    width = max((len(row) for i, row in enumerate(results) if i not in errors), default=0)
+    values = np.full((len(keys), width), np.nan, dtype=read.values.dtype)
+    for place, row in enumerate(results):
+        if place not in errors:
+            values[place] = row
+    return Read(values, errors, cut)
+
+
+def _results(read, n_inputs):
+    """The values of each input, or its error."""
+    return [read.errors[i] if i in read.errors else read.values[i] for i in range(n_inputs)]

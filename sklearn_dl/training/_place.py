@@ -56,7 +56,9 @@ def training_place(estimator, parts, processes):
 
 
 def what_it_belongs_to(estimator, parts, processes):
-    """What a fit is made of, by name, for checkpoints and to compare processes; else nothing.
+    """What makes a fit what it is, by name: checkpoints carry it, and processes compare it.
+
+    It is empty if the fit has no checkpoint and one process, for which nothing asks.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def what_it_belongs_to(estimator, parts, processes):
         "processes": processes.count,
     }
     if parts.network.is_trained:
-        belongs["start"] = sha256(parts.network.trained_bytes()).hexdigest()
+        trained = sha256(parts.network.trained_bytes()).hexdigest()
+        belongs["start"] = f"{trained}, its head {'kept' if parts.keeps_head else 'made anew'}"
     for theirs in processes.gather(belongs):
         names = sorted(belongs.keys() | theirs.keys())
         others = [n for n in names if repr(theirs.get(n)) != repr(belongs.get(n))]
@@ -97,24 +100,27 @@ def _fingerprint(problem, *parts):
 
 
 def _identities(params):
-    """Parameters, of which callables are what tells them from others in all processes."""
+    """The values of parameters; callables are replaced by what identifies them in any process."""
     known: dict = {}
     for name, value in sorted(params.items()):
         known[name] = value
         if callable(value):
             version = getattr(value, "version", None)
-            known[name] = _name_of(value) if version is None else type(value).__qualname__
+            known[name] = _name_of(value, version)
             known[f"version of {name}"] = version
     return known
 
 
-def _name_of(function):
-    """The name of a function, whose repr holds its address; of other objects a hash."""
+def _name_of(function, version):
+    """The name of a function, whose repr holds its address; of other callables a hash.
+
+    A `version` stands for all that a callable without a name holds.
+    """
     name = getattr(function, "__qualname__", None)
     if name is not None:
         return name
     try:
-        return joblib.hash(function)
+        return joblib.hash(function) if version is None else type(function).__qualname__
     except (PicklingError, AttributeError, TypeError):
         return type(function).__qualname__
 

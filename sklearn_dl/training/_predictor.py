@@ -6,10 +6,7 @@ import numpy as np
 
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._head import LinearHead
-from sklearn_dl.training._rows import Read
-
-# rows whose features are in memory at once
-CHUNK = 8192
+from sklearn_dl.training._rows import Read, read_in_chunks
 
 
 class Predictor(NamedTuple):
@@ -26,8 +23,8 @@ class Predictor(NamedTuple):
     head: LinearHead | None = None
 
     @property
-    def has_trained_head(self):
-        """Whether its head was trained with the network, which training may go on with."""
+    def is_trained(self):
+        """Whether the network was trained to give its outputs, and no head was solved since."""
         return self.head is None and self.network.is_trained
 
     def linear_head(self, where):
@@ -59,18 +56,7 @@ class Predictor(NamedTuple):
         """
         where = self.network.placed(where)
         head = self.linear_head(where)
-        chunks = range(0, len(rows), CHUNK)
-        parts = [self._outputs(head, rows.take(slice(i, i + CHUNK)), where) for i in chunks]
-        if len(parts) == 1:
-            return parts[0]
-        errors = {
-            start + place: error
-            for start, part in zip(chunks, parts, strict=True)
-            for place, error in part.errors.items()
-        }
-        cuts = [part.cut for part in parts if part.cut is not None]
-        values = np.concatenate([part.values for part in parts])
-        return Read(values, errors, np.concatenate(cuts) if cuts else None)
+        return read_in_chunks(rows, lambda some: self._outputs(head, some, where))
 
     def _outputs(self, head, rows, where):
         read = self.features(rows, where)
@@ -80,9 +66,8 @@ class Predictor(NamedTuple):
             return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = head(read.values.astype(np.float64, copy=False))
-        # a class that had no row to learn from has -inf
-        bad = (outputs.max(axis=1) == np.inf) | np.isnan(outputs).any(axis=1)
-        bad |= (outputs == -np.inf).all(axis=1)
+        # a class that had no row to learn from has a bias of -inf
+        bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
         errors = dict(read.errors)
         for place in np.flatnonzero(bad).tolist():
             if place not in errors:

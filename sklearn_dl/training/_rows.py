@@ -9,7 +9,6 @@ import numpy as np
 from sklearn_dl.training._batches import some_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
     from sklearn_dl.utils._messages import RowError
@@ -33,6 +32,10 @@ class Read(NamedTuple):
     cut: np.ndarray | None = None
 
 
+# rows whose features are in memory at once, where something smaller is made of them
+CHUNK = 8192
+
+
 class Rows(ABC):
     """What is read of some rows of X: texts or images, and how they are read.
 
@@ -47,11 +50,18 @@ class Rows(ABC):
     numbers: np.ndarray
     # what a row is called in messages
     noun = "row"
-    # whether a row that cannot be read is left out, or becomes a missing value; else it raises
-    may_fail: bool = False
+    # whether a row may turn out to be unreadable when it is read
+    may_fail = False
+    # whether such a row is left out of a fit, and predicted as a missing value; else it raises
+    skips: bool = False
 
     def __len__(self):
         return len(self.numbers)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether fits learn from random views of the rows."""
+        return False
 
     @abstractmethod
     def take(self, places: np.ndarray | slice) -> "Self":
@@ -103,8 +113,8 @@ class Rows(ABC):
         if read.cut is not None:
             self.warn_of_cut(read.cut)
 
-    def views(self, make_rng: "Callable[[], np.random.Generator]") -> "list[Self]":
-        """Random views of the rows that a head on a frozen network learns from, beside them."""
+    def views(self, rng: np.random.Generator) -> "list[Self]":
+        """Random views of the rows, which a head on a frozen network learns from too."""
         return []
 
     def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - what is in memory can be read
@@ -113,6 +123,22 @@ class Rows(ABC):
     def strict(self) -> "Self":
         """The same rows, of which one that can no longer be read raises."""
         return self
+
+
+def read_in_chunks(rows, compute):
+    """``compute(rows) -> Read`` for some rows after others, joined."""
+    chunks = range(0, len(rows), CHUNK)
+    parts = [compute(rows.take(slice(start, start + CHUNK))) for start in chunks]
+    if len(parts) == 1:
+        return parts[0]
+    errors = {
+        start + place: error
+        for start, part in zip(chunks, parts, strict=True)
+        for place, error in part.errors.items()
+    }
+    cuts = [part.cut for part in parts if part.cut is not None]
+    values = np.concatenate([part.values for part in parts])
+    return Read(values, errors, np.concatenate(cuts) if cuts else None)
 
 
 @dataclass(frozen=True, eq=False)

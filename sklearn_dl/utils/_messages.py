@@ -148,7 +148,7 @@ def short_messages():
 
 
 def warn_user(message):
-    """Warn at the line that called the package, or scikit-learn, which called it."""
+    """Warn at the line that called the package, be it by way of scikit-learn and joblib."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):
@@ -157,4 +157,4 @@ def warn_user(message):
 
 
 def _is_ours(module):
-    return module.partition(".")[0] in ("sklearn", "sklearn_dl")
+    return module.partition(".")[0] in ("joblib", "sklearn", "sklearn_dl")

@@ -230,8 +230,9 @@ class FittedImageNetwork(FittedNetwork):
 
     content: Backbone
 
-    def placed(self, where):
-        return where if self._runs_onnx() else super().placed(where)
+    @property
+    def needs_torch(self):
+        return self.is_trained or not isinstance(self.content, OnnxBackbone)
 
     def features(self, rows, where):
         where = self.placed(where)
@@ -239,7 +240,7 @@ class FittedImageNetwork(FittedNetwork):
         def compute(places):
             some = rows.take(places)
             array = pixel_array(some, self.content.pixels)
-            if self._runs_onnx():
+            if not self.needs_torch:
                 found = onnx_features(self._whole_content().session, array, where)
             else:
                 network = self.on(where.device, where.precision)
@@ -262,13 +263,9 @@ class FittedImageNetwork(FittedNetwork):
     def check(self, trainable_layers):
         self.content.network(weights=False).train_last(trainable_layers)
 
-    def _runs_onnx(self):
-        """Whether features come from ONNX Runtime, and torch is not needed."""
-        return isinstance(self.content, OnnxBackbone) and not self.is_trained
-
     def _runs_on(self, where):
         """What features depend on besides the network and the image."""
-        if self._runs_onnx():
+        if not self.needs_torch:
             return "onnxruntime", resolve_providers(onnx_providers(where.device))
         return str(where.device), where.precision
 
@@ -280,14 +277,8 @@ class FittedImageNetwork(FittedNetwork):
             trained = self.with_live(self._pretrained()).trained_bytes()
         return FittedImageNetwork(self.model, content, trained=trained)
 
-    def trained_bytes(self):
-        """All tensors of a trained network as safetensors, or None."""
-        if self.live is None:
-            return self.trained
-        from safetensors.torch import save
-
-        state = self.live.state_dict()
-        return save({name: tensor.cpu().contiguous() for name, tensor in state.items()})
+    def _tensors_to_keep(self, network):
+        return network.state_dict()
 
     def _shared(self, device, precision):
         def load():

@@ -294,8 +294,8 @@ class ImageClassifier(
             images,
             np.arange(len(images)),
             Resize(size, size, "crop", "center", "bilinear", 0),
-            checked_augment(self.augment),
-            may_fail=self.on_error == "nan",
+            checked_augment(self.augment) if reset else None,
+            skips=self.on_error == "nan",
         )
 
     def _new_problem(self):
@@ -309,7 +309,7 @@ class ImageClassifier(
                 f"warm_start=True cannot go on with backbone={self.backbone!r}: whether it still "
                 f"makes the network that was fitted is not known. {_HOW_TO_VERSION}"
             )
-        return earlier.predictor.network
+        return earlier.predictor.network.with_content(content)
 
     def _find_content(self):
         return find_backbone(self.backbone)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_dl.images import ImageReadError
+from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import as_strict
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.images._resizer import Resize
@@ -34,7 +35,7 @@ class ImageRows(Rows):
         None: the images have the size wanted.
     augment : tuple of str, callable or None
         Random views that are learned from.
-    may_fail : bool
+    skips : bool
         Whether a photograph that cannot be read is left out, or raises.
     """
 
@@ -42,8 +43,13 @@ class ImageRows(Rows):
     numbers: np.ndarray
     resize: Resize | None
     augment: Any
-    may_fail: bool
+    skips: bool
     noun = "image"
+    may_fail = True
+
+    @property
+    def is_augmented(self):
+        return self.augment is not None
 
     def take(self, places):
         return replace(self, images=self.images[places], numbers=self.numbers[places])
@@ -76,16 +82,14 @@ class ImageRows(Rows):
                 self.images[start:stop], self.numbers[start:stop], strict=True
             ):
                 try:
-                    image.with_step(self.resize).to_pil()
+                    with naming(f"Row {number}"):
+                        image.with_step(self.resize).to_pil()
                 except ImageReadError as error:
                     raise error.at(number) from error
 
         for_each_batch(work, len(self), 8, thread_budget(n_threads))
 
-    def views(self, make_rng):
-        if self.augment is None:
-            return []
-        rng = make_rng()
+    def views(self, rng):
         return [self.view(rng) for _ in range(_VIEWS)]
 
     def view(self, rng):
@@ -96,4 +100,4 @@ class ImageRows(Rows):
 
     def strict(self):
         images = object_array([as_strict(image) for image in self.images])
-        return replace(self, images=images, may_fail=False)
+        return replace(self, images=images, skips=False)

@@ -3,7 +3,6 @@
 import os
 import sqlite3
 import sys
-import warnings
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +15,7 @@ from PIL import Image
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._lazy import open_source
-from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._messages import brief, warn_user
 from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.utils._stamp import file_stamp
 
@@ -130,7 +129,7 @@ class FeatureStore:
     def _warn(self, message):
         if not self._has_warned:
             self._has_warned = True
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warn_user(message)
 
 
 @also_clear
@@ -151,7 +150,9 @@ def _rows_of(database, keys):
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ", ".join("?" * len(some))
-        yield from database.execute(f"SELECT * FROM features WHERE key IN ({marks})", some)
+        yield from database.execute(
+            f"SELECT key, width, value, checksum FROM features WHERE key IN ({marks})", some
+        )
 
 
 def _make_table(database):

@@ -83,3 +83,16 @@ def test_warm_start_refuses_other_classes_and_models(clf, other_encoder):
         clf.fit(X, Y)
     assert_array_equal(clf.predict_proba(X), expected)
     assert clf.history_["epoch"] == [1, 2]
+
+
+@pytest.mark.parametrize("embed", [True, False], ids=["model embedded", "model named"])
+@pytest.mark.parametrize("layers", [("all", 1), ("all", 1, 0), ("all", 0, 1), (1, "all", 1)])
+def test_pickles_carry_what_any_of_the_fits_has_trained(clf, layers, embed):
+    clf.set_params(warm_start=True, embed_model=embed, learning_rate=1e-2)
+    for n_layers in layers:
+        clf.set_params(trainable_layers=n_layers).fit(X, Y)
+    loaded = pickle.loads(pickle.dumps(clf))
+    assert_array_equal(loaded.predict_proba(X), clf.predict_proba(X))
+    loaded.set_params(trainable_layers="all").fit(X, Y)
+    again = pickle.loads(pickle.dumps(loaded))
+    assert_array_equal(again.predict_proba(X), loaded.predict_proba(X))

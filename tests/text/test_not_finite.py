@@ -79,10 +79,10 @@ def test_rows_to_validate_with_are_named(damaged):
 @pytest.mark.parametrize("size", [2, 5])
 def test_rows_are_counted_over_all_chunks(damaged, size, monkeypatch):
     from sklearn_dl.text import _scoring
-    from sklearn_dl.training import _predictor
+    from sklearn_dl.training import _rows
 
     clf = TextClassifier(damaged, trainable_layers=0, **QUICK).fit(X, Y)
-    monkeypatch.setattr(_predictor, "CHUNK", size)
+    monkeypatch.setattr(_rows, "CHUNK", size)
     monkeypatch.setattr(_scoring, "CHUNK", size)
     check(lambda: clf.predict(ODD), "gives NaN or infinity for (row 4|each of rows 4, 6)")
 
@@ -122,3 +122,8 @@ def test_a_fit_whose_weights_are_no_longer_finite_says_so(tmp_path, monkeypatch)
     monkeypatch.setattr(torch.optim.AdamW, "step", overflow)
     check(lambda: clf.fit(X, Y), "Weights are infinite or NaN in epoch 1, batch 1: lower learning")
     assert not hasattr(clf, "classes_")
+
+
+def test_equal_texts_are_all_named(damaged):
+    texts = [*ODD[:5], ODD[4], *ODD[:2]]
+    check(lambda: TextEncoder(damaged, max_length=32).transform(texts), "each of rows 4, 5 ")

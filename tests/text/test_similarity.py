@@ -317,3 +317,11 @@ def test_what_learns_needs_targets(model, params):
 def test_validation_rows_are_of_no_use_without_targets(model):
     with pytest.raises(ValueError, match=r"X_val and y_val are used only with .* and with y"):
         model.set_params(max_epochs=0).fit(X, X_val=X)
+
+
+def test_a_fit_without_targets_leaves_no_scale(model):
+    model.set_params(max_epochs=0, warm_start=True).fit(X)
+    model.set_params(max_epochs=2).fit(X, 100 * Y)
+    anew = clone(model).fit(X, 100 * Y)
+    assert model.slope_ == pytest.approx(anew.slope_, rel=0.2)
+    assert model.slope_ > 10

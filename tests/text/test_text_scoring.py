@@ -1,3 +1,4 @@
+import enum
 import gc
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from numpy.testing import assert_allclose
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
 from sklearn_dl.text import _scoring
 from sklearn_dl.text._tokens import Tokens
-from sklearn_dl.training import _predictor
+from sklearn_dl.training import _rows
 
 rng = np.random.default_rng(0)
 WORDS = ["good", "bad", "film", "book", "plot", "music", "cat", "dog", "house", "tree"]
@@ -56,7 +57,7 @@ def test_chunks_are_the_same_as_one(case, size, monkeypatch):
     compute, rows = case
     expected = compute(rows)
     monkeypatch.setattr(_scoring, "CHUNK", size)
-    monkeypatch.setattr(_predictor, "CHUNK", size)
+    monkeypatch.setattr(_rows, "CHUNK", size)
     assert_allclose(compute(rows), expected, atol=1e-5)
 
 
@@ -163,3 +164,33 @@ def test_no_threads_or_open_files_are_left_behind(estimators):
 def test_no_threads_or_open_files_are_left_behind_by_many_calls(case):
     compute, rows = case
     assert max(growth_of_threads_and_files(lambda: compute(rows[:10]), 50)) < 5
+
+
+class Tag(str, enum.Enum):  # noqa: UP042 - StrEnum is read as its value
+    """Equal to its value, but not as text."""
+
+    RED = "red"
+
+
+def test_texts_are_equal_if_they_are_read_as_the_same(encoder):
+    vectors = TextEncoder(encoder, max_length=32, precision="float32").transform(
+        [Tag.RED, "red", str(Tag.RED)]
+    )
+    assert_allclose(vectors[0], vectors[2], atol=1e-6)
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("fit", [True, False], ids=["fit", "predict"])
+def test_the_vectors_of_a_chunk_only_are_in_memory(encoder, monkeypatch, fit):
+    pairs, numbers = np.column_stack([X, X[::-1]]), np.arange(len(X))
+    model = SentenceSimilarityRegressor(encoder, max_epochs=0, max_length=32).fit(pairs, numbers)
+    monkeypatch.setattr(_rows, "CHUNK", 5)
+    score_texts, sizes = _scoring.score_texts, []
+
+    def counted(fitted, columns, *args):
+        sizes.append(len(columns[0]))
+        return score_texts(fitted, columns, *args)
+
+    monkeypatch.setattr("sklearn_dl.text._fitted.score_texts", counted)
+    model.fit(pairs, numbers) if fit else model.predict(pairs)
+    assert max(sizes) <= 10

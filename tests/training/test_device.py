@@ -105,10 +105,10 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
 
 @pytest.mark.parametrize("layers", [0, 1])
 def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, layers):
-    from sklearn_dl.training import _device, _predictor
+    from sklearn_dl.training import _device, _rows
 
     clf = make_classifier(trainable_layers=layers).fit(TEXTS, LABELS)
-    for module in (_predictor, _scoring):
+    for module in (_rows, _scoring):
         monkeypatch.setattr(module, "CHUNK", 3)
     asked = []
     monkeypatch.setattr(

@@ -80,3 +80,16 @@ def test_none_can_be_read(compute):
     store = Store()
     read = computed_once([-1.0, -1.0], lambda p: compute(p + 5)._replace(cut=None), store)
     assert (read.values.shape, sorted(read.errors), store) == ((2, 0), [0, 1], {})
+
+
+def test_an_input_that_can_be_read_the_second_time(calls):
+    def compute(places):
+        calls.append(places.tolist())
+        if len(calls) == 1:
+            return Read(np.empty((1, 0), np.float32), {0: RowError("gone", 0)})
+        return Read(np.float32([[1, 2]] * len(places)), {})
+
+    read = computed_once(["a", "a", "a"], compute)
+    assert calls == [[0], [1, 2]]
+    np.testing.assert_array_equal(read.values, [[np.nan, np.nan], [1, 2], [1, 2]])
+    assert list(read.errors) == [0]

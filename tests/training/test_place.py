@@ -37,3 +37,14 @@ def test_what_cannot_be_pickled_goes_by_its_type():
     made = functools.partial(lambda: None)
     assert _identities({"augment": made})["augment"] == "partial"
     assert _identities({"batch_size": 16}) == {"batch_size": 16}
+
+
+def test_functions_of_one_version_are_known_apart_by_their_names():
+    def first(image, rng):
+        return image
+
+    def second(image, rng):
+        return image
+
+    first.version = second.version = "1"
+    assert _identities({"augment": first}) != _identities({"augment": second})

@@ -138,3 +138,15 @@ def test_verbosity_and_the_name_of_the_model_do_not_make_another_fit(
     out, err = capfd.readouterr()
     assert [line.split(",")[0] for line in out.splitlines()] == ["TextClassifier: epoch 2"]
     assert err == ""
+
+
+def test_a_checkpoint_is_of_a_fit_that_keeps_its_head_or_makes_one(make_classifier, tmp_path):
+    def fitted(*layers):
+        classifier = make_classifier(warm_start=True)
+        for n_layers in layers:
+            classifier.set_params(trainable_layers=n_layers).fit(TEXTS, LABELS)
+        return classifier.set_params(checkpoint_dir=tmp_path, trainable_layers="all")
+
+    killed(fitted("all"), 2)
+    with pytest.raises(ValueError, match=r"belongs to another fit \(other start\)"):
+        fitted("all", 0).fit(TEXTS, LABELS)

@@ -497,3 +497,31 @@ def test_tokens_are_not_features(data, params):
 def test_a_device_that_torch_does_not_know(clf, data, device):
     with pytest.raises(ValueError, match=f"device='{device}' is no name of a device"):
         clf.set_params(device=device).fit(*data)
+
+
+def test_a_frozen_fit_on_a_graph_needs_no_other_process(onnx_file, data, params, monkeypatch):
+    clf = ImageClassifier(onnx_file, **params)
+    expected = clone(clf).fit(*data).predict_proba(data[0])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(
+        "sklearn_dl.training._fit.training_processes", lambda *args: pytest.fail("it waits")
+    )
+    np.testing.assert_array_equal(clf.fit(*data).predict_proba(data[0]), expected)
+
+
+def test_rows_held_out_from_a_frozen_fit_may_have_no_weight(clf, data):
+    X, y = data
+    clf.set_params(early_stopping=True, class_weight={"b": 1, "g": 1, "r": 0})
+    held_out = y == "r"
+    clf.fit(X, y, X_val=[X[i] for i in np.flatnonzero(held_out)], y_val=y[held_out])
+    assert clf.classes_.tolist() == ["b", "g", "r"]
+
+
+def test_a_warning_points_at_the_line_that_called_scikit_learn(clf, data, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    images, y = [*data[0], str(tmp_path / "bad.png")], [*data[1], "b"]
+    clf.set_params(on_error="nan", missing="b")
+    with pytest.warns(UserWarning, match="could not be read") as caught:
+        cross_val_score(clf, images, y, cv=3)
+    assert {warning.filename for warning in caught} == {__file__}

@@ -1,5 +1,6 @@
 """ImageClassifier: fine-tuned networks."""
 
+import errno
 import os
 import pickle
 from pathlib import Path
@@ -12,7 +13,7 @@ from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
 
 from sklearn_dl import ImageClassifier, clear_sessions
-from sklearn_dl.images import ImageReadError
+from sklearn_dl.images import ImageLoader, ImageReadError
 from sklearn_dl.training import _loop
 from sklearn_dl.vision import _backbone
 from sklearn_dl.vision._features import checked_features
@@ -303,3 +304,35 @@ def test_efficientnet(data, params):
     np.testing.assert_allclose(
         pickle.loads(pickle.dumps(tuned)).predict_proba(images), tuned.predict_proba(images)
     )
+
+
+@pytest.mark.parametrize("layers", [0, "all"])
+def test_a_pickle_that_names_its_model_is_gone_on_with(resnet, data, params, layers):
+    clf = ImageClassifier(resnet, embed_model=False, warm_start=True, **params)
+    clf.set_params(trainable_layers=layers).fit(*data)
+    loaded = pickle.loads(pickle.dumps(clf)).set_params(trainable_layers="all")
+    expected = clf.set_params(trainable_layers="all").fit(*data)
+    np.testing.assert_allclose(
+        loaded.fit(*data).predict_proba(data[0]), expected.predict_proba(data[0]), atol=1e-5
+    )
+
+
+def test_predict_does_not_ask_for_views(clf, data):
+    clf.fit(*data)
+    expected = clf.predict(data[0])
+    np.testing.assert_array_equal(clf.set_params(augment="no kind").predict(data[0]), expected)
+
+
+def test_an_image_that_the_machine_cannot_open_is_named_in_a_note(clf, data, tmp_path, monkeypatch):
+    path = tmp_path / "image.png"
+    Image.fromarray(data[0][0]).save(path)
+
+    def opened(*args):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    clf.set_params(early_stopping=True)
+    images = ImageLoader().transform([*data[0][:2], path])[:, 0]
+    monkeypatch.setattr("sklearn_dl.images._lazy.open_file", opened)
+    with pytest.raises(OSError, match="Too many open files") as caught:
+        clf.fit(*data, X_val=images, y_val=data[1][:3])
+    assert "Row 2" in caught.value.__notes__

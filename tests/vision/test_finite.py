@@ -268,3 +268,14 @@ def test_classes_of_a_callable_are_whole_numbers():
 
     with pytest.raises(ValueError, match=r"gave classes that are not whole numbers: \[0.5\]"):
         detector(halves, outputs).predict([IMAGE])
+
+
+def test_a_row_that_a_trained_network_cannot_score_is_named(params, data, marked):
+    clf = ImageClassifier(
+        functools.partial(Corner, np.nan), trainable_layers="all", warm_start=True, **params
+    )
+    clf.backbone.version = "1"
+    clf.fit(*data)
+    images, y, _ = marked
+    with pytest.raises(NotFiniteError, match="Row 3: the network gave features with NaN"):
+        clf.fit(images, y)
