@@ -116,13 +116,14 @@ class FittedTextNetwork(FittedNetwork):
             content = self.content.without_weights()
         return FittedTextNetwork(self.model, content, None, self.trained_bytes(), self.reading)
 
-    def _shared(self, device, precision):
-        def load():
-            network = self._pretrained().place(device).requires_grad_(False)
-            return network.in_bfloat16() if precision == "bfloat16" else network
+    def _key(self):
+        return "text network", self.content.sha256
 
-        key = ("text network", self.content.sha256, str(device), precision)
-        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
+    def _has_all(self):
+        return self.content.data is not None and self.content.has_weights()
+
+    def _find(self):
+        return find_folder(self.model)
 
     def _pretrained(self):
         from sklearn_dl.text._network import load_network
@@ -144,18 +145,6 @@ class FittedTextNetwork(FittedNetwork):
     def _content_at_hand(self):
         """What is in memory, be it without weights; else the files."""
         return self.content if self.content.data is not None else self._whole_content()
-
-    def _whole_content(self):
-        content = self.content
-        if content.data is not None and content.has_weights():
-            return content
-        found = find_folder(self.model)
-        if found.sha256 != content.sha256:
-            raise ValueError(
-                f"model={self.model!r} is not the one that this estimator was fitted with (sha256 "
-                f"{found.sha256[:12]}, expected {content.sha256[:12]})."
-            )
-        return found
 
 
 def unit_rows(vectors):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sklearn_dl.training._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._rows import Read, Rows
+from sklearn_dl.utils._sessions import cached_session
 
 if TYPE_CHECKING:  # it imports torch
     from sklearn_dl.training._task import Feed
@@ -82,9 +83,20 @@ class FittedNetwork(ABC):
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
 
+    # the estimator's parameter that `model` is
+    _parameter = "model"
+
     @abstractmethod
-    def _shared(self, device, precision):
-        """The pretrained network as it is: one for the process, not to be trained."""
+    def _key(self) -> tuple:
+        """What identifies the pretrained network among all that a process has loaded."""
+
+    @abstractmethod
+    def _has_all(self) -> bool:
+        """Whether `content` has all that the pretrained network is made from."""
+
+    @abstractmethod
+    def _find(self):
+        """The content of `model` as it is now."""
 
     @abstractmethod
     def _pretrained(self):
@@ -113,6 +125,28 @@ class FittedNetwork(ABC):
             if self._bfloat16 is None or next(self._bfloat16.parameters()).device != device:
                 self._bfloat16 = live.in_bfloat16()
             return self._bfloat16
+
+    def _shared(self, device, precision):
+        """The pretrained network as it is: one for the process, not to be trained."""
+
+        def load():
+            network = self._pretrained().place(device).requires_grad_(False)
+            return network.in_bfloat16() if precision == "bfloat16" else network
+
+        key = (*self._key(), str(device), precision)
+        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
+
+    def _whole_content(self):
+        """`content`, or what is found in its place if a pickle has left some of it out."""
+        if self._has_all():
+            return self.content
+        found = self._find()
+        if found.sha256 != self.content.sha256:
+            raise ValueError(
+                f"{self._parameter}={self.model!r} is not the one that this estimator was fitted "
+                f"with (sha256 {found.sha256[:12]}, expected {self.content.sha256[:12]})."
+            )
+        return found
 
     def _live_on(self, device):
         if self.live is None:

@@ -18,7 +18,7 @@ from sklearn_dl.scoring._onnx_graph import resolve_providers, shared_session
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.utils._messages import brief
-from sklearn_dl.utils._sessions import also_clear, cached_session
+from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.vision._features import (
     checked_features,
     onnx_features,
@@ -229,6 +229,7 @@ class FittedImageNetwork(FittedNetwork):
     """A FittedNetwork of a Backbone."""
 
     content: Backbone
+    _parameter = "backbone"
 
     @property
     def needs_torch(self):
@@ -280,14 +281,14 @@ class FittedImageNetwork(FittedNetwork):
     def _tensors_to_keep(self, network):
         return network.state_dict()
 
-    def _shared(self, device, precision):
-        def load():
-            network = self._pretrained().place(device).requires_grad_(False)
-            return network.in_bfloat16() if precision == "bfloat16" else network
+    def _key(self):
+        return "image network", getattr(self.content.content, "identity", self.content.sha256)
 
-        identity = getattr(self.content.content, "identity", self.content.sha256)
-        key = ("image network", identity, str(device), precision)
-        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
+    def _has_all(self):
+        return self.content.data is not None or isinstance(self.content, ModuleBackbone)
+
+    def _find(self):
+        return find_backbone(self.model)
 
     def _pretrained(self):
         return self._whole_content().network()
@@ -303,15 +304,3 @@ class FittedImageNetwork(FittedNetwork):
             network.make_head(*tensors["head.weight"].shape[::-1])
         network.load_state_dict(tensors)
         return network
-
-    def _whole_content(self):
-        content = self.content
-        if content.data is not None or isinstance(content, ModuleBackbone):
-            return content
-        found = find_backbone(self.model)
-        if found.sha256 != content.sha256:
-            raise ValueError(
-                f"backbone={self.model!r} is not the one that this estimator was fitted with "
-                f"(sha256 {found.sha256[:12]}, expected {content.sha256[:12]})."
-            )
-        return found
