@@ -6,7 +6,10 @@ from scipy.special import expit
 from sklearn.base import clone
 
 from sklearn_dl import TextEncoder
+from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.text._network import load_network
+from sklearn_dl.training import _rows
+from sklearn_dl.training._problem import Classes
 from tests.text.three_classes import PAIRS, TWO, X, Y
 
 LABELS = {
@@ -160,6 +163,36 @@ def test_a_text_that_is_cut_is_counted_once(clf):
             getattr(clf, method)(long)
         assert len(caught) == 1
         assert caught[0].filename == __file__
+
+
+def test_a_text_that_is_cut_is_counted_once_in_a_frozen_fit(frozen):
+    with pytest.warns(UserWarning, match="1 of 24 texts are longer than max_length=32") as caught:
+        frozen.fit(["good " * 50, *X[1:]], Y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_texts_that_are_cut_are_counted_over_all_chunks(frozen, monkeypatch):
+    frozen.fit(X, Y)
+    monkeypatch.setattr(_rows, "CHUNK", 5)
+    long = X.astype(object)
+    long[[3, 8, 23]] = ["good " * 50, "bad " * 50, "red " * 50]
+    with pytest.warns(UserWarning, match="3 of 24 texts are longer") as caught:
+        frozen.predict(long)
+    assert len(caught) == 1
+
+
+def test_the_first_head_is_solved_on_some_rows_if_there_are_many(clf, monkeypatch):
+    solved_on, first_head = [], Classes.first_head
+
+    def recorded(self, features, goals, weights):
+        solved_on.append((len(features), len(goals), len(weights)))
+        return first_head(self, features, goals, weights)
+
+    monkeypatch.setattr(Classes, "first_head", recorded)
+    monkeypatch.setattr(FittedTextNetwork, "rows_of_first_head", 10)
+    clf.set_params(max_epochs=1).fit(X, Y)
+    assert solved_on == [(10, 10, 10)]
 
 
 def tensors(clf):

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 
+from sklearn_dl.training._network import NetworkWithHead
 from tests.text.three_classes import X, Y
 
 
@@ -135,3 +136,26 @@ def test_a_callback_that_raises_at_the_very_end_leaves_the_estimator_as_it_was(c
         clf.fit(X[::-1], Y)
     assert vars(clf) == before
     assert_array_equal(clf.predict_proba(X), expected)
+
+
+def test_callbacks_see_the_weights_of_their_epoch_in_bfloat16(clf):
+    monitor = ScoringMonitor(scoring="neg_log_loss")
+    clf.set_params(precision="bfloat16", max_epochs=3, learning_rate=1e-2)
+    clf.set_callbacks(monitor).fit(X, Y)
+    log = monitor.get_logs().data_as_pandas
+    scores = log[log.task_name == "epoch"].neg_log_loss.to_numpy()
+    last = clf.predict_log_proba(X)[np.arange(24), np.searchsorted(clf.classes_, Y)].mean()
+    assert_allclose(scores[-1], last, rtol=1e-6)
+
+
+def test_validation_and_callbacks_share_a_copy_in_bfloat16(clf, monkeypatch):
+    copies, in_bfloat16 = [], NetworkWithHead.in_bfloat16
+
+    def counted(self):
+        copies.append(self)
+        return in_bfloat16(self)
+
+    monkeypatch.setattr(NetworkWithHead, "in_bfloat16", counted)
+    clf.set_params(precision="bfloat16", early_stopping=True)
+    clf.set_callbacks(Stop(after=99)).fit(X, Y, X_val=X, y_val=Y)
+    assert len(copies) == len(clf.history_["epoch"]) == 2

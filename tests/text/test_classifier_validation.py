@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from sklearn_dl.training._problem import Classes
 from tests.text.three_classes import TWO, X, Y
 
 
@@ -62,3 +63,23 @@ def test_early_stopping_keeps_the_best_epoch(clf):
     chosen = np.searchsorted(clf.classes_, Y)
     log_proba = clf.predict_log_proba(X)[np.arange(24), chosen]
     assert_allclose(-log_proba.mean(), losses[best], rtol=1e-5)
+
+
+def test_the_only_row_of_a_class_is_never_held_out(clf, monkeypatch):
+    held_out, evaluate = [], Classes.evaluate
+
+    def recorded(self, outputs, targets, weights):
+        held_out.append(self.classes[targets].tolist())
+        return evaluate(self, outputs, targets, weights)
+
+    monkeypatch.setattr(Classes, "evaluate", recorded)
+    clf.set_params(early_stopping=True, validation_fraction=3, max_epochs=1)
+    clf.fit(X[:8], [*"aaaa", *"bcde"])
+    assert held_out == [["a", "a", "a"]]
+
+
+def test_validation_rows_of_another_number_than_their_labels(clf):
+    clf.set_params(early_stopping=True)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        clf.fit(X, Y, X_val=X[:4], y_val=Y[:5])
+    assert not hasattr(clf, "classes_")

@@ -96,3 +96,16 @@ def test_pickles_carry_what_any_of_the_fits_has_trained(clf, layers, embed):
     loaded.set_params(trainable_layers="all").fit(X, Y)
     again = pickle.loads(pickle.dumps(loaded))
     assert_array_equal(again.predict_proba(X), loaded.predict_proba(X))
+
+
+def test_what_was_computed_in_bfloat16_is_not_older_than_the_weights(clf):
+    clf.set_params(precision="bfloat16", warm_start=True, learning_rate=1e-2).fit(X, Y)
+    before = clf.embed(X)
+    assert_allclose(clf.fit(X, Y).embed(X), clf.set_params(precision="float32").embed(X), atol=0.1)
+    assert abs(clf.set_params(precision="bfloat16").embed(X) - before).max() > 0.2
+
+
+def test_a_fit_that_goes_on_cannot_read_more_tokens_than_the_encoder(clf):
+    clf.set_params(warm_start=True).fit(X, Y)
+    with pytest.raises(ValueError, match=r"^max_length=5000: the encoder .* reads at most"):
+        clf.set_params(max_length=5000).fit(X, Y)

@@ -84,3 +84,11 @@ def test_weights_of_zero_only(clf):
     clf.set_params(class_weight={"red": 0})
     with pytest.raises(ValueError, match="class_weight and sample_weight_val leave no row"):
         clf.fit(X, Y, X_val=["x"], y_val=["red"])
+
+
+@pytest.mark.parametrize("layers", [0, "all"])
+def test_only_one_class_with_a_class_weight(clf, layers):
+    clf.set_params(trainable_layers=layers, class_weight={"yes": 0, "no": 0})
+    with pytest.raises(ValueError, match="one class: 'red'"):
+        clf.fit(X, Y)
+    assert not hasattr(clf, "classes_")

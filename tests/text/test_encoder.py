@@ -68,3 +68,13 @@ def test_the_packaged_model_places_words_by_their_meaning():
     assert vectors.shape == (3, 384)
     assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
+
+
+def test_estimators_that_share_an_encoder_have_their_own_precision(encoder):
+    text = ["a good film"]
+    fine, rough, again = (
+        TextEncoder(encoder, max_length=32, precision=precision).transform(text)
+        for precision in ("float32", "bfloat16", "float32")
+    )
+    assert_array_equal(again, fine)
+    assert 0 < abs(rough - fine).max() < 0.1

@@ -127,3 +127,11 @@ def test_a_fit_whose_weights_are_no_longer_finite_says_so(tmp_path, monkeypatch)
 def test_equal_texts_are_all_named(damaged):
     texts = [*ODD[:5], ODD[4], *ODD[:2]]
     check(lambda: TextEncoder(damaged, max_length=32).transform(texts), "each of rows 4, 5 ")
+
+
+def test_the_text_shown_is_that_of_the_first_row(damaged):
+    model = SentenceSimilarityRegressor(damaged, **QUICK | {"max_epochs": 0}).fit(PAIRS)
+    pairs = [("fine", "film"), ("fine", "film"), ("fine", "xyz"), ("xyz film", "film")]
+    with pytest.raises(ValueError, match=r"each of rows 2, 3 \('xyz'\)") as error:
+        model.predict(pairs)
+    assert "precision" not in str(error.value)  # it is float32

@@ -13,6 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_dl import SentenceSimilarityRegressor, TextRegressor
+from sklearn_dl.training._problem import Numbers
 
 ADJECTIVES = {"bad": 1.0, "dull": 2.0, "good": 4.0, "fine": 4.5, "great": 5.0}
 NOUNS = ["film", "book", "song", "play", "meal", "day", "cat", "car"]
@@ -222,3 +223,24 @@ def test_a_killed_fit_goes_on(model, tmp_path, monkeypatch):
     assert list(tmp_path.glob("checkpoint-*"))
     assert_array_equal(clone(model).fit(X, BOTH).predict(X), expected)
     assert not list(tmp_path.iterdir())
+
+
+def test_one_row_to_train_on_is_nothing_to_learn_from(model):
+    model.set_params(early_stopping=True, validation_fraction=39)
+    with pytest.raises(ValueError, match="there is nothing to learn from 1 sample"):
+        model.fit(X, Y)
+
+
+def test_the_rows_held_out_follow_the_seed(model, monkeypatch):
+    held_out, evaluate = [], Numbers.evaluate
+
+    def recorded(self, outputs, targets, weights):
+        held_out.append(sorted(targets))
+        return evaluate(self, outputs, targets, weights)
+
+    monkeypatch.setattr(Numbers, "evaluate", recorded)
+    model.set_params(early_stopping=True, max_epochs=1)
+    for seed in (0, 0, 1):
+        model.set_params(random_state=seed).fit(X, np.arange(40.0))
+    first, same, other = held_out
+    assert first == same != other

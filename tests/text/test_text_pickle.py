@@ -261,3 +261,11 @@ def test_copies_train_apart_from_each_other(encoder):
     for second in (copy.deepcopy(first), copy.copy(first), pickle.loads(pickle.dumps(first))):
         assert not np.array_equal(outputs(fitted(second)), expected)
         assert_array_equal(outputs(first), expected)
+
+
+def test_a_copy_of_a_copy_carries_no_more(encoder):
+    clf = TextClassifier(encoder, trainable_layers=1, max_epochs=1, max_length=32)
+    data = pickle.dumps(clf.fit(X, Y))
+    copied = pickle.loads(data)
+    copied.predict(X)
+    assert abs(len(pickle.dumps(copied)) - len(data)) < 100

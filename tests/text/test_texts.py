@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 
+from sklearn_dl.text._rows import TextRows
 from sklearn_dl.text._texts import text_columns
 
 TEXTS = np.array(["a good film", "the bad book", "fine music", "poor plot"] * 3, dtype=object)
@@ -164,3 +165,22 @@ def test_what_is_not_a_column(X, message):
 
 def test_rows_of_unequal_width():
     assert_refused([["a"], ["a", "b"]], "Row 1 has 2 columns, row 0 has 1")
+
+
+def digest(*columns):
+    columns = [np.array(column, dtype=object) for column in columns]
+    return TextRows(columns, np.arange(len(columns[0])), max_length=16).digest()
+
+
+def test_rows_are_known_by_their_texts():
+    rows = TextRows([TEXTS], np.arange(12), max_length=16)
+    assert rows.take(np.array([0, 4])).digest() == rows.take(np.array([8, 0])).digest()
+    known = {
+        digest(["ab", "c"]),
+        digest(["a", "bc"]),
+        digest(["abc"]),
+        digest(["c", "ab"]),
+        digest(["ab", "c"], ["d", "e"]),
+        digest(["ab", "c"], ["d", "f"]),
+    }
+    assert len(known) == 6

@@ -5,6 +5,7 @@ torchrun starts them with this file; two forked children call `run`.
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,17 +14,17 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sklearn_dl import ImageClassifier, TextClassifier
+from sklearn_dl import ImageClassifier, TextClassifier, TextRegressor
 from sklearn_dl.training import _loop
 from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._loop import trained_tensors
-from sklearn_dl.training._problem import Classes
+from sklearn_dl.training._problem import Classes, Numbers
 from sklearn_dl.training._task import Task
 from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
 
 losses, save, step = Task.losses, Checkpoint.save, _loop._Run.step
-first_head = Classes.first_head
+first_head, solve_classes, start_numbers = Classes.first_head, Classes.solve, Numbers.start
 seen, n_saved, results = [], [], {}
 
 
@@ -98,6 +99,28 @@ def other_first_head(rank):
     return solve
 
 
+def other_solved_head(rank):
+    def solve(self, *args):
+        head = solve_classes(self, *args)
+        return head._replace(weights=head.weights * (1 + rank))
+
+    return solve
+
+
+def other_scale(rank):
+    def start(self, *args):
+        start_numbers(self, *args)
+        self.intercept += rank
+
+    return start
+
+
+def fit_numbers(encoder, name):
+    regressor = TextRegressor(encoder, max_length=16, max_epochs=1, precision="float32")
+    regressor.fit(TEXTS[:19], np.arange(19.0))
+    results[name] = {"predictions": regressor.predict(TEXTS).tolist()}
+
+
 def run(encoder, folder):
     rank = int(os.environ["RANK"])
     place = rank, Path(folder)
@@ -113,6 +136,8 @@ def run(encoder, folder):
     _loop._Run.step = interrupted_step
     fit(encoder, place, "killed", checkpoint_dir=checkpoints[1])
     _loop._Run.step = step
+    if rank == 0:
+        shutil.copytree(checkpoints[1], Path(folder, "left"))
     fit(encoder, place, "resumed", checkpoint_dir=checkpoints[1])
     rows = colored_images()
     frozen = {"augment": "standard", "random_state": None}
@@ -123,6 +148,13 @@ def run(encoder, folder):
     Classes.first_head = first_head
     darker = [image // (1 + rank) for image in rows[0]]
     fit_images((darker, rows[1]), "other pixels", random_state=0, **trained)
+    fit_images((darker, rows[1]), "other frozen pixels", random_state=0)
+    Classes.solve = other_solved_head(rank)
+    fit_images(rows, "solved head", random_state=0)
+    Classes.solve = solve_classes
+    Numbers.start = other_scale(rank)
+    fit_numbers(encoder, "scale")
+    Numbers.start = start_numbers
     results["files"] = [str(path) for checkpoint in checkpoints for path in checkpoint.iterdir()]
     assert np.isfinite(results["plain"]["probabilities"]).all()
     Path(folder, f"{rank}.json").write_text(json.dumps(results))

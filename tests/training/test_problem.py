@@ -53,6 +53,17 @@ def test_a_problem_says_what_a_new_one_must_have():
     }
 
 
+def test_targets_are_known_by_their_numbers_type_and_shape():
+    problem = Numbers("numbers", several=True)
+    zeros = np.zeros(4)
+    known = [
+        problem.digest(targets)
+        for targets in (zeros, zeros.astype(np.int64), zeros.reshape(2, 2), np.arange(4.0))
+    ]
+    assert len(set(known)) == 4
+    assert problem.digest(np.zeros(4)) == known[0]
+
+
 # --- classes
 
 

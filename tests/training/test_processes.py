@@ -221,6 +221,39 @@ def test_a_distributed_fit_leaves_global_state(run, name):
     assert [result[name]["changed"] for result in results] == [[], []]
 
 
+def test_a_solved_head_is_that_of_the_first_process(run):
+    _, _, (first, second) = run
+    assert first["solved head"]["probabilities"] == second["solved head"]["probabilities"]
+
+
+def test_the_scale_of_numbers_is_that_of_the_first_process(run):
+    _, _, (first, second) = run
+    assert first["scale"]["predictions"] == second["scale"]["predictions"]
+
+
+def test_frozen_fits_of_other_pixels_are_refused(run):
+    _, _, results = run
+    for result in results:
+        assert "2 processes of this fit have other data" in result["other frozen pixels"]["error"]
+
+
+def test_processes_without_a_seed_share_the_rows_too(run):
+    _, _, results = run
+    n_epochs = len(results[0]["early stopping"]["history"]["epoch"])
+    # two of 19 rows are held out
+    seen = chain(*(chain(*result["early stopping"]["seen"]) for result in results))
+    assert sorted(seen) == sorted([*range(17)] * n_epochs)
+
+
+def test_one_process_does_not_go_on_from_the_checkpoint_of_two(run, still_encoder):
+    _, folder, _ = run
+    alone = TextClassifier(still_encoder, max_length=16, batch_size=3, learning_rate=1e-3)
+    alone.set_params(max_epochs=2, precision="float32", random_state=0)
+    alone.set_params(checkpoint_dir=folder / "left")
+    with pytest.raises(ValueError, match=r"belongs to another fit \(other processes\)"):
+        alone.fit(TEXTS[:19], LABELS[:19])
+
+
 class LearnsNothing:
     """Stands for the classifier of the example, of which this looks at what it prints."""
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sklearn_dl.training import _loop
+from tests.text.tiny_encoders import tiny_bert
 from tests.training.children import die_at_call, in_child
 from tests.training.linear_task import same_bits, tensors_of
 from tests.training.reviews import LABELS, TEXTS
@@ -19,10 +20,10 @@ def _one_thread_and_all_checkpoints(monkeypatch, one_thread):
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
 
-def killed(classifier, step, texts=TEXTS):
+def killed(classifier, step, texts=TEXTS, **held_out):
     def work():
         _loop._Run.step = die_at_call(step, _loop._Run.step)
-        classifier.fit(texts, LABELS)
+        classifier.fit(texts, LABELS, **held_out)
 
     assert in_child(work) == -9
 
@@ -127,6 +128,46 @@ def test_other_data_do_not_go_on_from_the_checkpoint(make_classifier, checkpoint
     }
     with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
         make_classifier(checkpoint_dir=checkpoint_dir).fit(*changed[other])
+
+
+def test_another_encoder_does_not_go_on_from_the_checkpoint(
+    make_classifier, checkpoint_dir, tmp_path
+):
+    other = tiny_bert(tmp_path / "other", seed=1)
+    with pytest.raises(ValueError, match=r"belongs to another fit \(other model\)"):
+        make_classifier(checkpoint_dir=checkpoint_dir).set_params(model=other).fit(TEXTS, LABELS)
+
+
+def test_other_rows_to_validate_with_do_not_go_on_from_the_checkpoint(make_classifier, tmp_path):
+    classifier = make_classifier(checkpoint_dir=tmp_path, early_stopping=True)
+    held_out = {"X_val": TEXTS[:6], "y_val": LABELS[:6]}
+    killed(classifier, 6, **held_out)
+    changed = [{"y_val": ["no"] * 6}, {"X_val": TEXTS[6:12]}, {"sample_weight_val": [2] * 6}]
+    for other in changed:
+        with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
+            classifier.fit(TEXTS, LABELS, **held_out | other)
+    classifier.fit(TEXTS, LABELS, **held_out)
+
+
+def test_a_fit_from_other_weights_does_not_go_on_from_the_checkpoint(make_classifier, tmp_path):
+    def fitted(seed):
+        classifier = make_classifier(warm_start=True, random_state=seed).fit(TEXTS, LABELS)
+        return classifier.set_params(checkpoint_dir=tmp_path, random_state=0)
+
+    killed(fitted(0), 6)
+    with pytest.raises(ValueError, match=r"belongs to another fit \(other start\)"):
+        fitted(1).fit(TEXTS, LABELS)
+
+
+def test_a_precision_goes_by_what_auto_means_here(make_classifier, tmp_path):
+    classifier = make_classifier(checkpoint_dir=tmp_path, precision="auto")
+    killed(classifier, 6)
+    here = classifier._where().resolved().precision
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[here]
+    with pytest.raises(ValueError, match=r"belongs to another fit \(other precision\)"):
+        classifier.set_params(precision=other).fit(TEXTS, LABELS)
+    classifier.set_params(precision=here).fit(TEXTS, LABELS)
+    assert not list(tmp_path.iterdir())
 
 
 def test_verbosity_and_the_name_of_the_model_do_not_make_another_fit(

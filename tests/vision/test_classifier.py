@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_dl import ImageClassifier, OnnxScorer
 from sklearn_dl.images import ImageLoader, ImageReadError, ImageResizer, PixelExtractor
+from sklearn_dl.training import _rows
 from sklearn_dl.vision import _features
 from sklearn_dl.vision._backbone import IMAGENET_PIXELS
 from tests.vision.backbones import (
@@ -525,3 +526,76 @@ def test_a_warning_points_at_the_line_that_called_scikit_learn(clf, data, tmp_pa
     with pytest.warns(UserWarning, match="could not be read") as caught:
         cross_val_score(clf, images, y, cv=3)
     assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_one_class_of_readable_images(clf, data, paths):
+    """Frozen, it would get a head that always says the same."""
+    y = np.full(24, "many")
+    y[[5, 8]] = "unreadable"
+    clf.set_params(on_error="nan")
+    with (
+        pytest.warns(UserWarning, match="2 of 24 images"),
+        pytest.raises(ValueError, match="one class: 'many'"),
+    ):
+        clf.fit(paths, y)
+    assert not hasattr(clf, "classes_")
+
+
+def test_predictions_where_no_image_can_be_read(clf, data, paths):
+    clf.set_params(on_error="nan").fit(*data)
+    unreadable = [paths[5], paths[8]]
+    with pytest.warns(UserWarning, match="2 of 2 images"):
+        assert clf.predict(unreadable).tolist() == [None, None]
+    with pytest.warns(UserWarning, match="2 of 2 images"):
+        np.testing.assert_array_equal(clf.predict_proba(unreadable), np.full((2, 3), np.nan))
+
+
+def test_unreadable_images_are_counted_over_all_chunks(clf, data, paths, monkeypatch):
+    clf.set_params(on_error="nan").fit(*data)
+    whole = clf.decision_function(data[0])
+    monkeypatch.setattr(_rows, "CHUNK", 3)
+    # images 5 and 8 are both the last of their chunk
+    with pytest.warns(UserWarning, match="2 of 24 images could not be read; .* Row 5: "):
+        found = clf.decision_function(paths)
+    assert np.flatnonzero(np.isnan(found).any(axis=1)).tolist() == [5, 8]
+    np.testing.assert_allclose(np.delete(found, [5, 8], 0), np.delete(whole, [5, 8], 0), atol=1e-5)
+
+
+def test_each_view_is_drawn_anew(data, params):
+    drawn = []
+
+    def draw(image, rng):
+        drawn.append(int(rng.integers(2**62)))
+        return image
+
+    ImageClassifier(versioned_module, augment=draw, **params).fit(*data)
+    assert len(set(drawn)) == 3 * 24
+
+
+class Signed(torch.nn.Module):
+    """Its repr and its tensors do not tell its sign."""
+
+    def __init__(self, sign):
+        super().__init__()
+        self.body, self.sign = tiny_module(), sign
+
+    def forward(self, pixels):
+        return self.sign * self.body(pixels).mean((2, 3))
+
+
+def test_callables_without_a_version_share_no_network(data, params):
+    plus, minus = (
+        ImageClassifier(lambda sign=sign: Signed(sign), **params).fit(*data).transform(data[0])
+        for sign in (1.0, -1.0)
+    )
+    np.testing.assert_array_equal(plus, -minus)
+
+
+def test_estimators_that_share_a_backbone_have_their_own_precision(resnet, data, params):
+    clf = ImageClassifier(resnet, **params)
+    fine, rough, again = (
+        clone(clf).set_params(precision=precision).fit(*data).transform(data[0])
+        for precision in ("float32", "bfloat16", "float32")
+    )
+    np.testing.assert_array_equal(again, fine)
+    assert 0 < abs(rough - fine).max() < 0.1

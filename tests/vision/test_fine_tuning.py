@@ -336,3 +336,12 @@ def test_an_image_that_the_machine_cannot_open_is_named_in_a_note(clf, data, tmp
     with pytest.raises(OSError, match="Too many open files") as caught:
         clf.fit(*data, X_val=images, y_val=data[1][:3])
     assert "Row 2" in caught.value.__notes__
+
+
+def test_training_starts_with_a_head_of_weighted_rows(clf, data):
+    weights = np.where(np.arange(24) < 12, 10.0, 0.1)
+    frozen = clone(clf).set_params(trainable_layers=0).fit(*data, weights)
+    barely = clone(clf).set_params(max_epochs=1, learning_rate=1e-9).fit(*data, weights)
+    np.testing.assert_allclose(
+        barely.predict_proba(data[0]), frozen.predict_proba(data[0]), atol=1e-4
+    )

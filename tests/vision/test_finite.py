@@ -172,6 +172,38 @@ def test_a_class_without_weight_keeps_minus_infinity(onnx_file, params, data):
     assert set(clf.predict(data[0])) == {"b", "r"}
 
 
+def test_maps_whose_mean_overflows(params, data, tmp_path):
+    constants = [numpy_helper.from_array(np.float32(1e38), "huge")]
+    images, maps = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, "H", "W"])
+        for name in ("image", "features")
+    )
+    node = helper.make_node("Mul", ["image", "huge"], ["features"])
+    (tmp_path / "maps.onnx").write_bytes(model([node], [images], [maps], constants))
+    white = [np.full((SIZE, SIZE, 3), 255, np.uint8)] * 4
+    with pytest.raises(NotFiniteError, match="Row 0: the network gave features with infinity"):
+        ImageClassifier(tmp_path / "maps.onnx", **params).fit(white, list("abab"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"bias": np.array([0.0, np.inf, 0.0])},
+        {"bias": np.array([0.0, np.nan, 0.0])},
+        {"weights": np.array([[np.inf, -np.inf, 0.0]] * 3)},
+    ],
+    ids=["infinite", "NaN", "weights"],
+)
+def test_a_damaged_head(onnx_file, params, data, changed):
+    clf = ImageClassifier(onnx_file, **params).fit(*data)
+    clf._predictor = clf._predictor._replace(head=clf._predictor.head._replace(**changed))
+    with pytest.raises(NotFiniteError, match="Row 0: the network gave outputs with"):
+        clf.predict(data[0])
+    clf.set_params(on_error="nan")
+    with pytest.warns(UserWarning, match="24 of 24 images"):
+        assert np.isnan(clf.decision_function(data[0])).all()
+
+
 # --- detectors
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)

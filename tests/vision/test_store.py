@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sklearn_dl import ImageClassifier, ImageLoader, clear_sessions
 from sklearn_dl.images import _lazy
-from sklearn_dl.vision import _store
+from sklearn_dl.vision import _backbone, _store
 from sklearn_dl.vision._store import FeatureStore
+from tests.vision.backbones import versioned_module
 
 ROWS = {bytes([i]) * 32: np.arange(i, i + 6, dtype=np.float32) / 7 for i in range(40)}
 CANNOT = r"The features in .*features\.sqlite cannot be used \("
@@ -349,3 +350,33 @@ def test_more_rows_than_one_statement_holds(tmp_path):
     found = store.load([*keys, None, b"another"])
     assert len(found) == 2500
     np.testing.assert_array_equal(found[keys[2499]], [2499, -2499])
+
+
+def test_random_views_are_not_kept(data, params, tmp_path, monkeypatch):
+    kept, save = [], FeatureStore.save
+
+    def recorded(self, features):
+        kept.append(len(features))
+        return save(self, features)
+
+    monkeypatch.setattr(FeatureStore, "save", recorded)
+    ImageClassifier(versioned_module, augment="standard", memory=tmp_path, **params).fit(*data)
+    assert sum(kept) == 24
+
+
+def test_features_of_a_trained_network_are_not_those_that_were_kept(data, params, tmp_path):
+    clf = ImageClassifier(versioned_module, trainable_layers=1, learning_rate=0.01, **params)
+    expected = clf.fit(*data).transform(data[0])
+    clf.set_params(memory=tmp_path).fit(*data)
+    for _ in range(2):
+        np.testing.assert_array_equal(clf.transform(data[0]), expected)
+
+
+def test_features_of_other_pixels_are_not_those_that_were_kept(
+    data, params, tmp_path, onnx_file, monkeypatch
+):
+    clf = ImageClassifier(onnx_file, memory=tmp_path, **params)
+    before = clf.fit(*data).transform(data[0])
+    darker = {"offset": (0.0, 0.0, 0.0), "scale": (1 / 255,) * 3}
+    monkeypatch.setattr(_backbone, "IMAGENET_PIXELS", darker)
+    assert abs(clf.fit(*data).transform(data[0]) - before).max() > 0.1
