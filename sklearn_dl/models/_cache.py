@@ -7,11 +7,11 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
+from sklearn_dl.models._home import home
 from sklearn_dl.models._registry import file_digest, find_model
 from sklearn_dl.models._sources import HubSource, ModelNotAvailableError
 from sklearn_dl.utils._optional import import_optional
@@ -60,11 +60,19 @@ def model_path(name: str, *, download: bool = False) -> Path:
     The cache is the folder named by the environment variable ``SKLEARN_DL_HOME``, by default the
     platform's cache folder of the user. Several processes may ask at once: one does the work.
     """
-    entry = find_model(name)
-    folder = _home() / "models" / entry.name / entry.key
+    return keep(find_model(name), download)
+
+
+def keep(entry: ModelEntry, download: bool = False) -> Path:
+    """The verified files of a model in the cache; they are put there if they are not."""
+    folder = _folder_of(entry)
     if not _is_intact(folder, entry):
         _make(folder, entry, download)
     return folder if entry.file is None else folder / entry.file
+
+
+def _folder_of(entry: ModelEntry) -> Path:
+    return home() / "models" / entry.name.replace("/", "--") / entry.key
 
 
 def torch_network(name: str, weights: bool = True):
@@ -78,19 +86,6 @@ def torch_network(name: str, weights: bool = True):
     with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
         _fetch(entry, Path(folder))
         return entry.network(Path(folder))
-
-
-def _home() -> Path:
-    home = os.environ.get("SKLEARN_DL_HOME")
-    if home:
-        return Path(home).expanduser().absolute()
-    return _default_home(os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME"))
-
-
-@lru_cache(maxsize=4)
-def _default_home(*environment: str | None) -> Path:
-    platformdirs = import_optional("platformdirs", extra="models", purpose="model_path")
-    return platformdirs.user_cache_path("sklearn_dl", appauthor=False)
 
 
 def _is_intact(folder: Path, entry: ModelEntry) -> bool:

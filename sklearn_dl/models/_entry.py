@@ -43,10 +43,11 @@ class ModelEntry:
     homepage: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.name):
+        part = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+        if not re.fullmatch(f"{part}(/{part})?", self.name):
             raise ValueError(
                 "a model's name is 1 to 100 letters, digits, '.', '_' or '-', the first a letter "
-                f"or digit, got {self.name!r}"
+                f"or digit, or two such names with a slash between them; got {self.name!r}"
             )
         if not self.sha256:
             raise ValueError(f"model {self.name!r} has no files")

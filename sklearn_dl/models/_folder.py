@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder_safety import LARGEST_JSON, parse_json
 from sklearn_dl.models._links import check_link
 from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
-from sklearn_dl.utils._messages import shortened
 from sklearn_dl.utils._stamp import file_stamp
 
 _WEIGHTS = "model.safetensors"
@@ -116,7 +116,7 @@ def find_folder(model):
     Parameters
     ----------
     model : str or Path
-        A folder, or a name of :func:`sklearn_dl.models.list_models` whose model is one.
+        A folder, or a name as `find_path` takes it.
 
     Returns
     -------
@@ -129,40 +129,19 @@ def find_folder(model):
     ValueError
         If the weights are not safetensors, or a file leads out of the folder.
     """
-    folder = os.path.abspath(_find_folder(model))
+    return folder_content(find_path(model, "a folder").path)
+
+
+def folder_content(folder):
+    """The FolderContent of a folder that exists; errors as those of `find_folder`."""
     if not os.path.isdir(folder):
         raise ValueError(
-            f"model={os.fspath(model)!r} is a file; an encoder is a folder with config.json, the "
-            "tokenizer's files and model.safetensors."
+            f"model={folder!r} is a file; an encoder is a folder with config.json, the tokenizer's "
+            "files and model.safetensors."
         )
     names = _file_names(folder)
-    return _from_folder(
-        folder, tuple(names), tuple(file_stamp(Path(folder, name)) for name in names)
-    )
-
-
-def _find_folder(model):
-    name = os.fspath(model)
-    if os.path.exists(name):
-        return name
-    from sklearn_dl import models
-
-    known = models.list_models()
-    if isinstance(model, str) and name in known:
-        return models.model_path(name)
-    hub = ""
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        hub = (
-            " Nothing is downloaded without being asked: for a hub's repository, register it with "
-            f"sklearn_dl.models.register_model(..., HubSource({name!r}, commit)) and call "
-            "model_path(..., download=True) once."
-        )
-    raise FileNotFoundError(
-        shortened(
-            f"model={name!r} is neither a folder nor a registered model; registered are "
-            f"{known}.{hub}"
-        )
-    )
+    stamps = tuple(file_stamp(Path(folder, name)) for name in names)
+    return _from_folder(folder, tuple(names), stamps)
 
 
 def _file_names(folder):

@@ -9,16 +9,18 @@ from sklearn.utils import Bunch
 
 from sklearn_dl.models._efficientnet import efficientnet_network, export_efficientnet
 from sklearn_dl.models._entry import ModelEntry
+from sklearn_dl.models._pins import pinned
 from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
 
 
 def find_model(name: str) -> ModelEntry:
     if not isinstance(name, str):
         raise TypeError(f"a model's name is a string, got {name!r}")
+    known = _known()
     try:
-        return _entries[name]
+        return known[name]
     except KeyError:
-        close = get_close_matches(name, _entries)
+        close = get_close_matches(name, known)
         meant = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"unknown model {name!r}.{meant} The models are {list_models()}; "
@@ -46,7 +48,12 @@ def list_models() -> list[str]:
     >>> list_models()
     ['all-minilm-l6-v2', 'efficientnet-lite0']
     """
-    return sorted(_entries)
+    return sorted(_known())
+
+
+def _known() -> dict[str, ModelEntry]:
+    """Models of this process, and those that were pinned on this machine."""
+    return {**pinned(), **_entries}
 
 
 def model_card(name: str) -> Bunch:
@@ -170,7 +177,7 @@ def register_model(
     entry = ModelEntry(
         name=name, source=source, sha256=dict(sha256), file=file, labels=labels, **card
     )
-    if not overwrite and _entries.get(name, entry) != entry:
+    if not overwrite and _known().get(name, entry) != entry:
         raise ValueError(f"{name!r} is another model's name; overwrite=True replaces it")
     _entries[name] = entry
 

@@ -100,43 +100,58 @@ class HubSource:
     def __str__(self) -> str:
         return f"hub repository {self.repo_id}@{self.revision}"
 
-    def fetch(self, file: str, target: Path) -> None:
+    def fetch(self, file: str, target: Path, progress: bool = False) -> None:
         purpose = f"downloading {self}"
         hub = import_optional("huggingface_hub", extra="models", purpose=purpose)
-        constants = import_optional("huggingface_hub.constants", extra="models", purpose=purpose)
         utils = import_optional("huggingface_hub.utils", extra="models", purpose=purpose)
 
         class NoBar(utils.tqdm):  # type: ignore[name-defined]
             def __init__(self, *args, **kwargs):
                 super().__init__(*args, **{**kwargs, "disable": True})
 
-        endpoint = self.endpoint or constants.ENDPOINT
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _no_telemetry(constants):
-            try:
-                path = hub.hf_hub_download(
-                    self.repo_id,
-                    file,
-                    revision=self.revision,
-                    # with a local_dir the user's own cache would still be read
-                    cache_dir=Path(scratch, "cache"),
-                    local_dir=Path(scratch, "files"),
-                    endpoint=endpoint,
-                    token=None if self.endpoint is None else False,
-                    tqdm_class=NoBar,
-                )
-            # the hub's client raises errors of httpx, xet and its own, other ones in each version
-            except Exception as error:
-                answer = getattr(error, "response", None)
-                if answer is not None and answer.status_code < 500:
-                    raise ModelNotAvailableError(
-                        f"{endpoint} refuses {file} of {self}: {error}"
-                    ) from error
-                raise HubUnreachableError(
-                    f"{file} of {self} could not be downloaded from {endpoint}: check the network, "
-                    "HF_ENDPOINT and HF_HUB_OFFLINE, or fetch the files elsewhere and register "
-                    f"their folder. {type(error).__name__}: {error}"
-                ) from error
+        with (
+            tempfile.TemporaryDirectory(dir=target.parent) as scratch,
+            hub_client(self.endpoint, f"{file} of {self}") as asked,
+        ):
+            path = hub.hf_hub_download(
+                self.repo_id,
+                file,
+                revision=self.revision,
+                # with a local_dir the user's own cache would still be read
+                cache_dir=Path(scratch, "cache"),
+                local_dir=Path(scratch, "files"),
+                tqdm_class=None if progress else NoBar,
+                **asked,
+            )
             shutil.move(path, target)
+
+
+@contextmanager
+def hub_client(endpoint: str | None, what: str) -> Iterator[dict]:
+    """Arguments for huggingface_hub's functions; their errors become those of this package.
+
+    Parameters
+    ----------
+    endpoint : str or None
+        None: huggingface_hub's own, which alone gets the user's token.
+    what : str
+        What is asked for, for messages.
+    """
+    constants = import_optional("huggingface_hub.constants", extra="models", purpose=what)
+    address = endpoint or constants.ENDPOINT
+    try:
+        with _no_telemetry(constants):
+            yield {"endpoint": address, "token": None if endpoint is None else False}
+    # the hub's client raises errors of httpx, xet and its own, other ones in each version
+    except Exception as error:
+        answer = getattr(error, "response", None)
+        if answer is not None and answer.status_code < 500:
+            raise ModelNotAvailableError(f"{address} refuses {what}: {error}") from error
+        raise HubUnreachableError(
+            f"{what} could not be downloaded from {address}: check the network, HF_ENDPOINT and "
+            "HF_HUB_OFFLINE, or fetch the files elsewhere and register their folder. "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 @contextmanager

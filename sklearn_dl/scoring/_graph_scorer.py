@@ -96,6 +96,7 @@ class GraphScorer(
         """
         with short_messages():
             self._validate_params()
+            self._note_content()
             session = fill(self._session(*self._share(X)), self.constants, self._takes_bytes)
             allow_nan = session.handles_nan
             sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)

@@ -4,7 +4,9 @@ import os
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 
+from sklearn_dl.models._find import find_path
 from sklearn_dl.scoring import _onnx_external
 from sklearn_dl.scoring._onnx_safety import search, walk
 from sklearn_dl.utils._lfs import refuse_pointer
@@ -142,30 +144,22 @@ def resolve(model):
         return _from_bytes(bytes(model))
     if hasattr(model, "SerializeToString"):
         return _from_bytes(serialize(model, "The model"))
-    path = os.path.abspath(_find_file(model))
+    return from_path(find_path(model, "a file").path)
+
+
+def from_path(path):
+    """The OnnxModel of a file that exists; errors as those of `resolve`."""
     if os.path.isdir(path):
-        raise ValueError(f"model={brief(os.fspath(model))} is a folder, not an ONNX file.")
+        raise ValueError(f"model={brief(path)} is a folder, not an ONNX file.{_files_in(path)}")
     stamp = file_stamp(path)
     files = [_onnx_external.data_file(name, path) for name in _external_files(path, stamp)]
     return _from_path(path, stamp, tuple(files), tuple(map(file_stamp, files)))
 
 
-def _find_file(model):
-    name = os.fspath(model)
-    if os.path.exists(name):
-        return name
-    from sklearn_dl import models  # the registry reads its entries when it is asked for
-
-    known = models.list_models()
-    if isinstance(model, str) and name in known:
-        return models.model_path(name)
-    if "://" in name:
-        raise ValueError(
-            f"model={brief(name)} is a URL; nothing is fetched. Give a file or its bytes."
-        )
-    raise FileNotFoundError(
-        f"model={brief(name)} is neither a file nor a registered model; registered are {known}."
-    )
+def _files_in(folder):
+    """The ONNX files of a folder, for a message."""
+    found = sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.onnx"))
+    return f" It has {', '.join(found[:5])}: give the path of one." if found else ""
 
 
 def _read(path):

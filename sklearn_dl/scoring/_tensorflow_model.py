@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from sklearn_dl.models._find import find_path
 from sklearn_dl.models._links import check_link
 from sklearn_dl.scoring._tensorflow_load import export_keras
 from sklearn_dl.scoring._tensorflow_runtime import require_eager, use_tensorflow
@@ -110,7 +111,7 @@ def resolve(model):
         return model
     if not isinstance(model, (str, os.PathLike)):
         return _from_live(model)
-    path = os.path.abspath(_find(model))
+    path = find_path(model, "a file or folder").path
     if os.path.isdir(path):
         path = _saved_model_folder(path, os.fspath(model))
         names = tuple(_files(Path(path)))
@@ -125,15 +126,6 @@ def resolve(model):
             "Keras file (.keras, .h5, .hdf5)."
         )
     return _from_file(_KINDS[suffix], path, file_stamp(path))
-
-
-def _find(model):
-    name = os.fspath(model)
-    if os.path.exists(name):
-        return name
-    if "://" in name:
-        raise ValueError(f"model={name!r} is a URL; nothing is fetched. Give a file or folder.")
-    raise FileNotFoundError(f"model={name!r} does not exist.")
 
 
 def _saved_model_folder(path, asked):

@@ -113,6 +113,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         """
         self._validate_params()
         text_columns(X, self, {1}, reset=True)
+        self._note_content()
         return self
 
     def transform(self, X):

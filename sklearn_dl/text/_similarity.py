@@ -225,6 +225,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             raise ValueError("X_val and y_val are used only with early_stopping=True, and with y.")
         rows = self._rows(X, reset=True)
         positive_weights(sample_weight, len(rows))
+        self._note_content()
         content = self._content()
         network = self._network_to_start(content, self._earlier(content))
         network.features(rows.take(slice(1)), self._where())  # it is a text encoder

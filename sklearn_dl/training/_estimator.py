@@ -110,6 +110,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         context = self._init_callback_context(max_subtasks=self.max_epochs * self._trains())
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         held_out = None if X_val is None else Data(X_val, y_val, sample_weight_val)
+        self._note_content()
         fitted = fit(self, Data(X, y, sample_weight), held_out, context)
         self.__dict__.update(fitted.attributes())
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)

@@ -128,13 +128,14 @@ class FittedNetwork(ABC):
 
     def _shared(self, device, precision):
         """The pretrained network as it is: one for the process, not to be trained."""
+        content = self._whole_content()  # if it has changed, what is loaded is not used either
 
         def load():
             network = self._pretrained().place(device).requires_grad_(False)
             return network.in_bfloat16() if precision == "bfloat16" else network
 
         key = (*self._key(), str(device), precision)
-        return cached_session(key, load, lambda: self._whole_content().n_bytes(), str(device))
+        return cached_session(key, load, content.n_bytes, str(device))
 
     def _whole_content(self):
         """`content`, or what is found in its place if a pickle has left some of it out."""

@@ -27,6 +27,8 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
 
     _model_parameter = "model"
     embed_model: bool
+    # the model's path or name, and the hash of what was there, when `fit` noted them
+    _fitted_with: tuple[Any, str] | None = None
 
     @property
     def _model(self):
@@ -42,6 +44,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         if isinstance(self._model, (str, os.PathLike)):
             content = self._content().for_pickle(self.embed_model)
             state["_embedded"] = _Embedded(self._model, content)
+            state.pop("_fitted_with", None)  # of the same hash, or `_content` had raised
         return state
 
     def __sklearn_clone__(self):
@@ -55,8 +58,31 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         embedded = getattr(self, "_embedded", None)
         return embedded if embedded is not None and embedded.model == self._model else None
 
+    def _note_content(self):
+        """Note in `fit` what `model` is now: from then on, something else there is an error."""
+        self._fitted_with = None
+        if isinstance(self._model, (str, os.PathLike)):
+            self._fitted_with = self._model, self._content().sha256
+
     def _content(self):
-        """The content of `model`: that which came with the pickle, else what is found now."""
+        """The content of `model`: that which came with the pickle, else what is found now.
+
+        Raises
+        ------
+        ValueError
+            If it is not the content that the estimator was fitted or pickled with.
+        """
+        content = self._present_content()
+        model, sha256 = self._fitted_with or (None, "")
+        if model == self._model and sha256 != content.sha256:
+            raise ValueError(
+                f"{self._model_parameter}={self._model!r} has changed since this estimator was "
+                f"fitted (sha256 {content.sha256[:12]}, it was {sha256[:12]}): fit it again, or "
+                "put the model back."
+            )
+        return content
+
+    def _present_content(self):
         embedded = self._valid_embedded()
         if embedded is not None and embedded.content.data is not None:
             return embedded.content

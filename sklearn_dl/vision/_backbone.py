@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.models import list_models, model_card, model_path
 from sklearn_dl.models._cache import torch_network
-from sklearn_dl.models._folder import find_folder
+from sklearn_dl.models._find import find_path
+from sklearn_dl.models._folder import folder_content
 from sklearn_dl.scoring import _onnx_model
 from sklearn_dl.scoring._onnx_graph import resolve_providers, shared_session
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._once import computed_once
-from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.vision._features import (
     checked_features,
@@ -175,19 +174,12 @@ def find_backbone(backbone):
         )
     if callable(backbone):
         return ModuleBackbone(_Module(backbone), IMAGENET_PIXELS)
-    path, pixels, name = os.fspath(backbone), None, None
-    if not os.path.exists(path):
-        if path not in list_models():
-            raise FileNotFoundError(
-                f"backbone={brief(path)} is neither a file, nor a folder, nor a registered model; "
-                f"registered are {list_models()}."
-            )
-        name, pixels = path, model_card(path).pixels
-        path = os.fspath(model_path(path))
-    if os.path.isdir(path):
-        content = find_folder(path)
-        return FolderBackbone(content, pixels or _folder_pixels(content) or IMAGENET_PIXELS)
-    return OnnxBackbone(_onnx_model.resolve(path), pixels or IMAGENET_PIXELS, name)
+    found = find_path(backbone, "a file, nor a folder,", "backbone")
+    if os.path.isdir(found.path):
+        content = folder_content(found.path)
+        return FolderBackbone(content, found.pixels or _folder_pixels(content) or IMAGENET_PIXELS)
+    content = _onnx_model.from_path(found.path)
+    return OnnxBackbone(content, found.pixels or IMAGENET_PIXELS, found.name)
 
 
 def _folder_pixels(content):

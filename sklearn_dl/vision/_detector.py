@@ -238,6 +238,7 @@ class ObjectDetector(EmbeddedModelEstimator):
         self : object
         """
         self._validate_params()
+        self._note_content()
         load_column(X, self, reset=True, on_error="nan")
         self._reader(self._any_session())
         return self

@@ -32,3 +32,14 @@ def real_home(tmp_path_factory):
 def use_real_home(real_home, monkeypatch):
     monkeypatch.setenv("SKLEARN_DL_HOME", str(real_home))
     return real_home
+
+
+@pytest.fixture
+def client_without_waits(monkeypatch):
+    """The hub's client does not wait between its attempts; its connections are closed after it."""
+    hub = pytest.importorskip("huggingface_hub")
+    from huggingface_hub import file_download
+
+    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
+    yield
+    hub.close_session()

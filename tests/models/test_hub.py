@@ -5,8 +5,6 @@ import logging
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -18,78 +16,20 @@ from sklearn_dl.models import (
     model_path,
     register_model,
 )
+from tests.models.hub_server import COMMIT, hub_server
 
 hub = pytest.importorskip("huggingface_hub")
 constants = pytest.importorskip("huggingface_hub.constants")
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILES = {"config.json": b"{}", "onnx/model.onnx": b"graph" * 1000}
+pytestmark = pytest.mark.usefixtures("client_without_waits")
 SHA256 = {file: hashlib.sha256(content).hexdigest() for file, content in FILES.items()}
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args):
-        pass
-
-    def do_HEAD(self):
-        self.answer(body=False)
-
-    def do_GET(self):
-        self.answer(body=True)
-
-    def answer(self, body):
-        server = self.server
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        server.requests.append((self.command, self.path, headers))
-        content = server.files.get(self.path.removeprefix(f"/me/mine/resolve/{COMMIT}/"))
-        if content is None or server.status != 200:
-            self.send_response(404 if content is None else server.status)
-            self.send_header("X-Error-Code", "EntryNotFound" if content is None else "")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        start = int(self.headers.get("Range", "bytes=0-")[6:].partition("-")[0])
-        sent = content[start:]
-        if body and server.short:
-            sent = sent[: len(sent) // 2]
-        self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{hashlib.md5(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("Content-Length", str(len(sent)))
-        self.end_headers()
-        if body and server.cuts:
-            server.cuts -= 1
-            self.wfile.write(sent[: len(sent) // 2])
-            self.close_connection = True
-        elif body:
-            self.wfile.write(sent)
 
 
 @pytest.fixture
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files, server.requests = dict(FILES), []
-    server.status, server.short, server.cuts = 200, False, 0
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    # a quick poll: the server is asked to stop after each test
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture(autouse=True)
-def client_without_waits(monkeypatch):
-    """The client does not wait between its attempts; its connections are closed after the test."""
-    from huggingface_hub import file_download
-
-    monkeypatch.setattr(file_download.time, "sleep", lambda seconds: None)
-    yield
-    hub.close_session()
+    with hub_server(FILES) as server:
+        yield server
 
 
 def register(url, **arguments):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_dl.models import FolderSource, _cache, _registry, model_path, register_model
+from sklearn_dl.models import FolderSource, _cache, _home, _registry, model_path, register_model
 from sklearn_dl.models._entry import ModelEntry
 from sklearn_dl.models._sources import PackageSource
 from tests.replaced import WAYS, replace
@@ -72,7 +72,7 @@ def test_the_default_home_is_that_of_the_platform(mine, monkeypatch, tmp_path):
     monkeypatch.setenv("SKLEARN_DL_HOME", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     platformdirs = pytest.importorskip("platformdirs")
-    assert _cache._home() == platformdirs.user_cache_path("sklearn_dl", appauthor=False)
+    assert _home.home() == platformdirs.user_cache_path("sklearn_dl", appauthor=False)
 
 
 def test_a_source_of_another_checksum_is_refused(folder, home):

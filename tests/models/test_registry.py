@@ -68,7 +68,9 @@ def test_a_name_that_is_not_known(function):
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "../up", "a/b", "a\\b", "a b", "-a", "a\n", "é"], ids=ascii
+    "name",
+    ["", ".", "..", "../up", "a/b/c", "/a", "a/", "a//b", "a/..", "a\\b", "a b", "-a", "a\n", "é"],
+    ids=ascii,
 )
 def test_a_name_that_is_not_valid(name, folder):
     with pytest.raises(ValueError, match="a model's name is"):

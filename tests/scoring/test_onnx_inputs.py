@@ -53,12 +53,12 @@ def test_relative_path(tmp_path, monkeypatch):
 
 
 def test_registered_name(tmp_path, monkeypatch):
-    from sklearn_dl import models
+    from sklearn_dl.models import _find
 
     path = tmp_path / "m.onnx"
     path.write_bytes(negate().SerializeToString())
-    monkeypatch.setattr(models, "list_models", lambda: ["minus"])
-    monkeypatch.setattr(models, "model_path", {"minus": path}.get)
+    monkeypatch.setattr(_find, "list_models", lambda: ["minus"])
+    monkeypatch.setattr(_find, "model_path", {"minus": path}.get)
     assert_array_equal(OnnxScorer("minus").transform(X), -X)
 
 

@@ -65,7 +65,12 @@ def test_copies(how, model, fitted, path, tmp_path):
 def test_a_pickle_has_no_session(path):
     scorer = OnnxScorer(path).fit(X)
     assert b"InferenceSession" not in pickle.dumps(scorer)
-    assert set(vars(scorer)) == {*scorer.get_params(), "n_features_in_", "_learned_names"}
+    assert set(vars(scorer)) == {
+        *scorer.get_params(),
+        "n_features_in_",
+        "_learned_names",
+        "_fitted_with",
+    }
 
 
 def test_size_of_the_pickle(path):
@@ -127,8 +132,8 @@ def test_a_loaded_pickle_keeps_its_model_when_the_file_changes(path):
     assert_array_equal(loaded.transform(X), -X)
 
 
-def test_a_live_estimator_follows_the_file(path):
-    scorer = OnnxScorer(path).fit(X)
+def test_an_estimator_that_was_not_fitted_follows_the_file(path):
+    scorer = OnnxScorer(path)
     assert_array_equal(scorer.transform(X), -X)
     path.write_bytes(same().SerializeToString())
     assert_array_equal(scorer.transform(X), X)

@@ -20,7 +20,11 @@ def fails(match, model, error=ValueError, **params):
 
 
 def test_a_missing_path(tmp_path):
-    fails("model='nowhere.pb' does not exist", "nowhere.pb", FileNotFoundError)
+    fails(
+        "model='nowhere.pb' is neither a file or folder nor a registered model",
+        "nowhere.pb",
+        FileNotFoundError,
+    )
     fails("without saved_model.pb", tmp_path, FileNotFoundError)
     fails("is a URL; nothing is fetched", "https://example.com/model.pb")
 

@@ -353,16 +353,7 @@ def test_special_tokens_need_room(encoder, max_length):
         TextEncoder(encoder, max_length=max_length).transform(X)
 
 
-def test_a_name_of_a_hub_tells_how_to_register_it():
-    with pytest.raises(FileNotFoundError) as caught:
-        TextClassifier("owner/name").fit(X, Y)
-    message = str(caught.value)
-    assert "model='owner/name' is neither a folder nor a registered model" in message
-    assert "register_model(..., HubSource('owner/name', commit))" in message
-    assert "download=True" in message
-
-
-@pytest.mark.parametrize("model", ["none", "./none", "/none/of/these", "a/b/c"])
+@pytest.mark.parametrize("model", ["./none", "/none/of/these", "a/b/c"])
 def test_a_missing_folder_lists_the_registered_models(model):
     with pytest.raises(FileNotFoundError, match=r"registered are \['all-minilm-l6-v2'") as caught:
         TextClassifier(model).fit(X, Y)

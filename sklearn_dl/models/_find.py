@@ -1,0 +1,115 @@
+"""Where a model lies that an estimator's parameter names: one way for all estimators."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sklearn_dl.models._cache import model_path
+from sklearn_dl.models._registry import list_models, model_card
+from sklearn_dl.utils._messages import brief, shortened
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_FILE = re.compile(r"\.(onnx|ort|pb|pbtxt|keras|h5|hdf5|safetensors|pt|pth|bin|zip)$", re.I)
+
+
+class Found(NamedTuple):
+    """Where a model lies.
+
+    Attributes
+    ----------
+    path : str
+        Absolute, of a file or folder that exists.
+    name : str or None
+        Of the registered model that it is.
+    """
+
+    path: str
+    name: str | None = None
+
+    @property
+    def pixels(self) -> dict[str, Any] | None:
+        """Arguments of PixelExtractor that the model wants, if it is registered with them."""
+        return model_card(self.name).pixels if self.name else None
+
+
+def find_path(model, wanted, parameter="model"):
+    """Find what a path or name means.
+
+    What exists comes first, then registered models, then the repositories of the Hugging Face hub
+    that lie in the user's cache, at the commit that their `main` names. Nothing is downloaded.
+
+    Parameters
+    ----------
+    model : str or Path
+    wanted : str
+        What a path may lead to, for the message: "a file", "a folder".
+    parameter : str, default="model"
+        Name of the estimator's parameter, for the message.
+
+    Returns
+    -------
+    found : Found
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is none of them.
+    ValueError
+        If it is a URL.
+    """
+    name = os.fspath(model)
+    if os.path.exists(name):
+        return Found(os.path.abspath(name))
+    if isinstance(model, str):
+        if name in list_models():
+            return Found(os.path.abspath(model_path(name)), name)
+        snapshot = hub_snapshot(name)
+        if snapshot is not None:
+            return Found(os.path.abspath(snapshot))
+    if "://" in name:
+        raise ValueError(
+            f"{parameter}={brief(name)} is a URL; nothing is fetched. Download it, and give its "
+            "path."
+        )
+    hint = ""
+    if isinstance(model, str) and _may_be_a_repository(name):
+        hint = (
+            " Nothing is downloaded without being asked. If it is a repository of the Hugging Face "
+            f"hub, sklearn_dl.models.pin({name!r}), called once, fetches it, and registers its "
+            f"commit and hashes; or `hf download {name}` puts it into the Hugging Face cache, "
+            "where it is found by this name."
+        )
+    raise FileNotFoundError(
+        shortened(
+            f"{parameter}={brief(name)} is neither {wanted} nor a registered model; registered are "
+            f"{list_models()}.{hint}"
+        )
+    )
+
+
+def _may_be_a_repository(name):
+    return bool(_REPOSITORY.fullmatch(name)) and ".." not in name and not _FILE.search(name)
+
+
+def hub_snapshot(name):
+    """The folder of a repository in the user's Hugging Face cache, at `main`; None: not there."""
+    if not _may_be_a_repository(name):
+        return None
+    repository = _hub_cache() / f"models--{name.replace('/', '--')}"
+    try:
+        commit = (repository / "refs" / "main").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    snapshot = repository / "snapshots" / commit
+    return snapshot if re.fullmatch(r"[0-9a-f]{40}", commit) and snapshot.is_dir() else None
+
+
+def _hub_cache():
+    """Where huggingface_hub keeps repositories, by the environment variables that it reads."""
+    variables = os.environ
+    folder = variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE")
+    if folder:
+        return Path(folder).expanduser()
+    above = Path(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+    return Path(variables.get("HF_HOME") or above, "hub").expanduser()

@@ -1,0 +1,185 @@
+"""A model that is changed on disk after `fit` is an error at the next call, never other results."""
+
+import pickle
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import (
+    ImageClassifier,
+    ObjectDetector,
+    OnnxScorer,
+    SentenceSimilarityRegressor,
+    TensorFlowScorer,
+    TextClassifier,
+    TextEncoder,
+    clear_sessions,
+)
+from tests.scoring.onnx_graphs import WEIGHTS, external, two_layers
+from tests.scoring.tensorflow_models import affine
+from tests.text.tiny_encoders import tiny_bert
+from tests.vision.backbones import SIZE, colored_images, mean_color_graph, tiny_folder
+from tests.vision.detectors import constant_detector
+
+NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
+TEXTS = ["a good film", "the bad book", "fine music", "poor plot"]
+LABELS = [0, 1, 0, 1]
+
+
+def onnx_file(folder):
+    path = folder / "model.onnx"
+    path.write_bytes(two_layers().SerializeToString())
+    other = path.read_bytes().replace(WEIGHTS.tobytes(), (-WEIGHTS).tobytes())
+    return OnnxScorer(path), NUMBERS, lambda: path.write_bytes(other)
+
+
+def external_data(folder):
+    scorer = OnnxScorer(external(folder))
+    return scorer, NUMBERS, lambda: (folder / "weights.bin").write_bytes((-WEIGHTS).tobytes())
+
+
+def saved_model(folder):
+    def change():
+        shutil.rmtree(folder / "model")
+        affine(folder / "model", 5.0)
+
+    return TensorFlowScorer(affine(folder / "model", 2.0)), NUMBERS, change
+
+
+def detector(folder):
+    path = Path(folder / "detector.onnx")
+    table = np.float32([[8, 8, 4, 4, 0.9, 0.1]] * 20).T
+
+    def graph(shift):
+        return constant_detector({"output0": table + np.float32(shift)})
+
+    path.write_bytes(graph(0))
+    images, _ = colored_images(4)
+    made = ObjectDetector(path, format="yolov8", classes=["a", "b"])
+    return made, images, lambda: path.write_bytes(graph(0.01))
+
+
+def text_folder(folder):
+    path = tiny_bert(folder / "bert")
+    return str(path), lambda: shutil.copytree(
+        tiny_bert(folder / "other", seed=1), path, dirs_exist_ok=True
+    )
+
+
+def encoder(folder):
+    path, change = text_folder(folder)
+    return TextEncoder(path, max_length=16), TEXTS, change
+
+
+def frozen_classifier(folder):
+    path, change = text_folder(folder)
+    return TextClassifier(path, max_length=16, trainable_layers=0), TEXTS, change
+
+
+def cosines(folder):
+    path, change = text_folder(folder)
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    return SentenceSimilarityRegressor(path, max_length=16, max_epochs=0), pairs, change
+
+
+def images_on_onnx(folder):
+    path = folder / "colors.onnx"
+    path.write_bytes(mean_color_graph())
+    images, _ = colored_images(4)
+    changed = onnx.load_from_string(mean_color_graph())
+    changed.doc_string = "another"
+    change = partial(path.write_bytes, changed.SerializeToString())
+    return ImageClassifier(path, image_size=SIZE), images, change
+
+
+def images_on_a_folder(folder):
+    path = tiny_folder(folder / "resnet")
+
+    def change():
+        shutil.copytree(tiny_folder(folder / "other", seed=1), path, dirs_exist_ok=True)
+
+    images, _ = colored_images(4)
+    return ImageClassifier(str(path), image_size=SIZE), images, change
+
+
+KINDS = [
+    onnx_file,
+    external_data,
+    saved_model,
+    detector,
+    encoder,
+    frozen_classifier,
+    cosines,
+    images_on_onnx,
+    images_on_a_folder,
+]
+CHANGED = r"has changed since this estimator was fitted|not the one that this estimator was fitted"
+
+
+def results(estimator, rows):
+    method = "transform" if hasattr(estimator, "transform") else "predict"
+    return getattr(estimator, method)(rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_change_is_an_error_until_it_is_fitted_again(kind, tmp_path):
+    estimator, rows, change = kind(tmp_path)
+    estimator.fit(rows, LABELS)
+    results(estimator, rows)
+    embedded = pickle.loads(pickle.dumps(estimator))
+    expected = results(embedded, rows)
+    change()
+    with pytest.raises(ValueError, match=CHANGED):
+        results(estimator, rows)
+    clear_sessions()
+    with pytest.raises(ValueError, match=CHANGED):
+        results(estimator, rows)
+    with pytest.raises(ValueError, match=CHANGED):
+        pickle.dumps(estimator)
+    # a pickle has the model that it was made with
+    for one, other in zip(results(embedded, rows), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    results(clone(estimator).fit(rows, LABELS), rows)
+    results(estimator.fit(rows, LABELS), rows)
+
+
+def test_a_pipeline(tmp_path):
+    scorer, rows, change = onnx_file(tmp_path)
+    pipe = make_pipeline(scorer, LogisticRegression()).fit(rows, LABELS)
+    change()
+    with pytest.raises(ValueError, match=CHANGED):
+        pipe.predict(rows)
+
+
+def test_another_model_may_be_set_without_a_fit(tmp_path):
+    scorer, rows, change = onnx_file(tmp_path)
+    expected = scorer.fit(rows).transform(rows)
+    other = tmp_path / "other.onnx"
+    shutil.copy(scorer.model, other)
+    change()
+    np.testing.assert_array_equal(scorer.set_params(model=other).transform(rows), expected)
+
+
+def test_a_trained_network_is_all_that_it_needs(tmp_path):
+    path, change = text_folder(tmp_path)
+    clf = TextClassifier(path, max_length=16, max_epochs=1, random_state=0).fit(TEXTS, LABELS)
+    expected = clf.predict_proba(TEXTS)
+    change()
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+
+
+def test_a_fit_that_fails_leaves_what_was_noted(tmp_path):
+    scorer, rows, change = onnx_file(tmp_path)
+    scorer.fit(rows)
+    change()
+    with pytest.raises(ValueError, match=r"features|columns|shape"):
+        scorer.fit(rows[:, :2])
+    with pytest.raises(ValueError, match=CHANGED):
+        scorer.transform(rows)
