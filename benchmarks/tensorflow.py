@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks._ratio import compare
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring._tensorflow_runtime import import_tensorflow
+from sklearn_dl.runtimes.tensorflow._runtime import import_tensorflow
 
 BATCH = 32
 

@@ -11,7 +11,7 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.models import model_path
-from sklearn_dl.training._device import autocast, resolve_precision
+from sklearn_dl.runtimes.torch._device import autocast, resolve_precision
 
 CPU = torch.device("cpu")
 PRECISION = resolve_precision("auto", CPU)

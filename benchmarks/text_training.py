@@ -12,7 +12,7 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier
 from sklearn_dl.models import model_path
-from sklearn_dl.training._device import resolve_precision
+from sklearn_dl.runtimes.torch._device import resolve_precision
 
 PRECISION = resolve_precision("auto", torch.device("cpu"))
 QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logging_strategy": "no"}

@@ -20,14 +20,14 @@ MAY_IMPORT = {
     "images": set(),
     "labels": set(),
     "models": set(),
-    "training": set(),
     "metrics": set(),
-    "scoring": {"images", "models"},
-    "text": {"training", "models"},
-    "vision": {"images", "scoring", "training", "models", "metrics"},
+    "runtimes": {"models"},
+    "scoring": {"runtimes", "models", "images"},
+    "training": {"runtimes", "models"},
+    "text": {"training", "runtimes", "models", "metrics"},
+    "vision": {"training", "scoring", "runtimes", "models", "images", "metrics"},
     "testing": set(),
     "inspection": None,
-    "export": None,
 }
 
 

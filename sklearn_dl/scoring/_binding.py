@@ -6,8 +6,8 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sklearn_dl.images import LazyImage, PixelArray
+from sklearn_dl.runtimes._loop import listed
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
-from sklearn_dl.scoring._scorer import listed
 from sklearn_dl.scoring._sources import (
     ArraySource,
     PixelSource,

@@ -11,12 +11,12 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.runtimes._collector import static_names
+from sklearn_dl.runtimes._loop import score
 from sklearn_dl.scoring._binding import bind
-from sklearn_dl.scoring._collector import static_names
 from sklearn_dl.scoring._constants import fill
-from sklearn_dl.scoring._scorer import score
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._messages import short_messages
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._output import OwnOutputMixin

@@ -7,10 +7,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.models import list_models, model_card
-from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.models._onnx import find_onnx, parse
+from sklearn_dl.runtimes._loop import listed
 from sklearn_dl.scoring._classifier import ScoreClassifier
 from sklearn_dl.scoring._onnx import OnnxScorer
-from sklearn_dl.scoring._scorer import listed
 from sklearn_dl.utils._messages import brief
 
 _TRAINED_AT = 224
@@ -140,8 +140,8 @@ def _scores(scorer, model, n_labels):
 
 def _ends_in_probabilities(model, output):
     """Whether the graph makes that output by a softmax."""
-    content = _onnx_model.resolve(model)
-    nodes = _onnx_model.parse(content.read(), content.name).graph.node
+    content = find_onnx(model)
+    nodes = parse(content.read(), content.name).graph.node
     makers = {name: node for node in nodes for name in node.output}
     node = makers.get(output)
     while node is not None and node.op_type in (

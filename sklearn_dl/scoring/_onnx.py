@@ -1,11 +1,13 @@
 """OnnxScorer: a pretrained ONNX graph as a scikit-learn transformer."""
 
 import os
+from typing import cast
 
-from sklearn_dl.scoring import _onnx_graph, _onnx_model
+from sklearn_dl.models._onnx import OnnxModel, find_onnx, parse
+from sklearn_dl.runtimes._sessions import find_session
+from sklearn_dl.runtimes.onnx._ends import inner_tensors
+from sklearn_dl.runtimes.onnx._graph import shared_session
 from sklearn_dl.scoring._graph_scorer import GraphScorer
-from sklearn_dl.scoring._onnx_ends import inner_tensors
-from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 
@@ -151,11 +153,11 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         self.verbose = verbose
 
     def _find_content(self):
-        return _onnx_model.resolve(self.model)
+        return find_onnx(self.model)
 
     def _session(self, n_threads=None, n_workers=1):
         """The session for `n_workers` threads that call it at once, from the process's cache."""
-        return _onnx_graph.shared_session(
+        return shared_session(
             self._content(),
             self._asked_outputs(),
             (n_threads or thread_budget(self.n_threads)) // n_workers,
@@ -170,8 +172,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
 
         In the order in which they are computed. None for what is not known before the graph runs.
         """
-        content = self._content()
-        return inner_tensors(_onnx_model.parse(content.read(), content.name))
+        content = cast(OnnxModel, self._content())
+        return inner_tensors(parse(content.read(), content.name))
 
     def _any_session(self):
         """A session that is open for some number of threads, else a new one: for the specs."""

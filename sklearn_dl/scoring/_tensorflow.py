@@ -1,12 +1,14 @@
 """TensorFlowScorer: a TensorFlow or Keras model as a scikit-learn transformer."""
 
 import os
+from typing import cast
 
-from sklearn_dl.scoring import _tensorflow_model
+from sklearn_dl.models._tensorflow import TensorFlowModel, find_tensorflow
+from sklearn_dl.runtimes._sessions import cached_session, find_session
+from sklearn_dl.runtimes.tensorflow._graph import open_graph
+from sklearn_dl.runtimes.tensorflow._live import content_in_memory, share_export
+from sklearn_dl.runtimes.tensorflow._runtime import import_tensorflow
 from sklearn_dl.scoring._graph_scorer import GraphScorer
-from sklearn_dl.scoring._tensorflow_graph import open_graph
-from sklearn_dl.scoring._tensorflow_runtime import import_tensorflow
-from sklearn_dl.utils._sessions import cached_session, find_session
 from sklearn_dl.utils._sklearn import HasMethods, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 
@@ -112,7 +114,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         "model": [
             str,
             os.PathLike,
-            _tensorflow_model.TensorFlowModel,
+            TensorFlowModel,
             HasMethods("with_name_scope"),  # tf.Module
             HasMethods("export"),  # keras.Model
         ],
@@ -176,10 +178,12 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     @property
     def model_path_(self):
         """The file or folder that is loaded; None for a model in memory or from a pickle."""
-        return self._content().path
+        return cast(TensorFlowModel, self._content()).path
 
     def _find_content(self):
-        return _tensorflow_model.resolve(self.model)
+        if isinstance(self.model, (str, os.PathLike, TensorFlowModel)):
+            return find_tensorflow(self.model)
+        return content_in_memory(self.model)
 
     def _key(self, content):
         return (
@@ -218,7 +222,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
 
     def __sklearn_clone__(self):
         clone = super().__sklearn_clone__()
-        _tensorflow_model.share_export(self.model, clone.model)
+        share_export(self.model, clone.model)
         return clone
 
     def __getstate__(self):

@@ -6,14 +6,14 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from sklearn_dl.models._embedding import EmbeddedModelEstimator
 from sklearn_dl.models._folder import find_folder
+from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.text._fitted import FittedTextNetwork
 from sklearn_dl.text._rows import TextRows
 from sklearn_dl.text._scoring import check_max_length
 from sklearn_dl.text._texts import text_columns
-from sklearn_dl.training._device import Where
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 

@@ -5,11 +5,11 @@ import copy
 import numpy as np
 
 from sklearn_dl.models._folder import find_folder
+from sklearn_dl.runtimes._sessions import cached_session
 from sklearn_dl.text._scoring import check_max_length, refuse_not_finite, score_texts
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.training._rows import Read, read_in_chunks
-from sklearn_dl.utils._sessions import cached_session
 
 
 class FittedTextNetwork(FittedNetwork):

@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
+from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.text._texts import shown_rows
-from sklearn_dl.training._device import torch_settings
 from sklearn_dl.utils._messages import RowsError
 
 # texts whose tokens are in memory at once

@@ -8,14 +8,14 @@ from typing import Any
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.training._device import Where
+from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.training._fit import Data, Fitted, fit
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
+from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
 from sklearn_dl.training._batches import split_rows
-from sklearn_dl.training._device import Where, autocast, import_torch
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._place import make_seed, training_place, what_it_belongs_to
 from sklearn_dl.training._predictor import Predictor

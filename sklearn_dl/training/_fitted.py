@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from sklearn_dl.training._device import Where, torch_settings
+from sklearn_dl.runtimes._sessions import cached_session
+from sklearn_dl.runtimes.torch._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._rows import Read, Rows
-from sklearn_dl.utils._sessions import cached_session
 
 if TYPE_CHECKING:  # it imports torch
     from sklearn_dl.training._task import Feed
@@ -21,8 +21,8 @@ class FittedNetwork(ABC):
     ----------
     model : str, Path or callable
         Where `content` was found.
-    content : content of the pretrained model
-        With `sha256` and `data`, as EmbeddedModelEstimator has it.
+    content : ModelContent
+        Of the pretrained model.
     live : NetworkWithHead or None
         The trained network. It is not trained further while this object is in use.
     trained : bytes or None

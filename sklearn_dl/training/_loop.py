@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from sklearn_dl.runtimes.torch._device import autocast, seed_dropout
 from sklearn_dl.training._batches import epoch_batches
-from sklearn_dl.training._device import autocast, seed_dropout
 from sklearn_dl.training._embedding import Embedding
 from sklearn_dl.training._processes import OneProcess
 

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_dl.training._device import Where, own_random_state, torch_settings
+from sklearn_dl.runtimes.torch._device import Where, own_random_state, torch_settings
 
 
 class Place(NamedTuple):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 
-from sklearn_dl.training._device import torch_settings
+from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.utils._optional import import_optional
 
 _group_numbers = count()

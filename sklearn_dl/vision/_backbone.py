@@ -13,11 +13,11 @@ import numpy as np
 from sklearn_dl.models._cache import torch_network
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder import folder_content
-from sklearn_dl.scoring import _onnx_model
-from sklearn_dl.scoring._onnx_graph import resolve_providers, shared_session
+from sklearn_dl.models._onnx import from_path, parse
+from sklearn_dl.runtimes.onnx._graph import resolve_providers, shared_session
 from sklearn_dl.training._fitted import FittedNetwork
 from sklearn_dl.training._once import computed_once
-from sklearn_dl.utils._sessions import also_clear
+from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.vision._features import (
     checked_features,
     onnx_features,
@@ -61,6 +61,10 @@ class Backbone(ABC):
     def data(self):
         return self.content.data
 
+    @property
+    def name(self):
+        return self.content.name
+
     def n_bytes(self):
         return self.content.n_bytes()
 
@@ -74,14 +78,14 @@ class Backbone(ABC):
 
 @dataclass(frozen=True)
 class OnnxBackbone(Backbone):
-    """An ONNX graph; `name` is that of a registered model whose torch module is known too."""
+    """An ONNX graph; `registered` names a model whose torch module is known too."""
 
-    name: str | None = None
+    registered: str | None = None
 
     def network(self, weights=True):
         from sklearn_dl.vision._network import own_network
 
-        body = torch_network(self.name, weights) if self.name else None
+        body = torch_network(self.registered, weights) if self.registered else None
         if body is None:
             raise ValueError(
                 f"{self.content.name} is an ONNX graph, of which the head only can be trained: "
@@ -125,6 +129,7 @@ class _Module:
     """What a callable of the user makes, made once, its version and its hash."""
 
     data = None
+    name = "a network of a callable"
 
     def __init__(self, make):
         from sklearn_dl.vision._network import module_hash, own_network
@@ -178,7 +183,7 @@ def find_backbone(backbone):
     if os.path.isdir(found.path):
         content = folder_content(found.path)
         return FolderBackbone(content, found.pixels or _folder_pixels(content) or IMAGENET_PIXELS)
-    content = _onnx_model.from_path(found.path)
+    content = from_path(found.path)
     return OnnxBackbone(content, found.pixels or IMAGENET_PIXELS, found.name)
 
 
@@ -206,7 +211,7 @@ def _folder_pixels(content):
 @also_clear
 @lru_cache(maxsize=32)
 def _feature_output(content):
-    names = [output.name for output in _onnx_model.parse(content.read(), content.name).graph.output]
+    names = [output.name for output in parse(content.read(), content.name).graph.output]
     if "features" in names:
         return "features"
     if len(names) == 1:

@@ -9,16 +9,16 @@ from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
-from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.models._onnx import find_onnx
+from sklearn_dl.runtimes._loop import score
+from sklearn_dl.runtimes._sessions import find_session
+from sklearn_dl.runtimes.onnx._graph import shared_session
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
-from sklearn_dl.scoring._onnx_graph import shared_session
-from sklearn_dl.scoring._scorer import score
 from sklearn_dl.scoring._sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
-from sklearn_dl.utils._embedding import EmbeddedModelEstimator
 from sklearn_dl.utils._optional import import_optional
-from sklearn_dl.utils._sessions import find_session
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._finite import what_happened
@@ -369,7 +369,7 @@ class ObjectDetector(EmbeddedModelEstimator):
         return np.empty(0, dtype=detection_dtype(np.int64 if labels is None else labels.dtype))
 
     def _find_content(self):
-        return _onnx_model.resolve(self.model)
+        return find_onnx(self.model)
 
     def _session(self, n_threads=None):
         n_threads = n_threads or thread_budget(self.n_threads)

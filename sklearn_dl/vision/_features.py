@@ -7,9 +7,9 @@ import numpy as np
 
 from sklearn_dl.images import PixelExtractor
 from sklearn_dl.images._lazy import image_column
-from sklearn_dl.scoring._scorer import TensorSpec, score
+from sklearn_dl.runtimes._loop import TensorSpec, score
+from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.scoring._sources import PixelSource
-from sklearn_dl.training._device import torch_settings
 from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget

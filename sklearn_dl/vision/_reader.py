@@ -11,7 +11,7 @@ from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
-from sklearn_dl.scoring._scorer import listed
+from sklearn_dl.runtimes._loop import listed
 from sklearn_dl.scoring._sources import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import RowError

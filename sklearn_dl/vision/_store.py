@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._lazy import open_source
+from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief, warn_user
-from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.utils._stamp import file_stamp
 
 # about 400,000 images of 1,280 features; the oldest rows make room for new ones

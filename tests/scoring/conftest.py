@@ -1,7 +1,7 @@
 import pytest
 
 from sklearn_dl import clear_sessions
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ Each takes a folder for the model, and the path of a file that it writes (`plant
 from tensorflow import make_tensor_proto
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, types_pb2
 
-from sklearn_dl.scoring._tensorflow_load import read_saved_model
+from sklearn_dl.runtimes.tensorflow._load import read_saved_model
 from tests.scoring.tensorflow_models import affine, words_model
 
 HERE = "here"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sklearn_dl.scoring._tensorflow_runtime import import_tensorflow
+from sklearn_dl.runtimes.tensorflow._runtime import import_tensorflow
 
 tf = import_tensorflow()
 v1 = tf.compat.v1

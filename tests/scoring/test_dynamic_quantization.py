@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklearn_dl import OnnxScorer, TensorFlowScorer
-from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.models import _onnx as _onnx_model
 from tests.scoring.onnx_graphs import helper, model, node
 from tests.scoring.tensorflow_models import frozen, tf, v1
 
@@ -100,7 +100,7 @@ def test_static_quantization_keeps_its_batches():
         ],
         CONSTANTS,
     )
-    assert not _onnx_model.graph_facts(_onnx_model.resolve(static)).mixes_rows
+    assert not _onnx_model.graph_facts(_onnx_model.find_onnx(static)).mixes_rows
     scorer = OnnxScorer(static)
     assert scorer._batch_size(scorer._session()) == 1024
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_dl import OnnxScorer, TensorFlowScorer, clear_sessions
-from sklearn_dl.scoring._tensorflow_runtime import quiet
+from sklearn_dl.runtimes.tensorflow._runtime import quiet
 from tests.scoring.onnx_graphs import model, node
 from tests.scoring.tensorflow_models import affine, keras_model, tf
 

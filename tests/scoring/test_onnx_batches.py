@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dl import OnnxScorer
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.onnx_graphs import add_and_multiply, mean_color, negate, two_layers
 
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0], [5.0, 6.0, -9.0], [0.0, 0.5, 0.25]])

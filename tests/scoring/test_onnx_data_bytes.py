@@ -9,7 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from onnx import TensorProto
 
 from sklearn_dl import OnnxScorer
-from sklearn_dl.scoring import _onnx_external, _onnx_graph, _onnx_model
+from sklearn_dl.models import _onnx as _onnx_model
+from sklearn_dl.models import _onnx_external
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.hostile_onnx import (
     EXPECTED,
     X,
@@ -122,7 +124,7 @@ def test_an_offset_need_not_be_aligned(tmp_path, offset):
     path = save(two_layers_with_data(offset=offset, length=24, checksum="none"), tmp_path)
     assert_allclose(scores_of(path), EXPECTED)
     assert_allclose(OnnxScorer(path, outputs="hidden").transform(X), X @ WEIGHTS)
-    _, shared, _ = _onnx_graph._prepare(_onnx_model.resolve(path), None)
+    _, shared, _ = _onnx_graph._prepare(_onnx_model.find_onnx(path), None)
     assert np.frombuffer(shared["0"], np.uint8).ctypes.data % 4 == 0
 
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from onnx import TensorProto, helper
 
 from sklearn_dl import OnnxScorer, clear_sessions
-from sklearn_dl.scoring import _onnx_model
+from sklearn_dl.models import _onnx as _onnx_model
 from tests.scoring.onnx_graphs import WEIGHTS, external
 
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0]])

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from sklearn_dl import OnnxScorer, clear_sessions
-from sklearn_dl.scoring import _onnx_external, _onnx_graph, _onnx_model
+from sklearn_dl.models import _onnx as _onnx_model
+from sklearn_dl.models import _onnx_external
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.hostile_onnx import INNER_PLACES, graph_that_calls, graph_with_inner_tensor
 from tests.scoring.onnx_graphs import WEIGHTS, add_and_multiply, external, mean_color, two_layers
 
@@ -48,7 +50,7 @@ def damaged(draw, folder):
 def error_of_preparing(path, outputs):
     """The exception of our own code that reads a file, or None."""
     try:
-        content = _onnx_model.resolve(path)
+        content = _onnx_model.find_onnx(path)
         content.read_whole()
         _onnx_graph._prepare(content, outputs)
     except Exception as error:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
-from sklearn_dl.scoring import _onnx_graph
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.onnx_graphs import WEIGHTS, mean_color, negate, same, two_layers
 
 rng = np.random.default_rng(0)

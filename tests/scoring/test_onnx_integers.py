@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_dl import OnnxScorer
+from sklearn_dl.runtimes._collector import Collector
+from sklearn_dl.runtimes._loop import TensorSpec
 from sklearn_dl.scoring import _sources
-from sklearn_dl.scoring._collector import Collector
-from sklearn_dl.scoring._scorer import TensorSpec
 from tests.scoring.onnx_graphs import model, node, same
 
 BIG = 2**53 + 1

@@ -7,8 +7,8 @@ from onnx import TensorProto, helper
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl import OnnxScorer
-from sklearn_dl.scoring import _onnx_graph
-from sklearn_dl.scoring._scorer import TensorSpec
+from sklearn_dl.runtimes._loop import TensorSpec
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.onnx_graphs import (
     SHARED,
     WEIGHTS,

@@ -59,7 +59,7 @@ def test_float16_pixels_for_a_float32_graph():
 @pytest.mark.parametrize("batch", ["N", 1, 3])
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_failed_rows_are_nan_and_never_scored(batch, n_threads, monkeypatch):
-    from sklearn_dl.scoring import _onnx_graph
+    from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 
     fed = []
     run = _onnx_graph.OnnxSession.run

@@ -23,8 +23,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, OnnxScorer, PixelExtractor, clear_sessions
-from sklearn_dl.scoring import _onnx_model
-from sklearn_dl.utils import _sessions, _threads
+from sklearn_dl.models import _onnx as _onnx_model
+from sklearn_dl.runtimes import _sessions
+from sklearn_dl.utils import _threads
 from sklearn_dl.utils._threads import thread_budget
 from tests.scoring.onnx_graphs import mean_color, negate, same, two_layers
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_array_equal
 from onnx import NodeProto, helper
 
 from sklearn_dl import OnnxScorer
-from sklearn_dl.scoring import _onnx_safety
+from sklearn_dl.models import _onnx_safety
 from tests.scoring.hostile_onnx import X, assert_refused, field_paths_to, save, two_layers_with
 from tests.scoring.onnx_graphs import negate, node
 

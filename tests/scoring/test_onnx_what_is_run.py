@@ -8,7 +8,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_dl import OnnxScorer, clear_sessions
-from sklearn_dl.scoring import _onnx_external, _onnx_graph, _onnx_model, _onnx_safety
+from sklearn_dl.models import _onnx as _onnx_model
+from sklearn_dl.models import _onnx_external, _onnx_safety
+from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.hostile_onnx import (
     EXPECTED,
     INNER_PLACES,
@@ -24,7 +26,7 @@ from tests.scoring.onnx_graphs import external, two_layers
 def test_no_file_is_left_for_onnx_runtime_to_open(tmp_path, place):
     (tmp_path / "data.bin").write_bytes(np.float32([1, 2, 3]).tobytes())
     path = save(graph_with_inner_tensor(place, "data.bin"), tmp_path)
-    data, shared, _ = _onnx_graph._prepare(_onnx_model.resolve(path), None)
+    data, shared, _ = _onnx_graph._prepare(_onnx_model.find_onnx(path), None)
     tensors = _onnx_safety.search(onnx.load_model_from_string(data), "prepared")[1]
     outside = _onnx_external.external_tensors(tensors, "prepared")
     assert [tensor.location for tensor in outside] == [*shared]
@@ -33,7 +35,7 @@ def test_no_file_is_left_for_onnx_runtime_to_open(tmp_path, place):
 
 def test_fields_that_the_installed_onnx_does_not_know_are_not_run():
     given = two_layers().SerializeToString() + b"\xfa\x3f\x06secret"
-    run = _onnx_graph._prepare(_onnx_model.resolve(given), None)[0]
+    run = _onnx_graph._prepare(_onnx_model.find_onnx(given), None)[0]
     assert b"secret" in given
     assert b"secret" not in run
     assert_allclose(OnnxScorer(given).transform(X), EXPECTED)

@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from sklearn_dl import ImageLoader, PixelExtractor
+from sklearn_dl.runtimes._collector import Collector, column_names, static_names
+from sklearn_dl.runtimes._loop import TensorSpec, _groups, score
 from sklearn_dl.scoring._binding import select_columns
-from sklearn_dl.scoring._collector import Collector, column_names, static_names
-from sklearn_dl.scoring._scorer import TensorSpec, _groups, score
 from sklearn_dl.scoring._sources import ArraySource, PixelSource, RaggedSource, cast, fit_rank
 
 F32 = np.dtype(np.float32)

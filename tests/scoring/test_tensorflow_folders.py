@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring._tensorflow_files import bind_files, find_loading
-from sklearn_dl.scoring._tensorflow_load import read_saved_model
-from sklearn_dl.scoring._tensorflow_model import TensorFlowModel
-from sklearn_dl.scoring._tensorflow_safety import scopes_of
+from sklearn_dl.models._tensorflow import TensorFlowModel
+from sklearn_dl.runtimes.tensorflow._files import bind_files, find_loading
+from sklearn_dl.runtimes.tensorflow._load import read_saved_model
+from sklearn_dl.runtimes.tensorflow._safety import scopes_of
 from tests.scoring.hostile_graphs import changed
 from tests.scoring.tensorflow_models import affine, words_model
 

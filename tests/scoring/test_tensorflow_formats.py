@@ -7,9 +7,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring import _tensorflow, _tensorflow_model
-from sklearn_dl.scoring._tensorflow_graph import open_graph
-from sklearn_dl.scoring._tensorflow_load import read_saved_model
+from sklearn_dl.runtimes.tensorflow import _live
+from sklearn_dl.runtimes.tensorflow._graph import open_graph
+from sklearn_dl.runtimes.tensorflow._load import read_saved_model
+from sklearn_dl.scoring import _tensorflow
 from tests.scoring.tensorflow_models import (
     WEIGHTS,
     Affine,
@@ -155,8 +156,8 @@ def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(mo
 
 def test_clones_share_the_export_of_a_model_in_memory(monkeypatch):
     exports = []
-    real = _tensorflow_model._pack
-    monkeypatch.setattr(_tensorflow_model, "_pack", lambda f: exports.append(f) or real(f))
+    real = _live.pack
+    monkeypatch.setattr(_live, "pack", lambda f: exports.append(f) or real(f))
     for scorer in (TensorFlowScorer(keras_model()), TensorFlowScorer(Affine(), signature="score")):
         exports.clear()
         expected = scorer.transform(X)

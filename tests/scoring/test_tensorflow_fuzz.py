@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring._tensorflow_files import bind_files, find_loading
-from sklearn_dl.scoring._tensorflow_load import read_saved_model
-from sklearn_dl.scoring._tensorflow_safety import operations, refuse_unsafe, scopes_of
+from sklearn_dl.runtimes.tensorflow._files import bind_files, find_loading
+from sklearn_dl.runtimes.tensorflow._load import read_saved_model
+from sklearn_dl.runtimes.tensorflow._safety import operations, refuse_unsafe, scopes_of
 from tests.scoring.tensorflow_models import affine, with_reference_variables, with_vocabulary
 
 FEW = settings(max_examples=40, derandomize=True, deadline=None)

@@ -10,7 +10,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_dl import TensorFlowScorer, clear_sessions
-from sklearn_dl.scoring import _tensorflow_load, _tensorflow_model
+from sklearn_dl.runtimes.tensorflow import _live
+from sklearn_dl.runtimes.tensorflow import _load as _tensorflow_load
 from tests.scoring import hostile_keras
 from tests.scoring.tensorflow_models import Affine, affine, keras_model, tf
 
@@ -109,8 +110,8 @@ def test_a_table_in_memory_that_changes():
 
 def test_a_model_that_did_not_change_is_exported_once(monkeypatch):
     exports = []
-    real = _tensorflow_model._pack
-    monkeypatch.setattr(_tensorflow_model, "_pack", lambda f: exports.append(f) or real(f))
+    real = _live.pack
+    monkeypatch.setattr(_live, "pack", lambda f: exports.append(f) or real(f))
     for model in (sequential(), keras_model()):
         scorer = TensorFlowScorer(model)
         for _ in range(3):

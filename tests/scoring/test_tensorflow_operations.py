@@ -7,7 +7,7 @@ import pytest
 from tensorflow.core.framework import op_def_pb2
 from tensorflow.python.client import pywrap_tf_session
 
-from sklearn_dl.scoring._tensorflow_safety import operations, refuse_unsafe
+from sklearn_dl.runtimes.tensorflow._safety import operations, refuse_unsafe
 from tests.scoring.hostile_graphs import add_node
 from tests.scoring.tensorflow_models import tf, v1
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from tensorflow.python.ops import io_ops
 
 from sklearn_dl import TensorFlowScorer
-from sklearn_dl.scoring._tensorflow_load import read_saved_model
+from sklearn_dl.runtimes.tensorflow._load import read_saved_model
 from tests.scoring import hostile_graphs
 from tests.scoring.hostile_graphs import changed
 from tests.scoring.tensorflow_models import affine, frozen, tf, v1, words_model

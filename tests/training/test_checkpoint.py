@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.training import _checkpoint, _loop
 from sklearn_dl.training._checkpoint import Checkpoint
-from sklearn_dl.training._device import torch_settings
 from sklearn_dl.training._loop import train
 from tests.training.children import die, die_at_call, in_child
 from tests.training.linear_task import LinearTask, network, same_bits, settings, tensors_of

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
+from sklearn_dl.runtimes.torch._device import resolve_device
 from sklearn_dl.text import _scoring
 from sklearn_dl.text._fitted import FittedTextNetwork
-from sklearn_dl.training._device import resolve_device
 from tests.training.reviews import LABELS, TEXTS
 
 
@@ -105,7 +105,8 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
 
 @pytest.mark.parametrize("layers", [0, 1])
 def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, layers):
-    from sklearn_dl.training import _device, _rows
+    from sklearn_dl.runtimes.torch import _device
+    from sklearn_dl.training import _rows
 
     clf = make_classifier(trainable_layers=layers).fit(TEXTS, LABELS)
     for module in (_rows, _scoring):

@@ -14,7 +14,8 @@ import transformers
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_info
 
-from sklearn_dl.training import _device, _loop
+from sklearn_dl.runtimes.torch import _device
+from sklearn_dl.training import _loop
 from tests.training.children import in_child
 from tests.training.linear_task import same_bits, tensors_of
 from tests.training.reviews import LABELS, TEXTS

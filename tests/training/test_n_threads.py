@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sklearn_dl import ImageClassifier, SentenceSimilarityRegressor, TextEncoder, TextRegressor
-from sklearn_dl.training import _device
+from sklearn_dl.runtimes.torch import _device
 from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
 

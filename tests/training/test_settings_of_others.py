@@ -18,7 +18,7 @@ from sklearn_dl import (
     TextEncoder,
     clear_sessions,
 )
-from sklearn_dl.training._device import torch_settings
+from sklearn_dl.runtimes.torch._device import torch_settings
 from tests.training.reviews import LABELS, TEXTS
 
 PAIRS = list(zip(TEXTS, TEXTS[1:] + TEXTS[:1], strict=True))

@@ -6,8 +6,8 @@ from threading import Event
 
 import pytest
 
-from sklearn_dl.utils import _sessions
-from sklearn_dl.utils._sessions import cached_session, clear_sessions, find_session
+from sklearn_dl.runtimes import _sessions
+from sklearn_dl.runtimes._sessions import cached_session, clear_sessions, find_session
 from tests.training.children import in_child
 
 LONG = 30  # seconds, after which a thread that waits in vain gives up

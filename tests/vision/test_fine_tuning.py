@@ -252,7 +252,7 @@ def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
 ):
     threads = torch.get_num_threads()
     monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
-    monkeypatch.setattr("sklearn_dl.training._device.thread_budget", lambda *args: 1)
+    monkeypatch.setattr("sklearn_dl.runtimes.torch._device.thread_budget", lambda *args: 1)
     clf = ImageClassifier(resnet, trainable_layers="all", augment="standard", **params)
     whole = clone(clf).set_params(checkpoint_dir=tmp_path / "whole").fit(*data)
     clf.set_params(checkpoint_dir=tmp_path / "killed")

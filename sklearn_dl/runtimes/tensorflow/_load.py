@@ -5,9 +5,9 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from sklearn_dl.scoring._tensorflow_files import bind_files, find_loading
-from sklearn_dl.scoring._tensorflow_runtime import require_eager
-from sklearn_dl.scoring._tensorflow_safety import refuse_unsafe
+from sklearn_dl.runtimes.tensorflow._files import bind_files, find_loading
+from sklearn_dl.runtimes.tensorflow._runtime import require_eager
+from sklearn_dl.runtimes.tensorflow._safety import refuse_unsafe
 
 
 def load(tf, content, tags, outputs, config, allow_unsafe):

@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.scoring._scorer import TensorSpec, check_bfloat16, listed
-from sklearn_dl.scoring._tensorflow_files import INIT_SIGNATURES
-from sklearn_dl.scoring._tensorflow_load import load
-from sklearn_dl.scoring._tensorflow_outputs import (
+from sklearn_dl.runtimes._loop import TensorSpec, check_bfloat16, listed
+from sklearn_dl.runtimes.tensorflow._files import INIT_SIGNATURES
+from sklearn_dl.runtimes.tensorflow._load import load
+from sklearn_dl.runtimes.tensorflow._outputs import (
     dense_fetch,
     dtype_of,
     refuse_objects,
     shape_of,
     signature_fetch,
 )
-from sklearn_dl.scoring._tensorflow_runtime import quiet, use_tensorflow
-from sklearn_dl.scoring._tensorflow_walk import (
+from sklearn_dl.runtimes.tensorflow._runtime import quiet, use_tensorflow
+from sklearn_dl.runtimes.tensorflow._walk import (
     NO_RESULTS,
     PLACEHOLDERS,
     SAVERS,

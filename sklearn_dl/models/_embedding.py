@@ -4,6 +4,7 @@ import os
 from abc import ABCMeta, abstractmethod
 from typing import Any, NamedTuple
 
+from sklearn_dl.models._content import ModelContent
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import clone_parametrized
 
@@ -12,7 +13,7 @@ class _Embedded(NamedTuple):
     """A model's content that came with a pickle, and the parameter value it stands for."""
 
     model: Any
-    content: Any
+    content: ModelContent
 
 
 class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
@@ -20,9 +21,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
 
     For an estimator with the parameters `model` (or what `_model_parameter` names) and
     `embed_model`. The content counts while `model` is what it was when pickled; clones share it.
-    Subclasses say how a model is found (`_find_content`); what they find has `sha256`, `data`
-    (None: not in memory) and ``for_pickle(embed)``, which is itself with all of its data or with
-    none.
+    Subclasses say how a model is found (`_find_content`).
     """
 
     _model_parameter = "model"
@@ -35,7 +34,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return getattr(self, self._model_parameter)
 
     @abstractmethod
-    def _find_content(self):
+    def _find_content(self) -> ModelContent:
         """The content of `model` as it is now."""
 
     def __getstate__(self):
@@ -64,7 +63,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         if isinstance(self._model, (str, os.PathLike)):
             self._fitted_with = self._model, self._content().sha256
 
-    def _content(self):
+    def _content(self) -> ModelContent:
         """The content of `model`: that which came with the pickle, else what is found now.
 
         Raises

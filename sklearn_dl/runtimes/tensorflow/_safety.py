@@ -18,7 +18,7 @@ _MAX_CALL_DEPTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """The lists of `tensorflow_operations.toml`.
+    """The lists of `operations.toml`.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Operations:
 @lru_cache(maxsize=1)
 def operations():
     """The lists of operations that are allowed and refused."""
-    text = Path(__file__).with_name("tensorflow_operations.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("operations.toml").read_text(encoding="utf-8")
     lists = tomllib.loads(text)
     allowed = {op for group in lists["allowed"].values() for op in group["operations"]}
     groups = [*lists["refused"].values(), lists["bound"]]

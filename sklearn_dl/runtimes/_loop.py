@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_dl.scoring._collector import Collector, not_per_row
+from sklearn_dl.runtimes._collector import Collector, not_per_row
 from sklearn_dl.utils._threads import for_each_batch
 
 # halfway from the largest bfloat16 to the next one, which there is not

@@ -1,6 +1,6 @@
 """What is read off a TensorFlow graph: what its outputs need, where it ends, what mixes rows."""
 
-from sklearn_dl.scoring._tensorflow_reader import GraphReader
+from sklearn_dl.runtimes.tensorflow._reader import GraphReader
 
 PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 SAVERS = {"RestoreV2", "SaveV2", "MergeV2Checkpoints", "ShardedFilename"}

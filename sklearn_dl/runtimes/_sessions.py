@@ -5,6 +5,8 @@ from collections import OrderedDict
 from threading import Event, Lock
 from typing import Any, NamedTuple
 
+from sklearn_dl.utils._memos import clear_memos
+
 # of what is loaded, in the main memory and on each device; SKLEARN_DL_CACHE_BYTES is another limit
 DEFAULT_BYTES = 4 * 2**30
 _VARIABLE = "SKLEARN_DL_CACHE_BYTES"
@@ -22,13 +24,6 @@ _lock = Lock()
 _loading: dict = {}
 # what the parent of a fork had loaded: its threads are gone, so it is neither used nor destroyed
 _inherited: list = []
-_memos: list = []
-
-
-def also_clear(memo):
-    """Decorate a `functools.lru_cache` that holds bytes of models: `clear_sessions` empties it."""
-    _memos.append(memo)
-    return memo
 
 
 def cached_session(key, load, size, device=None):
@@ -142,8 +137,7 @@ def clear_sessions():
     with _lock:
         _sessions.clear()
         _loading.clear()
-        for memo in _memos:
-            memo.cache_clear()
+        clear_memos()
 
 
 def _after_fork():

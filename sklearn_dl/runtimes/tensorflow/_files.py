@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from sklearn_dl.models._links import check_link
-from sklearn_dl.scoring._tensorflow_reader import GraphReader, node_name, tensor_name
-from sklearn_dl.scoring._tensorflow_safety import operations, scopes_of
+from sklearn_dl.runtimes.tensorflow._reader import GraphReader, node_name, tensor_name
+from sklearn_dl.runtimes.tensorflow._safety import operations, scopes_of
 
 _SAVING = frozenset({"SaveV2", "MergeV2Checkpoints"})
 _RESTORING = frozenset({"RestoreV2"})

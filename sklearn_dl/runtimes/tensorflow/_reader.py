@@ -1,6 +1,6 @@
 """Who needs whom in a TensorFlow graph and the functions that it calls."""
 
-from sklearn_dl.scoring._tensorflow_safety import functions_in, scopes_of
+from sklearn_dl.runtimes.tensorflow._safety import functions_in, scopes_of
 
 _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 

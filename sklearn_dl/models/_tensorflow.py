@@ -1,11 +1,9 @@
 """TensorFlow and Keras models: found, read and packed, wherever they come from."""
 
 import io
-import json
 import os
 import re
 import stat
-import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -13,14 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from weakref import WeakKeyDictionary
-
-import numpy as np
 
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._links import check_link
-from sklearn_dl.scoring._tensorflow_load import export_keras
-from sklearn_dl.scoring._tensorflow_runtime import require_eager, use_tensorflow
 from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
 from sklearn_dl.utils._stamp import file_stamp
 
@@ -58,7 +51,7 @@ class TensorFlowModel:
         if self.data is not None:
             return self.data
         path = Path(self.path or "")
-        return _pack(path) if path.is_dir() else path.read_bytes()
+        return pack(path) if path.is_dir() else path.read_bytes()
 
     def n_bytes(self):
         """Of the file, or of the files of the folder."""
@@ -89,12 +82,13 @@ class TensorFlowModel:
                 yield str(path)
 
 
-def resolve(model):
+def find_tensorflow(model):
     """Find the content of TensorFlowScorer's `model`.
 
     Parameters
     ----------
-    model : str, Path, tf.Module, keras.Model or TensorFlowModel
+    model : str, Path or TensorFlowModel
+        A path, or a name as `find_path` takes it.
 
     Returns
     -------
@@ -109,8 +103,6 @@ def resolve(model):
     """
     if isinstance(model, TensorFlowModel):
         return model
-    if not isinstance(model, (str, os.PathLike)):
-        return _from_live(model)
     path = find_path(model, "a file or folder").path
     if os.path.isdir(path):
         path = _saved_model_folder(path, os.fspath(model))
@@ -118,7 +110,7 @@ def resolve(model):
         stamps = tuple(file_stamp(os.path.join(path, name)) for name in names)
         return _from_folder(path, names, stamps)
     if os.path.basename(path) in _SAVED_MODEL_FILES:
-        return resolve(os.path.dirname(path))
+        return find_tensorflow(os.path.dirname(path))
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in _KINDS:
         raise ValueError(
@@ -190,90 +182,7 @@ def _from_file(kind, path, stamp):
     return TensorFlowModel(kind, digest.hexdigest(), path=path)
 
 
-# what a model in memory was exported to, and the digest of its state then: two exports of one
-# model are not the same bytes, and each takes a while
-_exported: WeakKeyDictionary = WeakKeyDictionary()
-
-
-def _from_live(model):
-    """The content of a model in memory, as it is now."""
-    tf = use_tensorflow()
-    if not isinstance(model, (tf.Module, tf.keras.Model)):
-        raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
-    require_eager(tf)
-    state = _state(tf, model)
-    before, content = _exported.get(model, (None, None))
-    if state is None or before != state:
-        with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
-            if isinstance(model, tf.keras.Model):
-                export_keras(tf, model, folder)
-            else:
-                tf.saved_model.save(model, folder, signatures=_signatures(model))
-            data = _pack(Path(folder))
-        content = TensorFlowModel("saved_model", sha256(data).hexdigest(), data=data)
-        _exported[model] = state, content
-    return content
-
-
-def _state(tf, model):
-    """Digest of what an export of `model` depends on; None: nothing tells all of it."""
-    digest = sha256()
-    for variable in model.variables:
-        digest.update(np.asarray(tf.convert_to_tensor(variable)).tobytes())
-    if isinstance(model, tf.keras.Model):
-        configuration = _configuration(tf, model)
-        if configuration is None:
-            return None
-        digest.update(configuration)
-    else:
-        tables = (tf.lookup.experimental.MutableHashTable, tf.lookup.experimental.DenseHashTable)
-        if any(model._flatten(predicate=lambda part: isinstance(part, tables))):
-            return None
-    return digest.digest()
-
-
-def _configuration(tf, model):
-    """What Keras' own layers are made from; None if there are others, or functions of the user."""
-    layers = model._flatten_layers()
-    if not all(_is_of_keras(type(layer)) for layer in layers):
-        return None
-    for layer in layers:
-        if not all(_is_of_keras(value) for value in vars(layer).values() if callable(value)):
-            return None
-    # adapted or set since the layer was made
-    words = [layer.get_vocabulary() for layer in layers if hasattr(layer, "get_vocabulary")]
-    return json.dumps([tf.keras.utils.serialize_keras_object(model), words], default=str).encode()
-
-
-def _is_of_keras(value):
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return module.partition(".")[0] == "keras"
-
-
-def share_export(model, copied):
-    """Export a model in memory once for it and its deep copy: folds of a grid search are copies."""
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None or isinstance(model, (str, os.PathLike, TensorFlowModel)):
-        return
-    if isinstance(model, (tensorflow.Module, tensorflow.keras.Model)):
-        _from_live(model)
-        _exported[copied] = _exported[model]
-
-
-def _signatures(module):
-    """Its functions that have an input signature; `__call__` or the only one is the default."""
-    found = {}
-    for name in dir(type(module)):
-        function = getattr(module, name, None)
-        if getattr(function, "input_signature", None) is not None:
-            found[name] = function
-    default = found.pop("__call__", None) or (
-        next(iter(found.values())) if len(found) == 1 else None
-    )
-    return found | ({"serving_default": default} if default is not None else {})
-
-
-def _pack(folder):
+def pack(folder):
     """A folder as the bytes of a zip without compression, the same for the same files."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

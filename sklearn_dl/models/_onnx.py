@@ -6,13 +6,13 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from sklearn_dl.models import _onnx_external
 from sklearn_dl.models._find import find_path
-from sklearn_dl.scoring import _onnx_external
-from sklearn_dl.scoring._onnx_safety import search, walk
+from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.utils._lfs import refuse_pointer
+from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
-from sklearn_dl.utils._sessions import also_clear
 from sklearn_dl.utils._stamp import file_stamp
 
 MAX_EMBEDDED_BYTES = _onnx_external.MAX_GRAPH_BYTES
@@ -90,7 +90,7 @@ class OnnxModel:
 
     def check_unchanged(self):
         """Raise ValueError if the files are no longer those of the hash."""
-        if self.path is not None and resolve(self.path).sha256 != self.sha256:
+        if self.path is not None and find_onnx(self.path).sha256 != self.sha256:
             raise ValueError(f"{self.path} or its data changed while they were read; try again.")
 
     def for_pickle(self, embed):
@@ -120,7 +120,7 @@ class GraphFacts:
     mixes_rows: bool = False
 
 
-def resolve(model):
+def find_onnx(model):
     """Find the content of OnnxScorer's `model`.
 
     Parameters
@@ -148,7 +148,7 @@ def resolve(model):
 
 
 def from_path(path):
-    """The OnnxModel of a file that exists; errors as those of `resolve`."""
+    """The OnnxModel of a file that exists; errors as those of `find_onnx`."""
     if os.path.isdir(path):
         raise ValueError(f"model={brief(path)} is a folder, not an ONNX file.{_files_in(path)}")
     stamp = file_stamp(path)

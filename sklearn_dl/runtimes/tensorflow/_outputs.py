@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.scoring._scorer import TensorSpec
+from sklearn_dl.runtimes._loop import TensorSpec
 from sklearn_dl.utils._columns import object_array
 
 

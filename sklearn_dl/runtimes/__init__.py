@@ -1,0 +1,1 @@
+"""Bytes of models to something that runs: the loop over batches, and what is kept loaded."""

@@ -1,0 +1,1 @@
+"""Torch: devices, precision and threads."""
