@@ -18,7 +18,7 @@ from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._messages import short_messages
-from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
 from sklearn_dl.utils._threads import thread_budget
@@ -139,7 +139,7 @@ class GraphScorer(
         FileNotFoundError
             If the model cannot be found.
         """
-        with short_messages():
+        with short_messages(), needed_by(self):
             self._validate_params()
             n_threads, n_workers = self._share(X)
             session = fill(self._session(n_threads, n_workers), self.constants, self._takes_bytes)
@@ -191,13 +191,13 @@ class GraphScorer(
     @property
     def inputs_(self):
         """Inputs of the graph: tuple of (name, shape, dtype)."""
-        with short_messages():
+        with short_messages(), needed_by(self):
             return self._any_session().inputs
 
     @property
     def outputs_(self):
         """Outputs asked for: tuple of (name, shape, dtype)."""
-        with short_messages():
+        with short_messages(), needed_by(self):
             return self._any_session().outputs
 
     def _share(self, X):

@@ -14,6 +14,7 @@ from sklearn_dl.text._rows import TextRows
 from sklearn_dl.text._scoring import check_max_length
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -70,6 +71,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
     True
     """
 
+    _extra = "text"
     _parameter_constraints: dict = {
         "model": [str, os.PathLike],
         "max_length": [Interval(Integral, 1, None, closed="left")],
@@ -140,7 +142,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
         self._validate_params()
         columns = text_columns(X, self, {1}, reset=False)
         rows = TextRows(columns, np.arange(len(columns[0])), self.max_length)
-        read = self._network().vectors(rows, self._where(), "embed")
+        with needed_by(self):
+            read = self._network().vectors(rows, self._where(), "embed")
         rows.warn(read)
         return read.values
 
@@ -149,7 +152,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedMod
 
     def _where(self):
         name = type(self).__name__
-        return Where(self.device, self.precision, name, "text", n_threads=self.n_threads)
+        return Where(self.device, self.precision, name, self._extra, n_threads=self.n_threads)
 
     def _find_content(self):
         return find_folder(self.model)

@@ -16,6 +16,7 @@ from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions
 
 
@@ -148,7 +149,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     def _predicted(self, X, what):
         check_is_fitted(self)
         rows = self._rows(X, reset=False)
-        read = getattr(self._predictor, what)(rows, self._where())
+        with needed_by(self):
+            read = getattr(self._predictor, what)(rows, self._where())
         rows.warn(read)
         return read.values
 

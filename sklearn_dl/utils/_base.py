@@ -11,6 +11,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from sklearn_dl._version import __version__
 from sklearn_dl.utils._messages import MAX_MESSAGE, brief, shown_bytes
+from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import InvalidParameterError, validate_parameter_constraints
 
 # estimator -> the parameter values that were found valid
@@ -24,7 +25,8 @@ def all_or_nothing(fit):
     def fit_or_leave(estimator, *args, **kwargs):
         before = dict(vars(estimator))
         try:
-            return fit(estimator, *args, **kwargs)
+            with needed_by(estimator):
+                return fit(estimator, *args, **kwargs)
         except BaseException:  # Ctrl-C included
             vars(estimator).clear()
             vars(estimator).update(before)

@@ -1,6 +1,27 @@
 """Optional dependencies, imported at the moment of use."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
+
+# several estimators need these, and several extras install them
+_RUNTIMES = {"accelerate", "onnx", "onnxruntime", "tensorflow", "torch", "transformers"}
+_OF_ESTIMATORS = {"onnx", "tensorflow", "text", "vision"}
+_estimator: ContextVar[tuple[str, str] | None] = ContextVar("estimator", default=None)
+
+
+@contextmanager
+def needed_by(estimator) -> Iterator[None]:
+    """Inside, a runtime that is missing is one that `estimator` needs, and its extra installs."""
+    if _estimator.get() is not None or not hasattr(estimator, "_extra"):
+        yield
+        return
+    token = _estimator.set((type(estimator).__name__, estimator._extra))
+    try:
+        yield
+    finally:
+        _estimator.reset(token)
 
 
 def import_optional(module, *, extra, purpose):
@@ -13,7 +34,7 @@ def import_optional(module, *, extra, purpose):
     extra : str
         The extra of sklearn-dl that installs it.
     purpose : str
-        What needs it, for the message ("OnnxScorer").
+        What needs it, for the message. Inside `needed_by`, a runtime is needed by the estimator.
 
     Raises
     ------
@@ -21,6 +42,8 @@ def import_optional(module, *, extra, purpose):
         If the module's package is not installed. An ImportError raised inside an installed
         package is passed on as it is.
     """
+    if module in _RUNTIMES and extra in _OF_ESTIMATORS:
+        purpose, extra = _estimator.get() or (purpose, extra)
     try:
         return import_module(module)
     except ModuleNotFoundError as error:

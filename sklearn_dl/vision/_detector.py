@@ -18,7 +18,7 @@ from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
-from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._finite import what_happened
@@ -155,6 +155,7 @@ class ObjectDetector(EmbeddedModelEstimator):
     (array(['dog'], dtype='<U3'), array([50.], dtype=float32), array([150.], dtype=float32))
     """
 
+    _extra = "onnx"
     _parameter_constraints: dict = {
         "model": [
             str,
@@ -274,8 +275,9 @@ class ObjectDetector(EmbeddedModelEstimator):
         images = load_column(X, self, reset=False, on_error=self.on_error)
         budget = thread_budget(self.n_threads)
         n_workers = budget if len(images) >= 2 * budget else 1
-        session = self._session(budget // n_workers)
-        reader = self._reader(session)
+        with needed_by(self):
+            session = self._session(budget // n_workers)
+            reader = self._reader(session)
         collector = DetectionCollector(images, session.outputs, reader)
         source = PixelSource(reader.pixels(images), reader.image_input)
         warn_of_other_pixels(source.pixels, self.model)
