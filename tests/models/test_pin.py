@@ -13,18 +13,21 @@ import joblib
 import numpy as np
 import pytest
 
-from sklearn_dl import OnnxScorer, TextClassifier, TextEncoder, clear_sessions
+from sklearn_dl import OnnxScorer, TensorFlowScorer, TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models import (
+    FolderSource,
     HubUnreachableError,
     ModelNotAvailableError,
     list_models,
     model_card,
     model_path,
     pin,
+    register_model,
 )
 from sklearn_dl.models._find import hub_snapshot
 from tests.models.hub_server import COMMIT, hub_server
 from tests.scoring.onnx_graphs import two_layers
+from tests.scoring.tensorflow_models import affine
 from tests.text.tiny_encoders import tiny_bert
 
 pytest.importorskip("huggingface_hub")
@@ -276,3 +279,13 @@ def test_pins_are_read_again_when_another_process_has_added_one(server, home):
     facts = json.loads((home / "pins.json").read_text())
     (home / "pins.json").write_text(json.dumps(facts | {"you/yours": facts["me/mine"]}))
     assert {"me/mine", "you/yours"} <= set(list_models())
+
+
+# --- registered
+
+
+def test_every_scorer_takes_registered_names(tmp_path):
+    saved_model = affine(tmp_path / "model", 2.0)
+    register_model("doubles", FolderSource(saved_model))
+    X = np.float32([[1, 2, 3]])
+    np.testing.assert_array_equal(TensorFlowScorer("doubles").transform(X), 2 * X)
