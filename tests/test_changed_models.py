@@ -183,3 +183,47 @@ def test_a_fit_that_fails_leaves_what_was_noted(tmp_path):
         scorer.fit(rows[:, :2])
     with pytest.raises(ValueError, match=CHANGED):
         scorer.transform(rows)
+
+
+def frozen_text(folder):
+    path, _ = text_folder(folder)
+    return TextClassifier(path, max_length=16, trainable_layers=0).fit(TEXTS, LABELS)
+
+
+def test_files_that_no_estimator_reads_change_nothing(tmp_path):
+    clf = frozen_text(tmp_path)
+    encoder = TextEncoder(clf.model, max_length=16).fit(TEXTS)
+    for name in ("README.txt", "eval_results.json", "generation_config.json"):
+        Path(clf.model, name).write_text("{}")
+    clf.predict(TEXTS)
+    encoder.transform(TEXTS)
+
+
+def test_a_folder_that_has_moved(tmp_path):
+    clf = frozen_text(tmp_path)
+    expected = clf.predict_proba(TEXTS)
+    moved = shutil.move(clf.model, tmp_path / "moved")
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)  # it is loaded
+    clear_sessions()
+    with pytest.raises(FileNotFoundError):
+        clf.predict_proba(TEXTS)
+    clf.set_params(model=str(moved))
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+
+
+def test_a_relative_path_is_that_of_the_fit(tmp_path, monkeypatch):
+    path, _ = text_folder(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    clf = TextClassifier(Path(path).name, max_length=16, trainable_layers=0).fit(TEXTS, LABELS)
+    expected = clf.predict_proba(TEXTS)
+    monkeypatch.chdir("/")
+    clear_sessions()
+    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+
+
+def test_a_path_and_its_string_are_one_model(tmp_path):
+    scorer, rows, change = onnx_file(tmp_path)
+    scorer.fit(rows)
+    change()
+    with pytest.raises(ValueError, match=CHANGED):
+        scorer.set_params(model=str(scorer.model)).transform(rows)

@@ -61,7 +61,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         """Note in `fit` what `model` is now: from then on, something else there is an error."""
         self._fitted_with = None
         if isinstance(self._model, (str, os.PathLike)):
-            self._fitted_with = self._model, self._content().sha256
+            self._fitted_with = os.path.abspath(self._model), self._content().sha256
 
     def _content(self) -> ModelContent:
         """The content of `model`: that which came with the pickle, else what is found now.
@@ -72,14 +72,19 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
             If it is not the content that the estimator was fitted or pickled with.
         """
         content = self._present_content()
-        model, sha256 = self._fitted_with or (None, "")
-        if model == self._model and sha256 != content.sha256:
+        path, sha256 = self._fitted_with or (None, content.sha256)
+        if sha256 != content.sha256 and self._is_at(path):
             raise ValueError(
                 f"{self._model_parameter}={self._model!r} has changed since this estimator was "
                 f"fitted (sha256 {content.sha256[:12]}, it was {sha256[:12]}): fit it again, or "
                 "put the model back."
             )
         return content
+
+    def _is_at(self, path):
+        """Whether `model` is still the path or name that it was."""
+        is_path = isinstance(self._model, (str, os.PathLike))
+        return is_path and os.path.abspath(self._model) == path
 
     def _present_content(self):
         embedded = self._valid_embedded()

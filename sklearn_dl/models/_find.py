@@ -109,7 +109,7 @@ def _hub_cache():
     """Where huggingface_hub keeps repositories, by the environment variables that it reads."""
     variables = os.environ
     folder = variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE")
-    if folder:
-        return Path(folder).expanduser()
-    above = Path(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(variables.get("HF_HOME") or above, "hub").expanduser()
+    if not folder:
+        above = os.path.join(variables.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
+        folder = os.path.join(variables.get("HF_HOME") or above, "hub")
+    return Path(os.path.expandvars(os.path.expanduser(folder)))

@@ -19,6 +19,18 @@ _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 # what a tokenizer or a config may consist of; never code, never pickles
 _SMALL_FILES = {".json", ".txt", ".model", ".jinja"}
+# what other programs put beside a model, and no estimator reads
+_OF_OTHERS = {
+    "manifest.json",
+    "README.txt",
+    "LICENSE.txt",
+    "requirements.txt",
+    "generation_config.json",
+    "trainer_state.json",
+    "all_results.json",
+    "eval_results.json",
+    "train_results.json",
+}
 # of tokenizers that are written in Python; they do not travel in pickles
 _OTHER_VOCABULARIES = ("bpe.codes", "prophetnet.tokenizer")
 _UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
@@ -35,11 +47,23 @@ class FolderContent:
     data : dict of bytes or None
         The files; None: they are read from `folder`.
     folder : str or None
+    stamps : dict of str to tuple
+        What the files in `folder` looked like from outside, by name.
     """
 
     sha256: str
     data: dict | None = field(default=None, compare=False)
     folder: str | None = field(default=None, compare=False)
+    stamps: dict = field(default_factory=dict, compare=False, repr=False)
+
+    def is_unchanged(self):
+        """Whether its files are still where it was found, and look as they did."""
+        try:
+            return bool(self.stamps) and all(
+                file_stamp(f"{self.folder}/{name}") == stamp for name, stamp in self.stamps.items()
+            )
+        except OSError:
+            return False
 
     @property
     def name(self):
@@ -151,7 +175,7 @@ def _file_names(folder):
         path.name
         for path in top.iterdir()
         if path.suffix in _SMALL_FILES and _is_own_file(path, top)
-    } - {"manifest.json"}
+    } - _OF_OTHERS
     parts = _part_files(top, small)
     static = f"{parts.static}{_WEIGHTS}" if parts.static is not None else None
     if "config.json" not in small and static is None:
@@ -237,7 +261,8 @@ def _is_own_file(path, folder):
 
 @lru_cache(maxsize=32)
 def _from_folder(folder, names, stamps):
-    return FolderContent(_sha256_of(folder, names), folder=folder)
+    stamps = dict(zip(names, stamps, strict=True))
+    return FolderContent(_sha256_of(folder, names), folder=folder, stamps=stamps)
 
 
 def _sha256_of(folder, names):

@@ -158,8 +158,10 @@ def from_path(path):
 
 def _files_in(folder):
     """The ONNX files of a folder, for a message."""
-    found = sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.onnx"))
-    return f" It has {', '.join(found[:5])}: give the path of one." if found else ""
+    top = Path(folder)
+    paths = sorted([*top.glob("*.onnx"), *top.glob("onnx/*.onnx")])[:5]
+    found = [path.relative_to(top).as_posix() for path in paths]
+    return f" It has {', '.join(found)}: give the path of one." if found else ""
 
 
 def _read(path):

@@ -1,17 +1,20 @@
 """Pin a model of the Hugging Face hub: fetch it once, and know it from then on by its hashes."""
 
+import hashlib
 import json
+import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sklearn_dl.models._cache import keep
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._home import home
-from sklearn_dl.models._pins import add_pin, pinned
-from sklearn_dl.models._registry import file_digest, list_models
+from sklearn_dl.models._pins import add_pin
+from sklearn_dl.models._registry import file_digest, registered
 from sklearn_dl.models._sources import FolderSource, HubSource, ModelNotAvailableError, hub_client
+from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 
 # config and tokenizer of a model's folder
@@ -57,28 +60,29 @@ def pin(
     list_models : Pinned models are among them.
     register_model : Registers a commit and hashes that you know, for this process.
     """
-    if name in list_models() and name not in pinned():
+    if name in registered():
         raise ValueError(f"{name!r} is the name of a registered model, which cannot be pinned.")
+    HubSource(name, "0" * 40)  # its name is checked before anything is asked
     hub = import_optional("huggingface_hub", extra="models", purpose="pin")
+    filelock = import_optional("filelock", extra="models", purpose="pin")
     what = f"the list of files of {name}@{revision}"
     with hub_client(endpoint, what) as asked:
         info = hub.HfApi(**asked).model_info(name, revision=revision, files_metadata=True)
+    if not info.sha or not info.siblings:
+        raise ModelNotAvailableError(f"the hub did not answer with {what}.")
     source = HubSource(name, info.sha, endpoint)
-    announced = {s.rfilename: s.lfs and s.lfs.sha256 for s in info.siblings}
+    announced = {sibling.rfilename: sibling for sibling in info.siblings}
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pin.") as scratch:
-        place = Path(scratch)
+    with ExitStack() as stack:
+        stack.enter_context(filelock.FileLock(folder / ".pin.lock"))
+        # of processes that were killed: a living one would hold the lock
+        for leftover in folder.glob(".pin.files.*"):
+            shutil.rmtree(leftover)
+        scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".pin.files.")
+        place = Path(stack.enter_context(scratch))
         files = _one_file(announced, file, source) if file else _folder(announced, source, place)
-        sha256 = {}
-        for found in files:
-            _fetch(source, found, place)
-            sha256[found] = file_digest(place / found)
-            if announced[found] not in (None, sha256[found]):
-                raise ValueError(
-                    f"wrong checksum: {found} of the {source} has sha256 {sha256[found]}, the hub "
-                    f"announced {announced[found]}. Nothing was pinned."
-                )
+        sha256 = {found: _fetch(source, announced[found], place) for found in _checked(name, files)}
         size = sum((place / found).stat().st_size for found in files)
         entry = ModelEntry(name=name, source=source, sha256=sha256, file=file, size=size)
         keep(replace(entry, source=FolderSource(place)))
@@ -88,11 +92,32 @@ def pin(
         print(f"  {digest}  {found}")
 
 
-def _fetch(source, file, place):
+def _checked(name, files):
+    """Names of files, of which none leads out of the model's folder; a ValueError otherwise."""
+    ModelEntry(name=name, source=FolderSource("."), sha256=dict.fromkeys(files, "0" * 64))
+    return files
+
+
+def _fetch(source, sibling, place):
+    """Download a file that is not there yet, and check it: its sha256."""
+    file = sibling.rfilename
     target = place / file
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         source.fetch(file, target, progress=True)
+    digest = file_digest(target)
+    if sibling.lfs:
+        seen, announced = digest, sibling.lfs.sha256
+    else:  # of small files the hub knows git's hash
+        content = target.read_bytes()
+        seen = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        announced = sibling.blob_id
+    if announced != seen:
+        raise ValueError(
+            f"wrong checksum: {file} of the {source} has {seen}, the hub announced {announced}. "
+            "Nothing was pinned."
+        )
+    return digest
 
 
 def _one_file(announced, file, source):
@@ -101,7 +126,8 @@ def _one_file(announced, file, source):
         raise ModelNotAvailableError(
             f"the {source} has no file {file!r}; it has {sorted(announced)}."
         )
-    return [name for name in sorted(announced) if name == file or name.startswith(f"{file}_data")]
+    data = (f"{file}_data", f"{file}.data")
+    return [name for name in sorted(announced) if name == file or name.startswith(data)]
 
 
 def _folder(announced, source, place):
@@ -110,12 +136,14 @@ def _folder(announced, source, place):
     chosen = [name for name in names if "/" not in name and name.endswith(_SMALL_FILES)]
     folders = set()
     if "modules.json" in chosen:
-        _fetch(source, "modules.json", place)
+        _fetch(source, announced["modules.json"], place)
         # whoever reads texts reads it again, and says what is wrong with it
-        with suppress(AttributeError, KeyError, TypeError, ValueError):
+        with suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
             modules = json.loads((place / "modules.json").read_bytes())
             folders = {PurePosixPath(module["path"]).as_posix() for module in modules} - {"."}
-    in_folders = ("config.json", "tokenizer.json", "model.safetensors")
+    # as `FolderContent` counts them
+    chosen += [name for name in names if name.count("/") == 1 and name.endswith("/config.json")]
+    in_folders = ("tokenizer.json", "model.safetensors")
     chosen += [f"{folder}/{name}" for folder in sorted(folders) for name in in_folders]
     if "model.safetensors" in names:
         chosen.append("model.safetensors")
@@ -124,7 +152,7 @@ def _folder(announced, source, place):
     chosen = [name for name in chosen if name in announced]
     if not any(name.endswith(".safetensors") for name in chosen):
         raise ModelNotAvailableError(
-            f"the {source} has no safetensors, and other weights can run code; it has {names}. "
-            'Give file="..." for one file, such as an ONNX graph.'
+            f"the {source} has no model.safetensors, and weights in other formats can run code; it "
+            f'has {brief(names)}. Give file="..." for one file, such as an ONNX graph.'
         )
     return chosen

@@ -25,7 +25,7 @@ def pinned() -> dict[str, ModelEntry]:
     try:
         path = home() / _FILE
         stamp = file_stamp(path)
-    except (ImportError, FileNotFoundError, NotADirectoryError):
+    except (ImportError, OSError, RuntimeError):  # platformdirs finds no home
         return {}
     if _read.get(path, (None,))[0] != stamp:
         _read[path] = stamp, _entries(path)
@@ -37,7 +37,7 @@ def _entries(path):
         facts = json.loads(path.read_bytes())
         return {name: _entry(name, **fact) for name, fact in facts.items()}
     # RecursionError: what json makes of garbage such as 100,000 brackets
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path}, which lists the pinned models, is damaged ({error}): remove it, and pin them "
             "again."

@@ -51,6 +51,11 @@ def list_models() -> list[str]:
     return sorted(_known())
 
 
+def registered() -> dict[str, ModelEntry]:
+    """The models that are registered in this process, by name."""
+    return dict(_entries)
+
+
 def _known() -> dict[str, ModelEntry]:
     """Models of this process, and those that were pinned on this machine."""
     return {**pinned(), **_entries}
@@ -128,7 +133,7 @@ def register_model(
     Parameters
     ----------
     name : str
-        Letters, digits, ``.``, ``_`` and ``-``.
+        Letters, digits, ``.``, ``_`` and ``-``; two such names may have one slash between them.
     source : FolderSource or HubSource
         Where the files are.
     sha256 : dict of str, default=None

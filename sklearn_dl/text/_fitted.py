@@ -101,7 +101,8 @@ class FittedTextNetwork(FittedNetwork):
             return self._content_at_hand().n_bytes(weights=False)
 
         key = ("text tokens", self.content.sha256, max_length)
-        return cached_session(key, load, size, "cpu")
+        # apart: a network that is larger than the limit would push its own tokenizer out
+        return cached_session(key, load, size, "tokenizers")
 
     def __reduce__(self):
         made, arguments = super().__reduce__()

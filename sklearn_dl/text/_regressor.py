@@ -14,7 +14,8 @@ class TextRegressor(RegressorMixin, TextEstimator):
     Parameters
     ----------
     model : str or Path, default="all-minilm-l6-v2"
-        A name of :func:`sklearn_dl.models.list_models`, or a folder with ``config.json``, the
+        A name of :func:`sklearn_dl.models.list_models`, of a repository in the Hugging Face cache
+        ("owner/name"), or a folder with ``config.json``, the
         tokenizer's files and ``model.safetensors``, of any text encoder that transformers'
         AutoModel loads. Other formats of weights are refused, and so is code in the folder.
     max_length : int, default=128

@@ -149,10 +149,18 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     def _predicted(self, X, what):
         check_is_fitted(self)
         rows = self._rows(X, reset=False)
+        predictor = self._present_predictor()
         with needed_by(self):
-            read = getattr(self._predictor, what)(rows, self._where())
+            read = getattr(predictor, what)(rows, self._where())
         rows.warn(read)
         return read.values
+
+    def _present_predictor(self):
+        """The predictor; where the folder of its pretrained network is gone, `model` counts."""
+        network = self._predictor.network
+        if network.is_trained or not network.is_gone() or not isinstance(self._model, str):
+            return self._predictor
+        return self._predictor._replace(network=network.at(self._model))
 
     def _earlier(self, content):
         """The fit to go on from, if `warm_start` asks for it and there is one."""

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_consistent_length
 from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
 from sklearn_dl.training._batches import split_rows
 from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._head import blas_threads
 from sklearn_dl.training._place import make_seed, training_place, what_it_belongs_to
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
@@ -211,7 +212,8 @@ def _solved(estimator, parts, processes):
         n_parts = 1 + len(views)
         targets = np.concatenate([targets] * n_parts)
         weights = np.concatenate([weights / n_parts] * n_parts)
-    head = parts.problem.solve(features.astype(np.float64, copy=False), targets, weights)
+    with blas_threads(parts.where.n_threads):
+        head = parts.problem.solve(features.astype(np.float64, copy=False), targets, weights)
     problem, head = processes.from_first((parts.problem, head))
     return Fitted(Predictor(network, head), problem, [])
 
@@ -262,7 +264,9 @@ def _start(problem, predictor, examples, place):
                 where = place.where._replace(precision="float32")
                 features = predictor.features(some.rows, where).values
         goals = problem.goals(some.targets)
-        head = problem.first_head(features.astype(np.float64, copy=False), goals, some.weights)
+        features = features.astype(np.float64, copy=False)
+        with blas_threads(place.where.n_threads):
+            head = problem.first_head(features, goals, some.weights)
     state, head = place.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:

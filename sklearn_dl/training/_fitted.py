@@ -1,11 +1,12 @@
 """A network that an estimator has fitted: live in this process, bytes in a pickle."""
 
 import copy
+import os
 from abc import ABC, abstractmethod
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from sklearn_dl.runtimes._sessions import cached_session
+from sklearn_dl.runtimes._sessions import cached_session, find_session
 from sklearn_dl.runtimes.torch._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._rows import Read, Rows
@@ -128,24 +129,31 @@ class FittedNetwork(ABC):
 
     def _shared(self, device, precision):
         """The pretrained network as it is: one for the process, not to be trained."""
-        content = self._whole_content()  # if it has changed, what is loaded is not used either
+        key = (*self._key(), str(device), precision)
+        try:
+            content = self._whole_content()  # if it has changed, what is loaded is not used either
+        except FileNotFoundError:
+            loaded = find_session(key)
+            if loaded is None:
+                raise
+            return loaded
 
         def load():
             network = self._pretrained().place(device).requires_grad_(False)
             return network.in_bfloat16() if precision == "bfloat16" else network
 
-        key = (*self._key(), str(device), precision)
         return cached_session(key, load, content.n_bytes, str(device))
 
     def _whole_content(self):
         """`content`, or what is found in its place if a pickle has left some of it out."""
-        if self._has_all():
+        if self._has_all() or self.content.is_unchanged():
             return self.content
         found = self._find()
         if found.sha256 != self.content.sha256:
             raise ValueError(
                 f"{self._parameter}={self.model!r} is not the one that this estimator was fitted "
-                f"with (sha256 {found.sha256[:12]}, expected {self.content.sha256[:12]})."
+                f"with (sha256 {found.sha256[:12]}, it was {self.content.sha256[:12]}): fit it "
+                "again, or put the model back."
             )
         return found
 
@@ -175,6 +183,19 @@ class FittedNetwork(ABC):
         """The same network, with a content that was found anew and has the same hash."""
         copied = copy.copy(self)
         copied.content = content
+        return copied
+
+    def is_gone(self):
+        """Whether nothing is left at the path that its files were found at."""
+        if self._has_all() or self.content.is_unchanged() or callable(self.model):
+            return False
+        path = os.fspath(self.model)
+        return os.sep in path and not os.path.exists(path)
+
+    def at(self, model):
+        """The same network, whose files lie elsewhere now."""
+        copied = copy.copy(self)
+        copied.model, copied.content = model, self.content.for_pickle(False)
         return copied
 
     def with_live(self, network):

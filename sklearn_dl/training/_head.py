@@ -64,6 +64,14 @@ def _scaler(features, weights):
     return scaler
 
 
+def blas_threads(n_threads):
+    """Context in which products of numpy take so many threads; None: as many as they do."""
+    # the limit is the process's: side by side with another one, the wrong number would stay
+    if n_threads is None or current_thread() is not main_thread():
+        return nullcontext()
+    return _thread_pools().limit(limits=n_threads, user_api="blas")
+
+
 def _few_threads(size):
     # the limit is the process's: side by side with another one, the wrong number would stay
     if size > _FOR_ONE_THREAD or current_thread() is not main_thread():

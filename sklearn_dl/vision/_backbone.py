@@ -68,6 +68,10 @@ class Backbone(ABC):
     def n_bytes(self):
         return self.content.n_bytes()
 
+    def is_unchanged(self):
+        """Whether its files are known to be what they were."""
+        return False
+
     def for_pickle(self, embed):
         return replace(self, content=self.content.for_pickle(embed))
 
@@ -102,6 +106,9 @@ class OnnxBackbone(Backbone):
 @dataclass(frozen=True)
 class FolderBackbone(Backbone):
     """A folder that transformers' AutoModelForImageClassification loads."""
+
+    def is_unchanged(self):
+        return self.content.is_unchanged()
 
     def network(self, weights=True):
         from sklearn_dl.vision._folder_network import folder_network

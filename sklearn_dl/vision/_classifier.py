@@ -37,7 +37,8 @@ class ImageClassifier(
     Parameters
     ----------
     backbone : str, Path or callable, default="efficientnet-lite0"
-        A name of :func:`sklearn_dl.models.list_models`; a folder that transformers'
+        A name of :func:`sklearn_dl.models.list_models`, or of a repository in the Hugging Face
+        cache ("owner/name"); a folder that transformers'
         AutoModelForImageClassification loads (safetensors only); an ONNX file with one output, or
         one called "features" (for ``trainable_layers=0``); or a callable without arguments that
         makes a torch.nn.Module from pixels (n, 3, H, W) to features. A registered model and a

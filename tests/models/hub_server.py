@@ -9,6 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+def git_hash(content):
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 class Handler(BaseHTTPRequestHandler):
     """Files of one repository at one commit, and their list."""
 
@@ -56,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         """What the hub says of the repository: hashes of large files only, perhaps wrong ones."""
         siblings: list[dict] = []
         for name, content in self.server.files.items():
-            known = {"rfilename": name, "size": len(content), "blobId": "a" * 40}
+            announced = getattr(content, "announced", None) or git_hash(content)
+            known = {"rfilename": name, "size": len(content), "blobId": announced}
             if not name.endswith((".json", ".txt")):
                 digest = self.server.announced.get(name) or hashlib.sha256(content).hexdigest()
                 known["lfs"] = {"size": len(content), "sha256": digest, "pointerSize": 134}

@@ -25,7 +25,7 @@ from sklearn_dl.models import (
     register_model,
 )
 from sklearn_dl.models._find import hub_snapshot
-from tests.models.hub_server import COMMIT, hub_server
+from tests.models.hub_server import COMMIT, git_hash, hub_server
 from tests.scoring.onnx_graphs import two_layers
 from tests.scoring.tensorflow_models import affine
 from tests.text.tiny_encoders import tiny_bert
@@ -168,6 +168,15 @@ def files_of(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
+class Announced(bytes):
+    """Content that the hub announces with a hash of another."""
+
+    def __new__(cls, content, announced):
+        made = super().__new__(cls, content)
+        made.announced = announced
+        return made
+
+
 OTHERS = {
     "modeling.py": b"import os",
     "pytorch_model.bin": b"pickle" * 100,
@@ -197,9 +206,7 @@ def test_a_pinned_model_is_found_without_a_network(server, bert, capfd, monkeypa
     assert not {"modeling.py", "pytorch_model.bin", "onnx/model.onnx", "README.md"} & {*card.sha256}
     request.getfixturevalue("no_network")
     np.testing.assert_array_equal(vectors("me/mine"), vectors(bert))
-    assert sorted(card.sha256) == sorted(
-        path.name for path in model_path("me/mine").iterdir() if path.name != "manifest.json"
-    )
+    assert sorted([*card.sha256, "manifest.json"]) == sorted(files_of(model_path("me/mine")))
 
 
 def test_a_worker_of_joblib_finds_a_pinned_model(server, bert):
@@ -231,12 +238,42 @@ def test_what_the_hub_has_not_announced_is_not_pinned(server, home):
     with pytest.raises(ValueError, match=r"wrong checksum: model\.safetensors .*Nothing was pin"):
         pin("me/mine", endpoint=server.url)
     assert "me/mine" not in list_models()
-    assert not [path for path in home.rglob("*") if path.is_file()]
+    assert [path.name for path in home.rglob("*")] == [".pin.lock"]
+
+
+def test_small_files_are_those_that_the_hub_has_announced(server):
+    server.files["config.json"] = Announced(server.files["config.json"], git_hash(b"another"))
+    with pytest.raises(ValueError, match=r"wrong checksum: config\.json .*Nothing was pinned"):
+        pin("me/mine", endpoint=server.url)
+
+
+@pytest.mark.parametrize("name", ["../up.json", "/abs.json", "a/../../b.json"])
+def test_names_that_lead_out_of_the_folder_are_refused(server, home, tmp_path, name):
+    server.files[f"onnx/model.onnx_data/{name}"] = b"{}"
+    before = set(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="not a relative path"):
+        pin("me/mine", file="onnx/model.onnx", endpoint=server.url)
+    assert set(tmp_path.iterdir()) - before <= {home}
+    assert [path.name for path in home.iterdir()] == [".pin.lock"]
+
+
+def test_what_a_killed_process_has_left_is_removed(server, home):
+    left = home / ".pin.files.killed"
+    left.mkdir(parents=True)
+    pin("me/mine", endpoint=server.url)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "../up", "", "a b"])
+def test_a_name_that_is_no_repository_is_not_asked_for(server, name):
+    with pytest.raises(ValueError, match="repo_id must look like"):
+        pin(name, endpoint=server.url)
+    assert not server.requests
 
 
 def test_a_repository_without_safetensors(server):
     del server.files["model.safetensors"]
-    with pytest.raises(ModelNotAvailableError, match=r"no safetensors.*pytorch_model\.bin"):
+    with pytest.raises(ModelNotAvailableError, match=r"no model\.safetensors.*pytorch_model\.bin"):
         pin("me/mine", endpoint=server.url)
 
 

@@ -247,3 +247,16 @@ def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkey
     assert len(search.cv_results_["params"]) == 8
     assert sorted(set(loaded)) == sorted(loaded)
     assert len(loaded) == 4 + 8
+
+
+def test_a_network_beyond_the_limit_does_not_push_its_tokenizer_out(frozen, monkeypatch):
+    monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", "0")
+    clear_sessions()
+    loaded, load_network = [], _network.load_network
+    monkeypatch.setattr(
+        _network, "load_network", lambda *args: loaded.append(args) or load_network(*args)
+    )
+    frozen.fit(X, Y)
+    for _ in range(3):
+        frozen.predict(X[:1])
+    assert len(loaded) == 1
