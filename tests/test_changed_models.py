@@ -175,6 +175,17 @@ def test_a_trained_network_is_all_that_it_needs(tmp_path):
     np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
 
 
+def test_what_was_trained_can_be_saved(tmp_path):
+    path, change = text_folder(tmp_path)
+    clf = TextClassifier(path, max_length=16, max_epochs=1, random_state=0, embed_model=False)
+    expected = clf.fit(TEXTS, LABELS).predict_proba(TEXTS)
+    change()
+    loaded = pickle.loads(pickle.dumps(clf))
+    np.testing.assert_array_equal(loaded.predict_proba(TEXTS), expected)
+    with pytest.raises(ValueError, match="not the one that this estimator was pickled with"):
+        loaded.fit(TEXTS, LABELS)
+
+
 def test_a_fit_that_fails_leaves_what_was_noted(tmp_path):
     scorer, rows, change = onnx_file(tmp_path)
     scorer.fit(rows)

@@ -41,8 +41,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         state = super().__getstate__()
         state.pop("_embedded", None)
         if isinstance(self._model, (str, os.PathLike)):
-            content = self._content().for_pickle(self.embed_model)
-            state["_embedded"] = _Embedded(self._model, content)
+            state["_embedded"] = _Embedded(self._model, self._content_for_pickle())
             state.pop("_fitted_with", None)  # of the same hash, or `_content` had raised
         return state
 
@@ -81,6 +80,9 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
             )
         return content
 
+    def _content_for_pickle(self) -> ModelContent:
+        return self._content().for_pickle(self.embed_model)
+
     def _is_at(self, path):
         """Whether `model` is still the path or name that it was."""
         is_path = isinstance(self._model, (str, os.PathLike))
@@ -94,7 +96,7 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         if embedded is not None and embedded.content.sha256 != content.sha256:
             raise ValueError(
                 f"{self._model_parameter}={self._model!r} is not the one that this estimator was "
-                f"pickled with (sha256 {content.sha256[:12]}, expected "
-                f"{embedded.content.sha256[:12]})."
+                f"pickled with (sha256 {content.sha256[:12]}, it was "
+                f"{embedded.content.sha256[:12]}): put the model back, or make a new estimator."
             )
         return content

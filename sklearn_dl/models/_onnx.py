@@ -10,7 +10,7 @@ from sklearn_dl.models import _onnx_external
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.utils._lfs import refuse_pointer
-from sklearn_dl.utils._memos import also_clear
+from sklearn_dl.utils._memos import BytesMemo, also_clear
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._stamp import file_stamp
@@ -175,9 +175,7 @@ def _read(path):
         return file.read(size)
 
 
-@also_clear
-@lru_cache(maxsize=8)
-def _from_bytes(data):
+def _content_of(data):
     content = OnnxModel(sha256(data).hexdigest(), data=data)
     if graph_facts(content).external:
         raise ValueError(
@@ -185,6 +183,9 @@ def _from_bytes(data):
             "to; give the path of the model."
         )
     return content
+
+
+_from_bytes = also_clear(BytesMemo(_content_of, 2**28))
 
 
 @lru_cache(maxsize=32)
@@ -210,14 +211,18 @@ def graph_facts(content):
     ValueError
         If it is no ONNX model.
     """
-    return _facts_of(content, content.path is None)
+    # a file with external data and a pickle's copy of both are one content: they differ here only
+    known = _known_facts(content.sha256, content.path is None)
+    if not known:
+        known.append(_facts(content.read(), content.name))
+    return known[0]
 
 
 @also_clear
-@lru_cache(maxsize=32)
-def _facts_of(content, embedded):
-    # a file with external data and a pickle's copy of both are one content: they differ here only
-    return _facts(content.read(), content.name)
+@lru_cache(maxsize=256)
+def _known_facts(sha256, embedded):
+    """A list that gets the facts of a content: a memo that does not hold its bytes."""
+    return []
 
 
 def _facts(data, name):

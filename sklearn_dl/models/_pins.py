@@ -44,7 +44,7 @@ def _entries(path):
         ) from error
 
 
-def _entry(name, *, repo_id, revision, endpoint, sha256, size, file=None):
+def _entry(name, *, repo_id, revision, endpoint, sha256, size, file=None, **_):
     source = HubSource(repo_id, revision, endpoint)
     return ModelEntry(name=name, source=source, sha256=sha256, size=size, file=file)
 

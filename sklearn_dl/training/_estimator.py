@@ -186,6 +186,13 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         if X_val is not None and not self.early_stopping:
             raise ValueError("X_val and y_val are used only with early_stopping=True.")
 
+    def _content_for_pickle(self):
+        path, _ = self._fitted_with or (None, "")
+        if self.embed_model or not self.__sklearn_is_fitted__() or not self._is_at(path):
+            return super()._content_for_pickle()
+        # the hash is all that travels: what was trained can be saved whatever is there now
+        return self._predictor.network.content.for_pickle(False)
+
     def __getstate__(self):
         state = super().__getstate__()
         if "_predictor" in state:

@@ -1,5 +1,8 @@
 """Memos of functions that hold bytes of models; `clear_sessions` empties them."""
 
+from collections import OrderedDict
+from threading import Lock
+
 _memos: list = []
 
 
@@ -7,6 +10,39 @@ def also_clear(memo):
     """Decorate a `functools.lru_cache` that holds bytes of models: `clear_sessions` empties it."""
     _memos.append(memo)
     return memo
+
+
+class BytesMemo:
+    """What a function makes of the bytes that it was given lately, and these bytes.
+
+    Parameters
+    ----------
+    function : callable(bytes)
+    limit : int
+        Bytes that are kept at most; the last ones are, whatever their size.
+    """
+
+    def __init__(self, function, limit):
+        self._function, self._limit = function, limit
+        self._made: OrderedDict = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, data):
+        with self._lock:
+            if data in self._made:
+                self._made.move_to_end(data)
+                return self._made[data]
+        made = self._function(data)
+        with self._lock:
+            self._made[data] = made
+            while len(self._made) > 1 and sum(map(len, self._made)) > self._limit:
+                self._made.popitem(last=False)
+        return made
+
+    def cache_clear(self):
+        """Forget all."""
+        with self._lock:
+            self._made.clear()
 
 
 def clear_memos():

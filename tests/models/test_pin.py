@@ -12,6 +12,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from sklearn_dl import OnnxScorer, TensorFlowScorer, TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models import (
@@ -209,6 +210,15 @@ def test_a_pinned_model_is_found_without_a_network(server, bert, capfd, monkeypa
     assert sorted([*card.sha256, "manifest.json"]) == sorted(files_of(model_path("me/mine")))
 
 
+@pytest.fixture
+def new_workers():
+    """Workers that start in this test, with its environment variables, and end with it."""
+    get_reusable_executor().shutdown(wait=True)
+    yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.usefixtures("new_workers")
 def test_a_worker_of_joblib_finds_a_pinned_model(server, bert):
     pin("me/mine", endpoint=server.url)
     with joblib.parallel_config("loky", n_jobs=2):
