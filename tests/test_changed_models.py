@@ -218,8 +218,13 @@ def test_a_folder_that_has_moved(tmp_path):
     clear_sessions()
     with pytest.raises(FileNotFoundError):
         clf.predict_proba(TEXTS)
-    clf.set_params(model=str(moved))
-    np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+    with pytest.raises(FileNotFoundError):
+        clf.embed(TEXTS)
+    for model in (str(moved), Path(moved)):
+        clf.set_params(model=model)
+        np.testing.assert_array_equal(clf.predict_proba(TEXTS), expected)
+        assert clf.embed(TEXTS).shape == (4, 32)
+        clear_sessions()
 
 
 def test_a_relative_path_is_that_of_the_fit(tmp_path, monkeypatch):

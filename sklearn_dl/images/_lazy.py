@@ -332,7 +332,7 @@ def describe(source):
 
 
 def source_name(source):
-    """`source` of a RowError: a path as it is, or what `describe` says; None: there is none."""
+    """What a RowError has as its `source`: the path, or what `describe` says of other sources."""
     return source if source is None or isinstance(source, str) else describe(source)
 
 

@@ -54,7 +54,7 @@ def find_path(model, wanted, parameter="model"):
     Raises
     ------
     FileNotFoundError
-        If it is none of them.
+        If `model` is neither a path that exists nor a known name.
     ValueError
         If it is a URL.
     """

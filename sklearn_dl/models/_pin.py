@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from sklearn_dl.models._cache import keep
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._home import home
-from sklearn_dl.models._pins import add_pin
+from sklearn_dl.models._pins import add_pin, pinned
 from sklearn_dl.models._registry import file_digest, registered
 from sklearn_dl.models._sources import FolderSource, HubSource, ModelNotAvailableError, hub_client
 from sklearn_dl.utils._messages import brief
@@ -62,7 +62,9 @@ def pin(
     """
     if name in registered():
         raise ValueError(f"{name!r} is the name of a registered model, which cannot be pinned.")
-    HubSource(name, "0" * 40)  # its name is checked before anything is asked
+    # a bad name and a damaged list of pins raise before anything is asked
+    HubSource(name, "0" * 40)
+    pinned()
     hub = import_optional("huggingface_hub", extra="models", purpose="pin")
     filelock = import_optional("filelock", extra="models", purpose="pin")
     what = f"the list of files of {name}@{revision}"

@@ -47,7 +47,7 @@ def cached_session(key, load, size, device=None):
     Raises
     ------
     ValueError
-        If the environment variable SKLEARN_DL_CACHE_BYTES is no number of bytes.
+        If the environment variable SKLEARN_DL_CACHE_BYTES is not a number of bytes.
     """
     while True:
         with _lock:

@@ -86,7 +86,7 @@ class TextEstimator(TrainedEstimator):
 
     @property
     def _network(self) -> FittedTextNetwork:
-        return cast(FittedTextNetwork, self._predictor.network)
+        return cast(FittedTextNetwork, self._present_predictor().network)
 
     def _find_content(self):
         return find_folder(self.model)

@@ -54,4 +54,4 @@ class TextRows(Rows):
             )
 
     def warn_of_errors(self, errors, n_rows, left_out):
-        """Nothing: every text can be read."""
+        """Do nothing: every text can be read."""

@@ -158,7 +158,8 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
     def _present_predictor(self):
         """The predictor; where the folder of its pretrained network is gone, `model` counts."""
         network = self._predictor.network
-        if network.is_trained or not network.is_gone() or not isinstance(self._model, str):
+        is_path = isinstance(self._model, (str, os.PathLike))
+        if network.is_trained or not is_path or not network.is_gone():
             return self._predictor
         return self._predictor._replace(network=network.at(self._model))
 

@@ -205,7 +205,7 @@ class FittedNetwork(ABC):
         return copied
 
     def trained_bytes(self):
-        """The tensors that are no longer the pretrained ones as safetensors, or None."""
+        """The tensors that training has changed, as safetensors; None if nothing was trained."""
         with self._lock:
             if self.live is None:
                 return self.trained

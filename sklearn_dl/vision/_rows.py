@@ -19,13 +19,13 @@ from sklearn_dl.vision._augment import views
 from sklearn_dl.vision._finite import not_finite, what_happened
 from sklearn_dl.vision._store import image_digest
 
-# random views of each photograph that a head on a frozen backbone learns from, besides itself
+# a head on a frozen backbone learns from each photograph and from so many random views of it
 _VIEWS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRows(Rows):
-    """Rows of one photograph.
+    """Rows with one photograph each.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class ImageRows(Rows):
     augment : tuple of str, callable or None
         Random views that are learned from.
     skips : bool
-        Whether a photograph that cannot be read is left out, or raises.
+        Whether a photograph that cannot be read is left out; if not, it raises an error.
     """
 
     images: np.ndarray
@@ -65,7 +65,7 @@ class ImageRows(Rows):
         return error
 
     def warn_of_cut(self, cut):
-        """Nothing: photographs are not cut."""
+        """Do nothing: photographs are not cut."""
 
     def warn_of_errors(self, errors, n_rows, left_out):
         what = what_happened(errors)

@@ -321,6 +321,14 @@ def test_a_damaged_list_of_pins_is_named(home, content):
         list_models()
 
 
+def test_a_damaged_list_of_pins_is_found_before_a_download(server, home):
+    home.mkdir()
+    (home / "pins.json").write_text("{")
+    with pytest.raises(ValueError, match=r"pins\.json, which lists the pinned models, is damaged"):
+        pin("me/mine", endpoint=server.url)
+    assert not server.requests
+
+
 def test_pins_are_read_again_when_another_process_has_added_one(server, home):
     pin("me/mine", endpoint=server.url)
     facts = json.loads((home / "pins.json").read_text())
