@@ -77,9 +77,9 @@ CASES = [
 # modules that import a runtime when they are imported
 IMPORTERS = (
     "sklearn_dl.models._transformers",
-    "sklearn_dl.text._network",
+    "sklearn_dl.text._text_network",
     "sklearn_dl.vision._folder_network",
-    "sklearn_dl.vision._network",
+    "sklearn_dl.vision._image_network",
 )
 
 

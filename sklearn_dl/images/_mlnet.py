@@ -56,15 +56,15 @@ def rectangle(source, target, mode, anchor):
     if fits_across:
         height = sh * tw // sw
         gap = f32(th) - f32(sh) * aspect
-        top = _place(gap, anchor if mode == "crop" else "center", "top", "bottom")
+        top = _offset(gap, anchor if mode == "crop" else "center", "top", "bottom")
     else:
         width = sw * th // sh
         gap = f32(tw) - f32(sw) * aspect
-        left = _place(gap, anchor if mode == "crop" else "center", "left", "right")
+        left = _offset(gap, anchor if mode == "crop" else "center", "left", "right")
     return left, top, max(width, 1), max(height, 1)
 
 
-def _place(gap, anchor, near, far):
+def _offset(gap, anchor, near, far):
     if anchor == near:
         return 0
     return int(gap) if anchor == far else int(gap / np.float32(2))

@@ -175,7 +175,7 @@ class PixelArray:
             if not errors:
                 out[start:stop] = pixels
                 return
-            good = [place for place in range(start, stop) if rows[place] not in errors]
+            good = [position for position in range(start, stop) if rows[position] not in errors]
             out[start:stop] = np.nan
             out[good] = pixels
 

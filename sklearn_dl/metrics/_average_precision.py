@@ -219,9 +219,9 @@ def _average_precision(scores, right, n_objects):
     precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     result = np.zeros(right.shape[1])
     for t in range(right.shape[1]):
-        places = np.searchsorted(recall[:, t], _RECALLS, side="left")
-        reached = places < len(right)
-        result[t] = precision[places[reached], t].sum() / len(_RECALLS)
+        positions = np.searchsorted(recall[:, t], _RECALLS, side="left")
+        reached = positions < len(right)
+        result[t] = precision[positions[reached], t].sum() / len(_RECALLS)
     return result
 
 

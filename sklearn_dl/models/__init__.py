@@ -1,14 +1,14 @@
 """Pretrained models by name: verified local files, and what is known about them."""
 
 from sklearn_dl.models._cache import model_path
-from sklearn_dl.models._pin import pin
-from sklearn_dl.models._registry import list_models, model_card, register_model
-from sklearn_dl.models._sources import (
+from sklearn_dl.models._model_sources import (
     FolderSource,
     HubSource,
     HubUnreachableError,
     ModelNotAvailableError,
 )
+from sklearn_dl.models._pin import pin
+from sklearn_dl.models._registry import list_models, model_card, register_model
 
 __all__ = [
     "FolderSource",

@@ -12,8 +12,8 @@ from typing import Any
 
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._home import home
+from sklearn_dl.models._model_sources import HubSource, ModelNotAvailableError
 from sklearn_dl.models._registry import file_digest, find_model
-from sklearn_dl.models._sources import HubSource, ModelNotAvailableError
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._stamp import file_stamp
 

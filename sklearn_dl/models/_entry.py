@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
+from sklearn_dl.models._model_sources import FolderSource, HubSource, PackageSource
 
 MANIFEST = "manifest.json"
 

@@ -50,7 +50,7 @@ def _holds_nodes_or_tensors(descriptor):
 def walk(*messages) -> Iterator:
     """Every node and tensor of ONNX messages, and whatever else holds them.
 
-    Goes by the fields that the installed onnx declares, so that no place is forgotten: inner
+    Goes by the fields that the installed onnx declares, so that no field is forgotten: inner
     graphs, functions and the defaults of their attributes, sparse tensors, training graphs.
 
     Parameters

@@ -11,9 +11,14 @@ from pathlib import Path, PurePosixPath
 from sklearn_dl.models._cache import keep
 from sklearn_dl.models._entry import MANIFEST, ModelEntry
 from sklearn_dl.models._home import home
+from sklearn_dl.models._model_sources import (
+    FolderSource,
+    HubSource,
+    ModelNotAvailableError,
+    hub_client,
+)
 from sklearn_dl.models._pins import add_pin, pinned
 from sklearn_dl.models._registry import file_digest, registered
-from sklearn_dl.models._sources import FolderSource, HubSource, ModelNotAvailableError, hub_client
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 
@@ -82,12 +87,14 @@ def pin(
         for leftover in folder.glob(".pin.files.*"):
             shutil.rmtree(leftover)
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".pin.files.")
-        place = Path(stack.enter_context(scratch))
-        files = _one_file(announced, file, source) if file else _folder(announced, source, place)
-        sha256 = {found: _fetch(source, announced[found], place) for found in _checked(name, files)}
-        size = sum((place / found).stat().st_size for found in files)
+        folder = Path(stack.enter_context(scratch))
+        files = _one_file(announced, file, source) if file else _folder(announced, source, folder)
+        sha256 = {
+            found: _fetch(source, announced[found], folder) for found in _checked(name, files)
+        }
+        size = sum((folder / found).stat().st_size for found in files)
         entry = ModelEntry(name=name, source=source, sha256=sha256, file=file, size=size)
-        keep(replace(entry, source=FolderSource(place)))
+        keep(replace(entry, source=FolderSource(folder)))
     add_pin(entry)
     print(f"Pinned {name} at commit {info.sha}, {size / 1e6:.1f} MB:")
     for found, digest in sha256.items():
@@ -100,10 +107,10 @@ def _checked(name, files):
     return files
 
 
-def _fetch(source, sibling, place):
+def _fetch(source, sibling, folder):
     """Download a file that is not there yet, and check it: its sha256."""
     file = sibling.rfilename
-    target = place / file
+    target = folder / file
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         source.fetch(file, target, progress=True)
@@ -132,16 +139,16 @@ def _one_file(announced, file, source):
     return [name for name in sorted(announced) if name == file or name.startswith(data)]
 
 
-def _folder(announced, source, place):
+def _folder(announced, source, folder):
     """The files that estimators read of a model in transformers' format."""
     names = [name for name in sorted(announced) if name != MANIFEST]
     chosen = [name for name in names if "/" not in name and name.endswith(_SMALL_FILES)]
     folders = set()
     if "modules.json" in chosen:
-        _fetch(source, announced["modules.json"], place)
+        _fetch(source, announced["modules.json"], folder)
         # whoever reads texts reads it again, and says what is wrong with it
         with suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
-            modules = json.loads((place / "modules.json").read_bytes())
+            modules = json.loads((folder / "modules.json").read_bytes())
             folders = {PurePosixPath(module["path"]).as_posix() for module in modules} - {"."}
     # as `FolderContent` counts them
     chosen += [name for name in names if name.count("/") == 1 and name.endswith("/config.json")]

@@ -5,7 +5,7 @@ import uuid
 
 from sklearn_dl.models._entry import ModelEntry
 from sklearn_dl.models._home import home
-from sklearn_dl.models._sources import HubSource
+from sklearn_dl.models._model_sources import HubSource
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._stamp import file_stamp
 

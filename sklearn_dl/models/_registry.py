@@ -9,8 +9,8 @@ from sklearn.utils import Bunch
 
 from sklearn_dl.models._efficientnet import efficientnet_network, export_efficientnet
 from sklearn_dl.models._entry import ModelEntry
+from sklearn_dl.models._model_sources import FolderSource, HubSource, PackageSource
 from sklearn_dl.models._pins import pinned
-from sklearn_dl.models._sources import FolderSource, HubSource, PackageSource
 
 
 def find_model(name: str) -> ModelEntry:

@@ -146,11 +146,11 @@ def _check_exact(array, spec, reason, masked=()):
         return
     large = (array > MAX_EXACT_INTEGER) | (array < -MAX_EXACT_INTEGER)
     large[list(masked)] = False
-    for place in map(tuple, np.argwhere(large)):
-        value = int(array[place])
+    for position in map(tuple, np.argwhere(large)):
+        value = int(array[position])
         if int(np.float64(value)) != value:
             raise ValueError(
-                f"Row {place[0]}: the value {value} of the output {spec.name!r} is not exact in "
+                f"Row {position[0]}: the value {value} of the output {spec.name!r} is not exact in "
                 f"float64; {reason}."
             )
 

@@ -1,10 +1,10 @@
 """Pixels, features and strings to scores of a pretrained graph, and scores to labels."""
 
 from sklearn_dl.runtimes._sessions import clear_sessions
-from sklearn_dl.scoring._classifier import ScoreClassifier, top_k
 from sklearn_dl.scoring._image_pipeline import image_pipeline
-from sklearn_dl.scoring._onnx import OnnxScorer
-from sklearn_dl.scoring._tensorflow import TensorFlowScorer
+from sklearn_dl.scoring._onnx_scorer import OnnxScorer
+from sklearn_dl.scoring._score_classifier import ScoreClassifier, top_k
+from sklearn_dl.scoring._tensorflow_scorer import TensorFlowScorer
 
 __all__ = [
     "OnnxScorer",

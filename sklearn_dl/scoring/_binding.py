@@ -6,9 +6,9 @@ import numpy as np
 from scipy.sparse import issparse
 
 from sklearn_dl.images import LazyImage, PixelArray
-from sklearn_dl.runtimes._loop import listed
+from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
-from sklearn_dl.scoring._sources import (
+from sklearn_dl.scoring._input_sources import (
     ArraySource,
     PixelSource,
     make_source,

@@ -11,9 +11,9 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import PixelArray
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
-from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.runtimes._collector import static_names
-from sklearn_dl.runtimes._loop import score
+from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.utils._base import all_or_nothing
@@ -38,7 +38,7 @@ _AUTO_BATCH_SIZE = {
 class GraphScorer(
     OwnOutputMixin,
     TransformerMixin,
-    EmbeddedModelEstimator,
+    ModelEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]
 ):
     """Scores rows with a pretrained graph. Subclasses open it (`_session`, `_any_session`).

@@ -8,9 +8,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.models import list_models, model_card
 from sklearn_dl.models._onnx import find_onnx, parse
-from sklearn_dl.runtimes._loop import listed
-from sklearn_dl.scoring._classifier import ScoreClassifier
-from sklearn_dl.scoring._onnx import OnnxScorer
+from sklearn_dl.runtimes._scoring_loop import listed
+from sklearn_dl.scoring._onnx_scorer import OnnxScorer
+from sklearn_dl.scoring._score_classifier import ScoreClassifier
 from sklearn_dl.utils._messages import brief
 
 _TRAINED_AT = 224

@@ -76,18 +76,18 @@ class ColumnLabels(NamedTuple):
         Each once, in the order of first sight.
     order : ndarray of shape (n_classes,)
         What sorts them.
-    places : ndarray of shape (n_columns,) or None
-        For each column the place of its label; None if there is one column per label.
+    positions : ndarray of shape (n_columns,) or None
+        For each column the position of its label; None if there is one column per label.
     """
 
     labels: np.ndarray
     order: np.ndarray
-    places: np.ndarray | None = None
+    positions: np.ndarray | None = None
 
     @property
     def n_columns(self):
         """Number of labels, those that occur again included."""
-        return len(self.labels if self.places is None else self.places)
+        return len(self.labels if self.positions is None else self.positions)
 
     @classmethod
     def of(cls, labels):
@@ -97,24 +97,24 @@ class ColumnLabels(NamedTuple):
             if is_missing(label):
                 raise ValueError(f"classes[{j}] is missing ({label!r}).")
             first.setdefault(label, j)
-        places = None
+        positions = None
         if len(first) < len(labels):
-            place = {label: i for i, label in enumerate(first)}
-            places = np.array([place[label] for label in labels.tolist()])
+            position = {label: i for i, label in enumerate(first)}
+            positions = np.array([position[label] for label in labels.tolist()])
             labels = labels[list(first.values())]
         try:
-            return cls(labels, np.argsort(labels, kind="stable"), places)
+            return cls(labels, np.argsort(labels, kind="stable"), positions)
         except TypeError as error:
             raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
 
 
-def one_score_per_label(scores, places, activation):
+def one_score_per_label(scores, positions, activation):
     """Scores of columns with equal labels made one, so that their probabilities add up.
 
     Parameters
     ----------
     scores : ndarray of shape (n, n_columns)
-    places : ndarray of shape (n_columns,)
+    positions : ndarray of shape (n_columns,)
         As in ColumnLabels.
     activation : {"softmax", "sigmoid"} or None
         Independent scores ("sigmoid") do not add up: the largest counts.
@@ -123,11 +123,11 @@ def one_score_per_label(scores, places, activation):
     -------
     scores : ndarray of shape (n, n_classes), of the same dtype
     """
-    out = np.empty((len(scores), places.max() + 1), scores.dtype)
+    out = np.empty((len(scores), positions.max() + 1), scores.dtype)
     join = {"softmax": logsumexp, "sigmoid": np.max, None: np.sum}[activation]
-    for place in range(out.shape[1]):
-        columns = scores[:, places == place]
-        out[:, place] = columns[:, 0] if columns.shape[1] == 1 else join(columns, axis=1)
+    for position in range(out.shape[1]):
+        columns = scores[:, positions == position]
+        out[:, position] = columns[:, 0] if columns.shape[1] == 1 else join(columns, axis=1)
     return out
 
 

@@ -74,16 +74,16 @@ def assert_same(actual, expected, atol=0.0, where="result"):
     if isinstance(expected, (list, tuple)):
         same = isinstance(actual, (list, tuple)) and len(actual) == len(expected)
         _assert(same, where, actual, expected)
-        for place, pair in enumerate(zip(actual, expected, strict=True)):
-            assert_same(*pair, atol, f"{where}[{place}]")
+        for position, pair in enumerate(zip(actual, expected, strict=True)):
+            assert_same(*pair, atol, f"{where}[{position}]")
         return
     actual, expected = np.asarray(actual), np.asarray(expected)
     _assert(actual.shape == expected.shape, f"shape of {where}", actual.shape, expected.shape)
     if expected.dtype == object:
         if not expected.ndim:
             _assert(actual.item() == expected.item(), where, actual.item(), expected.item())
-        for place, cell in enumerate(expected.flat if expected.ndim else []):
-            assert_same(actual.flat[place], cell, atol, f"{where}[{place}]")
+        for position, cell in enumerate(expected.flat if expected.ndim else []):
+            assert_same(actual.flat[position], cell, atol, f"{where}[{position}]")
     elif expected.dtype.names:
         for name in expected.dtype.names:
             assert_same(actual[name], expected[name], atol, f"{where}[{name!r}]")

@@ -24,8 +24,8 @@ class TogetherFeed(Feed):
         self.cut = self.read.cut
         self.lengths = self.read.lengths
 
-    def outputs(self, network, places, rng):
-        return in_length_batches(network, network, self.tokens, self.read.take(places))
+    def outputs(self, network, positions, rng):
+        return in_length_batches(network, network, self.tokens, self.read.take(positions))
 
 
 class CosineFeed(Feed):
@@ -44,8 +44,8 @@ class CosineFeed(Feed):
         self.cut = self.read.cut
         self.lengths = self.read.lengths.reshape(2, -1).max(axis=0)
 
-    def outputs(self, network, places, rng):
-        both = self.read.take(np.concatenate([places, places + len(self.lengths)]))
+    def outputs(self, network, positions, rng):
+        both = self.read.take(np.concatenate([positions, positions + len(self.lengths)]))
         pooled = in_length_batches(network, network.pooled, self.tokens, both)
         first, second = functional.normalize(pooled, dim=1).chunk(2)
         return (first * second).sum(1, keepdim=True)

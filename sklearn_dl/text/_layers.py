@@ -59,8 +59,8 @@ def _counts(hidden, mask):
 
 
 def _weighted_mean(hidden, mask):
-    places = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=torch.float32)
-    weights = places[None] if mask is None else places * mask
+    positions = torch.arange(1, hidden.shape[1] + 1, device=hidden.device, dtype=torch.float32)
+    weights = positions[None] if mask is None else positions * mask
     return (hidden * weights[..., None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1.0)
 
 

@@ -89,8 +89,8 @@ def read_modules(content):
     else:
         lower_case = _lower_case(content, names)
     layers = []
-    for place, (kind, path) in enumerate(modules[1:], 1):
-        if kind == "Pooling" and place == 1 and static is None:
+    for position, (kind, path) in enumerate(modules[1:], 1):
+        if kind == "Pooling" and position == 1 and static is None:
             pooling = _pooling(content.read_json(part_file(path, "config.json", names)), prompt)
         elif kind in _LAYERS:
             layers.append((kind, path, content.read_json(part_file(path, "config.json", names))))
@@ -100,7 +100,7 @@ def read_modules(content):
                 _check_names(content.read_json(part_file(path, "config.json", names)))
             layers.append((kind, path, {}))
         elif kind != "Dropout":
-            raise ValueError(f"a module {kind!r} in {short(path)} is not supported in this place")
+            raise ValueError(f"a module {kind!r} in {short(path)} is not supported here")
     normalize = bool(layers) and layers[-1][0] == "Normalize"
     behind = tuple(layers[:-1] if normalize else layers)
     return Modules(static, pooling, behind, normalize, prompt, lower_case)

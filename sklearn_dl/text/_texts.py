@@ -76,11 +76,11 @@ def check_texts(column, estimator_name, where=""):
     wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
     if wrong:
         text = column[wrong[0]]
-        place = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+        position = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
         raise RowsError(
             f"{estimator_name}: {shown_rows(wrong)}{where} holds half of a surrogate pair (row "
-            f"{wrong[0]}: U+{ord(text[place]):04X} at position {place}), which is no character. "
-            'Replace it: text.encode("utf-8", "replace").decode().',
+            f"{wrong[0]}: U+{ord(text[position]):04X} at position {position}), which is not a "
+            'character. Replace it: text.encode("utf-8", "replace").decode().',
             wrong[0],
             text,
         )

@@ -111,8 +111,8 @@ class Tokens:
         if len(text) <= _CHARACTERS_PER_TOKEN * self.max_length:
             return text
         assert self._backend is not None
-        places = self._backend.encode(text, add_special_tokens=False).offsets
-        return text[: places[-1][1]] if places else text
+        offsets = self._backend.encode(text, add_special_tokens=False).offsets
+        return text[: offsets[-1][1]] if offsets else text
 
     def _encode_slowly(self, texts):
         """By tokenizers that are written in Python; they do not tell what they have cut."""

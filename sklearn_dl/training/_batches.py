@@ -62,8 +62,8 @@ def split_rows(n_rows, fraction, seed, strata=None):
     wanted = fraction if isinstance(fraction, (int, np.integer)) else round(fraction * n_rows)
     wanted = min(max(1, wanted), len(candidates))
     # evenly spaced in an order of strata: every stratum gets its share
-    places = ((np.arange(wanted) + 0.5) * len(candidates) / max(wanted, 1)).astype(int)
-    held_out = np.sort(candidates[places])
+    positions = ((np.arange(wanted) + 0.5) * len(candidates) / max(wanted, 1)).astype(int)
+    held_out = np.sort(candidates[positions])
     train = np.setdiff1d(np.arange(n_rows), held_out)
     if not len(held_out) or not len(train):
         raise ValueError(
@@ -73,6 +73,6 @@ def split_rows(n_rows, fraction, seed, strata=None):
     return train, held_out
 
 
-def some_places(n_rows, seed, most):
+def some_positions(n_rows, seed, most):
     """At most so many of `n_rows` rows, drawn at random."""
     return np.random.default_rng([seed, 1]).permutation(n_rows)[:most]

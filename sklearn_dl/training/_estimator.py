@@ -8,10 +8,10 @@ from typing import Any
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.training._fit import Data, Fitted, fit
-from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._rows import Rows
@@ -25,7 +25,7 @@ def fit_method(fit):
     return all_or_nothing(with_callbacks(fit))
 
 
-class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
+class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
     Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`.
@@ -198,7 +198,7 @@ class TrainedEstimator(CallbackSupportMixin, EmbeddedModelEstimator):
         state = super().__getstate__()
         if "_predictor" in state:
             content = state["_predictor"].network.content
-            carried = state["_embedded"].content if "_embedded" in state else None
+            carried = state["_carried"].content if "_carried" in state else None
             if carried is None or content.sha256 != carried.sha256:
                 carried = content.for_pickle(self.embed_model)
             state["_predictor"] = state["_predictor"].for_pickle(carried)

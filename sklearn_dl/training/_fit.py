@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
 from sklearn_dl.training._batches import split_rows
-from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._head import blas_threads
-from sklearn_dl.training._place import make_seed, training_place, what_it_belongs_to
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
+from sklearn_dl.training._setup import make_seed, training_setup, what_it_belongs_to
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
@@ -104,8 +104,8 @@ def fit(estimator, data, held_out_data, context):
         parts.problem.refuse(parts.examples.targets)
         if not parts.trains:
             return _solved(estimator, parts, processes)
-        with training_place(estimator, parts, processes) as place:
-            return _trained(estimator, parts, place, context, data)
+        with training_setup(estimator, parts, processes) as setup:
+            return _trained(estimator, parts, setup, context, data)
 
 
 def _processes(parts):
@@ -172,7 +172,7 @@ def _with_features(examples, parts):
     if read.cut is not None:
         examples.rows.warn_of_cut(read.cut)
     failed = sorted(read.errors)
-    errors = [read.errors[place] for place in failed]
+    errors = [read.errors[position] for position in failed]
     kept = np.setdiff1d(np.arange(len(examples)), failed)
     if not len(kept):
         raise ValueError(f"No {examples.rows.noun} can be used. {errors[0]}")
@@ -218,17 +218,17 @@ def _solved(estimator, parts, processes):
     return Fitted(Predictor(network, head), problem, [])
 
 
-def _trained(estimator, parts, place, context, data):
+def _trained(estimator, parts, setup, context, data):
     """The network is trained, and a head with it."""
     from sklearn_dl.training._task import Task
 
     problem, examples, held_out = parts.problem, parts.examples, parts.held_out
     if estimator.early_stopping and held_out is None:
         fraction, strata = estimator.validation_fraction, problem.strata(examples.targets)
-        kept, others = split_rows(len(examples), fraction, place.seed, strata)
+        kept, others = split_rows(len(examples), fraction, setup.seed, strata)
         examples, held_out = examples.take(kept), examples.take(others)
         problem.refuse(examples.targets)
-    network = parts.network.network_to_train(place.where.device)
+    network = parts.network.network_to_train(setup.where.device)
     if not parts.keeps_head:
         network.head = None
     network.train_last(estimator.trainable_layers)
@@ -237,37 +237,37 @@ def _trained(estimator, parts, place, context, data):
     def now():
         return Predictor(parts.network.with_live(network))
 
-    _start(problem, now(), examples, place)
+    _start(problem, now(), examples, setup)
     feed = parts.network.feed(examples.rows, network)
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)
     task = Task(network, feed, problem, examples)
-    epochs = _Epochs(estimator, problem, held_out, place.where, now, past, context, data)
-    records, best_epoch = _run_loop(estimator, task, place, epochs)
+    epochs = _Epochs(estimator, problem, held_out, setup.where, now, past, context, data)
+    records, best_epoch = _run_loop(estimator, task, setup, epochs)
     return Fitted(now(), problem, [*past, *records], best_epoch)
 
 
-def _start(problem, predictor, examples, place):
+def _start(problem, predictor, examples, setup):
     """Learn the scale and the first head from the untrained network; the first process's count."""
 
     def outputs(rows):
-        return predictor.outputs(rows, place.where).values
+        return predictor.outputs(rows, setup.where).values
 
-    problem.start(examples, outputs, place.seed)
+    problem.start(examples, outputs, setup.seed)
     network, head = predictor.network, None
     if network.takes_head and network.live.head is None:
-        some = examples.some(network.rows_of_first_head, place.seed)
+        some = examples.some(network.rows_of_first_head, setup.seed)
         features = some.features
         if features is None:
             # as in training; for few rows a copy of the network in bfloat16 would cost more
-            with autocast(place.where.precision, place.where.device):
-                where = place.where._replace(precision="float32")
+            with autocast(setup.where.precision, setup.where.device):
+                where = setup.where._replace(precision="float32")
                 features = predictor.features(some.rows, where).values
         goals = problem.goals(some.targets)
         features = features.astype(np.float64, copy=False)
-        with blas_threads(place.where.n_threads):
+        with blas_threads(setup.where.n_threads):
             head = problem.first_head(features, goals, some.weights)
-    state, head = place.processes.from_first((vars(problem), head))
+    state, head = setup.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:
         network.live.add_head(head)
@@ -304,10 +304,10 @@ class _Epochs:
         )
 
 
-def _run_loop(estimator, task, place, epochs):
+def _run_loop(estimator, task, setup, epochs):
     """Train, from a checkpoint if there is one: records of the epochs, and the best of them."""
     from sklearn_dl.training._checkpoint import Checkpoint
-    from sklearn_dl.training._loop import Settings, train
+    from sklearn_dl.training._training_loop import Settings, train
 
     names = ["max_epochs", "batch_size", "weight_decay", "warmup_ratio"]
     names += ["max_grad_norm", "n_iter_no_change", "tol"]
@@ -315,22 +315,22 @@ def _run_loop(estimator, task, place, epochs):
     settings = Settings(
         **{name: getattr(estimator, name) for name in names},
         learning_rate=epochs.problem.learning_rate if rate == "auto" else rate,
-        precision=place.where.precision,
-        seed=place.seed,
+        precision=setup.where.precision,
+        seed=setup.seed,
     )
     checkpoint = None
     if estimator.checkpoint_dir is not None:
-        checkpoint = Checkpoint(estimator.checkpoint_dir, place.belongs)
+        checkpoint = Checkpoint(estimator.checkpoint_dir, setup.belongs)
     records, best_epoch = train(
         task,
         settings,
-        processes=place.processes,
+        processes=setup.processes,
         evaluate=None if epochs.held_out is None else epochs.evaluate,
         checkpoint=checkpoint,
         after_epoch=epochs.after_epoch,
         first=len(epochs.past),
     )
-    if checkpoint is not None and place.processes.rank == 0:
+    if checkpoint is not None and setup.processes.rank == 0:
         checkpoint.remove()
     return records, best_epoch
 

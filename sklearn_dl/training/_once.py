@@ -13,8 +13,8 @@ def computed_once(keys, compute, store=None):
     ----------
     keys : sequence of hashable or None
         Equal inputs have equal keys; None: of an input that is like no other.
-    compute : callable(places) -> Read
-        What the network makes of the inputs at some places (int ndarray).
+    compute : callable(positions) -> Read
+        What the network makes of the inputs at some positions (int ndarray).
     store : object with ``load(keys)`` and ``save(values)``, default=None
         Where values are kept from call to call: dicts of key to ndarray. With it, nothing is cut.
 
@@ -26,25 +26,27 @@ def computed_once(keys, compute, store=None):
     known = {} if store is None else store.load(keys)
     source = np.full(len(keys), -1)  # which of the computed inputs each one is equal to
     firsts: dict = {}
-    places: list = []
-    for place, key in enumerate(keys):
+    positions: list = []
+    for position, key in enumerate(keys):
         if key in known:
             continue
-        number = len(places) if key is None else firsts.setdefault(key, len(places))
-        source[place] = number
-        if number == len(places):
-            places.append(place)
-    read = compute(np.array(places)) if places else Read(np.empty((0, 0), np.float32), {})
+        number = len(positions) if key is None else firsts.setdefault(key, len(positions))
+        source[position] = number
+        if number == len(positions):
+            positions.append(position)
+    read = compute(np.array(positions)) if positions else Read(np.empty((0, 0), np.float32), {})
     if store is not None:
-        good = [i for i in range(len(places)) if i not in read.errors]
-        store.save({keys[places[i]]: read.values[i] for i in good if keys[places[i]] is not None})
-    if len(places) == len(keys):
+        good = [i for i in range(len(positions)) if i not in read.errors]
+        store.save(
+            {keys[positions[i]]: read.values[i] for i in good if keys[positions[i]] is not None}
+        )
+    if len(positions) == len(keys):
         return read
     cut = None if read.cut is None else read.cut[source]
-    made = _results(read, len(places))
+    made = _results(read, len(positions))
     # an error names its own row: the others of its kind are tried on their own
     failed = np.isin(source, list(read.errors))
-    failed[places] = False
+    failed[positions] = False
     again = np.flatnonzero(failed)
     if len(again):
         source[again] = len(made) + np.arange(len(again))
@@ -55,9 +57,9 @@ def computed_once(keys, compute, store=None):
     errors = {i: result for i, result in enumerate(results) if isinstance(result, RowError)}
     width = max((len(row) for i, row in enumerate(results) if i not in errors), default=0)
     values = np.full((len(keys), width), np.nan, dtype=read.values.dtype)
-    for place, row in enumerate(results):
-        if place not in errors:
-            values[place] = row
+    for position, row in enumerate(results):
+        if position not in errors:
+            values[position] = row
     return Read(values, errors, cut)
 
 

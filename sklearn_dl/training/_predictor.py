@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._rows import Read, read_in_chunks
 
@@ -54,7 +54,7 @@ class Predictor(NamedTuple):
             If a row cannot be read, or the network gives NaN or infinity for it, and the rows say
             that this raises.
         """
-        where = self.network.placed(where)
+        where = self.network.resolved(where)
         head = self.linear_head(where)
         return read_in_chunks(rows, lambda some: self._outputs(head, some, where))
 
@@ -69,10 +69,10 @@ class Predictor(NamedTuple):
         # a class that had no row to learn from has a bias of -inf
         bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
         errors = dict(read.errors)
-        for place in np.flatnonzero(bad).tolist():
-            if place not in errors:
-                errors[place] = rows.not_finite(place, outputs[place], "outputs")
-                outputs[place] = np.nan
+        for position in np.flatnonzero(bad).tolist():
+            if position not in errors:
+                errors[position] = rows.not_finite(position, outputs[position], "outputs")
+                outputs[position] = np.nan
         return Read(outputs, errors, read.cut)
 
     def for_pickle(self, content):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from sklearn_dl.training._batches import some_places
+from sklearn_dl.training._batches import some_positions
 
 if TYPE_CHECKING:
     from typing import Self
@@ -22,7 +22,7 @@ class Read(NamedTuple):
     values : float ndarray of shape (n_rows, n_values)
         NaN where a row could not be read; of width 0 if none could.
     errors : dict of int to RowError
-        Why a row could not be read, by its place among these rows.
+        Why a row could not be read, by its position among these rows.
     cut : bool ndarray of n_rows rows, or None
         Which of the inputs (a row may have several) were longer than what is read of them.
     """
@@ -64,7 +64,7 @@ class Rows(ABC):
         return False
 
     @abstractmethod
-    def take(self, places: np.ndarray | slice) -> "Self":
+    def take(self, positions: np.ndarray | slice) -> "Self":
         """Some of the rows, with their numbers in X."""
 
     @abstractmethod
@@ -72,12 +72,12 @@ class Rows(ABC):
         """A hash of what is read, whatever the numbers of the rows are."""
 
     @abstractmethod
-    def not_finite(self, place: int, values: np.ndarray, what: str) -> "RowError":
+    def not_finite(self, position: int, values: np.ndarray, what: str) -> "RowError":
         """The error of a row for which a network gives NaN or infinity.
 
         Parameters
         ----------
-        place : int
+        position : int
         values : ndarray
             What the network gives for the row.
         what : str
@@ -108,7 +108,7 @@ class Rows(ABC):
 
     def warn(self, read: Read) -> None:
         """Warn of what a prediction could not read, and of what it has cut."""
-        errors = [read.errors[place] for place in sorted(read.errors)]
+        errors = [read.errors[position] for position in sorted(read.errors)]
         self.warn_of_errors(errors, len(self), left_out=False)
         if read.cut is not None:
             self.warn_of_cut(read.cut)
@@ -132,9 +132,9 @@ def read_in_chunks(rows, compute):
     if len(parts) == 1:
         return parts[0]
     errors = {
-        start + place: error
+        start + position: error
         for start, part in zip(chunks, parts, strict=True)
-        for place, error in part.errors.items()
+        for position, error in part.errors.items()
     }
     cuts = [part.cut for part in parts if part.cut is not None]
     values = np.concatenate([part.values for part in parts])
@@ -163,18 +163,18 @@ class Examples:
     def __len__(self):
         return len(self.rows)
 
-    def take(self, places):
+    def take(self, positions):
         """Some of the examples."""
-        features = None if self.features is None else self.features[places]
-        rows = self.rows.take(places)
+        features = None if self.features is None else self.features[positions]
+        rows = self.rows.take(positions)
         return replace(
             self,
             rows=rows,
-            targets=self.targets[places],
-            weights=self.weights[places],
+            targets=self.targets[positions],
+            weights=self.weights[positions],
             features=features,
         )
 
     def some(self, most, seed):
         """At most so many of the examples, drawn at random; None: all."""
-        return self if most is None else self.take(some_places(len(self), seed, most))
+        return self if most is None else self.take(some_positions(len(self), seed, most))

@@ -27,8 +27,8 @@ class Feed(ABC):
     layout: object = None
 
     @abstractmethod
-    def outputs(self, network, places: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The network's outputs for the rows at `places`; `rng` is for augmentation."""
+    def outputs(self, network, positions: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """The network's outputs for the rows at `positions`; `rng` is for augmentation."""
 
 
 class Task:

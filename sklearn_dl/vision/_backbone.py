@@ -15,7 +15,7 @@ from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder import folder_content
 from sklearn_dl.models._onnx import from_path, parse
 from sklearn_dl.runtimes.onnx._graph import resolve_providers, shared_session
-from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.vision._features import (
@@ -87,7 +87,7 @@ class OnnxBackbone(Backbone):
     registered: str | None = None
 
     def network(self, weights=True):
-        from sklearn_dl.vision._network import own_network
+        from sklearn_dl.vision._image_network import own_network
 
         body = torch_network(self.registered, weights) if self.registered else None
         if body is None:
@@ -126,7 +126,7 @@ class ModuleBackbone(Backbone):
         return self.content.version is not None
 
     def network(self, weights=True):
-        from sklearn_dl.vision._network import own_network
+        from sklearn_dl.vision._image_network import own_network
 
         made = self.content.network
         return own_network(self.content.make()) if made is None else copy.deepcopy(made)
@@ -139,7 +139,7 @@ class _Module:
     name = "a network of a callable"
 
     def __init__(self, make):
-        from sklearn_dl.vision._network import module_hash, own_network
+        from sklearn_dl.vision._image_network import module_hash, own_network
 
         self.make = make
         self.network = own_network(make())
@@ -240,10 +240,10 @@ class FittedImageNetwork(FittedNetwork):
         return self.is_trained or not isinstance(self.content, OnnxBackbone)
 
     def features(self, rows, where):
-        where = self.placed(where)
+        where = self.resolved(where)
 
-        def compute(places):
-            some = rows.take(places)
+        def compute(positions):
+            some = rows.take(positions)
             array = pixel_array(some, self.content.pixels)
             if not self.needs_torch:
                 found = onnx_features(self._whole_content().session, array, where)

@@ -7,9 +7,9 @@ import numpy as np
 
 from sklearn_dl.images import PixelExtractor
 from sklearn_dl.images._lazy import image_column
-from sklearn_dl.runtimes._loop import TensorSpec, score
+from sklearn_dl.runtimes._scoring_loop import TensorSpec, score
 from sklearn_dl.runtimes.torch._device import torch_settings
-from sklearn_dl.scoring._sources import PixelSource
+from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget
@@ -40,7 +40,7 @@ def onnx_features(open_session, array, where):
     -------
     features : ndarray of n_rows rows
     errors : dict of int to ImageReadError
-        By the place of the row.
+        By the position of the row.
     """
     budget = thread_budget(where.n_threads)
     n_workers = budget if len(array) >= 2 * budget else 1
@@ -58,7 +58,7 @@ def torch_features(network, array, where):
 
 
 def computed_features(graph, array, batch, n_workers):
-    """What a graph makes of a PixelArray, and the errors of rows, by their places."""
+    """What a graph makes of a PixelArray, and the errors of rows, by their positions."""
     numbers = array.numbers.tolist()
     source = PixelSource(array, graph.inputs[0], numbers=numbers)
     collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers)
@@ -77,10 +77,10 @@ def checked_features(rows, features, errors):
         if check_rank(features).ndim == 4:
             features = features.mean(axis=(2, 3))
         features = features.astype(np.float32, copy=False)
-    for place in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
-        if place not in errors:
-            errors[place] = rows.not_finite(place, features[place], "features")
-            features[place] = np.nan
+    for position in np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist():
+        if position not in errors:
+            errors[position] = rows.not_finite(position, features[position], "features")
+            features[position] = np.nan
     return Read(features, errors)
 
 

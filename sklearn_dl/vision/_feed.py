@@ -23,8 +23,8 @@ class ImageFeed(Feed):
         self.pixels = pixels
         self.lengths = np.zeros(len(rows), dtype=np.int64)  # batches are drawn at random
 
-    def outputs(self, network, places, rng):
-        rows = self.rows.take(places)
+    def outputs(self, network, positions, rng):
+        rows = self.rows.take(positions)
         if rows.augment is not None:
             rows = rows.view(rng)
         try:

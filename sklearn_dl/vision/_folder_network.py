@@ -11,7 +11,7 @@ from sklearn_dl.models._transformers import (
     read_weights,
     transformers,
 )
-from sklearn_dl.vision._network import own_network
+from sklearn_dl.vision._image_network import own_network
 
 
 def folder_network(content, weights=True):

@@ -219,7 +219,7 @@ def memory_location(memory):
     Raises
     ------
     ValueError
-        If it is an object without a place on disk, or no file system has such a path.
+        If it is an object without a folder on disk, or no file system has such a path.
     """
     is_path = memory is None or isinstance(memory, (str, os.PathLike))
     if not is_path and not hasattr(memory, "location"):

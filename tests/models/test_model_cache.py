@@ -15,7 +15,7 @@ import pytest
 
 from sklearn_dl.models import FolderSource, _cache, _home, _registry, model_path, register_model
 from sklearn_dl.models._entry import ModelEntry
-from sklearn_dl.models._sources import PackageSource
+from sklearn_dl.models._model_sources import PackageSource
 from tests.replaced import WAYS, replace
 
 

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl import OnnxScorer
-from sklearn_dl.runtimes._loop import TensorSpec
+from sklearn_dl.runtimes._scoring_loop import TensorSpec
 from sklearn_dl.runtimes.onnx import _graph as _onnx_graph
 from tests.scoring.onnx_graphs import (
     SHARED,

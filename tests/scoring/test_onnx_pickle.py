@@ -117,7 +117,7 @@ def test_set_params_drops_the_embedded_model(path, tmp_path):
 def test_clone_of_a_loaded_pickle(path, embed_model):
     loaded = pickle.loads(pickle.dumps(OnnxScorer(path, embed_model=embed_model)))
     made = clone(clone(make_pipeline(loaded)))[0]
-    assert made._embedded is loaded._embedded
+    assert made._carried is loaded._carried
     path.write_bytes(same().SerializeToString())
     if embed_model:
         assert_array_equal(made.transform(X), -X)

@@ -10,7 +10,7 @@ from sklearn_dl import TensorFlowScorer
 from sklearn_dl.runtimes.tensorflow import _live
 from sklearn_dl.runtimes.tensorflow._graph import open_graph
 from sklearn_dl.runtimes.tensorflow._load import read_saved_model
-from sklearn_dl.scoring import _tensorflow
+from sklearn_dl.scoring import _tensorflow_scorer
 from tests.scoring.tensorflow_models import (
     WEIGHTS,
     Affine,
@@ -137,7 +137,7 @@ def test_a_keras_model_in_memory():
 def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(monkeypatch):
     opened = []
     monkeypatch.setattr(
-        _tensorflow, "open_graph", lambda *a, **k: opened.append(a) or open_graph(*a, **k)
+        _tensorflow_scorer, "open_graph", lambda *a, **k: opened.append(a) or open_graph(*a, **k)
     )
     for model, variable in ((keras_model(), "weights"), (Affine(), "variables")):
         opened.clear()

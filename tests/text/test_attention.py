@@ -4,7 +4,7 @@ import transformers
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from sklearn_dl.text._attention import NAME, matrix_products
-from sklearn_dl.text._network import TransformerNetwork
+from sklearn_dl.text._text_network import TransformerNetwork
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_where_it_is_used(kind, n_positions, chosen):
         encoder = getattr(transformers, f"{kind}Model")(config)
     nothing = torch.nn.Sequential()
     network = TransformerNetwork(encoder, ("mean",), nothing, 8, normalize=True)
-    network.place(torch.device("cpu"))
+    network.move_to(torch.device("cpu"))
     assert network.max_tokens == n_positions
     assert network.encoder.config._attn_implementation == chosen
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_dl.training._network import NetworkWithHead
+from sklearn_dl.training._network_with_head import NetworkWithHead
 from tests.text.three_classes import X, Y
 
 

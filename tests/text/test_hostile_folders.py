@@ -20,7 +20,7 @@ from sklearn.base import clone
 
 from sklearn_dl import TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._network import load_network, load_tokens
+from sklearn_dl.text._text_network import load_network, load_tokens
 from tests.models.hostile_folders import change, in_cache, shards, traps
 from tests.text.tiny_encoders import tiny_encoder
 
@@ -39,7 +39,7 @@ def vectors(folder):
         for part in tokens.pad(tokens.encode([X], 1))
     )
     with torch.inference_mode():
-        return network.place(torch.device("cpu")).embed(ids, mask, types).numpy()
+        return network.move_to(torch.device("cpu")).embed(ids, mask, types).numpy()
 
 
 @pytest.fixture(scope="module")

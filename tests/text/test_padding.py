@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from transformers import MODEL_FOR_MASKED_LM_MAPPING, MODEL_MAPPING
 
 from sklearn_dl import TextClassifier, TextEncoder
-from sklearn_dl.text._network import _SEE_PADDING
+from sklearn_dl.text._text_network import _SEE_PADDING
 from tests.text.tiny_encoders import KINDS, tiny_encoder
 
 _SMALL = {

@@ -185,7 +185,7 @@ def test_bad_weights(learner, weights, message, assert_fit_refuses):
 
 @pytest.mark.parametrize("package", ["torch", "transformers"])
 def test_a_package_that_is_not_installed(kind, encoder, package, monkeypatch):
-    for module in ("sklearn_dl.text._network", "sklearn_dl.models._transformers"):
+    for module in ("sklearn_dl.text._text_network", "sklearn_dl.models._transformers"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     clear_sessions()
     monkeypatch.setitem(sys.modules, package, None)

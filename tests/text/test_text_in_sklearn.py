@@ -28,7 +28,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models._folder import _from_folder
-from sklearn_dl.text import _network
+from sklearn_dl.text import _text_network
 from tests.text.tiny_encoders import tiny_bert
 
 rng = np.random.default_rng(0)
@@ -235,9 +235,9 @@ def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkey
     folders = [str(tiny_bert(tmp_path / f"bert-{seed}", seed=seed)) for seed in range(4)]
     loaded = []
     for name in ("load_network", "load_tokens"):
-        original = getattr(_network, name)
+        original = getattr(_text_network, name)
         monkeypatch.setattr(
-            _network, name, lambda content, *args, load=original, name=name: (
+            _text_network, name, lambda content, *args, load=original, name=name: (
                 loaded.append((name, content.sha256, *args)) or load(content, *args)
             ),
         )  # fmt: skip
@@ -252,9 +252,9 @@ def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkey
 def test_a_network_beyond_the_limit_does_not_push_its_tokenizer_out(frozen, monkeypatch):
     monkeypatch.setenv("SKLEARN_DL_CACHE_BYTES", "0")
     clear_sessions()
-    loaded, load_network = [], _network.load_network
+    loaded, load_network = [], _text_network.load_network
     monkeypatch.setattr(
-        _network, "load_network", lambda *args: loaded.append(args) or load_network(*args)
+        _text_network, "load_network", lambda *args: loaded.append(args) or load_network(*args)
     )
     frozen.fit(X, Y)
     for _ in range(3):

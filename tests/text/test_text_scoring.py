@@ -191,6 +191,6 @@ def test_the_vectors_of_a_chunk_only_are_in_memory(encoder, monkeypatch, fit):
         sizes.append(len(columns[0]))
         return score_texts(fitted, columns, *args)
 
-    monkeypatch.setattr("sklearn_dl.text._fitted.score_texts", counted)
+    monkeypatch.setattr("sklearn_dl.text._fitted_text_network.score_texts", counted)
     model.fit(pairs, numbers) if fit else model.predict(pairs)
     assert max(sizes) <= 10

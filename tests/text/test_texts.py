@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
 
-from sklearn_dl.text._rows import TextRows
+from sklearn_dl.text._text_rows import TextRows
 from sklearn_dl.text._texts import text_columns
 
 TEXTS = np.array(["a good film", "the bad book", "fine music", "poor plot"] * 3, dtype=object)
@@ -112,7 +112,7 @@ def test_half_of_a_surrogate_pair_is_named(rows):
     assert_refused(
         with_cells(rows, {4: "good \ud83d film"}),
         rf"Reader: row 4{place_of(rows)} holds half of a surrogate pair \(row 4: U\+D83D at "
-        r"position 5\), which is no character\. Replace it: text\.encode",
+        r"position 5\), which is not a character\. Replace it: text\.encode",
     )
 
 

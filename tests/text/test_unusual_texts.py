@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._network import load_tokens
+from sklearn_dl.text._text_network import load_tokens
 from tests.text.small_estimators import KINDS, outputs, rows_of, small_estimator, targets_of
 
 ODD_TEXTS = {

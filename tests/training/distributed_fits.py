@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import save_file
 
 from sklearn_dl import ImageClassifier, TextClassifier, TextRegressor
-from sklearn_dl.training import _loop
+from sklearn_dl.training import _training_loop
 from sklearn_dl.training._checkpoint import Checkpoint
-from sklearn_dl.training._loop import trained_tensors
 from sklearn_dl.training._problem import Classes, Numbers
 from sklearn_dl.training._task import Task
+from sklearn_dl.training._training_loop import trained_tensors
 from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
 
-losses, save, step = Task.losses, Checkpoint.save, _loop._Run.step
+losses, save, step = Task.losses, Checkpoint.save, _training_loop._Run.step
 first_head, solve_classes, start_numbers = Classes.first_head, Classes.solve, Numbers.start
 seen, n_saved, results = [], [], {}
 
@@ -125,7 +125,7 @@ def run(encoder, folder):
     rank = int(os.environ["RANK"])
     place = rank, Path(folder)
     checkpoints = Path(folder, "plain"), Path(folder, "killed")
-    _loop.SECONDS_BETWEEN_CHECKPOINTS = -1
+    _training_loop.SECONDS_BETWEEN_CHECKPOINTS = -1
     Task.losses, Checkpoint.save = recorded_losses, recorded_save
     torch.manual_seed(rank)
     fit(encoder, place, "plain", verbose=1, checkpoint_dir=checkpoints[0])
@@ -133,9 +133,9 @@ def run(encoder, folder):
     fit(encoder, place, "early stopping", random_state=None, max_epochs=3, **stopping)
     fit(encoder, place, "frozen", trainable_layers=0)
     fit(encoder, place, "other rows", texts=[f"{text} {rank}" for text in TEXTS[:19]])
-    _loop._Run.step = interrupted_step
+    _training_loop._Run.step = interrupted_step
     fit(encoder, place, "killed", checkpoint_dir=checkpoints[1])
-    _loop._Run.step = step
+    _training_loop._Run.step = step
     if rank == 0:
         shutil.copytree(checkpoints[1], Path(folder, "left"))
     fit(encoder, place, "resumed", checkpoint_dir=checkpoints[1])

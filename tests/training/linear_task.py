@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sklearn_dl.training._loop import Settings, trained_tensors
+from sklearn_dl.training._training_loop import Settings, trained_tensors
 
 N_ROWS = 20
 

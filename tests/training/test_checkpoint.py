@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sklearn_dl.runtimes.torch._device import torch_settings
-from sklearn_dl.training import _checkpoint, _loop
+from sklearn_dl.training import _checkpoint, _training_loop
 from sklearn_dl.training._checkpoint import Checkpoint
-from sklearn_dl.training._loop import train
+from sklearn_dl.training._training_loop import train
 from tests.training.children import die, die_at_call, in_child
 from tests.training.linear_task import LinearTask, network, same_bits, settings, tensors_of
 
@@ -174,7 +174,7 @@ class DyingTask(LinearTask):
 def test_a_fit_killed_in_mid_epoch_ends_as_if_it_had_not_been(
     tmp_path, monkeypatch, whole, step, every_step
 ):
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1 if every_step else 1e9)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1 if every_step else 1e9)
     assert in_child(lambda: small_fit(tmp_path, DyingTask(step))) == -9
     rest = LinearTask(network(torch.nn.BatchNorm1d(4), torch.nn.Dropout()))
     resumed = small_fit(tmp_path, rest)
@@ -217,7 +217,7 @@ def kill_before_the_file_is_in_place(number):
 def test_a_fit_killed_while_it_saves_ends_as_if_it_had_not_been(
     tmp_path, monkeypatch, whole, kill, number
 ):
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
     def work():
         kill(number)
@@ -231,7 +231,7 @@ def test_a_fit_killed_while_it_saves_ends_as_if_it_had_not_been(
 
 
 def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch, whole):
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     for _ in range(6):
         assert in_child(lambda: small_fit(tmp_path, DyingTask(3))) == -9
     resumed = small_fit(tmp_path)
@@ -257,7 +257,7 @@ def test_a_fit_that_was_killed_when_it_had_stopped_does_not_go_on(tmp_path, stop
 
 
 def test_the_optimiser_goes_on_with_its_moments(tmp_path, monkeypatch):
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     assert in_child(lambda: small_fit(tmp_path, DyingTask(7))) == -9
     (path,) = tmp_path.iterdir()
     _, tensors = Checkpoint(tmp_path, BELONGS).load()

@@ -7,7 +7,7 @@ import torch
 
 from sklearn_dl.runtimes.torch._device import resolve_device
 from sklearn_dl.text import _scoring
-from sklearn_dl.text._fitted import FittedTextNetwork
+from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from tests.training.reviews import LABELS, TEXTS
 
 
@@ -76,7 +76,7 @@ class Counted:
 
         yield Parameter
 
-    def place(self, device):
+    def move_to(self, device):
         # as torch: a tensor on "cuda" says that it is on "cuda:0"
         kind = torch.device(device)
         self.where = kind if kind.type == "cpu" else torch.device(kind.type, kind.index or 0)
@@ -97,9 +97,9 @@ def test_a_network_is_moved_and_copied_once(machine, found, name):
     fitted = FittedTextNetwork("model", None, live=live)
     first = fitted.on(resolve_device(device), "bfloat16")
     for _ in range(3):
-        place = resolve_device(device)
-        assert fitted.on(place, "bfloat16") is first
-        assert fitted.on(place, "float32") is live
+        target = resolve_device(device)
+        assert fitted.on(target, "bfloat16") is first
+        assert fitted.on(target, "float32") is live
     assert (live.moves, live.copies) == (1 if found else 0, 1)
 
 
@@ -120,11 +120,11 @@ def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, lay
 
 
 def test_a_second_prediction_neither_moves_nor_copies(make_classifier, monkeypatch):
-    from sklearn_dl.text._network import TextNetwork, TransformerNetwork
+    from sklearn_dl.text._text_network import TextNetwork, TransformerNetwork
 
     clf = make_classifier(precision="bfloat16").fit(TEXTS, LABELS)
     clf.predict(TEXTS)
-    monkeypatch.delattr(TransformerNetwork, "place")
+    monkeypatch.delattr(TransformerNetwork, "move_to")
     monkeypatch.delattr(TextNetwork.__mro__[1], "in_bfloat16")
     assert len(clf.predict(TEXTS[:1])) == 1
 

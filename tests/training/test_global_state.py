@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_info
 
 from sklearn_dl.runtimes.torch import _device
-from sklearn_dl.training import _loop
+from sklearn_dl.training import _training_loop
 from tests.training.children import in_child
 from tests.training.linear_task import same_bits, tensors_of
 from tests.training.reviews import LABELS, TEXTS
@@ -112,7 +112,7 @@ def failing_step(monkeypatch):
     """Fits raise the given error in their eighth step."""
 
     def fail(error):
-        steps, step = [], _loop._Run.step
+        steps, step = [], _training_loop._Run.step
 
         def failing(*args):
             steps.append(None)
@@ -120,7 +120,7 @@ def failing_step(monkeypatch):
                 raise error
             return step(*args)
 
-        monkeypatch.setattr(_loop._Run, "step", failing)
+        monkeypatch.setattr(_training_loop._Run, "step", failing)
 
     return fail
 
@@ -256,13 +256,13 @@ def test_an_interrupt_in_a_callback_leaves_the_estimator_as_it_was(make_classifi
 
 def test_a_fit_keeps_its_threads_when_it_scores(make_classifier, monkeypatch):
     monkeypatch.setattr(_device, "thread_budget", lambda *args: 1)
-    seen, step, n_threads = [], _loop._Run.step, torch.get_num_threads()
+    seen, step, n_threads = [], _training_loop._Run.step, torch.get_num_threads()
 
     def counted(*args):
         seen.append(torch.get_num_threads())
         return step(*args)
 
-    monkeypatch.setattr(_loop._Run, "step", counted)
+    monkeypatch.setattr(_training_loop._Run, "step", counted)
     torch.set_num_threads(3)
     # the first head and each epoch's evaluation score texts inside the fit
     make_classifier(early_stopping=True, validation_fraction=6).fit(TEXTS, LABELS)

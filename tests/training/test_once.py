@@ -27,13 +27,15 @@ def calls():
 def compute(calls):
     """Squares; negative inputs cannot be read, and inputs above 1 are cut."""
 
-    def squares(places):
-        calls.append(places.tolist())
-        values = INPUTS[places, None] ** 2
-        errors = {i: RowError("negative", p) for i, p in enumerate(places) if INPUTS[p] < 0}
+    def squares(positions):
+        calls.append(positions.tolist())
+        values = INPUTS[positions, None] ** 2
+        errors = {i: RowError("negative", p) for i, p in enumerate(positions) if INPUTS[p] < 0}
         values[list(errors)] = np.nan
-        empty = np.empty((len(places), 0))
-        return Read(empty if len(errors) == len(places) else values, errors, INPUTS[places] > 1)
+        empty = np.empty((len(positions), 0))
+        return Read(
+            empty if len(errors) == len(positions) else values, errors, INPUTS[positions] > 1
+        )
 
     return squares
 
@@ -56,8 +58,8 @@ def test_what_is_computed_once_is_what_is_computed(compute, calls):
 def test_known_inputs_are_not_computed(compute, calls):
     store = Store()
 
-    def without_cuts(places):
-        return compute(places)._replace(cut=None)
+    def without_cuts(positions):
+        return compute(positions)._replace(cut=None)
 
     first = computed_once(INPUTS.tolist(), without_cuts, store)
     assert sorted(store) == [1, 2, 3]
@@ -72,7 +74,7 @@ def test_known_inputs_are_not_computed(compute, calls):
 
 def test_an_input_without_a_key_is_not_kept(compute):
     store = Store()
-    computed_once([None, 2.0], lambda places: compute(places)._replace(cut=None), store)
+    computed_once([None, 2.0], lambda positions: compute(positions)._replace(cut=None), store)
     assert list(store) == [2.0]
 
 
@@ -83,11 +85,11 @@ def test_none_can_be_read(compute):
 
 
 def test_an_input_that_can_be_read_the_second_time(calls):
-    def compute(places):
-        calls.append(places.tolist())
+    def compute(positions):
+        calls.append(positions.tolist())
         if len(calls) == 1:
             return Read(np.empty((1, 0), np.float32), {0: RowError("gone", 0)})
-        return Read(np.float32([[1, 2]] * len(places)), {})
+        return Read(np.float32([[1, 2]] * len(positions)), {})
 
     read = computed_once(["a", "a", "a"], compute)
     assert calls == [[0], [1, 2]]

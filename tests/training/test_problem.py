@@ -20,8 +20,8 @@ class Numbered(Rows):
     def __init__(self, numbers):
         self.numbers = numbers
 
-    def take(self, places):
-        return Numbered(self.numbers[places])
+    def take(self, positions):
+        return Numbered(self.numbers[positions])
 
     digest = not_finite = warn_of_cut = warn_of_errors = None
 

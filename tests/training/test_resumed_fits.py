@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from sklearn_dl.training import _loop
+from sklearn_dl.training import _training_loop
 from tests.text.tiny_encoders import tiny_bert
 from tests.training.children import die_at_call, in_child
 from tests.training.linear_task import same_bits, tensors_of
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_all_checkpoints(monkeypatch, one_thread):
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
 
 def killed(classifier, step, texts=TEXTS, **held_out):
     def work():
-        _loop._Run.step = die_at_call(step, _loop._Run.step)
+        _training_loop._Run.step = die_at_call(step, _training_loop._Run.step)
         classifier.fit(texts, LABELS, **held_out)
 
     assert in_child(work) == -9

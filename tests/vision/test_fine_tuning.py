@@ -14,10 +14,10 @@ from sklearn.callback import ScoringMonitor
 
 from sklearn_dl import ImageClassifier, clear_sessions
 from sklearn_dl.images import ImageLoader, ImageReadError
-from sklearn_dl.training import _loop
+from sklearn_dl.training import _training_loop
 from sklearn_dl.vision import _backbone
 from sklearn_dl.vision._features import checked_features
-from sklearn_dl.vision._network import ImageNetwork, layers_of
+from sklearn_dl.vision._image_network import ImageNetwork, layers_of
 from tests.training.children import die_at_call, in_child
 from tests.vision.backbones import (
     OtherModule,
@@ -94,7 +94,7 @@ def test_an_unreadable_image_of_x_val_raises_before_training(clf, data, tmp_path
     images = [*data[0][:6], tmp_path / "missing.png"]
     Path(images[6]).write_bytes(b"no image")
     computed = []
-    monkeypatch.setattr(_loop._Run, "step", lambda *args: pytest.fail("it trains"))
+    monkeypatch.setattr(_training_loop._Run, "step", lambda *args: pytest.fail("it trains"))
     monkeypatch.setattr(
         _backbone, "checked_features", lambda rows, *found: (
             computed.append(len(rows)) or checked_features(rows, *found)
@@ -239,7 +239,7 @@ def test_an_error_leaves_the_estimator_as_it_was(clf, data, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_loop._Run, "step", interrupt)
+    monkeypatch.setattr(_training_loop._Run, "step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         clf.fit(data[0], data[1] == "r")
     np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
@@ -251,14 +251,14 @@ def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
     params, data, tmp_path, monkeypatch, step, resnet
 ):
     threads = torch.get_num_threads()
-    monkeypatch.setattr(_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     monkeypatch.setattr("sklearn_dl.runtimes.torch._device.thread_budget", lambda *args: 1)
     clf = ImageClassifier(resnet, trainable_layers="all", augment="standard", **params)
     whole = clone(clf).set_params(checkpoint_dir=tmp_path / "whole").fit(*data)
     clf.set_params(checkpoint_dir=tmp_path / "killed")
 
     def work():
-        _loop._Run.step = die_at_call(step, _loop._Run.step)
+        _training_loop._Run.step = die_at_call(step, _training_loop._Run.step)
         clf.fit(*data)
 
     assert in_child(work) == -9

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from sklearn_dl import ImageClassifier
-from sklearn_dl.training import _loop
+from sklearn_dl.training import _training_loop
 from sklearn_dl.vision import _features
 from tests.vision.backbones import tiny_module
 
@@ -97,14 +97,14 @@ def test_warm_start(params, data, edit, layers):
 
 def stopped(clf, data, monkeypatch):
     """Fit until the first epoch has been saved."""
-    real = _loop._Run.save
+    real = _training_loop._Run.save
 
     def save(run):
         real(run)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_loop._Run, "save", save)
+        patch.setattr(_training_loop._Run, "save", save)
         with pytest.raises(KeyboardInterrupt):
             clf.fit(*data)
 

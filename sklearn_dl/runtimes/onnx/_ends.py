@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_dl.runtimes._loop import TensorSpec
+from sklearn_dl.runtimes._scoring_loop import TensorSpec
 from sklearn_dl.utils._optional import import_optional
 
 _DTYPES: dict[str, np.dtype] = {

@@ -7,7 +7,7 @@ from typing import Any
 from sklearn_dl.models._onnx import GraphFacts, graph_facts, parse, serialize
 from sklearn_dl.models._onnx_external import share
 from sklearn_dl.models._onnx_safety import search, walk
-from sklearn_dl.runtimes._loop import check_bfloat16
+from sklearn_dl.runtimes._scoring_loop import check_bfloat16
 from sklearn_dl.runtimes._sessions import cached_session
 from sklearn_dl.runtimes.onnx._ends import cast_ends, has_odd_ends, spec_of
 from sklearn_dl.utils._optional import import_optional

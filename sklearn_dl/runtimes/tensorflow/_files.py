@@ -151,12 +151,12 @@ def bind_files(meta_graph, loading, outputs=()):
     checkpoint = {tensor_name(loading.filename): loading.checkpoint}
     assets = {tensor_name(name): path for name, path in loading.assets.items()}
     paths = {}
-    for place, node in graph.nodes.items():
-        if node.op in _RESTORING and place in restored - filled - elsewhere:
-            paths[place] = 0, checkpoint.get(graph.source(place, 0))
-        elif node.op in _FILLING and place in filled - restored - elsewhere:
-            paths[place] = 1, assets.get(graph.source(place, 1))
-    bound = {place for place, (_, path) in paths.items() if path is not None}
+    for location, node in graph.nodes.items():
+        if node.op in _RESTORING and location in restored - filled - elsewhere:
+            paths[location] = 0, checkpoint.get(graph.source(location, 0))
+        elif node.op in _FILLING and location in filled - restored - elsewhere:
+            paths[location] = 1, assets.get(graph.source(location, 1))
+    bound = {location for location, (_, path) in paths.items() if path is not None}
     for scope, nodes in scopes_of(graph_def):
         for name in [name for where, name in bound if where == scope]:
             position, path = paths[scope, name]
@@ -169,13 +169,15 @@ def _cut_unused(graph_def, loading, scored):
     restored = GraphReader(graph_def).reached_from([loading.restore])
     pipelines = operations().pipelines
 
-    def of_savers(place, op):
-        return op in _SAVING or (op in _RESTORING and place not in restored)
+    def of_savers(location, op):
+        return op in _SAVING or (op in _RESTORING and location not in restored)
 
-    for is_unused in (of_savers, lambda place, op: any(fnmatchcase(op, p) for p in pipelines)):
+    for is_unused in (of_savers, lambda location, op: any(fnmatchcase(op, p) for p in pipelines)):
         graph = GraphReader(graph_def)
-        places = {place for place, node in graph.nodes.items() if is_unused(place, node.op)}
-        functions, nodes = graph.that_run(places)
+        locations = {
+            location for location, node in graph.nodes.items() if is_unused(location, node.op)
+        }
+        functions, nodes = graph.that_run(locations)
         kept = {*scored, node_name(loading.restore), node_name(loading.init)}
         if not nodes & kept and not functions & graph.gradients:
             _remove(graph_def.node, lambda node, nodes=nodes: node.name in nodes)

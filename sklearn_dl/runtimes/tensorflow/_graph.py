@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.runtimes._loop import TensorSpec, check_bfloat16, listed
+from sklearn_dl.runtimes._scoring_loop import TensorSpec, check_bfloat16, listed
 from sklearn_dl.runtimes.tensorflow._files import INIT_SIGNATURES
 from sklearn_dl.runtimes.tensorflow._load import load
 from sklearn_dl.runtimes.tensorflow._outputs import (

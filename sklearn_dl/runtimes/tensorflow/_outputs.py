@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.runtimes._loop import TensorSpec
+from sklearn_dl.runtimes._scoring_loop import TensorSpec
 from sklearn_dl.utils._columns import object_array
 
 
@@ -108,7 +108,7 @@ def _sparse_fetch(graph, name, parts, stated):
         shape = tuple(None if dim.size < 0 else dim.size for dim in stated.dim)
     dtype = dtype_of(tensors[1])
 
-    def assemble(places, values, sizes):
+    def assemble(positions, values, sizes):
         if not shape or None in shape[1:]:
             raise ValueError(
                 f"The output {name!r} is sparse, and the longest row of a batch decides its width; "
@@ -116,7 +116,7 @@ def _sparse_fetch(graph, name, parts, stated):
             )
         values = from_graph(values)
         rows = np.full((sizes[0], *shape[1:]), "" if values.dtype == object else 0, values.dtype)
-        rows[tuple(places.T)] = values
+        rows[tuple(positions.T)] = values
         return rows
 
     return Fetch(TensorSpec(name, shape, dtype), tensors, assemble)
@@ -159,9 +159,9 @@ def from_graph(array):
 
 def _decoded(array):
     cells = np.empty(array.shape, dtype=object)
-    for place, cell in np.ndenumerate(array):
+    for position, cell in np.ndenumerate(array):
         try:
-            cells[place] = cell.decode() if isinstance(cell, bytes) else cell
+            cells[position] = cell.decode() if isinstance(cell, bytes) else cell
         except UnicodeDecodeError:
-            cells[place] = cell
+            cells[position] = cell
     return cells

@@ -6,7 +6,7 @@ _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
 
 class GraphReader:
-    """Who needs whom. A place is (function, node); the function of the graph itself is "".
+    """Who needs whom. A location is (function, node); the function of the graph itself is "".
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ class GraphReader:
         for scope, nodes in scopes_of(graph_def):
             self._of_function.setdefault(scope, [])
             for node in nodes:
-                place = scope, node.name
-                self.nodes[place] = node
-                self._of_function[scope].append(place)
+                location = scope, node.name
+                self.nodes[location] = node
+                self._of_function[scope].append(location)
                 for name in (node.op, *functions_in(node.attr.values())):
-                    self._named_by.setdefault(name, []).append(place)
+                    self._named_by.setdefault(name, []).append(location)
         library = graph_def.library
         self.gradients = {
             *(gradient.gradient_func for gradient in library.gradient),
@@ -47,46 +47,46 @@ class GraphReader:
         reached: set = set()
         queue = [("", node_name(name)) for name in names]
         while queue:
-            place = queue.pop()
-            if place in reached or place not in self.nodes:
+            location = queue.pop()
+            if location in reached or location not in self.nodes:
                 continue
-            reached.add(place)
-            node = self.nodes[place]
-            queue += [(place[0], node_name(tensor)) for tensor in node.input]
+            reached.add(location)
+            node = self.nodes[location]
+            queue += [(location[0], node_name(tensor)) for tensor in node.input]
             for name in (node.op, *functions_in(node.attr.values())):
                 queue += self._of_function.get(name, ()) if name else ()
         return reached
 
-    def that_run(self, places):
-        """Functions, and nodes of the graph itself, that run one of `places` when they run."""
+    def that_run(self, locations):
+        """Functions, and nodes of the graph itself, that run one of `locations` when they run."""
         readers: dict = {}
-        for place, node in self.nodes.items():
+        for location, node in self.nodes.items():
             for tensor in node.input:
-                readers.setdefault((place[0], node_name(tensor)), []).append(place)
-        functions, found, queue = set(), set(), list(places)
+                readers.setdefault((location[0], node_name(tensor)), []).append(location)
+        functions, found, queue = set(), set(), list(locations)
         while queue:
-            place = queue.pop()
-            if place in found:
+            location = queue.pop()
+            if location in found:
                 continue
-            found.add(place)
-            scope = place[0]
+            found.add(location)
+            scope = location[0]
             if scope:
                 functions.add(scope)
                 queue += self._named_by.get(scope, ())
             else:
-                queue += readers.get(place, ())
+                queue += readers.get(location, ())
         return functions, {name for scope, name in found if not scope}
 
-    def source(self, place, position):
+    def source(self, location, position):
         """The tensor of the graph itself that an input always is, unchanged; None: not known.
 
         Followed are Identity, the argument of a function that is called in one place, and
         variables that are assigned once and that nothing else can reach.
         """
         seen = set()
-        while place not in seen:
-            seen.add(place)
-            scope, inputs = place[0], self.nodes[place].input
+        while location not in seen:
+            seen.add(location)
+            scope, inputs = location[0], self.nodes[location].input
             if position >= len(inputs):
                 return None
             tensor = inputs[position]
@@ -96,14 +96,14 @@ class GraphReader:
                 caller = self._only_caller(scope)
                 if caller is None or name not in self._arguments[scope]:
                     return None
-                place, position = caller, self._arguments[scope].index(name)
+                location, position = caller, self._arguments[scope].index(name)
             elif made_by.op == "Identity":
-                place, position = (scope, name), 0
+                location, position = (scope, name), 0
             elif made_by.op == "ReadVariableOp":
                 assignment = self._only_assignment(scope, made_by)
                 if assignment is None:
                     return None
-                place, position = assignment, 1
+                location, position = assignment, 1
             else:
                 return None if scope else tensor_name(tensor)
         return None
@@ -121,11 +121,11 @@ class GraphReader:
             return None
         variable = node_name(reading.input[0])
         key = self._variable_key((scope, variable))
-        handles = [place for place in self.nodes if self._variable_key(place) == key]
+        handles = [location for location in self.nodes if self._variable_key(location) == key]
         users = [
-            place
-            for place in self._of_function[scope]
-            if variable in map(node_name, self.nodes[place].input)
+            location
+            for location in self._of_function[scope]
+            if variable in map(node_name, self.nodes[location].input)
         ]
         kinds = [self.nodes[user].op for user in users]
         alone = set(kinds) <= {"AssignVariableOp", "ReadVariableOp", "VarIsInitializedOp"}
@@ -133,9 +133,9 @@ class GraphReader:
             return None
         return users[kinds.index("AssignVariableOp")]
 
-    def _variable_key(self, place):
+    def _variable_key(self, location):
         """What names a variable in the session; None: the node makes no variable."""
-        node = self.nodes.get(place)
+        node = self.nodes.get(location)
         if node is None or node.op != "VarHandleOp":
             return None
         return node.attr["shared_name"].s or node.name.encode()

@@ -91,13 +91,13 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
     known = functions | lists.allowed
     found: dict = {}
 
-    def look(values, place):
+    def look(values, location):
         values = list(values)
         for op in functions_in(values) - known:
-            found.setdefault(op, place)
+            found.setdefault(op, location)
         if any(map(_is_opaque, _tensors(values))):
             raise ValueError(
-                _malformed(name, f"{place!r} holds a resource or an object, not numbers")
+                _malformed(name, f"{location!r} holds a resource or an object, not numbers")
             )
 
     for scope, nodes in scopes_of(graph_def):
@@ -108,16 +108,16 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
             if node.name in seen:
                 raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
             seen.add(node.name)
-            place = f"{scope}/{node.name}" if scope else node.name
+            location = f"{scope}/{node.name}" if scope else node.name
             if (scope, node.name) not in bound and node.op not in known:
-                found.setdefault(node.op, place)
-            look(node.attr.values(), place)
+                found.setdefault(node.op, location)
+            look(node.attr.values(), location)
     for function in graph_def.library.function:
         for attributes in (function, *function.arg_attr.values()):
             look(attributes.attr.values(), function.signature.name)
     if found:
         listed = "; ".join(
-            f"{op} ({place}) {lists.why_refused(op)}" for op, place in sorted(found.items())
+            f"{op} ({location}) {lists.why_refused(op)}" for op, location in sorted(found.items())
         )
         raise ValueError(
             f"{name} holds operations that may touch files, the network, Python or the process: "

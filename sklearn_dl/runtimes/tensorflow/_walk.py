@@ -94,7 +94,9 @@ def leaves(graph):
     return [
         end
         for end in ends
-        if not any(reader.nodes[place].op in SAVERS for place in reader.reached_from([end.name]))
+        if not any(
+            reader.nodes[location].op in SAVERS for location in reader.reached_from([end.name])
+        )
     ]
 
 

@@ -209,12 +209,12 @@ class Yolox(Format):
         boxes = _corners((raw[:, :2] + cells[kept]) * strides[kept], sides)
         return Candidates(boxes, scores[certain], best[certain])
 
-    def _cells(self, places, size):
-        """Column and row of the cells at `places` of the table, and their strides."""
+    def _cells(self, positions, size):
+        """Column and row of the cells at `positions` of the table, and their strides."""
         shapes = [(size[0] // s, size[1] // s) for s in self._strides]
         starts = np.cumsum([0] + [columns * rows for columns, rows in shapes])
-        level = np.searchsorted(starts, places, side="right") - 1
-        row, column = np.divmod(places - starts[level], np.array([c for c, _ in shapes])[level])
+        level = np.searchsorted(starts, positions, side="right") - 1
+        row, column = np.divmod(positions - starts[level], np.array([c for c, _ in shapes])[level])
         strides = np.array(self._strides)[level]
         return np.stack([column, row], axis=1), strides[:, None]
 

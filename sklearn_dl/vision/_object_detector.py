@@ -9,24 +9,24 @@ from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
-from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.models._onnx import find_onnx
-from sklearn_dl.runtimes._loop import score
+from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.runtimes._sessions import find_session
 from sklearn_dl.runtimes.onnx._graph import shared_session
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
-from sklearn_dl.scoring._sources import PixelSource
+from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
 from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
+from sklearn_dl.vision._detection_formats import FORMATS
+from sklearn_dl.vision._detection_reader import DetectionCollector, Reader, class_labels
 from sklearn_dl.vision._finite import what_happened
-from sklearn_dl.vision._formats import FORMATS
-from sklearn_dl.vision._reader import DetectionCollector, Reader, class_labels
 
 
-class ObjectDetector(EmbeddedModelEstimator):
+class ObjectDetector(ModelEstimator):
     """Find objects in photographs with a pretrained ONNX detector.
 
     Photographs are decoded, fitted into the network's input, run and decoded batch by batch; the

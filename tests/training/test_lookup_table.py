@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from sklearn_dl.training._embedding import Embedding, replace_embeddings
+from sklearn_dl.training._lookup_table import LookupTable, use_lookup_tables
 
 
 class Twice(torch.nn.Module):
@@ -23,8 +23,8 @@ def networks():
         torch.manual_seed(0)
         plain = Twice()
     ours = copy.deepcopy(plain)
-    replace_embeddings(ours)
-    assert type(ours.table) is Embedding
+    use_lookup_tables(ours)
+    assert type(ours.table) is LookupTable
     return plain.train(), ours.train()
 
 

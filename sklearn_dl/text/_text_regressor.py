@@ -1,18 +1,15 @@
-"""Texts to classes, by a fine-tuned encoder."""
+"""Texts to numbers, by a fine-tuned encoder."""
 
-from numbers import Real
+from sklearn.base import RegressorMixin
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
-from sklearn_dl.text._base import TextEstimator
-from sklearn_dl.training._classifier import NetworkClassifierMixin
-from sklearn_dl.training._problem import Classes
-from sklearn_dl.utils._sklearn import Interval
+from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.training._problem import Numbers
 
 
-class TextClassifier(NetworkClassifierMixin, TextEstimator):
-    """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
+class TextRegressor(RegressorMixin, TextEstimator):
+    """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained encoder.
+
+    It predicts one number for each row, or several, if `y` has several columns.
 
     Parameters
     ----------
@@ -26,13 +23,13 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         ones included. What is cut off is counted and warned of.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        none (0). With 0, embeddings are computed once, and
-        :class:`~sklearn.linear_model.LogisticRegression` is solved on them, in seconds.
+        none (0). With 0, embeddings are computed once, and a ridge regression is solved on them, in
+        seconds; :class:`~sklearn.linear_model.RidgeCV` chooses its regularisation.
     max_epochs : int, default=3
         Passes over the training rows.
     batch_size : int, default=16
         Rows of a training step. Rows of similar length share a batch.
-    learning_rate : float, default=1e-4
+    learning_rate : float, default=2e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
         Of matrices and filters; biases and normalisations do not decay.
@@ -40,23 +37,19 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         Share of the steps in which the learning rate rises linearly; then it falls to 0.
     max_grad_norm : float or None, default=1.0
         Gradients with a larger norm are scaled down to it. None: never.
-    label_smoothing : float, default=0.0
-        Share of the target that is spread over all classes. Not used with ``trainable_layers=0``.
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, times `sample_weight`, as in scikit-learn.
     early_stopping : bool, default=False
         Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
         the lowest loss), and stop when it rises no longer.
     validation_fraction : float or int, default=0.1
-        Share or number of rows to hold out, if `fit` gets no `X_val`. Each class gives its share.
+        Share or number of rows to hold out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=3
         Epochs without a score that is better by `tol`, after which training stops.
     tol : float, default=1e-4
         See `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
-        AMX, most GPUs), and float32 elsewhere. In bfloat16 probabilities of a text depend on the
-        other texts of the call by up to 1e-2, in float32 by 1e-6.
+        AMX, most GPUs), and float32 elsewhere. In bfloat16 a prediction depends on the other
+        texts of the call by up to 1e-2 of the standard deviation of `y`, in float32 by 1e-5.
     device : str, default="auto"
         A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
     n_threads : int or None, default=None
@@ -81,12 +74,9 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The classes, sorted: the order of the columns of `predict_proba`.
     history_ : dict of list
-        One entry per epoch in each of ``epoch``, ``train_loss``, ``learning_rate`` (at the end of
-        the epoch), ``seconds``, ``examples_per_second`` and, with early stopping,
-        ``validation_loss`` and ``validation_score``. Empty if nothing was trained.
+        One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`; ``validation_score`` is
+        R². Empty if nothing was trained.
     best_epoch_ : int
         Epoch, from 1, whose weights are kept; 0 if nothing was trained.
     device_ : str
@@ -98,36 +88,34 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
     See Also
     --------
-    TextRegressor : Texts to numbers.
     SentenceSimilarityRegressor : How similar two texts are.
+    TextClassifier : Texts to classes.
     TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes
     -----
-    This is ML.NET's TextClassification. The pretrained encoder gets a new linear layer on the
-    pooled tokens (the pooling that the model's folder names, else their mean); both are trained by
-    AdamW [1]_ on the cross entropy. Dropout is the model's own, except that there is none on
-    attention.
+    The pretrained encoder gets a new linear layer on the pooled tokens; both are trained by AdamW
+    on the squared error of standardised targets. Of two columns, both texts are read together:
+    trained on pairs, it is the cross-encoder of :class:`~sklearn_dl.SentenceSimilarityRegressor`,
+    which predicts one number only, shows its scale (`slope_`, `intercept_`), and can compare
+    embeddings instead. ML.NET has no regression on texts.
 
-    References
-    ----------
-    .. [1] Loshchilov and Hutter, Decoupled Weight Decay Regularization, 2019.
+    With ``trainable_layers=0`` the embeddings u and v of a pair are read as u, v, abs(u - v) and
+    u * v. The regularisation of the ridge regression is the one with the least error on rows that
+    are left out one by one. It takes repeated rows for independent ones: give `sample_weight`
+    instead of repeating rows.
 
     Examples
     --------
-    >>> from sklearn_dl import TextClassifier
+    >>> from sklearn_dl import TextRegressor
     >>> X = ["a fine film", "dull and slow", "simply great", "what a bore"] * 5
-    >>> y = ["good", "bad", "good", "bad"] * 5
-    >>> clf = TextClassifier(trainable_layers=0).fit(X, y)
-    >>> clf.predict(["great fun", "slow and boring"])
-    array(['good', 'bad'], dtype='<U4')
+    >>> stars = [4, 1, 5, 1] * 5
+    >>> model = TextRegressor(trainable_layers=0).fit(X, stars)
+    >>> good, bad = model.predict(["great fun", "slow and boring"])
+    >>> bool(good > bad)
+    True
     """
 
-    _parameter_constraints: dict = {
-        **TextEstimator._parameter_constraints,
-        **NetworkClassifierMixin._classifier_constraints,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-    }
     _allowed_columns = {1, 2}
 
     def __init__(
@@ -138,12 +126,10 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         trainable_layers="all",
         max_epochs=3,
         batch_size=16,
-        learning_rate=1e-4,
+        learning_rate=2e-4,
         weight_decay=0.01,
         warmup_ratio=0.06,
         max_grad_norm=1.0,
-        label_smoothing=0.0,
-        class_weight=None,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=3,
@@ -159,8 +145,8 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
     ):
         self._store(locals())
 
-    def embed(self, X):
-        """Vectors of the fitted encoder, from before the head.
+    def predict(self, X):
+        """The numbers of each row.
 
         Parameters
         ----------
@@ -169,15 +155,16 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
         Returns
         -------
-        vectors : float32 ndarray of shape (n_samples, hidden_size)
-            Of pairs: of both texts read together; with ``trainable_layers=0`` those of the two
-            texts, abs(u - v) and u * v beside each other.
+        numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            As `y` had it.
         """
-        check_is_fitted(self)
-        rows = self._rows(X, reset=False)
-        read = self._network.embed(rows, self._where())
-        rows.warn(read)
-        return read.values.astype(np.float32, copy=False)
+        outputs = self._outputs(X)
+        return self._problem.predictions(outputs)
 
     def _new_problem(self):
-        return Classes(type(self).__name__, self.class_weight, self.label_smoothing)
+        return Numbers("targets", several=True, tune=True)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

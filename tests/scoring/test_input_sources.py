@@ -12,9 +12,9 @@ from numpy.testing import assert_array_equal
 
 from sklearn_dl import ImageLoader, PixelExtractor
 from sklearn_dl.runtimes._collector import Collector, column_names, static_names
-from sklearn_dl.runtimes._loop import TensorSpec, _groups, score
+from sklearn_dl.runtimes._scoring_loop import TensorSpec, _groups, score
 from sklearn_dl.scoring._binding import select_columns
-from sklearn_dl.scoring._sources import ArraySource, PixelSource, RaggedSource, cast, fit_rank
+from sklearn_dl.scoring._input_sources import ArraySource, PixelSource, RaggedSource, cast, fit_rank
 
 F32 = np.dtype(np.float32)
 NUMBERS = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64))

@@ -51,15 +51,15 @@ class ImageRows(Rows):
     def is_augmented(self):
         return self.augment is not None
 
-    def take(self, places):
-        return replace(self, images=self.images[places], numbers=self.numbers[places])
+    def take(self, positions):
+        return replace(self, images=self.images[positions], numbers=self.numbers[positions])
 
     def digest(self):
         return sha256(b"".join(map(image_digest, self.images))).digest()
 
-    def not_finite(self, place, values, what):
-        image = self.images[place]
-        error = not_finite(int(self.numbers[place]), image, values, what)
+    def not_finite(self, position, values, what):
+        image = self.images[position]
+        error = not_finite(int(self.numbers[position]), image, values, what)
         if image.decoding.on_error == "raise":
             raise error
         return error

@@ -5,7 +5,7 @@ from hashlib import sha256
 import torch
 
 from sklearn_dl.training._dropout import Dropout, replace_dropout
-from sklearn_dl.training._network import NetworkWithHead
+from sklearn_dl.training._network_with_head import NetworkWithHead
 from sklearn_dl.vision._features import check_rank
 
 
@@ -29,7 +29,7 @@ class ImageNetwork(NetworkWithHead):
         self.body = body
         self.dropout = Dropout(0.2)
 
-    def place(self, device):
+    def move_to(self, device):
         return self.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train(self, mode=True):

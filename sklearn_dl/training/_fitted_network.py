@@ -73,7 +73,7 @@ class FittedNetwork(ABC):
         """Whether it computes with torch."""
         return True
 
-    def placed(self, where: Where) -> Where:
+    def resolved(self, where: Where) -> Where:
         """`where`, resolved if this network computes with torch."""
         return where.resolved() if self.needs_torch else where
 
@@ -139,7 +139,7 @@ class FittedNetwork(ABC):
             return loaded
 
         def load():
-            network = self._pretrained().place(device).requires_grad_(False)
+            network = self._pretrained().move_to(device).requires_grad_(False)
             return network.in_bfloat16() if precision == "bfloat16" else network
 
         return cached_session(key, load, content.n_bytes, str(device))
@@ -159,9 +159,9 @@ class FittedNetwork(ABC):
 
     def _live_on(self, device):
         if self.live is None:
-            self.live, self.trained = self._load().place(device), None
+            self.live, self.trained = self._load().move_to(device), None
         if next(self.live.parameters()).device != device:
-            self.live.place(device)
+            self.live.move_to(device)
         return self.live
 
     def network_to_train(self, device):
@@ -171,7 +171,7 @@ class FittedNetwork(ABC):
                 network = copy.deepcopy(self._live_on(device))
                 network.changed = set(network.changed_tensors())  # before others are frozen
                 return network
-            return self._pretrained().place(device)
+            return self._pretrained().move_to(device)
 
     def linear_head(self, where: Where) -> LinearHead | None:
         """The network's own head; None if it has none."""

@@ -1,9 +1,9 @@
-"""Embedding tables whose gradient costs little on a CPU. Importing this module imports torch."""
+"""Lookup tables of tokens, whose gradient costs little on a CPU. Importing this imports torch."""
 
 import torch
 
 
-class Embedding(torch.nn.Embedding):
+class LookupTable(torch.nn.Embedding):
     """`torch.nn.Embedding`, whose gradient is a new table of zeros in each step.
 
     Here the table is kept from step to step, and only the rows that the last step wrote are
@@ -16,7 +16,7 @@ class Embedding(torch.nn.Embedding):
     def forward(self, ids):
         if not self.training or not self.weight.requires_grad or ids.device.type != "cpu":
             return super().forward(ids)
-        return _Rows.apply(self.weight, ids, self)
+        return _Lookup.apply(self.weight, ids, self)
 
     def release_gradient(self):
         """Give the table's memory back: training has ended."""
@@ -41,7 +41,7 @@ class Embedding(torch.nn.Embedding):
         self.weight.grad.index_add_(0, ids, gradient.to(self.weight.dtype))
 
 
-class _Rows(torch.autograd.Function):
+class _Lookup(torch.autograd.Function):
     @staticmethod
     def forward(ctx, weight, ids, module):
         ctx.ids, ctx.module = ids, module
@@ -53,12 +53,12 @@ class _Rows(torch.autograd.Function):
         return None, None, None
 
 
-def replace_embeddings(network):
-    """Put `Embedding` in the place of every plain `torch.nn.Embedding` inside `network`."""
+def use_lookup_tables(network):
+    """Put `LookupTable` in the place of every plain `torch.nn.Embedding` inside `network`."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is torch.nn.Embedding and child.max_norm is None and not child.sparse:
-                table = Embedding.from_pretrained(
+                table = LookupTable.from_pretrained(
                     child.weight.data, freeze=False, padding_idx=child.padding_idx
                 )
                 setattr(module, name, table)

@@ -21,8 +21,8 @@ from sklearn_dl.text._layers import Normalize, load_layers, pool
 from sklearn_dl.text._modules import read_modules
 from sklearn_dl.text._tokens import Tokens
 from sklearn_dl.training._dropout import Dropout, replace_dropout
-from sklearn_dl.training._embedding import replace_embeddings
-from sklearn_dl.training._network import NetworkWithHead
+from sklearn_dl.training._lookup_table import use_lookup_tables
+from sklearn_dl.training._network_with_head import NetworkWithHead
 
 _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
@@ -118,7 +118,7 @@ class TransformerNetwork(TextNetwork):
         rates = [getattr(config, name, None) for name in _DROPOUT_NAMES]
         self.dropout = Dropout(next((rate for rate in rates if rate is not None), 0.1))
 
-    def place(self, device):
+    def move_to(self, device):
         """Move to `device`, and compute attention in the way that is fastest there."""
         # on a CPU matrix products are faster than torch's fused attention, most of all backwards
         attention = self._attention
@@ -154,7 +154,7 @@ class StaticNetwork(TextNetwork):
         As those of `TextNetwork`.
     """
 
-    def place(self, device):
+    def move_to(self, device):
         return self.to(device)
 
     def pool_tokens(self, ids, mask, types):
@@ -237,7 +237,7 @@ def _load_static(content, modules, n_outputs, trained):
     with explained(content, "modules.json"):
         layers, width = load_layers(content, modules.layers, table.shape[1], trained)
     network = StaticNetwork(encoder, layers, width, modules.normalize, n_outputs)
-    replace_embeddings(network)
+    use_lookup_tables(network)
     return network
 
 
@@ -376,7 +376,7 @@ def _load_encoder(content, config, state, shapes):
         # what it computes is not used; without it, it is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
     replace_dropout(encoder)
-    replace_embeddings(encoder)
+    use_lookup_tables(encoder)
     if hasattr(encoder, "embeddings"):
         encoder.embeddings.register_forward_hook(_in_autocast_dtype)
     return encoder

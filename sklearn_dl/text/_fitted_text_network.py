@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.runtimes._sessions import cached_session
 from sklearn_dl.text._scoring import check_max_length, refuse_not_finite, score_texts
-from sklearn_dl.training._fitted import FittedNetwork
+from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.training._rows import Read, read_in_chunks
 
@@ -74,8 +74,8 @@ class FittedTextNetwork(FittedNetwork):
         texts = [list(map(str, column)) for column in columns]
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
 
-        def compute(places):
-            parts = [column[places] for column in columns]
+        def compute(positions):
+            parts = [column[positions] for column in columns]
             values, cut = score_texts(self, parts, method, max_length, where)
             return Read(values, {}, cut)
 
@@ -92,7 +92,7 @@ class FittedTextNetwork(FittedNetwork):
 
     def tokens(self, max_length):
         """The tokenizer, which cuts at so many tokens."""
-        from sklearn_dl.text._network import load_tokens
+        from sklearn_dl.text._text_network import load_tokens
 
         def load():
             return load_tokens(self._content_at_hand(), max_length)
@@ -127,14 +127,14 @@ class FittedTextNetwork(FittedNetwork):
         return find_folder(self.model)
 
     def _pretrained(self):
-        from sklearn_dl.text._network import load_network
+        from sklearn_dl.text._text_network import load_network
 
         return load_network(self._whole_content())
 
     def _load(self):
         from safetensors.torch import load
 
-        from sklearn_dl.text._network import load_network
+        from sklearn_dl.text._text_network import load_network
 
         trained = load(self.trained)
         n_outputs = len(trained["head.bias"]) if "head.bias" in trained else 0

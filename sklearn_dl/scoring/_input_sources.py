@@ -30,17 +30,17 @@ class PixelSource:
 
     def __init__(self, pixels, spec, from_images=False, numbers=None):
         self.pixels, self.spec, self.from_images = pixels, spec, from_images
-        self._places = None if numbers is None else {n: i for i, n in enumerate(numbers)}
+        self._positions = None if numbers is None else {n: i for i, n in enumerate(numbers)}
         check_row_shape(pixels.row_shape, spec)
 
     def read(self, rows):
         """The rows that can be read, and the errors of those that cannot, by row."""
-        if self._places is None:
+        if self._positions is None:
             values, errors = self.pixels.read(rows)
         else:
-            places = [self._places[row] for row in rows]
-            values, failed = self.pixels.read(places)
-            errors = {r: failed[p] for r, p in zip(rows, places, strict=True) if p in failed}
+            positions = [self._positions[row] for row in rows]
+            values, failed = self.pixels.read(positions)
+            errors = {r: failed[p] for r, p in zip(rows, positions, strict=True) if p in failed}
         good = [row for row in rows if row not in errors] if errors else rows
         return cast(values, self.spec, good), errors
 
@@ -190,14 +190,14 @@ def exact_integers(numbers, originals, spec):
     originals = np.asarray(originals, dtype=object)
     out = cast(np.where(large, 0, numbers), spec, range(len(numbers)))
     info = np.iinfo(spec.dtype)
-    for place in map(tuple, np.argwhere(large)):
-        value = originals[place]
+    for position in map(tuple, np.argwhere(large)):
+        value = originals[position]
         if isinstance(value, (str, bytes)):
             value = Decimal(value if isinstance(value, str) else value.decode())
         whole = int(value)
         if whole != value or not info.min <= whole <= info.max:
-            raise _unfit_value(place[0], originals[place], spec)
-        out[place] = whole
+            raise _unfit_value(position[0], originals[position], spec)
+        out[position] = whole
     return out
 
 

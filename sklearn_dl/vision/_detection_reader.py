@@ -11,12 +11,12 @@ from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
-from sklearn_dl.runtimes._loop import listed
-from sklearn_dl.scoring._sources import cast, check_row_shape
+from sklearn_dl.runtimes._scoring_loop import listed
+from sklearn_dl.scoring._input_sources import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import RowError
+from sklearn_dl.vision._detection_formats import FORMATS, Candidates, Format, OwnFormat, fitting
 from sklearn_dl.vision._finite import NotFiniteError, check_outputs, of_row
-from sklearn_dl.vision._formats import FORMATS, Candidates, Format, OwnFormat, fitting
 
 
 class Geometry(NamedTuple):
@@ -55,7 +55,7 @@ class Reader:
         self.image_input, self.other_inputs = self._split_inputs(session)
         self.colors = self._or_default("colors")
         self.anchors = self._anchors()
-        self._place(self.image_input)
+        self._choose_resize(self.image_input)
         self.labels = class_labels(detector.classes)
         self.empty = detector._no_detections()
         self._chosen: dict = {}
@@ -247,7 +247,7 @@ class Reader:
             )
         return anchors
 
-    def _place(self, spec):
+    def _choose_resize(self, spec):
         """Layout of the pixels, and the resizing step."""
         row, n_colors = spec.row_shape, len(self.colors)
         if row is not None and len(row) != 3:
@@ -303,8 +303,8 @@ class DetectionCollector:
                     f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images: "
                     "export the detector without suppression, one result per image."
                 )
-        for place, row in enumerate(rows):
-            arrays = {n: output[place] for n, output in zip(self.names, outputs, strict=True)}
+        for position, row in enumerate(rows):
+            arrays = {n: output[position] for n, output in zip(self.names, outputs, strict=True)}
             image = self.images[row]
             try:
                 size = image.size_as_read()

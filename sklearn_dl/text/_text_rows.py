@@ -25,9 +25,9 @@ class TextRows(Rows):
     numbers: np.ndarray
     max_length: int
 
-    def take(self, places):
-        columns = [column[places] for column in self.columns]
-        return replace(self, columns=columns, numbers=self.numbers[places])
+    def take(self, positions):
+        columns = [column[positions] for column in self.columns]
+        return replace(self, columns=columns, numbers=self.numbers[positions])
 
     def digest(self):
         digest = sha256()
@@ -37,12 +37,12 @@ class TextRows(Rows):
                 digest.update(len(data).to_bytes(8, "little") + data)
         return digest.digest()
 
-    def not_finite(self, place, values, what):
-        text = self.columns[0][place]
+    def not_finite(self, position, values, what):
+        text = self.columns[0][position]
         raise RowError(
             f"the network gives {what} with NaN or infinity for {text!r:.60}: its weights are "
             "damaged, or its numbers overflow. You can set precision='float32', or fit it again.",
-            int(self.numbers[place]),
+            int(self.numbers[position]),
             text,
         )
 

@@ -9,14 +9,14 @@ from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import clone_parametrized
 
 
-class _Embedded(NamedTuple):
+class _Carried(NamedTuple):
     """A model's content that came with a pickle, and the parameter value it stands for."""
 
     model: Any
     content: ModelContent
 
 
-class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
+class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
     """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
 
     For an estimator with the parameters `model` (or what `_model_parameter` names) and
@@ -39,22 +39,22 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
 
     def __getstate__(self):
         state = super().__getstate__()
-        state.pop("_embedded", None)
+        state.pop("_carried", None)
         if isinstance(self._model, (str, os.PathLike)):
-            state["_embedded"] = _Embedded(self._model, self._content_for_pickle())
+            state["_carried"] = _Carried(self._model, self._content_for_pickle())
             state.pop("_fitted_with", None)  # of the same hash, or `_content` had raised
         return state
 
     def __sklearn_clone__(self):
         clone = clone_parametrized(self)
-        embedded = self._valid_embedded()
-        if embedded is not None:
-            clone._embedded = embedded
+        carried = self._valid_carried()
+        if carried is not None:
+            clone._carried = carried
         return clone
 
-    def _valid_embedded(self):
-        embedded = getattr(self, "_embedded", None)
-        return embedded if embedded is not None and embedded.model == self._model else None
+    def _valid_carried(self):
+        carried = getattr(self, "_carried", None)
+        return carried if carried is not None and carried.model == self._model else None
 
     def _note_content(self):
         """Note in `fit` what `model` is now: from then on, something else there is an error."""
@@ -89,14 +89,14 @@ class EmbeddedModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return is_path and os.path.abspath(self._model) == path
 
     def _present_content(self):
-        embedded = self._valid_embedded()
-        if embedded is not None and embedded.content.data is not None:
-            return embedded.content
+        carried = self._valid_carried()
+        if carried is not None and carried.content.data is not None:
+            return carried.content
         content = self._find_content()
-        if embedded is not None and embedded.content.sha256 != content.sha256:
+        if carried is not None and carried.content.sha256 != content.sha256:
             raise ValueError(
                 f"{self._model_parameter}={self._model!r} is not the one that this estimator was "
                 f"pickled with (sha256 {content.sha256[:12]}, it was "
-                f"{embedded.content.sha256[:12]}): put the model back, or make a new estimator."
+                f"{carried.content.sha256[:12]}): put the model back, or make a new estimator."
             )
         return content

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn_dl.runtimes.torch._device import Where, own_random_state, torch_settings
 
 
-class Place(NamedTuple):
+class Setup(NamedTuple):
     """Where a network is trained.
 
     Attributes
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 @contextmanager
-def training_place(estimator, parts, processes):
+def training_setup(estimator, parts, processes):
     """Where a network is trained, alone there, with all that torch keeps for the process as it was.
 
     Parameters
@@ -44,7 +44,7 @@ def training_place(estimator, parts, processes):
 
     Yields
     ------
-    place : Place
+    setup : Setup
     """
     where = parts.where.resolved()
     if processes.count > 1 and where.device.type != "cpu":
@@ -52,7 +52,7 @@ def training_place(estimator, parts, processes):
     belongs = what_it_belongs_to(estimator, parts._replace(where=where), processes)
     seed = processes.from_first(make_seed(estimator, belongs))
     with torch_settings(where.n_threads, processes.per_machine), own_random_state(where.device):
-        yield Place(processes, where, seed, {**belongs, "seed": seed})
+        yield Setup(processes, where, seed, {**belongs, "seed": seed})
 
 
 def what_it_belongs_to(estimator, parts, processes):

@@ -9,14 +9,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import Resize
-from sklearn_dl.scoring._classifier import labels_of
-from sklearn_dl.training._classifier import NetworkClassifierMixin
+from sklearn_dl.scoring._score_classifier import labels_of
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
+from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
-from sklearn_dl.vision._rows import ImageRows
+from sklearn_dl.vision._image_rows import ImageRows
 from sklearn_dl.vision._store import memory_location
 
 _HOW_TO_VERSION = (

@@ -14,7 +14,7 @@ import torch
 
 from sklearn_dl.runtimes.torch._device import autocast, seed_dropout
 from sklearn_dl.training._batches import epoch_batches
-from sklearn_dl.training._embedding import Embedding
+from sklearn_dl.training._lookup_table import LookupTable
 from sklearn_dl.training._processes import OneProcess
 
 # within an epoch; what a killed fit loses at most
@@ -150,7 +150,7 @@ def train(
     task.network.eval()
     run.take_best()
     for module in task.network.modules():
-        if isinstance(module, Embedding):
+        if isinstance(module, LookupTable):
             module.release_gradient()
     return progress.history, progress.best_epoch or first + progress.epoch
 
@@ -183,7 +183,7 @@ def _are_finite(tensors):
 
 
 class _Run:
-    """The optimiser, the best weights so far, and their place on disk."""
+    """The optimiser, the best weights so far, and the checkpoint."""
 
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes

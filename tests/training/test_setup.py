@@ -4,7 +4,7 @@ import functools
 
 from sklearn.metrics import f1_score, make_scorer
 
-from sklearn_dl.training._place import _identities
+from sklearn_dl.training._setup import _identities
 
 
 def scorer(average):

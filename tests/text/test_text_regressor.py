@@ -13,6 +13,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_dl import SentenceSimilarityRegressor, TextRegressor
+from sklearn_dl.training import _training_loop
 from sklearn_dl.training._problem import Numbers
 
 ADJECTIVES = {"bad": 1.0, "dull": 2.0, "good": 4.0, "fine": 4.5, "great": 5.0}
@@ -205,19 +206,18 @@ def test_in_cross_validation_and_grid_search(model):
 
 
 def test_a_killed_fit_goes_on(model, tmp_path, monkeypatch):
-    from sklearn_dl.training import _loop
 
     model.set_params(max_epochs=2)
     expected = clone(model).fit(X, BOTH).predict(X)
     model.set_params(checkpoint_dir=tmp_path)
-    save = _loop._Run.save
+    save = _training_loop._Run.save
 
     def save_and_stop(run):
         save(run)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_loop._Run, "save", save_and_stop)
+        patch.setattr(_training_loop._Run, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             clone(model).fit(X, BOTH)
     assert list(tmp_path.glob("checkpoint-*"))

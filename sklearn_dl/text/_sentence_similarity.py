@@ -6,9 +6,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.text._base import TextEstimator
 from sklearn_dl.text._cosines import Cosines, Similarities
-from sklearn_dl.text._fitted import unit_rows
+from sklearn_dl.text._fitted_text_network import unit_rows
+from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.training._estimator import fit_method
 from sklearn_dl.training._fit import Fitted, positive_weights
 from sklearn_dl.training._predictor import Predictor

@@ -84,7 +84,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     n_workers : int, default=1
         Threads that take batches side by side.
     done : callable(n_rows) or None
-    collector : object with `add` and `errors` (by place) as Collector has them, default=None
+    collector : object with `add` and `errors` (by position) as Collector has them, default=None
         What takes the outputs of each batch, by any of the threads. None: a Collector.
 
     Returns
@@ -103,24 +103,26 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         if spec.batch not in (None, 1, fixed_size):
             raise not_per_row(spec, spec.shape, fixed_size or "any number of")
 
-    def run(places):
-        contiguous = isinstance(places, range)
-        wanted = rows[places.start : places.stop] if contiguous else [rows[p] for p in places]
+    def run(positions):
+        contiguous = isinstance(positions, range)
+        wanted = (
+            rows[positions.start : positions.stop] if contiguous else [rows[p] for p in positions]
+        )
         feeds, given, errors = {}, {}, {}
         for name, source in sources.items():
             feeds[name], failed = source.read(wanted)
             given[name] = [row for row in wanted if row not in failed] if failed else wanted
             errors.update(failed)
         if errors:
-            collector.errors.update({p: errors[rows[p]] for p in places if rows[p] in errors})
-            places = [place for place in places if rows[place] not in errors]
-            if not places:
+            collector.errors.update({p: errors[rows[p]] for p in positions if rows[p] in errors})
+            positions = [position for position in positions if rows[position] not in errors]
+            if not positions:
                 return
             # a source leaves out its own failed rows, not those of another
             for name, read in given.items():
                 kept = [row not in errors for row in read]
                 feeds[name] = feeds[name] if all(kept) else feeds[name][kept]
-        n_fed = len(places)
+        n_fed = len(positions)
         if fixed_size is not None and n_fed < fixed_size:
             n_fed = fixed_size
             feeds = {name: _pad(values, n_fed) for name, values in feeds.items()}
@@ -128,9 +130,9 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
             outputs = graph.run(feeds)
         except Exception as error:  # runtimes have error classes of their own
             raise ValueError(
-                f"The graph failed on rows {rows[places[0]]} to {rows[places[-1]]}: {error}"
+                f"The graph failed on rows {rows[positions[0]]} to {rows[positions[-1]]}: {error}"
             ) from error
-        collector.add(places, outputs, n_fed)
+        collector.add(positions, outputs, n_fed)
 
     for group in _groups(sources, rows):
         for_each_batch(
@@ -149,8 +151,8 @@ def _groups(sources, rows):
     if not ragged:
         return [range(len(rows))]
     groups: dict = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(tuple(source.shapes[row] for source in ragged), []).append(place)
+    for position, row in enumerate(rows):
+        groups.setdefault(tuple(source.shapes[row] for source in ragged), []).append(position)
     return list(groups.values())
 
 

@@ -6,19 +6,19 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from sklearn_dl.models._embedding import EmbeddedModelEstimator
+from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.runtimes.torch._device import Where
-from sklearn_dl.text._fitted import FittedTextNetwork
-from sklearn_dl.text._rows import TextRows
+from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from sklearn_dl.text._scoring import check_max_length
+from sklearn_dl.text._text_rows import TextRows
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
-class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, EmbeddedModelEstimator):
+class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
     """Turn texts into vectors of a pretrained encoder.
 
     Learns nothing: `transform` works without `fit`.

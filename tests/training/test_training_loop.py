@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_dl.training._loop import _learning_rate, train, trained_tensors
+from sklearn_dl.training._training_loop import _learning_rate, train, trained_tensors
 from tests.training.linear_task import N_ROWS, LinearTask, network, same_bits, settings, tensors_of
 
 

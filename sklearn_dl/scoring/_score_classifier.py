@@ -272,7 +272,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
                 f"{enumerated(columns.labels.tolist())}. One column needs two classes, several "
                 "need one class each."
             )
-        if columns.places is not None and len(columns.labels) == 1:
+        if columns.positions is not None and len(columns.labels) == 1:
             raise ValueError(
                 f"classes holds one label only, {columns.labels.tolist()[0]!r}: give two or more."
             )
@@ -287,8 +287,8 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
                 f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
                 "such rows a label of their own."
             )
-        if columns.places is not None:
-            X = one_score_per_label(X, columns.places, self.activation)
+        if columns.positions is not None:
+            X = one_score_per_label(X, columns.positions, self.activation)
         return X, is_nan, columns
 
     def _probabilities(self, X, *, log):

@@ -33,7 +33,7 @@ class NetworkWithHead(torch.nn.Module, ABC):
             self.make_head(n_features, n_outputs)
 
     @abstractmethod
-    def place(self, device):
+    def move_to(self, device):
         """Move to a torch device, and compute there in the way that is fastest."""
 
     @abstractmethod

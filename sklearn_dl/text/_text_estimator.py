@@ -7,8 +7,8 @@ from typing import Any, cast
 import numpy as np
 
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._fitted import FittedTextNetwork
-from sklearn_dl.text._rows import TextRows
+from sklearn_dl.text._fitted_text_network import FittedTextNetwork
+from sklearn_dl.text._text_rows import TextRows
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.utils._sklearn import Interval

@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_validate
 from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector, clear_sessions
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.metrics import make_detections, mean_average_precision_scorer
+from sklearn_dl.vision import _object_detector
 from tests.vision.detectors import ANCHORS, color_detector, constant_detector, squares
 
 COLORS = ["red", "green", "blue"]
@@ -151,11 +152,10 @@ def test_nhwc_and_given_pixels(monkeypatch):
     detector = ObjectDetector(
         graph, format="ssd", colors="BGR", offset=[0, 0, 100], scale=0.5, image_size=(48, 32)
     )
-    from sklearn_dl.vision import _detector
 
-    original = _detector.PixelSource.read
+    original = _object_detector.PixelSource.read
     monkeypatch.setattr(
-        _detector.PixelSource,
+        _object_detector.PixelSource,
         "read",
         lambda self, rows: seen.append(original(self, rows)) or seen[-1],
     )
