@@ -33,7 +33,7 @@ plt.show()
 # %%
 # The baseline: pixels as they are. Its rival: what the last layer but one of the network says.
 pixels = make_pipeline(
-    ImageLoader(mode="L"),
+    ImageLoader(colors="L"),
     PixelExtractor(colors="L", layout="flat", scale=1 / 255),
     LogisticRegression(max_iter=1000),
 )

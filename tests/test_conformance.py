@@ -89,7 +89,7 @@ LABELS = np.array([["b"], ["a"], ["c"], ["a"], ["b"], ["c"], ["a"], ["b"]], dtyp
 # groups of one kind of X; those that do not compute with floats are compared exactly (atol=0)
 READ_IMAGES = {
     "ImageLoader": ImageLoader(),
-    "ImageLoader-grey": ImageLoader(mode="L", on_error="nan"),
+    "ImageLoader-grey": ImageLoader(colors="L", on_error="nan"),
     "ObjectDetector": ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS),
 }
 LEARN_IMAGES = {

@@ -33,8 +33,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Folder that relative paths are joined to. A path that leaves it (absolute, ``..``, through
         a symbolic link) is refused, and so is a file or folder in it that has become a symbolic
         link when the image is read. None: paths are used as they are.
-    mode : {"RGB", "RGBA", "L"}, default="RGB"
-        Pixel format of the images. "RGB" and "L" composite transparent images on black.
+    colors : {"RGB", "RGBA", "L"}, default="RGB"
+        Colour channels of the images, by the names of Pillow's modes. With "RGB" and "L",
+        transparent images are composited on black.
     exif_transpose : bool, default=True
         Turn photographs upright as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"
@@ -89,7 +90,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
 
     _parameter_constraints: dict = {
         "root": [str, os.PathLike, None],
-        "mode": [StrOptions({"RGB", "RGBA", "L"})],
+        "colors": [StrOptions({"RGB", "RGBA", "L"})],
         "exif_transpose": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
         "max_pixels": [Interval(Integral, 1, None, closed="left"), None],
@@ -100,14 +101,14 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         self,
         *,
         root=None,
-        mode="RGB",
+        colors="RGB",
         exif_transpose=True,
         on_error="raise",
         max_pixels=178_956_970,
         formats=None,
     ):
         self.root = root
-        self.mode = mode
+        self.colors = colors
         self.exif_transpose = exif_transpose
         self.on_error = on_error
         self.max_pixels = max_pixels
@@ -147,7 +148,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         if root is not None and not os.path.isdir(root):
             raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
         decoding = Decoding(
-            mode=self.mode,
+            mode=self.colors,
             exif_transpose=self.exif_transpose,
             on_error=self.on_error,
             max_pixels=self.max_pixels,

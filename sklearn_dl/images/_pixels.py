@@ -135,7 +135,7 @@ class PixelExtractor(
         images = lazy_images(X, self, reset=False)
         if "A" in self.colors and any(image.mode != "RGBA" for image in images):
             raise ValueError(
-                f'colors={self.colors!r} needs images with alpha: ImageLoader(mode="RGBA").'
+                f'colors={self.colors!r} needs images with alpha: ImageLoader(colors="RGBA").'
             )
         seen = getattr(self, "image_size_", None) if self.layout == "flat" else None
         width, height = common_size(images, otherwise=seen)

@@ -10,6 +10,7 @@ from sklearn_dl.images import _mlnet
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator
+from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 _CENTERING = {
@@ -120,6 +121,22 @@ def _into(box, reduced, limit):
     )
 
 
+def width_and_height(image_size):
+    """The parameter `image_size`, an int or (width, height), as (width, height) in pixels.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size,) * 2
+    if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in sides):
+        raise ValueError(
+            f"image_size={brief(image_size)} must be an int or (width, height), in pixels, from 1."
+        )
+    return int(sides[0]), int(sides[1])
+
+
 def _color(fill_color, mode):
     if isinstance(fill_color, str):
         return ImageColor.getcolor(fill_color, mode)
@@ -147,7 +164,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     ----------
     width, height : int, default=224
         Size of the output, in pixels.
-    mode : {"crop", "pad", "fill"}, default="crop"
+    resize_mode : {"crop", "pad", "fill"}, default="crop"
         "crop": cover the output, cut off what stands over. "pad": fit the whole image in, centred,
         on `fill_color`. "fill": stretch.
     anchor : {"center", "left", "right", "top", "bottom"}, default="center"
@@ -156,8 +173,8 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         Pillow's filters, antialiased: "nearest" (not antialiased), "box", "bilinear", "hamming",
         "bicubic", "lanczos". Or "mlnet": ML.NET's arithmetic, for networks whose input it made.
     fill_color : int, tuple of int or str, default=0
-        Colour of the border in mode "pad": one level (0 to 255) for every channel (alpha
-        included), one per channel, or a name or hexadecimal code that Pillow knows.
+        Colour of the border with ``resize_mode="pad"``: one level (0 to 255) for every channel
+        (alpha included), one per channel, or a name or hexadecimal code that Pillow knows.
 
     Attributes
     ----------
@@ -184,7 +201,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     >>> import numpy as np
     >>> from sklearn_dl import ImageLoader, ImageResizer
     >>> images = ImageLoader().transform([np.full((20, 40, 3), 255, dtype=np.uint8)])
-    >>> small = ImageResizer(8, 8, mode="pad").transform(images)
+    >>> small = ImageResizer(8, 8, resize_mode="pad").transform(images)
     >>> small
     array([[LazyImage(<array 20 x 40 x 3>, RGB, pad 8 x 8)]], dtype=object)
     >>> np.asarray(small[0, 0])[:, 0, 0]
@@ -194,7 +211,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     _parameter_constraints: dict = {
         "width": [Interval(Integral, 1, None, closed="left")],
         "height": [Interval(Integral, 1, None, closed="left")],
-        "mode": [StrOptions({"crop", "pad", "fill"})],
+        "resize_mode": [StrOptions({"crop", "pad", "fill"})],
         "anchor": [StrOptions(set(_CENTERING))],
         "resample": [StrOptions({*_FILTERS, "mlnet"})],
         "fill_color": [Interval(Integral, 0, 255, closed="both"), str, tuple, list],
@@ -205,14 +222,14 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         width=224,
         height=224,
         *,
-        mode="crop",
+        resize_mode="crop",
         anchor="center",
         resample="bilinear",
         fill_color=0,
     ):
         self.width = width
         self.height = height
-        self.mode = mode
+        self.resize_mode = resize_mode
         self.anchor = anchor
         self.resample = resample
         self.fill_color = fill_color
@@ -240,7 +257,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         step = Resize(
             self.width,
             self.height,
-            self.mode,
+            self.resize_mode,
             self.anchor,
             self.resample,
             tuple(self.fill_color) if isinstance(self.fill_color, list) else self.fill_color,

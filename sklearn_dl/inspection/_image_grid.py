@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_dl.images import ImageLoader, ImageReadError, ImageResizer
+from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.utils._columns import is_missing, object_array
 from sklearn_dl.utils._optional import import_optional
 
@@ -55,8 +56,8 @@ class ImageGridDisplay:
         ----------
         n_columns : int, default=5
             Images side by side.
-        image_size : int, default=160
-            Width and height of each picture, in pixels; the image is fitted in.
+        image_size : int or (width, height), default=160
+            Space for each image, in pixels; the image is fitted in.
 
         Returns
         -------
@@ -71,16 +72,19 @@ class ImageGridDisplay:
         plt = import_optional("matplotlib.pyplot", extra="demo", purpose="ImageGridDisplay")
         n_columns = min(n_columns, len(self.images))
         n_rows = -(-len(self.images) // n_columns)
-        inches = image_size / 100
+        width, height = width_and_height(image_size)
         n_lines = self.labels.shape[1]
         self.figure_, self.axes_ = plt.subplots(
             n_rows,
             n_columns,
             squeeze=False,
-            figsize=(1.15 * inches * n_columns, (1.05 * inches + 0.17 * n_lines) * n_rows),
+            figsize=(
+                0.0115 * width * n_columns,
+                (0.0105 * height + 0.17 * n_lines) * n_rows,
+            ),
             layout="constrained",
         )
-        small = ImageResizer(image_size, image_size, mode="pad", fill_color=255)
+        small = ImageResizer(width, height, resize_mode="pad", fill_color=255)
         small.set_output(transform="default")
         for axes in self.axes_.flat:
             axes.set_axis_off()
@@ -108,8 +112,8 @@ class ImageGridDisplay:
             Predicted labels, or the k best of each.
         scores : array-like of the shape of `labels`, or None, default=None
         n_columns : int, default=5
-        image_size : int, default=160
-            In pixels.
+        image_size : int or (width, height), default=160
+            Space for each image, in pixels.
 
         Returns
         -------

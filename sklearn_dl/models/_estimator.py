@@ -19,19 +19,15 @@ class _Carried(NamedTuple):
 class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
     """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
 
-    For an estimator with the parameters `model` (or what `_model_parameter` names) and
-    `embed_model`. The content counts while `model` is what it was when pickled; clones share it.
+    For an estimator with the parameters `model` and `embed_model`. The content counts while `model`
+    is what it was when pickled; clones share it.
     Subclasses say how a model is found (`_find_content`).
     """
 
-    _model_parameter = "model"
+    model: Any
     embed_model: bool
     # the model's path or name, and the hash of what was there, when `fit` noted them
     _fitted_with: tuple[Any, str] | None = None
-
-    @property
-    def _model(self):
-        return getattr(self, self._model_parameter)
 
     @abstractmethod
     def _find_content(self) -> ModelContent:
@@ -40,8 +36,8 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_carried", None)
-        if isinstance(self._model, (str, os.PathLike)):
-            state["_carried"] = _Carried(self._model, self._content_for_pickle())
+        if isinstance(self.model, (str, os.PathLike)):
+            state["_carried"] = _Carried(self.model, self._content_for_pickle())
             state.pop("_fitted_with", None)  # of the same hash, or `_content` had raised
         return state
 
@@ -54,13 +50,13 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
 
     def _valid_carried(self):
         carried = getattr(self, "_carried", None)
-        return carried if carried is not None and carried.model == self._model else None
+        return carried if carried is not None and carried.model == self.model else None
 
     def _note_content(self):
         """Note in `fit` what `model` is now: from then on, something else there is an error."""
         self._fitted_with = None
-        if isinstance(self._model, (str, os.PathLike)):
-            self._fitted_with = os.path.abspath(self._model), self._content().sha256
+        if isinstance(self.model, (str, os.PathLike)):
+            self._fitted_with = os.path.abspath(self.model), self._content().sha256
 
     def _content(self) -> ModelContent:
         """The content of `model`: that which came with the pickle, else what is found now.
@@ -74,7 +70,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         path, sha256 = self._fitted_with or (None, content.sha256)
         if sha256 != content.sha256 and self._is_at(path):
             raise ValueError(
-                f"{self._model_parameter}={self._model!r} has changed since this estimator was "
+                f"model={self.model!r} has changed since this estimator was "
                 f"fitted (sha256 {content.sha256[:12]}, it was {sha256[:12]}): fit it again, or "
                 "put the model back."
             )
@@ -85,8 +81,8 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
 
     def _is_at(self, path):
         """Whether `model` is still the path or name that it was."""
-        is_path = isinstance(self._model, (str, os.PathLike))
-        return is_path and os.path.abspath(self._model) == path
+        is_path = isinstance(self.model, (str, os.PathLike))
+        return is_path and os.path.abspath(self.model) == path
 
     def _present_content(self):
         carried = self._valid_carried()
@@ -95,7 +91,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         content = self._find_content()
         if carried is not None and carried.content.sha256 != content.sha256:
             raise ValueError(
-                f"{self._model_parameter}={self._model!r} is not the one that this estimator was "
+                f"model={self.model!r} is not the one that this estimator was "
                 f"pickled with (sha256 {content.sha256[:12]}, it was "
                 f"{carried.content.sha256[:12]}): put the model back, or make a new estimator."
             )

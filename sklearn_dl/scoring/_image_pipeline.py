@@ -1,11 +1,11 @@
 """From the name of a registered network to the steps that it needs."""
 
 import os
-from numbers import Integral
 
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
+from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.models import list_models, model_card
 from sklearn_dl.models._onnx import find_onnx, parse
 from sklearn_dl.runtimes._scoring_loop import listed
@@ -115,13 +115,7 @@ def _row_shape(image):
 def _size(image, layout, given):
     """Width and height of the images."""
     if given is not None:
-        sizes = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
-        if len(sizes) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in sizes):
-            raise ValueError(
-                f"image_size={brief(given)} must be one integer or (width, height), in pixels, "
-                "from 1."
-            )
-        return sizes
+        return width_and_height(given)
     row = _row_shape(image)
     height, width = row[1:] if layout == "NCHW" else row[:2]
     return width or _TRAINED_AT, height or _TRAINED_AT

@@ -2,7 +2,7 @@
 
 import os
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,8 +19,6 @@ class TextEstimator(TrainedEstimator):
 
     _allowed_columns: set[int]
     _extra = "text"
-    _around_the_fit = TrainedEstimator._around_the_fit | {"model"}
-    model: Any
     max_length: int
     n_features_in_: int
 

@@ -35,11 +35,16 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     _extra: str
     # parameters that change what happens around a fit, not its result; a subclass adds its own
     _around_the_fit = frozenset(
-        {"checkpoint_dir", "device", "embed_model", "n_threads", "random_state", "verbose"}
+        {
+            "checkpoint_dir",
+            "device",
+            "embed_model",
+            "model",
+            "n_threads",
+            "random_state",
+            "verbose",
+        }
     )
-    # of AdamW's schedule and steps, where they are not parameters
-    warmup_ratio = 0.06
-    max_grad_norm: float | None = 1.0
     trainable_layers: Any
     max_epochs: int
     batch_size: int
@@ -158,10 +163,10 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     def _present_predictor(self):
         """The predictor; where the folder of its pretrained network is gone, `model` counts."""
         network = self._predictor.network
-        is_path = isinstance(self._model, (str, os.PathLike))
+        is_path = isinstance(self.model, (str, os.PathLike))
         if network.is_trained or not is_path or not network.is_gone():
             return self._predictor
-        return self._predictor._replace(network=network.at(self._model))
+        return self._predictor._replace(network=network.at(self.model))
 
     def _earlier(self, content):
         """The fit to go on from, if `warm_start` asks for it and there is one."""
@@ -170,7 +175,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         network = self._predictor.network
         if network.content.sha256 != content.sha256:
             raise ValueError(
-                f"warm_start=True cannot go on with {self._model_parameter}={self._model!r}: the "
+                f"warm_start=True cannot go on with model={self.model!r}: the "
                 f"fitted network comes from {network.model!r}. Set warm_start=False to start anew."
             )
         return Fitted.of(self)

@@ -2,7 +2,7 @@
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,15 +309,12 @@ def _run_loop(estimator, task, setup, epochs):
     from sklearn_dl.training._checkpoint import Checkpoint
     from sklearn_dl.training._training_loop import Settings, train
 
-    names = ["max_epochs", "batch_size", "weight_decay", "warmup_ratio"]
-    names += ["max_grad_norm", "n_iter_no_change", "tol"]
-    rate = estimator.learning_rate
-    settings = Settings(
-        **{name: getattr(estimator, name) for name in names},
-        learning_rate=epochs.problem.learning_rate if rate == "auto" else rate,
-        precision=setup.where.precision,
-        seed=setup.seed,
-    )
+    names = {field.name for field in fields(Settings)}
+    params = {k: v for k, v in estimator.get_params(deep=False).items() if k in names}
+    if params["learning_rate"] == "auto":
+        params["learning_rate"] = epochs.problem.learning_rate
+    params["precision"] = setup.where.precision
+    settings = Settings(**params, seed=setup.seed)
     checkpoint = None
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(estimator.checkpoint_dir, setup.belongs)

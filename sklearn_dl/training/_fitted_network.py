@@ -84,9 +84,6 @@ class FittedNetwork(ABC):
     def for_pickle(self, content):
         """A copy without anything live, that carries `content`."""
 
-    # the estimator's parameter that `model` is
-    _parameter = "model"
-
     @abstractmethod
     def _key(self) -> tuple:
         """What identifies the pretrained network among all that a process has loaded."""
@@ -151,7 +148,7 @@ class FittedNetwork(ABC):
         found = self._find()
         if found.sha256 != self.content.sha256:
             raise ValueError(
-                f"{self._parameter}={self.model!r} is not the one that this estimator was fitted "
+                f"model={self.model!r} is not the one that this estimator was fitted "
                 f"with (sha256 {found.sha256[:12]}, it was {self.content.sha256[:12]}): fit it "
                 "again, or put the model back."
             )

@@ -51,12 +51,12 @@ class Settings:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    warmup_ratio: float
-    max_grad_norm: float | None
     n_iter_no_change: int
     tol: float
     precision: str
     seed: int
+    warmup_ratio: float = 0.06
+    max_grad_norm: float | None = 1.0
 
 
 @dataclass

@@ -164,12 +164,12 @@ def version_of(function):
     return version if isinstance(version, (str, int)) else None
 
 
-def find_backbone(backbone):
+def find_backbone(model):
     """The Backbone that an estimator's parameter means.
 
     Parameters
     ----------
-    backbone : str, Path or callable
+    model : str, Path or callable
         A registered name, an ONNX file, a folder in transformers' format, or what makes a module.
 
     Raises
@@ -179,14 +179,14 @@ def find_backbone(backbone):
     ValueError
         If it is no model.
     """
-    if hasattr(backbone, "state_dict") and not isinstance(backbone, type):
+    if hasattr(model, "state_dict") and not isinstance(model, type):
         raise ValueError(
-            "backbone is a torch module; give a callable that makes it, so that a fit can start "
-            "anew: backbone=lambda: copy.deepcopy(module)."
+            "model is a torch module; give a callable that makes it, so that a fit can start "
+            "anew: model=lambda: copy.deepcopy(module)."
         )
-    if callable(backbone):
-        return ModuleBackbone(_Module(backbone), IMAGENET_PIXELS)
-    found = find_path(backbone, "a file, nor a folder,", "backbone")
+    if callable(model):
+        return ModuleBackbone(_Module(model), IMAGENET_PIXELS)
+    found = find_path(model, "a file, nor a folder,", "model")
     if os.path.isdir(found.path):
         content = folder_content(found.path)
         return FolderBackbone(content, found.pixels or _folder_pixels(content) or IMAGENET_PIXELS)
@@ -233,7 +233,6 @@ class FittedImageNetwork(FittedNetwork):
     """A FittedNetwork of a Backbone."""
 
     content: Backbone
-    _parameter = "backbone"
 
     @property
     def needs_torch(self):

@@ -1,7 +1,6 @@
 """What an ObjectDetector's parameters mean for one graph: pixels in, detections out."""
 
 from collections.abc import Mapping, Set
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from sklearn_dl.images import ImageReadError, PixelExtractor
 from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import image_column
-from sklearn_dl.images._resizer import Resize
+from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._input_sources import cast, check_row_shape
@@ -71,7 +70,7 @@ class Reader:
 
     def other_sources(self, images):
         """What the inputs besides the image are fed, for lazy images."""
-        given = self.detector.inputs
+        given = self.detector.extra_inputs
         return {
             spec.name: GeometrySource(spec, given[spec.name], images, self.geometry)
             for spec in self.other_inputs
@@ -212,18 +211,19 @@ class Reader:
         )
 
     def _split_inputs(self, session):
-        """The image's input, and those that `inputs` fills."""
-        given = self.detector.inputs or {}
+        """The image's input, and those that `extra_inputs` fills."""
+        given = self.detector.extra_inputs or {}
         specs = {spec.name: spec for spec in (*session.inputs, *session.optional_inputs)}
         images = [spec for spec in session.inputs if spec.name not in given]
         if unknown := [name for name in given if name not in specs]:
             raise ValueError(
-                f"`inputs` has unknown inputs {unknown}; the graph has {listed(specs.values())}."
+                f"`extra_inputs` has unknown inputs {unknown}; the graph has "
+                f"{listed(specs.values())}."
             )
         if len(images) != 1:
             raise ValueError(
                 "A detector has one input for the image; this graph leaves "
-                f"{listed(images) or 'none'}. Give the others in `inputs`: "
+                f"{listed(images) or 'none'}. Give the others in `extra_inputs`: "
                 '{"orig_target_sizes": lambda geometry: geometry.input_size}, say.'
             )
         return images[0], [specs[name] for name in given]
@@ -272,14 +272,7 @@ class Reader:
 
     def _image_size(self):
         size = self.detector.image_size
-        if size is None:
-            return None, None
-        sides: tuple = (size, size) if isinstance(size, Integral) else tuple(size)
-        if len(sides) != 2 or not all(isinstance(s, Integral) and int(s) > 0 for s in sides):
-            raise ValueError(
-                f"image_size={size!r} must be positive integers of pixels: one, or (width, height)."
-            )
-        return sides
+        return (None, None) if size is None else width_and_height(size)
 
     def _or_default(self, name):
         given = getattr(self.detector, name)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.images._loader import load_column
-from sklearn_dl.images._resizer import Resize
+from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.scoring._score_classifier import labels_of
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
@@ -36,7 +36,7 @@ class ImageClassifier(
 
     Parameters
     ----------
-    backbone : str, Path or callable, default="efficientnet-lite0"
+    model : str, Path or callable, default="efficientnet-lite0"
         A name of :func:`sklearn_dl.models.list_models`, or of a repository in the Hugging Face
         cache ("owner/name"); a folder that transformers'
         AutoModelForImageClassification loads (safetensors only); an ONNX file with one output, or
@@ -44,8 +44,8 @@ class ImageClassifier(
         makes a torch.nn.Module from pixels (n, 3, H, W) to features. A registered model and a
         folder say how their pixels are scaled; the others get ImageNet's mean and standard
         deviation.
-    image_size : int, default=224
-        Width and height, in pixels, that photographs are cropped to.
+    image_size : int or (width, height), default=224
+        Size, in pixels, that images are resized and cropped to. An int is the width and the height.
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: all of it, a number of its last layers, or
         none (0). A block counts as a layer.
@@ -102,7 +102,7 @@ class ImageClassifier(
         fit removes its file. With callables that have no version (see Notes) it does not
         go on, and raises.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last `fit`. A callable `backbone` needs a
+        Whether `fit` goes on from the weights of the last `fit`. A callable `model` needs a
         version (see Notes).
     embed_model : bool, default=True
         Whether a pickle carries the pretrained model. If False it carries its hash, and the model
@@ -149,7 +149,7 @@ class ImageClassifier(
     ML.NET's ImageClassification, which trains a softmax on bottleneck features by plain gradient
     descent over 200 epochs; here the same convex problem is solved. Batch normalisations keep the
     statistics that they were pretrained with. A backbone's pixels are made as
-    ``ImageResizer(image_size, image_size)`` makes them.
+    ``ImageResizer(width, height)`` makes them.
 
     What a callable computes cannot be told from its tensors and names: its code may have been
     edited. So nothing that outlives a `fit` is taken from it, unless it has an attribute `version`,
@@ -168,8 +168,8 @@ class ImageClassifier(
     """
 
     _parameter_constraints: dict = {
-        "backbone": [str, os.PathLike, callable],
-        "image_size": [Interval(Integral, 1, None, closed="left")],
+        "model": [str, os.PathLike, callable],
+        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
         "C": [Interval(Real, 0, None, closed="neither")],
         "augment": [StrOptions({"standard"}), tuple, list, callable, None],
         **TrainedEstimator._training_constraints,
@@ -178,10 +178,8 @@ class ImageClassifier(
         "on_error": [StrOptions({"raise", "nan"})],
         "missing": "no_validation",
     }
-    _model_parameter = "backbone"
     _extra = "vision"
     _around_the_fit = TrainedEstimator._around_the_fit | {
-        "backbone",
         "memory",
         "missing",
         "on_error",
@@ -189,7 +187,7 @@ class ImageClassifier(
 
     def __init__(
         self,
-        backbone="efficientnet-lite0",
+        model="efficientnet-lite0",
         *,
         image_size=224,
         trainable_layers=0,
@@ -290,11 +288,11 @@ class ImageClassifier(
 
     def _rows(self, X, reset):
         images = load_column(X, self, reset=reset, on_error=self.on_error)
-        size = self.image_size
+        width, height = width_and_height(self.image_size)
         return ImageRows(
             images,
             np.arange(len(images)),
-            Resize(size, size, "crop", "center", "bilinear", 0),
+            Resize(width, height, "crop", "center", "bilinear", 0),
             checked_augment(self.augment) if reset else None,
             skips=self.on_error == "nan",
         )
@@ -304,22 +302,22 @@ class ImageClassifier(
 
     def _network_to_start(self, content, earlier):
         if earlier is None:
-            return FittedImageNetwork(self.backbone, content)
+            return FittedImageNetwork(self.model, content)
         if not content.is_identified:
             raise ValueError(
-                f"warm_start=True cannot go on with backbone={self.backbone!r}: whether it still "
+                f"warm_start=True cannot go on with model={self.model!r}: whether it still "
                 f"makes the network that was fitted is not known. {_HOW_TO_VERSION}"
             )
         return earlier.predictor.network.with_content(content)
 
     def _find_content(self):
-        return find_backbone(self.backbone)
+        return find_backbone(self.model)
 
     def _refuse_to_resume(self):
         """Raise if there is a checkpoint, and code that it depends on may have changed."""
         unknown = [
             name
-            for name in ("backbone", "augment")
+            for name in ("model", "augment")
             if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
         ]
         if self.checkpoint_dir is None or not unknown or not self._trains():

@@ -106,7 +106,7 @@ def own_network(body):
     """The ImageNetwork of a torch module, in evaluation mode."""
     if not isinstance(body, torch.nn.Module):
         raise ValueError(
-            f"backbone must make a torch.nn.Module, got {type(body).__name__}: a module from "
+            f"model must make a torch.nn.Module, got {type(body).__name__}: a module from "
             "pixels (n, 3, H, W) to features (n, n_features)."
         )
     replace_dropout(body)

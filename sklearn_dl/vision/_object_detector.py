@@ -58,7 +58,7 @@ class ObjectDetector(ModelEstimator):
         ``(pixel - offset) * scale``, as in :class:`~sklearn_dl.PixelExtractor`. None: the format's.
     anchors : array-like of shape (n_anchors, 2), default=None
         Widths and heights in grid cells, for "yolov2". None: Tiny YOLOv2's.
-    inputs : dict of str to callable or array-like, default=None
+    extra_inputs : dict of str to callable or array-like, default=None
         Of a graph with further inputs than the image: what each of them gets for one image,
         without the batch. Either the same for all images, or ``function(geometry)`` of a
         :class:`~sklearn_dl.vision.Geometry`: a size for "orig_target_sizes", a mask of pixels.
@@ -173,7 +173,7 @@ class ObjectDetector(ModelEstimator):
         "offset": [Real, "array-like", None],
         "scale": [Real, "array-like", None],
         "anchors": ["array-like", None],
-        "inputs": [dict, None],
+        "extra_inputs": [dict, None],
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_detections": [Interval(Integral, 1, None, closed="left")],
@@ -196,7 +196,7 @@ class ObjectDetector(ModelEstimator):
         offset=None,
         scale=None,
         anchors=None,
-        inputs=None,
+        extra_inputs=None,
         score_threshold=0.3,
         iou_threshold=0.45,
         max_detections=300,
@@ -215,7 +215,7 @@ class ObjectDetector(ModelEstimator):
         self.offset = offset
         self.scale = scale
         self.anchors = anchors
-        self.inputs = inputs
+        self.extra_inputs = extra_inputs
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
         self.max_detections = max_detections
@@ -267,7 +267,7 @@ class ObjectDetector(ModelEstimator):
         ValueError
             If an image cannot be read, or the network gives NaN or infinity for it (its row and
             path are named); if the graph's outputs, by their shapes or their numbers, do not fit
-            `format`, or `classes`, `anchors` or `inputs` do not fit the graph.
+            `format`, or `classes`, `anchors` or `extra_inputs` do not fit the graph.
         FileNotFoundError
             If the model or an image does not exist.
         """

@@ -87,20 +87,20 @@ LEVELS = np.array([[0, 255, 256, 0x1234, 0xFFFF]], np.uint16)
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
 def test_16_bit_grey_keeps_the_high_byte(format):
     data = encode(LEVELS, format)
-    np.testing.assert_array_equal(load(data, mode="L"), [[0, 0, 1, 0x12, 0xFF]])
+    np.testing.assert_array_equal(load(data, colors="L"), [[0, 0, 1, 0x12, 0xFF]])
     np.testing.assert_array_equal(load(data)[..., 2], [[0, 0, 1, 0x12, 0xFF]])
 
 
 def test_16_bit_grey_png_with_a_transparent_level():
     rows = b"\0" + struct.pack(">3H", 0x1234, 0x1235, 0xFFFF)
     data = png(3, 1, depth=16, color_type=0, rows=rows, transparency=struct.pack(">H", 0x1234))
-    np.testing.assert_array_equal(load(data, mode="L"), [[0, 0x12, 255]])
-    np.testing.assert_array_equal(load(data, mode="RGBA")[..., 3], [[0, 255, 255]])
+    np.testing.assert_array_equal(load(data, colors="L"), [[0, 0x12, 255]])
+    np.testing.assert_array_equal(load(data, colors="RGBA")[..., 3], [[0, 255, 255]])
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I"])
 def test_16_bit_pil_image(mode):
-    assert load(Image.new(mode, (1, 1), 0x1234), mode="L").tolist() == [[0x12]]
+    assert load(Image.new(mode, (1, 1), 0x1234), colors="L").tolist() == [[0x12]]
 
 
 @pytest.mark.parametrize("level", [-1, 65536])
@@ -132,15 +132,15 @@ ON_BLACK = [100, 50, 20]  # 128 / 255 of it
 def test_alpha_is_composited_on_black_or_kept(mode):
     image = Image.new("RGBA", (2, 1), COLOR).convert(mode)
     assert abs(load(image)[0, 0].astype(int) - ON_BLACK).max() <= 1
-    assert abs(load(image, mode="RGBA")[0, 0].astype(int) - COLOR).max() <= 1
-    assert abs(int(load(image, mode="L")[0, 0]) - 61) <= 1  # .299, .587, .114 of ON_BLACK
+    assert abs(load(image, colors="RGBA")[0, 0].astype(int) - COLOR).max() <= 1
+    assert abs(int(load(image, colors="L")[0, 0]) - 61) <= 1  # .299, .587, .114 of ON_BLACK
 
 
 @pytest.mark.parametrize("mode", ["LA", "La"])
 def test_grey_with_alpha(mode):
     image = Image.new("LA", (1, 1), (200, 128)).convert(mode)
     assert load(image)[0, 0].tolist() == [100] * 3
-    assert abs(load(image, mode="RGBA")[0, 0].astype(int) - [200, 200, 200, 128]).max() <= 1
+    assert abs(load(image, colors="RGBA")[0, 0].astype(int) - [200, 200, 200, 128]).max() <= 1
 
 
 @pytest.mark.parametrize("alpha", [bytes([128]), 0], ids=["levels", "index"])
@@ -149,13 +149,13 @@ def test_palette_with_transparency(alpha):
     image.putpalette(COLOR[:3])
     data = encode(image, "PNG", transparency=alpha)
     assert load(data)[0, 0].tolist() == (ON_BLACK if alpha else [0, 0, 0])
-    assert load(data, mode="RGBA")[0, 0].tolist() == [*COLOR[:3], 128 if alpha else 0]
+    assert load(data, colors="RGBA")[0, 0].tolist() == [*COLOR[:3], 128 if alpha else 0]
 
 
 def test_transparent_color():
     data = encode(np.array([[[9, 9, 9], [9, 9, 8]]], np.uint8), "PNG", transparency=(9, 9, 9))
     assert load(data).tolist() == [[[0, 0, 0], [9, 9, 8]]]
-    assert load(data, mode="RGBA")[0, :, 3].tolist() == [0, 255]
+    assert load(data, colors="RGBA")[0, :, 3].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -221,7 +221,7 @@ def test_orientation_of_a_jpeg_at_reduced_scale(orientation):
     large = Image.fromarray(gradient(803, 601))
     data = with_orientation(orientation, "JPEG", large, quality=95)
     upright = ImageOps.exif_transpose(Image.open(BytesIO(data)))
-    resizer = ImageResizer(40, 30, mode="fill")
+    resizer = ImageResizer(40, 30, resize_mode="fill")
     pixels, expected = (
         np.asarray(image).astype(int)
         for image in resizer.transform(ImageLoader().transform([data, upright]))[:, 0]
@@ -293,7 +293,7 @@ def test_size_of_a_png_is_read_from_its_header():
 
 
 def test_repr(path, pixels):
-    resized = ImageResizer(2, 3, mode="pad").transform([lazy(path, mode="L")])[0, 0]
+    resized = ImageResizer(2, 3, resize_mode="pad").transform([lazy(path, colors="L")])[0, 0]
     assert repr(resized) == f"LazyImage('{path}', L, pad 2 x 3)"
     assert repr(lazy(pixels)) == "LazyImage(<array 8 x 12 x 3>, RGB)"
     assert repr(lazy(b"abc")) == "LazyImage(<3 bytes>, RGB)"

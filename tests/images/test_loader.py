@@ -30,7 +30,7 @@ def test_kinds_of_rows_mix(path, pixels):
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)], ids=str)
 def test_array_shapes(shape):
     array = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    rgba = load(array, mode="RGBA")
+    rgba = load(array, colors="RGBA")
     assert rgba.shape == (2, 3, 4)
     grey_or_colors = np.broadcast_to(array.reshape(2, 3, -1)[..., :3], (2, 3, 3))
     np.testing.assert_array_equal(rgba[..., :3], grey_or_colors)
@@ -66,7 +66,7 @@ def test_containers_are_equal(path, tmp_path, container):
 @pytest.mark.parametrize("shape", [(2, 5, 4, 3), (2, 5, 4, 1), (2, 5, 6)], ids=str)
 def test_an_array_of_many_images_is_a_column(shape):
     X = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    column = ImageLoader(mode="L" if X.ndim == 3 else "RGB").fit_transform(X)
+    column = ImageLoader(colors="L" if X.ndim == 3 else "RGB").fit_transform(X)
     assert column.shape == (2, 1)
     expected = X[1] if X.ndim == 3 else np.broadcast_to(X[1], (5, 4, 3))
     np.testing.assert_array_equal(np.asarray(column[1, 0]), expected)
@@ -290,7 +290,7 @@ def test_an_error_names_the_row_and_the_path_of_a_damaged_file(path, tmp_path):
 def test_lazy_images_are_read_as_this_loader_says():
     lazy = ImageLoader().transform([np.zeros((2, 2, 3), np.uint8)])
     small = ImageResizer(4, 4).transform(lazy)
-    again = ImageLoader(mode="L", on_error="nan").transform(small)
+    again = ImageLoader(colors="L", on_error="nan").transform(small)
     assert again[0, 0].mode == "L"
     assert again[0, 0].steps == small[0, 0].steps
     assert again[0, 0].decoding.on_error == "nan"

@@ -10,8 +10,8 @@ from sklearn_dl.images._mlnet import rectangle
 
 
 def resize(pixels, width, height, mode, loader="RGB", anchor="center"):
-    resizer = ImageResizer(width, height, mode=mode, resample="mlnet", anchor=anchor)
-    return np.asarray(resizer.transform(ImageLoader(mode=loader).transform([pixels]))[0, 0])
+    resizer = ImageResizer(width, height, resize_mode=mode, resample="mlnet", anchor=anchor)
+    return np.asarray(resizer.transform(ImageLoader(colors=loader).transform([pixels]))[0, 0])
 
 
 @pytest.mark.parametrize(
@@ -138,6 +138,6 @@ def test_image_mode_is_kept():
     for mode in ("L", "RGB", "RGBA"):
         image = Image.new(mode, (10, 6), "white")
         resizer = ImageResizer(4, 4, resample="mlnet")
-        out = resizer.transform(ImageLoader(mode=mode).transform([image]))[0, 0].to_pil()
+        out = resizer.transform(ImageLoader(colors=mode).transform([image]))[0, 0].to_pil()
         assert out.mode == mode
         assert np.asarray(out).min() == 255

@@ -16,7 +16,7 @@ PIXELS = np.stack([gradient(5, 3, 4), gradient(5, 3, 4)[::-1]])  # 2 x 3 x 5 x 4
 
 
 def extract(X=PIXELS, mode="RGBA", **params):
-    column = ImageLoader(mode=mode).transform(X)
+    column = ImageLoader(colors=mode).transform(X)
     return np.asarray(PixelExtractor(**params).fit(column).transform(column))
 
 
@@ -58,7 +58,7 @@ def test_colors_of_a_grey_image_are_equal():
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_alpha_needs_rgba(mode):
-    with pytest.raises(ValueError, match=r'ImageLoader\(mode="RGBA"\)'):
+    with pytest.raises(ValueError, match=r'ImageLoader\(colors="RGBA"\)'):
         extract(mode=mode, colors="RGBA")
 
 
@@ -67,8 +67,8 @@ def test_alpha_needs_rgba(mode):
 def test_alpha_needs_rgba_in_every_row(without_alpha, colors):
     modes = ["RGBA"] * 3
     modes[without_alpha] = "RGB"
-    column = np.vstack([ImageLoader(mode=mode).transform(PIXELS[:1]) for mode in modes])
-    with pytest.raises(ValueError, match=r'needs images with alpha: ImageLoader\(mode="RGBA"\)'):
+    column = np.vstack([ImageLoader(colors=mode).transform(PIXELS[:1]) for mode in modes])
+    with pytest.raises(ValueError, match=r'needs images with alpha: ImageLoader\(colors="RGBA"\)'):
         PixelExtractor(colors=colors).transform(column)
     # without alpha the modes may be mixed
     assert PixelExtractor(colors="RGB").transform(column).shape == (3, 3, 3, 5)
@@ -226,7 +226,7 @@ def test_a_classifier_may_follow():
 def test_inverse_is_exact(layout, colors, offset, scale):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (3, 10, 13, 4), dtype=np.uint8)
-    column = ImageLoader(mode="RGBA").transform(X)
+    column = ImageLoader(colors="RGBA").transform(X)
     extractor = PixelExtractor(colors=colors, layout=layout, offset=offset, scale=scale)
     out = extractor.inverse_transform(extractor.fit(column).transform(column))
     assert out.shape == (3, 1)
@@ -236,7 +236,7 @@ def test_inverse_is_exact(layout, colors, offset, scale):
 
 
 def test_inverse_of_grey_and_of_missing_colors():
-    column = ImageLoader(mode="RGBA").transform(PIXELS[:1])
+    column = ImageLoader(colors="RGBA").transform(PIXELS[:1])
     grey = PixelExtractor(colors="L")
     image = grey.inverse_transform(grey.transform(column))[0, 0]
     assert image.mode == "L"

@@ -13,8 +13,8 @@ FILTERS = ["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 MODES = ["crop", "pad", "fill"]
 
 
-def resize(cell, *args, loader="RGB", **params):
-    column = ImageLoader(mode=loader).transform([cell])
+def resize(cell, *args, colors="RGB", **params):
+    column = ImageLoader(colors=colors).transform([cell])
     return np.asarray(ImageResizer(*args, **params).transform(column)[0, 0])
 
 
@@ -36,12 +36,12 @@ DOWN = ACROSS.T
 )
 @pytest.mark.parametrize("resample", FILTERS)
 def test_crop_keeps_the_anchor(anchor, kept, resample):
-    out = resize(ACROSS, 4, 4, anchor=anchor, resample=resample, loader="L")
+    out = resize(ACROSS, 4, 4, anchor=anchor, resample=resample, colors="L")
     np.testing.assert_array_equal(out, [kept] * 4)
     turned = {"left": "top", "right": "bottom", "top": "left", "bottom": "right"}.get(
         anchor, anchor
     )
-    out = resize(DOWN, 4, 4, anchor=turned, resample=resample, loader="L")
+    out = resize(DOWN, 4, 4, anchor=turned, resample=resample, colors="L")
     np.testing.assert_array_equal(out.T, [kept] * 4)
 
 
@@ -59,14 +59,14 @@ def test_crop_is_that_of_image_ops(seed):
 @pytest.mark.parametrize("resample", [*FILTERS, "mlnet"])
 def test_pad_and_fill(resample):
     white = np.full((4, 12, 3), 255, np.uint8)
-    pad = resize(white, 6, 6, mode="pad", resample=resample)
+    pad = resize(white, 6, 6, resize_mode="pad", resample=resample)
     assert pad[:, 0, 0].tolist() == [0, 0, 255, 255, 0, 0]
     assert (pad == pad[:, :1]).all()
-    assert (resize(white, 6, 6, mode="fill", resample=resample) == 255).all()
+    assert (resize(white, 6, 6, resize_mode="fill", resample=resample) == 255).all()
 
 
 def test_fill_stretches():
-    out = resize(ACROSS, 6, 2, mode="fill", resample="box", loader="L")
+    out = resize(ACROSS, 6, 2, resize_mode="fill", resample="box", colors="L")
     np.testing.assert_array_equal(out, [[10, 50, 90, 130, 170, 210]] * 2)
 
 
@@ -90,7 +90,13 @@ def test_fill_stretches():
 @pytest.mark.parametrize("resample", ["bilinear", "mlnet"])
 def test_fill_color(mode, fill_color, border, resample):
     out = resize(
-        gradient(4, 8), 8, 8, mode="pad", fill_color=fill_color, resample=resample, loader=mode
+        gradient(4, 8),
+        8,
+        8,
+        resize_mode="pad",
+        fill_color=fill_color,
+        resample=resample,
+        colors=mode,
     )
     assert out[0, 0].tolist() == border
     assert out[7, 7].tolist() == border
@@ -109,7 +115,7 @@ def test_fill_color(mode, fill_color, border, resample):
     ids=["3 for L", "4 for RGB", "3 for RGBA", "256", "fraction", "name"],
 )
 def test_wrong_fill_color_is_an_error_at_once(mode, fill_color, message):
-    column = ImageLoader(mode=mode).transform([gradient(4, 4)])
+    column = ImageLoader(colors=mode).transform([gradient(4, 4)])
     with pytest.raises(ValueError, match=message):
         ImageResizer(8, 8, fill_color=fill_color).transform(column)
 
@@ -118,7 +124,9 @@ def test_wrong_fill_color_is_an_error_at_once(mode, fill_color, message):
 @pytest.mark.parametrize("resample", [*FILTERS, "mlnet"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1)], ids=str)
 def test_extreme_shapes(mode, resample, shape):
-    out = resize(np.full(shape, 200, np.uint8), 5, 3, mode=mode, resample=resample, loader="L")
+    out = resize(
+        np.full(shape, 200, np.uint8), 5, 3, resize_mode=mode, resample=resample, colors="L"
+    )
     expected = np.full((3, 5), 200)
     if mode == "pad":
         expected[:] = 0
@@ -131,7 +139,7 @@ def test_two_resizers_in_a_row():
     image = Image.fromarray(gradient(50, 40))
     column = ImageLoader().transform([image])
     for size in ((30, 20), (10, 10)):
-        column = ImageResizer(*size, mode="fill").transform(column)
+        column = ImageResizer(*size, resize_mode="fill").transform(column)
     expected = image.resize((30, 20), Image.Resampling.BILINEAR).resize(
         (10, 10), Image.Resampling.BILINEAR
     )
@@ -174,7 +182,7 @@ def test_reduced_scale_cannot_be_seen(path, mode, resample, decoded):
         full = image.convert("RGB")
     decoded.clear()
     for size in ((16, 16), (32, 32), (100, 60)):
-        params = {"mode": mode, "resample": resample}
+        params = {"resize_mode": mode, "resample": resample}
         difference = resize(path, *size, **params) - resize(full, *size, **params).astype(int)
         assert abs(difference).mean() < 1
     assert decoded[0][0] < full.width / 3
@@ -183,13 +191,13 @@ def test_reduced_scale_cannot_be_seen(path, mode, resample, decoded):
 @pytest.mark.parametrize(
     ("params", "size"),
     [
-        ({"mode": "crop"}, (250, 125)),
-        ({"mode": "pad"}, (125, 63)),
-        ({"mode": "fill"}, (250, 125)),
-        ({"mode": "fill", "resample": "hamming"}, (500, 250)),
-        ({"mode": "fill", "resample": "box"}, (1000, 500)),
-        ({"mode": "fill", "resample": "nearest"}, (1000, 500)),
-        ({"mode": "fill", "resample": "mlnet"}, (1000, 500)),
+        ({"resize_mode": "crop"}, (250, 125)),
+        ({"resize_mode": "pad"}, (125, 63)),
+        ({"resize_mode": "fill"}, (250, 125)),
+        ({"resize_mode": "fill", "resample": "hamming"}, (500, 250)),
+        ({"resize_mode": "fill", "resample": "box"}, (1000, 500)),
+        ({"resize_mode": "fill", "resample": "nearest"}, (1000, 500)),
+        ({"resize_mode": "fill", "resample": "mlnet"}, (1000, 500)),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
 )

@@ -126,7 +126,7 @@ def test_a_swap_is_masked_if_the_user_asks(root):
 
 def test_a_second_loader_keeps_the_root_of_the_first(root):
     column = ImageLoader(root=root).transform(["sub/a.png"])
-    again = ImageLoader(mode="L").transform(column)
+    again = ImageLoader(colors="L").transform(column)
     assert not np.asarray(again[0, 0]).any()
     swap_file(root)
     with pytest.raises(ImageReadError, match=LEAVES):

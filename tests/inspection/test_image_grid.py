@@ -35,6 +35,8 @@ def test_top_k_and_pixels():
     assert drawn.shape == (40, 40, 3)
     assert drawn[20, 20].tolist() == [128] * 3
     assert drawn[0, 0].tolist() == [255] * 3
+    wide = ImageGridDisplay.from_predictions(IMAGES, labels, image_size=(60, 40))
+    assert wide.axes_[0, 1].images[0].get_array().shape == (40, 60, 3)
 
 
 def test_titles_are_inside_the_image_that_is_saved_first():

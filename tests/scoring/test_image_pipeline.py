@@ -140,7 +140,7 @@ def test_names_and_labels_that_are_refused(register, tmp_path, monkeypatch):
     ids=repr,
 )
 def test_image_sizes_that_are_refused(register, image_size):
-    with pytest.raises(ValueError, match=r"^image_size=.* must be one integer or \(width, height"):
+    with pytest.raises(ValueError, match=r"^image_size=.* must be an int or \(width, height"):
         image_pipeline(register(), image_size=image_size)
 
 

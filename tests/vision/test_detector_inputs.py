@@ -67,7 +67,7 @@ def edges(found):
 )
 def test_a_second_input(batch, given):
     detector = ObjectDetector(
-        with_sizes(batch), format=decode, inputs={"orig_target_sizes": given}, batch_size=2
+        with_sizes(batch), format=decode, extra_inputs={"orig_target_sizes": given}, batch_size=2
     )
     images = [np.zeros((height, width, 3), np.uint8) for width, height in [(64, 64), (100, 50)] * 3]
     for image, found in zip(images, detector.predict(images), strict=True):
@@ -83,7 +83,7 @@ def test_a_callable_gets_the_size_of_each_image():
         return [geometry.image_size[0], geometry.input_size[1]]
 
     detector = ObjectDetector(
-        with_sizes(), format=decode, inputs={"orig_target_sizes": record}, n_threads=1
+        with_sizes(), format=decode, extra_inputs={"orig_target_sizes": record}, n_threads=1
     )
     images = [np.zeros((10, width, 3), np.uint8) for width in (20, 40)]
     first, second = detector.predict(images)
@@ -102,7 +102,7 @@ def test_unreadable_images(tmp_path, bad):
             path.write_bytes(path.read_bytes()[:50])
         rows.append(path)
     detector = ObjectDetector(
-        with_sizes(), format=decode, inputs={"orig_target_sizes": input_size}, on_error="nan"
+        with_sizes(), format=decode, extra_inputs={"orig_target_sizes": input_size}, on_error="nan"
     )
     with pytest.warns(UserWarning, match=f"{len(bad)} of 3 images could not be read"):
         found = detector.predict(rows)
@@ -143,7 +143,7 @@ def test_a_format_with_a_mask():
     def mask(geometry):
         return np.ones(geometry.input_size[::-1], np.int64)
 
-    detector = ObjectDetector(graph, format="detr", inputs={"pixel_mask": mask})
+    detector = ObjectDetector(graph, format="detr", extra_inputs={"pixel_mask": mask})
     (found,) = detector.fit([IMAGE]).predict([IMAGE, IMAGE])[:1]
     assert edges(found) == [16, 16, 48, 48]
 
@@ -153,10 +153,14 @@ def test_a_format_with_a_mask():
     [
         (
             None,
-            r"one input for the image; this graph leaves 'images': .*'orig_target_sizes'.*`inputs`",
+            "one input for the image; this graph leaves 'images': .*'orig_target_sizes'.*"
+            "`extra_inputs`",
         ),
         ({"images": [1], "orig_target_sizes": [1, 2]}, "this graph leaves none"),
-        ({"sizes": [1, 2]}, r"`inputs` has unknown inputs \['sizes'\]; the graph has 'images'"),
+        (
+            {"sizes": [1, 2]},
+            r"`extra_inputs` has unknown inputs \['sizes'\]; the graph has 'images'",
+        ),
         ({"orig_target_sizes": [1, 2, 3]}, "The graph expects 'orig_target_sizes': shape"),
         ({"orig_target_sizes": [1.5, 2]}, "Row 0: the value 1.5 cannot be int64"),
         ({"orig_target_sizes": ["a", "b"]}, "The graph expects 'orig_target_sizes'"),
@@ -164,7 +168,7 @@ def test_a_format_with_a_mask():
     ids=["missing", "image", "unknown", "three numbers", "fraction", "strings"],
 )
 def test_inputs_that_do_not_fit(inputs, message):
-    detector = ObjectDetector(with_sizes(), format=decode, inputs=inputs)
+    detector = ObjectDetector(with_sizes(), format=decode, extra_inputs=inputs)
     with pytest.raises(ValueError, match=message):
         detector.predict([IMAGE])
 

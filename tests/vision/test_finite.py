@@ -100,7 +100,7 @@ def test_a_masked_row_is_counted_once(backbone, params, marked, tmp_path, value,
     with pytest.warns(UserWarning, match=count + r" and were left out.* Row 3:") as caught:
         clf.fit(images, y)
     assert len(caught) == 1
-    expected = ImageClassifier(clf.backbone, **params).fit([images[i] for i in good], y[good])
+    expected = ImageClassifier(clf.model, **params).fit([images[i] for i in good], y[good])
     for method in METHODS:
         with pytest.warns(UserWarning, match=count + "; .* Row 3: the network gave") as caught:
             found = getattr(clf, method)(images)
@@ -306,7 +306,7 @@ def test_a_row_that_a_trained_network_cannot_score_is_named(params, data, marked
     clf = ImageClassifier(
         functools.partial(Corner, np.nan), trainable_layers="all", warm_start=True, **params
     )
-    clf.backbone.version = "1"
+    clf.model.version = "1"
     clf.fit(*data)
     images, y, _ = marked
     with pytest.raises(NotFiniteError, match="Row 3: the network gave features with NaN"):

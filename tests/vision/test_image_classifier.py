@@ -78,6 +78,34 @@ def test_features_are_those_of_the_onnx_scorer(onnx_file, params, data):
     assert clf.get_feature_names_out().tolist() == [f"imageclassifier{i}" for i in range(3)]
 
 
+@pytest.mark.parametrize("trainable_layers", [0, "all"])
+def test_image_size_is_a_width_and_a_height(trainable, params, trainable_layers):
+    images = [np.full((30, 40, 3), level, np.uint8) for level in (0, 90, 180, 250)] * 3
+    seen = []
+
+    def augment(image, rng):
+        seen.append(image.size)
+        return image
+
+    params = {**params, "image_size": (20, 12), "trainable_layers": trainable_layers}
+    clf = ImageClassifier(trainable, augment=augment, **params).fit(images, [0, 0, 1, 1] * 3)
+    assert set(seen) == {(20, 12)}
+    whole = ImageResizer(20, 12).transform(ImageLoader().transform(images))
+    np.testing.assert_array_equal(clf.transform(images), clf.transform(whole))
+    square = ImageClassifier(trainable, **{**params, "image_size": 12, "trainable_layers": 0})
+    pair = clone(square).set_params(image_size=(12, 12))
+    np.testing.assert_array_equal(
+        square.fit(images, [0, 0, 1, 1] * 3).transform(images),
+        pair.fit(images, [0, 0, 1, 1] * 3).transform(images),
+    )
+
+
+@pytest.mark.parametrize("size", [0, (0, 5), (1, 2, 3), (2.5, 2), "224"], ids=str)
+def test_a_wrong_image_size_is_named(onnx_file, params, data, size):
+    with pytest.raises(ValueError, match="image_size"):
+        ImageClassifier(onnx_file, **{**params, "image_size": size}).fit(*data)
+
+
 def test_maps_of_features_are_averaged(tmp_path, params, data):
     path = tmp_path / "maps.onnx"
     path.write_bytes(feature_map_graph())
@@ -184,7 +212,7 @@ def test_the_settings_of_a_loader_before_it_hold(clf, paths, data):
     limited = make_pipeline(ImageLoader(max_pixels=10), clf)
     with pytest.raises(ValueError, match=r"Row 0: .*max_pixels=10"):
         limited.fit(good, y)
-    grey = make_pipeline(ImageLoader(mode="L"), clf).fit(good, y)
+    grey = make_pipeline(ImageLoader(colors="L"), clf).fit(good, y)
     plain = clone(clf).fit([Image.open(path).convert("L") for path in good], y)
     np.testing.assert_array_equal(
         grey.predict_proba(good),
@@ -279,7 +307,7 @@ def test_memory_goes_by_what_auto_means_here(clf, data, tmp_path, computed):
     here = clf._where().resolved()
     clf.set_params(device=str(here.device), precision=here.precision).fit(*data)
     assert computed == [24]
-    if here.precision == "bfloat16" and not isinstance(clf.backbone, str):
+    if here.precision == "bfloat16" and not isinstance(clf.model, str):
         clf.set_params(precision="float32").fit(*data)
         assert computed == [24, 24]
 
@@ -369,9 +397,9 @@ def _unchanged(image, rng):
         ({"augment": ("flip", "turn")}, r"augment=\('flip', 'turn'\) must be None"),
         ({"augment": "flip"}, "The 'augment' parameter"),
         ({"augment": lambda image, rng: None}, "must give a PIL image of the size that it gets"),
-        ({"backbone": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
-        ({"backbone": lambda: 3}, "backbone must make a torch.nn.Module, got int"),
-        ({"backbone": tiny_module()}, "give a callable that makes it"),
+        ({"model": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
+        ({"model": lambda: 3}, "model must make a torch.nn.Module, got int"),
+        ({"model": tiny_module()}, "give a callable that makes it"),
         ({"C": 0}, "The 'C' parameter"),
         ({"trainable_layers": -1}, "The 'trainable_layers' parameter"),
     ],

@@ -171,7 +171,7 @@ def test_dynamic_size_and_image_size():
     with pytest.raises(ValueError, match="image_size=416, but the graph takes 320 x 320"):
         detector.set_params(image_size=416).predict([squares()])
     for size in ((0, 5), (1, 2, 3), (2.5, 2)):
-        with pytest.raises(ValueError, match="must be positive integers"):
+        with pytest.raises(ValueError, match=r"must be an int or \(width, height\), in pixels"):
             detector.set_params(image_size=size).predict([squares()])
 
 
@@ -225,7 +225,7 @@ def test_bad_images(detector, tmp_path):
 
 
 def test_an_image_with_steps_of_its_own_has_their_size(detector):
-    images = ImageResizer(160, 160, mode="fill").transform(
+    images = ImageResizer(160, 160, resize_mode="fill").transform(
         ImageLoader().transform([squares((0, 1, 2))])
     )
     assert boxes(detector.predict(images)[0]) == [[16, 32, 32, 48]]

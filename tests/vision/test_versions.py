@@ -90,9 +90,9 @@ def test_warm_start(params, data, edit, layers):
     with pytest.raises(ValueError, match=r"warm_start=True cannot go on .*version = \"1\""):
         clf.fit(*data)
     np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
-    clf = clone(clf).set_params(backbone=versioned("1")).fit(*data).fit(*data)
+    clf = clone(clf).set_params(model=versioned("1")).fit(*data).fit(*data)
     with pytest.raises(ValueError, match="warm_start=True cannot go on"):
-        clf.set_params(backbone=versioned("2")).fit(*data)
+        clf.set_params(model=versioned("2")).fit(*data)
 
 
 def stopped(clf, data, monkeypatch):
@@ -113,7 +113,7 @@ def test_checkpoints(params, data, tmp_path, monkeypatch):
     options = {"trainable_layers": "all", "checkpoint_dir": tmp_path, **params}
     stopped(ImageClassifier(Edited, **options), data, monkeypatch)
     (path,) = tmp_path.iterdir()
-    with pytest.raises(ValueError, match=r"cannot be gone on from: backbone=.*version = \"1\""):
+    with pytest.raises(ValueError, match=r"cannot be gone on from: model=.*version = \"1\""):
         ImageClassifier(Edited, **options).fit(*data)
     path.unlink()
     # a fit that is not interrupted needs no version
