@@ -185,7 +185,7 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     Parameters
     ----------
     X : as `ImageLoader.transform` takes it
-        Lazy images keep what their own loader said, but for `on_error`.
+        Lazy images keep what their own loader said: ``on_error="nan"``, too.
     estimator : estimator
         Gets `n_features_in_` if `reset`, else X is checked against it.
     reset : bool
@@ -200,7 +200,9 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     images = loader.transform(cells)[:, 0]
     for row, cell in enumerate(cells):
         if isinstance(cell, LazyImage):
-            images[row] = replace(cell, decoding=cell.decoding._replace(on_error=on_error))
+            skips = "nan" in (on_error, cell.decoding.on_error)
+            decoding = cell.decoding._replace(on_error="nan" if skips else "raise")
+            images[row] = replace(cell, decoding=decoding)
     return images
 
 

@@ -15,7 +15,7 @@ from sklearn_dl.scoring._probabilities import (
 )
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._sklearn import StrOptions
-from sklearn_dl.utils._targets import CheckedScoreMixin, target_column
+from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_column
 
 
 class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
@@ -355,17 +355,6 @@ def top_k(classifier, X, k):
     if missing is None and not is_nan.any():
         return classes[best], best_proba
     return labels_of(best, classes, is_nan, missing), best_proba
-
-
-def labels_of(indices, classes, is_nan, missing):
-    """``classes[indices]``, with `missing` in the rows that are NaN."""
-    fill = np.asarray(missing)
-    same_kind = fill.dtype.kind == classes.dtype.kind
-    # whether or not a row is NaN, so that the dtype does not depend on the batch
-    dtype = np.result_type(classes, fill) if same_kind else object
-    labels = classes.astype(dtype)[indices]
-    labels[is_nan] = missing
-    return labels
 
 
 def _is_plain(X):

@@ -1,15 +1,18 @@
 """A text network that an estimator has fitted: live in this process, bytes in a pickle."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.runtimes._sessions import cached_session
-from sklearn_dl.text._scoring import check_max_length, refuse_not_finite, score_texts
+from sklearn_dl.text._scoring import check_finite, check_max_length, score_texts
+from sklearn_dl.text._text_rows import text_digest
+from sklearn_dl.training._feature_store import FeatureStore
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._once import computed_once
-from sklearn_dl.training._rows import Read, read_in_chunks
+from sklearn_dl.training._rows import Read, read_in_chunks, read_readable
 
 
 class FittedTextNetwork(FittedNetwork):
@@ -49,18 +52,26 @@ class FittedTextNetwork(FittedNetwork):
     def features(self, rows, where):
         if self.reading == "together" or len(rows.columns) == 1:
             return self.vectors(rows, where)
-        return read_in_chunks(rows, lambda some: self._pair_features(some, where))
+
+        def of_pairs(some):
+            return self._pair_features(some, where)
+
+        return read_readable(rows, lambda good: read_in_chunks(good, of_pairs))
 
     def _pair_features(self, rows, where):
-        both = [np.concatenate(rows.columns)]
-        read = self._vectors(both, np.tile(rows.numbers, 2), rows.max_length, where, "pooled")
+        """Features of pairs whose two texts are read one by one."""
+        both = replace(
+            rows, columns=[np.concatenate(rows.columns)], numbers=np.tile(rows.numbers, 2)
+        )
+        read = self._vectors(both, where, "pooled")
         first, second = np.split(read.values, 2)
         combine = _cosines if self.reading == "cosine" else _beside_each_other
-        return Read(combine(first, second), {}, read.cut.reshape(2, -1).T)
+        errors = {position % len(rows): error for position, error in read.errors.items()}
+        return Read(combine(first, second), errors, read.cut.reshape(2, -1).T)
 
     def vectors(self, rows, where, method="pooled"):
         """Vectors of texts, or of pairs read together, by a method of TextNetwork: a Read."""
-        return self._vectors(rows.columns, rows.numbers, rows.max_length, where, method)
+        return read_readable(rows, lambda good: self._vectors(good, where, method))
 
     def embed(self, rows, where):
         """Vectors of rows for comparing them: a Read."""
@@ -68,20 +79,25 @@ class FittedTextNetwork(FittedNetwork):
             return self.features(rows, where)
         return self.vectors(rows, where, "embed")
 
-    def _vectors(self, columns, numbers, max_length, where, method):
+    def _vectors(self, rows, where, method):
+        """`vectors` of rows that are known to be readable."""
         where = where.resolved()
         # a subclass of str may be equal to a text, and be read as another
-        texts = [list(map(str, column)) for column in columns]
+        texts = [list(map(str, column)) for column in rows.columns]
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+        store = None
+        if where.memory is not None and not self.is_trained:
+            belongs = "texts", self.content.sha256, method, rows.max_length
+            store = FeatureStore(where.memory, (*belongs, str(where.device), where.precision))
+            keys = [store.key(text_digest(key)) for key in keys]
 
         def compute(positions):
-            parts = [column[positions] for column in columns]
-            values, cut = score_texts(self, parts, method, max_length, where)
+            parts = [column[positions] for column in rows.columns]
+            values, cut = score_texts(self, parts, method, rows.max_length, where)
             return Read(values, {}, cut)
 
-        read = computed_once(keys, compute)
-        refuse_not_finite(read.values, self.model, columns, numbers, where)
-        return read
+        read = computed_once(keys, compute, store, cuts=True)
+        return check_finite(read, self.model, rows, where)
 
     def feed(self, rows, network):
         from sklearn_dl.text._feeds import CosineFeed, TogetherFeed

@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.text._texts import shown_rows
-from sklearn_dl.utils._messages import RowsError
+from sklearn_dl.utils._messages import NotFiniteError, RowsError
 
 # texts whose tokens are in memory at once
 CHUNK = 8192
@@ -62,32 +62,47 @@ def score_texts(fitted, columns, method, max_length, where):
     return results, cut
 
 
-def refuse_not_finite(results, model, columns, numbers, where):
-    """Raise a RowsError if a result of a row of texts is NaN or infinite.
+def check_finite(read, model, rows, where):
+    """A Read of embeddings, in which NaN and infinity are errors of their rows.
 
     Parameters
     ----------
-    results : float ndarray of shape (n_rows, width)
+    read : Read
+        Without errors.
     model : str or Path
-    columns : list of object ndarray of shape (n_rows,)
-    numbers : int ndarray of shape (n_rows,)
-        Of the rows.
+    rows : TextRows
     where : Where
+
+    Raises
+    ------
+    RowsError
+        If the network gives NaN or infinity for a row, and the rows say that this raises.
     """
-    wrong = np.flatnonzero(~np.isfinite(results).all(axis=1))
-    if len(wrong):
-        rows = np.unique(numbers[wrong]).tolist()
-        text = columns[0][wrong[np.argmin(numbers[wrong])]]
-        ways = ["give another model", "lower the learning rate of the fit that made it"]
-        if where.precision != "float32":
-            ways.insert(0, "set precision='float32'")
+    wrong = np.flatnonzero(~np.isfinite(read.values).all(axis=1))
+    if not len(wrong):
+        return read
+    numbers, texts = rows.numbers[wrong], rows.columns[0][wrong]
+    ways = ["give another model", "lower the learning rate of the fit that made it"]
+    if where.precision != "float32":
+        ways.insert(0, "set precision='float32'")
+    if not rows.skips:
+        ways.append("set on_error='nan'")
+    advice = f"its weights are damaged, or its numbers overflow. You can {', or '.join(ways)}."
+    network = f"the network of {os.fspath(model)!r} gives NaN or infinity for"
+    if not rows.skips:
+        first = np.argmin(numbers)
         raise RowsError(
-            f"{where.purpose}: the network of {os.fspath(model)!r} gives NaN or infinity "
-            f"for {shown_rows(rows)} ({text!r:.60}): its weights are damaged, or its numbers "
-            f"overflow. You can {', or '.join(ways)}.",
-            rows[0],
-            text,
+            f"{where.purpose}: {network} {shown_rows(np.unique(numbers).tolist())} "
+            f"({texts[first]!r:.60}): {advice}",
+            numbers[first],
+            texts[first],
         )
+    errors = {
+        int(position): NotFiniteError(f"{network} {text!r:.60}: {advice}", number, text)
+        for position, number, text in zip(wrong, numbers, texts, strict=True)
+    }
+    read.values[wrong] = np.nan
+    return read._replace(errors=errors)
 
 
 def check_max_length(network, max_length, model):

@@ -63,6 +63,12 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         Threads that are busy at once. None: the CPUs that this process may use, no more than
         ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
         them.
+    memory : str, Path, joblib.Memory or None, default=None
+        Folder in which the features of rows are kept, so that the folds of a cross-validation and
+        the candidates of a grid search compute them once. A row is found again by its content.
+        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
+        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
+        written, one warning says so, and features are computed.
     checkpoint_dir : str or Path, default=None
         Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
         killed goes on from there when it is run again, and ends with the same weights. A finished
@@ -72,6 +78,13 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
     embed_model : bool, default=True
         Whether a pickle carries the pretrained model. If False it carries its hash, and the model
         is looked up where needed. What was trained is in every pickle.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
+        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
+        missing values for it elsewhere; one warning counts such rows.
+    missing : label, default=None
+        Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
+        labels are an object array, which scikit-learn's metrics refuse if it contains None.
     random_state : int, RandomState instance or None, default=None
         Of the rows that are held out, the batches and dropout. The same int, machine and number of
         threads give the same bits. None: another one for each fit, never from numpy's global
@@ -151,9 +164,12 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         precision="auto",
         device="auto",
         n_threads=None,
+        memory=None,
         checkpoint_dir=None,
         warm_start=False,
         embed_model=True,
+        on_error="raise",
+        missing=None,
         random_state=None,
         verbose=0,
     ):

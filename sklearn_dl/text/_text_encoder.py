@@ -3,7 +3,6 @@
 import os
 from numbers import Integral
 
-import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.models._estimator import ModelEstimator
@@ -11,11 +10,12 @@ from sklearn_dl.models._folder import find_folder
 from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from sklearn_dl.text._scoring import check_max_length
-from sklearn_dl.text._text_rows import TextRows
+from sklearn_dl.text._text_rows import text_rows
 from sklearn_dl.text._texts import text_columns
+from sklearn_dl.training._feature_store import memory_location
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
-from sklearn_dl.utils._sklearn import Interval, StrOptions
+from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 
 
 class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
@@ -41,9 +41,19 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         Threads that are busy at once. None: the CPUs that this process may use, no more than
         ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
         them.
+    memory : str, Path, joblib.Memory or None, default=None
+        Folder in which the features of rows are kept, so that the folds of a cross-validation and
+        the candidates of a grid search compute them once. A row is found again by its content.
+        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
+        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
+        written, one warning says so, and features are computed.
     embed_model : bool, default=True
         Whether a pickle carries the model's files. If False it carries their hash, and `model` is
         looked up where the pickle is loaded.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
+        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
+        missing values for it elsewhere; one warning counts such rows.
 
     Attributes
     ----------
@@ -79,7 +89,9 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
         "embed_model": ["boolean"],
+        "on_error": [StrOptions({"raise", "nan"})],
     }
 
     def __init__(
@@ -90,14 +102,18 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         precision="auto",
         device="auto",
         n_threads=None,
+        memory=None,
         embed_model=True,
+        on_error="raise",
     ):
         self.model = model
         self.max_length = max_length
         self.precision = precision
         self.device = device
         self.n_threads = n_threads
+        self.memory = memory
         self.embed_model = embed_model
+        self.on_error = on_error
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -115,7 +131,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         self : TextEncoder
         """
         self._validate_params()
-        text_columns(X, self, {1}, reset=True)
+        text_columns(X, self, {1}, reset=True, on_error=self.on_error)
         self._note_content()
         return self
 
@@ -130,6 +146,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         Returns
         -------
         vectors : float32 ndarray of shape (n_samples, width)
+            NaN for rows that cannot be read (``on_error="nan"``), with one warning.
 
         Raises
         ------
@@ -141,8 +158,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
             If torch or transformers is not installed.
         """
         self._validate_params()
-        columns = text_columns(X, self, {1}, reset=False)
-        rows = TextRows(columns, np.arange(len(columns[0])), self.max_length)
+        rows = text_rows(X, self, {1}, reset=False)
         with needed_by(self):
             read = self._network().vectors(rows, self._where(), "embed")
         rows.warn(read)
@@ -152,8 +168,14 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         return FittedTextNetwork(self.model, self._content())
 
     def _where(self):
-        name = type(self).__name__
-        return Where(self.device, self.precision, name, self._extra, n_threads=self.n_threads)
+        return Where(
+            self.device,
+            self.precision,
+            type(self).__name__,
+            self._extra,
+            memory=memory_location(self.memory),
+            n_threads=self.n_threads,
+        )
 
     def _find_content(self):
         return find_folder(self.model)
@@ -170,6 +192,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.on_error == "nan"
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags

@@ -4,12 +4,9 @@ import os
 from numbers import Integral, Real
 from typing import cast
 
-import numpy as np
-
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
-from sklearn_dl.text._text_rows import TextRows
-from sklearn_dl.text._texts import text_columns
+from sklearn_dl.text._text_rows import text_rows
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.utils._sklearn import Interval
 
@@ -66,11 +63,7 @@ class TextEstimator(TrainedEstimator):
 
     def _rows(self, X, reset):
         allowed = self._allowed_columns if reset else {self.n_features_in_}
-        return self._text_rows(X, allowed, reset)
-
-    def _text_rows(self, X, allowed, reset):
-        columns = text_columns(X, self, allowed, reset=reset)
-        return TextRows(columns, np.arange(len(columns[0])), self.max_length)
+        return text_rows(X, self, allowed, reset=reset)
 
     def _network_to_start(self, content, earlier):
         reading = self._reading()
@@ -94,4 +87,5 @@ class TextEstimator(TrainedEstimator):
         tags.input_tags.string = True
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = self.on_error == "nan"
         return tags

@@ -56,6 +56,12 @@ class TextRegressor(RegressorMixin, TextEstimator):
         Threads that are busy at once. None: the CPUs that this process may use, no more than
         ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
         them.
+    memory : str, Path, joblib.Memory or None, default=None
+        Folder in which the features of rows are kept, so that the folds of a cross-validation and
+        the candidates of a grid search compute them once. A row is found again by its content.
+        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
+        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
+        written, one warning says so, and features are computed.
     checkpoint_dir : str or Path, default=None
         Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
         killed goes on from there when it is run again, and ends with the same weights. A finished
@@ -65,6 +71,10 @@ class TextRegressor(RegressorMixin, TextEstimator):
     embed_model : bool, default=True
         Whether a pickle carries the pretrained model. If False it carries its hash, and the model
         is looked up where needed. What was trained is in every pickle.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
+        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
+        missing values for it elsewhere; one warning counts such rows.
     random_state : int, RandomState instance or None, default=None
         Of the rows that are held out, the batches and dropout. The same int, machine and number of
         threads give the same bits. None: another one for each fit, never from numpy's global
@@ -137,9 +147,11 @@ class TextRegressor(RegressorMixin, TextEstimator):
         precision="auto",
         device="auto",
         n_threads=None,
+        memory=None,
         checkpoint_dir=None,
         warm_start=False,
         embed_model=True,
+        on_error="raise",
         random_state=None,
         verbose=0,
     ):
@@ -158,7 +170,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As `y` had it.
         """
-        outputs = self._outputs(X)
+        outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.predictions(outputs)
 
     def _new_problem(self):

@@ -5,8 +5,9 @@ from hashlib import sha256
 
 import numpy as np
 
+from sklearn_dl.text._texts import text_columns
 from sklearn_dl.training._rows import Rows
-from sklearn_dl.utils._messages import RowError, warn_user
+from sklearn_dl.utils._messages import NotFiniteError, warn_user
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,32 +20,40 @@ class TextRows(Rows):
     numbers : int ndarray of shape (n_rows,)
     max_length : int
         Tokens that are read of a text, or of both together.
+    skips : bool, default=False
+    unreadable : object ndarray of shape (n_rows,), or None, default=None
     """
 
     columns: list
     numbers: np.ndarray
     max_length: int
+    skips: bool = False
+    unreadable: np.ndarray | None = None
 
     def take(self, positions):
         columns = [column[positions] for column in self.columns]
-        return replace(self, columns=columns, numbers=self.numbers[positions])
+        unreadable = None if self.unreadable is None else self.unreadable[positions]
+        return replace(
+            self, columns=columns, numbers=self.numbers[positions], unreadable=unreadable
+        )
 
     def digest(self):
-        digest = sha256()
-        for column in self.columns:
-            for text in column:
-                data = text.encode()
-                digest.update(len(data).to_bytes(8, "little") + data)
-        return digest.digest()
+        return text_digest([text for column in self.columns for text in column])
 
     def not_finite(self, position, values, what):
         text = self.columns[0][position]
-        raise RowError(
+        error = NotFiniteError(
             f"the network gives {what} with NaN or infinity for {text!r:.60}: its weights are "
             "damaged, or its numbers overflow. You can set precision='float32', or fit it again.",
             int(self.numbers[position]),
             text,
         )
+        if not self.skips:
+            raise error
+        return error
+
+    def strict(self):
+        return replace(self, skips=False)
 
     def warn_of_cut(self, cut):
         if cut.any():
@@ -53,5 +62,27 @@ class TextRows(Rows):
                 f"max_length={self.max_length} tokens: only their beginning was read."
             )
 
-    def warn_of_errors(self, errors, n_rows, left_out):
-        """Do nothing: every text can be read."""
+
+def text_rows(X, estimator, allowed, *, reset):
+    """The TextRows of X, as the parameters of a text estimator say.
+
+    Parameters
+    ----------
+    X, allowed, reset
+        As those of `text_columns`.
+    estimator : estimator
+        With the parameters `max_length` and `on_error`.
+    """
+    on_error = estimator.on_error
+    columns, unreadable = text_columns(X, estimator, allowed, reset=reset, on_error=on_error)
+    numbers = np.arange(len(columns[0]))
+    return TextRows(columns, numbers, estimator.max_length, on_error == "nan", unreadable)
+
+
+def text_digest(texts):
+    """sha256 of a text, or of a tuple of texts."""
+    digest = sha256()
+    for text in (texts,) if isinstance(texts, str) else texts:
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()

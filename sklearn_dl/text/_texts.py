@@ -9,12 +9,12 @@ from sklearn_dl.utils._columns import (
     set_or_check_features,
     split_columns,
 )
-from sklearn_dl.utils._messages import RowsError
+from sklearn_dl.utils._messages import RowError, RowsError
 
 _ROWS_SHOWN = 5
 
 
-def text_columns(X, estimator, allowed, *, reset):
+def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
     """The text columns of `X`, with `n_features_in_` set or checked.
 
     Parameters
@@ -26,10 +26,15 @@ def text_columns(X, estimator, allowed, *, reset):
     reset : bool or None
         Whether `n_features_in_` and `feature_names_in_` are set, else X is checked against them;
         None: neither.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that has a cell that is not text: raise an error, or return it.
 
     Returns
     -------
     columns : list of object ndarray of shape (n_samples,)
+        A cell that is not text is an empty string.
+    unreadable : object ndarray of shape (n_samples,), or None
+        The RowError, or None, of each row. None: all cells are texts.
 
     Raises
     ------
@@ -50,13 +55,23 @@ def text_columns(X, estimator, allowed, *, reset):
             f"required by {name}."
         )
     columns = [object_array(column) for column in columns]
+    unreadable = object_array([None] * len(columns[0]))
     for position, column in enumerate(columns):
         where = f" of column {names[position] if names else position}" if len(columns) > 1 else ""
-        check_texts(column, name, where)
+        if on_error == "raise":
+            check_texts(column, name, where)
+            continue
+        for row, cell in enumerate(column):
+            if what := _what_is_wrong(cell):
+                source = cell if isinstance(cell, str) else None
+                unreadable[row] = unreadable[row] or RowError(
+                    f"the text{where} {what}", row, source
+                )
+                column[row] = ""
     if reset is not None:
         table = X if names else np.column_stack(columns)
         set_or_check_features(estimator, table, names, reset=reset)
-    return columns
+    return columns, unreadable if any(unreadable) else None
 
 
 def check_texts(column, estimator_name, where=""):
@@ -84,6 +99,13 @@ def check_texts(column, estimator_name, where=""):
             wrong[0],
             text,
         )
+
+
+def _what_is_wrong(cell):
+    """Why a cell cannot be read as text, to go on from "the text"; None: it can."""
+    if not isinstance(cell, str):
+        return "is missing" if is_missing(cell) else f"is {cell!r:.40} ({type(cell).__name__})"
+    return None if cell.isascii() or _encodes(cell) else "holds half of a surrogate pair"
 
 
 def _encodes(text):

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.runtimes.torch._device import Where
+from sklearn_dl.training._feature_store import memory_location
 from sklearn_dl.training._fit import Data, Fitted, fit
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
@@ -17,7 +18,7 @@ from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
-from sklearn_dl.utils._sklearn import Interval, RealNotInt, StrOptions
+from sklearn_dl.utils._sklearn import HasMethods, Interval, RealNotInt, StrOptions
 
 
 def fit_method(fit):
@@ -39,8 +40,10 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             "checkpoint_dir",
             "device",
             "embed_model",
+            "memory",
             "model",
             "n_threads",
+            "on_error",
             "random_state",
             "verbose",
         }
@@ -57,6 +60,8 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     precision: str
     device: str
     n_threads: int | None
+    memory: Any
+    on_error: str
     checkpoint_dir: Any
     warm_start: bool
     random_state: Any
@@ -82,9 +87,11 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "memory": [str, os.PathLike, HasMethods("cache"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
         "embed_model": ["boolean"],
+        "on_error": [StrOptions({"raise", "nan"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -140,23 +147,24 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _where(self):
         """Where and how precisely this estimator computes."""
-        name = type(self).__name__
-        return Where(self.device, self.precision, name, self._extra, n_threads=self.n_threads)
+        return Where(
+            self.device,
+            self.precision,
+            type(self).__name__,
+            self._extra,
+            memory=memory_location(self.memory),
+            n_threads=self.n_threads,
+        )
 
-    def _outputs(self, X):
-        """Outputs of the fitted network for the rows of a prediction: float64."""
-        return self._predicted(X, "outputs")
-
-    def _features(self, X):
-        """Features of the fitted network for the rows of a prediction."""
-        return self._predicted(X, "features")
-
-    def _predicted(self, X, what):
+    def _rows_to_predict(self, X):
         check_is_fitted(self)
-        rows = self._rows(X, reset=False)
+        return self._rows(X, reset=False)
+
+    def _outputs(self, rows):
+        """Outputs of the fitted network: float64. Rows that cannot be read are NaN."""
         predictor = self._present_predictor()
         with needed_by(self):
-            read = getattr(predictor, what)(rows, self._where())
+            read = predictor.outputs(rows, self._where())
         rows.warn(read)
         return read.values
 

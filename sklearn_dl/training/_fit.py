@@ -152,31 +152,47 @@ def _of_positive_weight(rows, targets, sample_weight, name):
 def _readable(parts):
     """The parts without the rows that cannot be read, with features where a head needs them."""
     examples, held_out = parts.examples, parts.held_out
-    n_rows, errors = len(examples), []
+    n_rows = len(examples)
+    examples, errors = _without_unreadable(examples)
     if not parts.trains or examples.rows.may_fail:
-        examples, errors = _with_features(examples, parts)
+        examples, more = _with_features(examples, parts)
+        errors += more
     if held_out is not None and parts.trains:
         if held_out.rows.skips:
             n_rows += len(held_out)
-            held_out, more = _with_features(held_out, parts)
-            held_out, errors = replace(held_out, features=None), errors + more
+            held_out, more = _without_unreadable(held_out)
+            errors += more
+            if held_out.rows.may_fail:
+                held_out, more = _with_features(held_out, parts)
+                held_out, errors = replace(held_out, features=None), errors + more
         else:
             held_out.rows.check(parts.where.n_threads)
     examples.rows.warn_of_errors(errors, n_rows, left_out=True)
     return parts._replace(examples=examples, held_out=held_out)
 
 
+def _without_unreadable(examples):
+    """The examples without the rows that are known to be unreadable, and the errors of these."""
+    errors = examples.rows.unreadable_rows()
+    return _without(examples, errors), [errors[position] for position in sorted(errors)]
+
+
+def _without(examples, errors):
+    """The examples whose positions are not among `errors`."""
+    kept = np.setdiff1d(np.arange(len(examples)), list(errors))
+    if not len(kept):
+        raise ValueError(f"No {examples.rows.noun} can be used. {errors[min(errors)]}")
+    return examples.take(kept) if errors else examples
+
+
 def _with_features(examples, parts):
-    """The examples that can be read, which must not fail from here on; errors of the others."""
+    """The examples that can be read, with their features, and the errors of the others."""
     read = parts.network.features(examples.rows, parts.where)
     if read.cut is not None:
         examples.rows.warn_of_cut(read.cut)
-    failed = sorted(read.errors)
-    errors = [read.errors[position] for position in failed]
-    kept = np.setdiff1d(np.arange(len(examples)), failed)
-    if not len(kept):
-        raise ValueError(f"No {examples.rows.noun} can be used. {errors[0]}")
-    examples = replace(examples, features=read.values).take(kept)
+    errors = [read.errors[position] for position in sorted(read.errors)]
+    examples = _without(replace(examples, features=read.values), read.errors)
+    # a row that was read must not fail from here on
     return replace(examples, rows=examples.rows.strict()), errors
 
 

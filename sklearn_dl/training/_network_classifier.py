@@ -1,13 +1,14 @@
 """What the classifiers that train a network have in common, whatever they read."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 
 from sklearn_dl.utils._sklearn import StrOptions
-from sklearn_dl.utils._targets import CheckedScoreMixin
+from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of
 
 
 class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
@@ -15,8 +16,11 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
     _classifier_constraints: dict = {
         "class_weight": [dict, StrOptions({"balanced"}), None],
+        "missing": "no_validation",
     }
     classes_: np.ndarray
+    missing: Any
+    _rows_to_predict: Callable[..., Any]
     _outputs: Callable[..., np.ndarray]
 
     def predict(self, X):
@@ -32,7 +36,13 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         labels : ndarray of shape (n_samples,)
             In the dtype of `classes_`.
         """
-        return self._labels(self._outputs(X))
+        rows = self._rows_to_predict(X)
+        outputs = self._outputs(rows)
+        if not rows.skips:
+            return self.classes_[outputs.argmax(axis=1)]
+        is_nan = np.isnan(outputs).any(axis=1)
+        best = np.where(is_nan, 0, outputs.argmax(axis=1))
+        return labels_of(best, self.classes_, is_nan, self.missing)
 
     def predict_proba(self, X):
         """Probability of each class.
@@ -47,7 +57,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         probabilities : float64 ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return softmax(self._outputs(X), axis=1)
+        return softmax(self._outputs(self._rows_to_predict(X)), axis=1)
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class.
@@ -62,7 +72,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         log_probabilities : float64 ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return log_softmax(self._outputs(X), axis=1)
+        return log_softmax(self._outputs(self._rows_to_predict(X)), axis=1)
 
     def decision_function(self, X):
         """Logits.
@@ -78,8 +88,5 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
             In the order of `classes_`; with two classes, what the second one's exceeds the first
             one's by.
         """
-        logits = self._outputs(X)
+        logits = self._outputs(self._rows_to_predict(X))
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
-    def _labels(self, logits):
-        return self.classes_[logits.argmax(axis=1)]

@@ -6,17 +6,19 @@ from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._messages import RowError
 
 
-def computed_once(keys, compute, store=None):
+def computed_once(keys, compute, store=None, *, cuts=False):
     """What a network makes of inputs, of which some may be equal, or known from earlier calls.
 
     Parameters
     ----------
     keys : sequence of hashable or None
-        Equal inputs have equal keys; None: of an input that is like no other.
+        Equal inputs have equal keys. None: the input is like no other.
     compute : callable(positions) -> Read
         What the network makes of the inputs at some positions (int ndarray).
     store : object with ``load(keys)`` and ``save(values)``, default=None
-        Where values are kept from call to call: dicts of key to ndarray. With it, nothing is cut.
+        Keeps values from call to call: dicts of key to ndarray.
+    cuts : bool, default=False
+        Whether the store keeps with the values of an input whether it was cut.
 
     Returns
     -------
@@ -24,6 +26,10 @@ def computed_once(keys, compute, store=None):
         Of all inputs.
     """
     known = {} if store is None else store.load(keys)
+    known_cut: dict = {}
+    if cuts:
+        known_cut = {key: bool(values[-1]) for key, values in known.items()}
+        known = {key: values[:-1] for key, values in known.items()}
     source = np.full(len(keys), -1)  # which of the computed inputs each one is equal to
     firsts: dict = {}
     positions: list = []
@@ -34,15 +40,18 @@ def computed_once(keys, compute, store=None):
         source[position] = number
         if number == len(positions):
             positions.append(position)
-    read = compute(np.array(positions)) if positions else Read(np.empty((0, 0), np.float32), {})
+    nothing = Read(np.empty((0, 0), np.float32), {}, np.empty(0, dtype=bool) if cuts else None)
+    read = compute(np.array(positions)) if positions else nothing
     if store is not None:
+        kept = np.column_stack([read.values, np.asarray(read.cut)]) if cuts else read.values
         good = [i for i in range(len(positions)) if i not in read.errors]
-        store.save(
-            {keys[positions[i]]: read.values[i] for i in good if keys[positions[i]] is not None}
-        )
+        store.save({keys[positions[i]]: kept[i] for i in good if keys[positions[i]] is not None})
     if len(positions) == len(keys):
         return read
-    cut = None if read.cut is None else read.cut[source]
+    cut = None
+    if read.cut is not None:
+        pairs = zip(keys, source, strict=True)
+        cut = np.array([known_cut[key] if i < 0 else read.cut[i] for key, i in pairs])
     made = _results(read, len(positions))
     # an error names its own row: the others of its kind are tried on their own
     failed = np.isin(source, list(read.errors))

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sklearn_dl.training._batches import some_positions
+from sklearn_dl.utils._messages import RowError, warn_user, what_happened
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from sklearn_dl.utils._messages import RowError
 
 
 class Read(NamedTuple):
@@ -54,6 +53,8 @@ class Rows(ABC):
     may_fail = False
     # whether such a row is left out of a fit, and predicted as a missing value; else it raises
     skips: bool = False
+    # the RowError, or None, of each row, if some are known to be unreadable before they are read
+    unreadable: np.ndarray | None = None
 
     def __len__(self):
         return len(self.numbers)
@@ -93,7 +94,12 @@ class Rows(ABC):
     def warn_of_cut(self, cut: np.ndarray) -> None:
         """Warn once of inputs that were longer than what is read of them, if there are such."""
 
-    @abstractmethod
+    def unreadable_rows(self) -> "dict[int, RowError]":
+        """The errors of rows that are known to be unreadable, by their positions."""
+        if self.unreadable is None:
+            return {}
+        return {i: error for i, error in enumerate(self.unreadable) if error is not None}
+
     def warn_of_errors(self, errors: "list[RowError]", n_rows: int, left_out: bool) -> None:
         """Warn once of rows, of `n_rows` in all, that could not be read, if there are such.
 
@@ -105,6 +111,12 @@ class Rows(ABC):
         left_out : bool
             Whether a fit leaves them out, or a prediction makes them missing values.
         """
+        if errors:
+            what = f"{len(errors)} of {n_rows} {self.noun}s {what_happened(errors)}"
+            then = (
+                " and were left out of the fit." if left_out else "; their rows are missing values."
+            )
+            warn_user(f"{what}{then} {errors[0]}")
 
     def warn(self, read: Read) -> None:
         """Warn of what a prediction could not read, and of what it has cut."""
@@ -123,6 +135,30 @@ class Rows(ABC):
     def strict(self) -> "Self":
         """The same rows, of which one that can no longer be read raises."""
         return self
+
+
+def read_readable(rows, compute):
+    """``compute(rows) -> Read`` of the rows that are not known to be unreadable.
+
+    Returns
+    -------
+    read : Read
+        Of all rows: the others are NaN, and their errors are those of `unreadable_rows`.
+    """
+    errors = rows.unreadable_rows()
+    if not errors:
+        return compute(rows)
+    good = np.setdiff1d(np.arange(len(rows)), list(errors))
+    # if no row can be read, one is computed all the same: it tells how many values a row has
+    read = compute(rows.take(good if len(good) else np.arange(1)))
+    values = np.full((len(rows), read.values.shape[1]), np.nan, dtype=read.values.dtype)
+    values[good] = read.values[: len(good)]
+    errors |= {int(good[position]): error for position, error in read.errors.items()}
+    if read.cut is None:
+        return Read(values, errors)
+    cut = np.zeros((len(rows), *read.cut.shape[1:]), dtype=bool)
+    cut[good] = read.cut[: len(good)]
+    return Read(values, errors, cut)
 
 
 def read_in_chunks(rows, compute):

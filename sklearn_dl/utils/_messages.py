@@ -101,11 +101,21 @@ class RowError(ValueError):
         return type(self)(self.message, row, self.source if source is None else source)
 
 
+class NotFiniteError(RowError):
+    """A network gave NaN or infinity for a row."""
+
+
 class RowsError(RowError):
     """An error of several rows, which its message names; `row` and `source` are the first's."""
 
     def __str__(self):
         return self.message
+
+
+def what_happened(errors):
+    """What happened to rows, by their errors, for the warning that counts them."""
+    scored = any(isinstance(error, NotFiniteError) for error in errors)
+    return "could not be read or scored" if scored else "could not be read"
 
 
 def chain_of(error, outside):

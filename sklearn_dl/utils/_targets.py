@@ -134,3 +134,14 @@ def _refuse_missing(y, name):
         raise ValueError(
             f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows."
         )
+
+
+def labels_of(indices, classes, is_nan, missing):
+    """``classes[indices]``, with `missing` in the rows that are NaN."""
+    fill = np.asarray(missing)
+    same_kind = fill.dtype.kind == classes.dtype.kind
+    # whether or not a row is NaN, so that the dtype does not depend on the batch
+    dtype = np.result_type(classes, fill) if same_kind else object
+    labels = classes.astype(dtype)[indices]
+    labels[is_nan] = missing
+    return labels

@@ -15,6 +15,7 @@ from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder import folder_content
 from sklearn_dl.models._onnx import from_path, parse
 from sklearn_dl.runtimes.onnx._graph import resolve_providers, shared_session
+from sklearn_dl.training._feature_store import FeatureStore
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.utils._memos import also_clear
@@ -25,7 +26,7 @@ from sklearn_dl.vision._features import (
     pixel_array,
     torch_features,
 )
-from sklearn_dl.vision._store import FeatureStore
+from sklearn_dl.vision._image_rows import digest_or_none
 
 # (pixel / 255 - mean) / std of ImageNet, for whatever does not say what it wants
 IMAGENET_PIXELS = {
@@ -256,7 +257,8 @@ class FittedImageNetwork(FittedNetwork):
         store = FeatureStore(
             where.memory, (self.content.sha256, self.content.pixels, self._runs_on(where))
         )
-        keys = store.keys(pixel_array(rows, self.content.pixels).images)
+        digests = map(digest_or_none, pixel_array(rows, self.content.pixels).images)
+        keys = [None if digest is None else store.key(digest) for digest in digests]
         return computed_once(keys, compute, store)
 
     def feed(self, rows, network):

@@ -13,9 +13,9 @@ from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._input_sources import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
-from sklearn_dl.utils._messages import RowError
+from sklearn_dl.utils._messages import NotFiniteError, RowError
 from sklearn_dl.vision._detection_formats import FORMATS, Candidates, Format, OwnFormat, fitting
-from sklearn_dl.vision._finite import NotFiniteError, check_outputs, of_row
+from sklearn_dl.vision._finite import check_outputs, of_row
 
 
 class Geometry(NamedTuple):

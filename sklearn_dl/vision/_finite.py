@@ -3,11 +3,7 @@
 import numpy as np
 
 from sklearn_dl.images._lazy import describe, source_name
-from sklearn_dl.utils._messages import RowError
-
-
-class NotFiniteError(RowError):
-    """A network gave numbers for an image that mean nothing."""
+from sklearn_dl.utils._messages import NotFiniteError
 
 
 def not_finite(row, image, values, what):
@@ -48,9 +44,3 @@ def check_outputs(outputs, allowed=()):
             if not np.isfinite(extreme) and extreme not in allowed:
                 seen = "NaN" if np.isnan(extreme) else "infinity"
                 raise NotFiniteError(f"the network gave {name} with {seen}")
-
-
-def what_happened(errors):
-    """What happened to rows, by their errors, for the warning that counts them."""
-    scored = any(isinstance(error, NotFiniteError) for error in errors)
-    return "could not be read or scored" if scored else "could not be read"

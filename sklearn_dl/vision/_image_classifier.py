@@ -9,15 +9,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import Resize, width_and_height
-from sklearn_dl.scoring._score_classifier import labels_of
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.training._problem import Classes
-from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
+from sklearn_dl.utils._optional import needed_by
+from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
 from sklearn_dl.vision._image_rows import ImageRows
-from sklearn_dl.vision._store import memory_location
 
 _HOW_TO_VERSION = (
     "A callable that carries a version can be gone on with: give it an attribute, as in "
@@ -91,11 +90,12 @@ class ImageClassifier(
         ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
         them.
     memory : str, Path, joblib.Memory or None, default=None
-        Where the features of photographs are kept, by their content and what is done to them: the
-        folds of a cross-validation, and the candidates of a grid search, compute them once. Those
-        of fine-tuned networks, of random views, and of a callable without a version (see Notes)
-        are not kept. The file holds up to 2 GiB; the oldest rows make room. If it is damaged,
-        locked or cannot be written, one warning says so, and features are computed.
+        Folder in which the features of rows are kept, so that the folds of a cross-validation and
+        the candidates of a grid search compute them once. A row is found again by its content.
+        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
+        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
+        written, one warning says so, and features are computed.
+        Features of random views, and of a callable without a version (see Notes), are not kept.
     checkpoint_dir : str or Path, default=None
         Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
         killed goes on from there when it is run again, and ends with the same weights. A finished
@@ -108,13 +108,14 @@ class ImageClassifier(
         Whether a pickle carries the pretrained model. If False it carries its hash, and the model
         is looked up where needed. What was trained is in every pickle.
     on_error : {"raise", "nan"}, default="raise"
-        What a photograph does that cannot be read, or for which the network gives NaN or infinity:
-        raise, naming its row and path; or be left out of `fit`, and get NaN probabilities and the
-        label `missing`, with one warning that counts. Faults of the machine (too many open files,
-        no memory, a disk that fails) raise in any case.
+        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
+        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
+        missing values for it elsewhere; one warning counts such rows.
+        Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine
+        (too many open files, no memory, a disk that fails) raise an error in any case.
     missing : label, default=None
-        What `predict` gives for a photograph that cannot be read. With ``on_error="nan"`` and None,
-        labels are an object array; scikit-learn's metrics refuse one that holds None.
+        Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
+        labels are an object array, which scikit-learn's metrics refuse if it contains None.
     random_state : int, RandomState instance or None, default=None
         Of the rows that are held out, the batches and dropout. The same int, machine and number of
         threads give the same bits. None: another one for each fit, never from numpy's global
@@ -174,16 +175,8 @@ class ImageClassifier(
         "augment": [StrOptions({"standard"}), tuple, list, callable, None],
         **TrainedEstimator._training_constraints,
         **NetworkClassifierMixin._classifier_constraints,
-        "memory": [str, os.PathLike, HasMethods("cache"), None],
-        "on_error": [StrOptions({"raise", "nan"})],
-        "missing": "no_validation",
     }
     _extra = "vision"
-    _around_the_fit = TrainedEstimator._around_the_fit | {
-        "memory",
-        "missing",
-        "on_error",
-    }
 
     def __init__(
         self,
@@ -267,24 +260,18 @@ class ImageClassifier(
         features : float32 ndarray of shape (n_samples, n_features)
             NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
-        features = self._features(X)
+        rows = self._rows_to_predict(X)
+        with needed_by(self):
+            read = self._present_predictor().features(rows, self._where())
+        rows.warn(read)
+        features = read.values
         if features.shape[1]:
             return features
         return np.full((len(features), self._n_features_out), np.nan, dtype=np.float32)
 
-    def _labels(self, outputs):
-        if self.on_error == "raise":
-            return super()._labels(outputs)
-        is_nan = np.isnan(outputs).any(axis=1)
-        chosen = np.where(is_nan, 0, outputs.argmax(axis=1))
-        return labels_of(chosen, self.classes_, is_nan, self.missing)
-
     @property
     def _n_features_out(self):
         return self._predictor.linear_head(self._where()).weights.shape[1]
-
-    def _where(self):
-        return super()._where()._replace(memory=memory_location(self.memory))
 
     def _rows(self, X, reset):
         images = load_column(X, self, reset=reset, on_error=self.on_error)
@@ -294,7 +281,7 @@ class ImageClassifier(
             np.arange(len(images)),
             Resize(width, height, "crop", "center", "bilinear", 0),
             checked_augment(self.augment) if reset else None,
-            skips=self.on_error == "nan",
+            skips=any(image.decoding.on_error == "nan" for image in images),
         )
 
     def _new_problem(self):

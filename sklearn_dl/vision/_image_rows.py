@@ -1,23 +1,22 @@
 """Photographs as rows to learn from and to predict."""
 
+import sys
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from sklearn_dl.images import ImageReadError
-from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import as_strict
-from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.images._faults import machine_fault, naming
+from sklearn_dl.images._lazy import as_strict, open_source
 from sklearn_dl.images._resizer import Resize
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._columns import object_array
-from sklearn_dl.utils._messages import warn_user
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 from sklearn_dl.vision._augment import views
-from sklearn_dl.vision._finite import not_finite, what_happened
-from sklearn_dl.vision._store import image_digest
+from sklearn_dl.vision._finite import not_finite
 
 # a head on a frozen backbone learns from each photograph and from so many random views of it
 _VIEWS = 3
@@ -67,15 +66,6 @@ class ImageRows(Rows):
     def warn_of_cut(self, cut):
         """Do nothing: photographs are not cut."""
 
-    def warn_of_errors(self, errors, n_rows, left_out):
-        what = what_happened(errors)
-        if not left_out:
-            warn_of_failed_rows(dict(enumerate(errors)), n_rows, what)
-        elif errors:
-            warn_user(
-                f"{len(errors)} of {n_rows} images {what} and were left out of the fit. {errors[0]}"
-            )
-
     def check(self, n_threads=None):
         def work(start, stop):
             for image, number in zip(
@@ -101,3 +91,40 @@ class ImageRows(Rows):
     def strict(self):
         images = object_array([as_strict(image) for image in self.images])
         return replace(self, images=images, skips=False)
+
+
+def image_digest(image):
+    """sha256 of what an image is made from and of what is done to it.
+
+    Parameters
+    ----------
+    image : LazyImage
+    """
+    source = image.source
+    if image.error:
+        raise ImageReadError(image.error)
+    if isinstance(source, (str, bytes)):
+        with open_source(image) as file:
+            content = file.read()
+    elif isinstance(source, Image.Image):
+        # as it is decoded: with its EXIF rotation, in the mode asked for
+        pixels = np.asarray(replace(image, steps=()))
+        content = repr(pixels.shape).encode() + pixels.tobytes()
+    else:
+        content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
+    digest = sha256(
+        f"{type(source).__name__} {image.decoding._replace(root=None)} {image.steps!r}".encode()
+    )
+    digest.update(content)
+    return digest.digest()
+
+
+def digest_or_none(image):
+    """`image_digest`, or None for an image that cannot be read."""
+    outside = sys.exception()
+    try:
+        return image_digest(image)
+    except (OSError, ValueError) as error:  # ImageReadError is one
+        if machine_fault(error, outside):
+            raise
+        return None

@@ -18,12 +18,12 @@ from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
+from sklearn_dl.utils._messages import what_happened
 from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._detection_formats import FORMATS
 from sklearn_dl.vision._detection_reader import DetectionCollector, Reader, class_labels
-from sklearn_dl.vision._finite import what_happened
 
 
 class ObjectDetector(ModelEstimator):
@@ -79,10 +79,12 @@ class ObjectDetector(ModelEstimator):
         Threads that are busy at once. None: the CPUs that this process may use, no more than
         ``OMP_NUM_THREADS``; inside a joblib worker its share of them.
     on_error : {"raise", "nan"}, default="raise"
-        What an image does that cannot be read, or for which the network gives NaN or infinity:
-        raise, naming its row and path; or its result is None, and one warning counts such images.
-        Faults of the machine (too many open files, no memory, a disk that fails) raise in any
-        case. A callable `format` may give infinity a meaning; NaN in any output is an error.
+        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
+        "raise": raise an error that names the row. "nan": the row's result is None; one
+        warning counts such rows.
+        Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine
+        (too many open files, no memory, a disk that fails) raise an error in any case. A callable
+        `format` may give infinity a meaning; NaN in any output is an error.
     embed_model : bool, default=True
         Whether a pickle carries the model. False: it carries the path or name and the content's
         hash, and the model must be found where the pickle is loaded.

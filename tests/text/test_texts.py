@@ -19,7 +19,9 @@ class Reader(BaseEstimator):
 
 
 def read(X, allowed=(1, 2)):
-    return text_columns(X, Reader(), set(allowed), reset=True)
+    columns, unreadable = text_columns(X, Reader(), set(allowed), reset=True)
+    assert unreadable is None
+    return columns
 
 
 def assert_refused(X, message, allowed=(1, 2)):
@@ -50,7 +52,7 @@ def place_of(rows):
 
 def test_columns_come_back_with_their_cells(rows):
     reader = Reader()
-    columns = text_columns(rows, reader, {1, 2}, reset=True)
+    columns, _ = text_columns(rows, reader, {1, 2}, reset=True)
     assert [column.tolist() for column in columns] == rows.reshape(12, -1).T.tolist()
     assert reader.n_features_in_ == len(columns)
     assert not hasattr(reader, "feature_names_in_")

@@ -72,6 +72,29 @@ def test_known_inputs_are_not_computed(compute, calls):
     assert (len(calls), known.errors) == (2, {})
 
 
+def test_a_store_keeps_which_inputs_were_cut(compute, calls):
+    store = Store()
+    first = computed_once(INPUTS[:4].tolist(), compute, store, cuts=True)
+    assert {key: values.tolist() for key, values in store.items()} == {
+        1: [1, 0],
+        2: [4, 1],
+        3: [9, 1],
+    }
+    calls.clear()
+    known = computed_once(INPUTS[:4].tolist(), compute, store, cuts=True)
+    np.testing.assert_array_equal(known.values, first.values)
+    np.testing.assert_array_equal(known.cut, INPUTS[:4] > 1)
+    assert calls == []
+    mixed = computed_once(
+        [*INPUTS[:4].tolist(), 5],
+        lambda p: Read(np.full((1, 1), 25.0), {}, np.array([True])),
+        store,
+        cuts=True,
+    )
+    np.testing.assert_array_equal(mixed.values[:, 0], [1, 4, 4, 9, 25])
+    np.testing.assert_array_equal(mixed.cut, [False, True, True, True, True])
+
+
 def test_an_input_without_a_key_is_not_kept(compute):
     store = Store()
     computed_once([None, 2.0], lambda positions: compute(positions)._replace(cut=None), store)

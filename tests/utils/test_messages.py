@@ -18,9 +18,8 @@ from sklearn_dl import (
     TextEncoder,
 )
 from sklearn_dl.images import ImageReadError
-from sklearn_dl.utils._messages import MAX_MESSAGE, RowError, brief, short_messages
+from sklearn_dl.utils._messages import MAX_MESSAGE, NotFiniteError, RowError, brief, short_messages
 from sklearn_dl.vision import ObjectDetector
-from sklearn_dl.vision._finite import NotFiniteError
 from tests.scoring.onnx_graphs import model, negate, node
 
 MODEL = b"SECRET" * 1000

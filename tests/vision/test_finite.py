@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from sklearn_dl import ImageClassifier, ObjectDetector
-from sklearn_dl.vision._finite import NotFiniteError
+from sklearn_dl.utils._messages import NotFiniteError
 from tests.vision.backbones import SIZE, tiny_folder, tiny_module
 from tests.vision.detectors import constant_detector, model
 

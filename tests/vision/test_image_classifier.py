@@ -627,3 +627,32 @@ def test_estimators_that_share_a_backbone_have_their_own_precision(resnet, data,
     )
     np.testing.assert_array_equal(again, fine)
     assert 0 < abs(rough - fine).max() < 0.1
+
+
+def test_rows_that_the_loader_masks_are_masked(clf, data, paths):
+    y = data[1]
+    expected = clone(clf).set_params(on_error="nan")
+    with pytest.warns(UserWarning, match="2 of 24 images could not be read and were left out"):
+        expected.fit(paths, y)
+    masked = make_pipeline(ImageLoader(on_error="nan"), clf)
+    with pytest.warns(UserWarning, match="2 of 24 images could not be read and were left out"):
+        masked.fit(paths, y)
+    for method in ("predict", "predict_proba", "transform"):
+        with pytest.warns(UserWarning, match="2 of 24 images could not be read; their rows"):
+            result = getattr(masked, method)(paths)
+        with pytest.warns(UserWarning, match="2 of 24 images could not be read; their rows"):
+            np.testing.assert_array_equal(result, getattr(expected, method)(paths))
+    # a label has the same dtype whether or not a row of the call is missing
+    assert masked.predict(paths[:5]).dtype == object
+    masked.set_params(imageclassifier__missing="?")
+    with pytest.warns(UserWarning, match="2 of 24 images"):
+        assert set(masked.predict(paths)[[5, 8]]) == {"?"}
+    with pytest.raises(ImageReadError, match="Row 5: cannot read"):
+        clf.fit(
+            ImageLoader(on_error="nan")
+            .set_output(transform="default")
+            .fit_transform(paths[:5])[:, 0]
+            .tolist()
+            + paths[5:],
+            y,
+        )

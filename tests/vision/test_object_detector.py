@@ -397,3 +397,14 @@ def test_the_levels_of_a_format_follow_the_colors():
     np.testing.assert_allclose(np.asarray(pixels)[0, :, 0, 0], expected, rtol=1e-5)
     with pytest.raises(ValueError, match="with colors='L' set `offset`"):
         detector.set_params(colors="L").predict([IMAGE])
+
+
+def test_images_that_the_loader_masks_are_masked(detector, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"not an image")
+    images = ImageLoader(on_error="nan").transform([squares((0, 1, 1)), tmp_path / "bad.png"])
+    with pytest.warns(UserWarning, match="1 of 2 images could not be read"):
+        found = detector.predict(images)
+    assert found[0]["label"].tolist() == detector.predict(images[:1])[0]["label"].tolist()
+    assert found[1] is None
+    with pytest.raises(ImageReadError, match="Row 1"):
+        detector.predict(ImageLoader().transform([squares(), tmp_path / "bad.png"]))

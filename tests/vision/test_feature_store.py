@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sklearn_dl import ImageClassifier, ImageLoader, clear_sessions
 from sklearn_dl.images import _lazy
-from sklearn_dl.vision import _backbone, _store
-from sklearn_dl.vision._store import FeatureStore
+from sklearn_dl.training import _feature_store as _store
+from sklearn_dl.training._feature_store import FeatureStore
+from sklearn_dl.vision import _backbone, _image_rows
 from tests.vision.backbones import versioned_module
 
 ROWS = {bytes([i]) * 32: np.arange(i, i + 6, dtype=np.float32) / 7 for i in range(40)}
@@ -337,10 +338,10 @@ def test_a_fault_of_the_machine_raises(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(_store, "open_source", fail)
+    monkeypatch.setattr(_image_rows, "open_source", fail)
     assert _lazy.open_source is not fail
     with pytest.raises(OSError, match="Too many open files"):
-        FeatureStore(tmp_path, ()).keys(images)
+        _image_rows.digest_or_none(images[0])
 
 
 def test_more_rows_than_one_statement_holds(tmp_path):

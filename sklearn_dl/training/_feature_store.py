@@ -1,20 +1,14 @@
-"""Features of images that were computed before, kept in a file for other folds and other runs."""
+"""Features of images and texts, kept in a file for other folds and other runs."""
 
 import os
 import sqlite3
-import sys
 from contextlib import closing
-from dataclasses import replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from sklearn_dl.images import ImageReadError
-from sklearn_dl.images._faults import machine_fault
-from sklearn_dl.images._lazy import open_source
 from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief, warn_user
 from sklearn_dl.utils._stamp import file_stamp
@@ -29,7 +23,7 @@ _KEYS_AT_ONCE = 999
 
 
 class FeatureStore:
-    """Features of images by a hash of all that they depend on, in a file below a joblib.Memory.
+    """Features of inputs by a hash of all that they depend on, in a file below a joblib.Memory.
 
     SQLite's: several processes may read and write at once, and what is there is whole. A row
     carries a checksum of its key and its features. The file is never needed: where it is damaged,
@@ -41,7 +35,7 @@ class FeatureStore:
     ----------
     location : str or Path
     belongs : tuple
-        What features depend on besides the image.
+        What features depend on besides the input.
     """
 
     def __init__(self, location, belongs):
@@ -49,18 +43,9 @@ class FeatureStore:
         self.belongs = repr(belongs).encode()
         self._in_use, self._has_warned = True, False
 
-    def keys(self, images):
-        """A key for each image: bytes, or None for one that cannot be read."""
-        return [self._key(image) for image in images]
-
-    def _key(self, image):
-        outside = sys.exception()
-        try:
-            return sha256(self.belongs + image_digest(image)).digest()
-        except (OSError, ValueError) as error:  # ImageReadError is one
-            if machine_fault(error, outside):
-                raise
-            return None
+    def key(self, digest):
+        """The key of an input of the network, by its hash (bytes)."""
+        return sha256(self.belongs + digest).digest()
 
     def load(self, keys):
         """Dict of key to float32 ndarray of those that are there, and are what was kept."""
@@ -185,32 +170,6 @@ def _evict(database):
         "DELETE FROM features WHERE rowid IN (SELECT rowid FROM features ORDER BY rowid LIMIT ?)",
         (n_oldest,),
     )
-
-
-def image_digest(image):
-    """sha256 of what an image is made from and of what is done to it.
-
-    Parameters
-    ----------
-    image : LazyImage
-    """
-    source = image.source
-    if image.error:
-        raise ImageReadError(image.error)
-    if isinstance(source, (str, bytes)):
-        with open_source(image) as file:
-            content = file.read()
-    elif isinstance(source, Image.Image):
-        # as it is decoded: with its EXIF rotation, in the mode asked for
-        pixels = np.asarray(replace(image, steps=()))
-        content = repr(pixels.shape).encode() + pixels.tobytes()
-    else:
-        content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
-    digest = sha256(
-        f"{type(source).__name__} {image.decoding._replace(root=None)} {image.steps!r}".encode()
-    )
-    digest.update(content)
-    return digest.digest()
 
 
 def memory_location(memory):
