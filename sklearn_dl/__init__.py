@@ -7,6 +7,7 @@ from importlib import import_module as _import_module
 
 from sklearn_dl._version import __version__
 
+# public name -> the room (subpackage) that holds it
 _ROOM_OF = {
     "ImageLoader": "images",
     "ImageResizer": "images",

@@ -1,4 +1,4 @@
-"""Looking at results, in the style of scikit-learn's Displays."""
+"""Plots of results, in the style of scikit-learn's Displays."""
 
 from sklearn_dl.inspection._detection import DetectionDisplay
 from sklearn_dl.inspection._image_grid import ImageGridDisplay

@@ -1,4 +1,4 @@
-"""DetectionDisplay: a photograph with the boxes of what was found in it."""
+"""DetectionDisplay: an image with the boxes of its detections."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from sklearn_dl.utils._optional import import_optional
 
 
 class DetectionDisplay:
-    """A photograph with boxes, labels and scores.
+    """An image with the boxes, labels and scores of its detections.
 
     Use :meth:`from_predictions` to make and draw one.
 
@@ -16,7 +16,7 @@ class DetectionDisplay:
     ----------
     image : LazyImage
     detections : structured ndarray of shape (n_objects,)
-        As :meth:`sklearn_dl.ObjectDetector.predict` gives for one image.
+        The detections that :meth:`sklearn_dl.ObjectDetector.predict` gives for one image.
 
     Attributes
     ----------
@@ -47,15 +47,16 @@ class DetectionDisplay:
 
     @classmethod
     def from_predictions(cls, image, detections, *, ax=None):
-        """Make a display from an image and what was found in it, and draw it.
+        """Make a display from an image and its detections, and draw it.
 
         Parameters
         ----------
         image : path, bytes, PIL image, uint8 array or LazyImage
         detections : structured ndarray of shape (n_objects,)
-            In pixels of the image. None, for an image that could not be read, is an error.
+            Boxes in pixels of the image, labels and scores. None, which stands for an image that
+            could not be read, is an error.
         ax : matplotlib.axes.Axes or None, default=None
-            Where to draw; None: a new figure.
+            Where to draw. None: in a new figure.
 
         Returns
         -------
@@ -64,7 +65,7 @@ class DetectionDisplay:
         Raises
         ------
         ValueError
-            If the image cannot be read, or `detections` are none.
+            If the image cannot be read, or `detections` lacks a field.
         ImportError
             If matplotlib is not installed.
         """
@@ -73,23 +74,28 @@ class DetectionDisplay:
         if missing:
             raise ValueError(
                 "detections must be the structured array that ObjectDetector.predict gives for one "
-                f"image; it has no {sorted(missing)}."
+                f"image; the fields {sorted(missing)} are missing."
             )
         loader = ImageLoader().set_output(transform="default")
         return cls(loader.transform(object_array([image]))[0, 0], detections).plot(ax=ax)
 
     def plot(self, *, ax=None):
-        """Draw.
+        """Draw the image and its detections.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes or None, default=None
-            Where to draw; None: a new figure.
+            Where to draw. None: in a new figure.
 
         Returns
         -------
         display : DetectionDisplay
-            Itself, with `figure_`, `ax_`, `boxes_` and `texts_`.
+            This display, with `figure_`, `ax_`, `boxes_` and `texts_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
         plt = import_optional("matplotlib.pyplot", extra="demo", purpose="DetectionDisplay")
         patches = import_optional("matplotlib.patches", extra="demo", purpose="DetectionDisplay")
@@ -98,13 +104,13 @@ class DetectionDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         self.boxes_, self.texts_ = [], []
         pixels = np.asarray(self.image)
-        # edges, not centers, of pixels are whole numbers
+        # the edges of pixels, not their centers, are at whole numbers
         ax.imshow(pixels, cmap="gray", extent=(0, pixels.shape[1], pixels.shape[0], 0))
         ax.set_axis_off()
         colors = plt.get_cmap("tab10").colors
         labels = self.detections["label"].tolist()
         order = sorted(set(labels))
-        # the best on top
+        # the best detection is drawn last, on top of the others
         for found, label in zip(self.detections[::-1], labels[::-1], strict=True):
             color = colors[order.index(label) % len(colors)]
             corner, width = (found["x0"], found["y0"]), found["x1"] - found["x0"]

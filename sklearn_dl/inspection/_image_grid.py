@@ -1,4 +1,4 @@
-"""ImageGridDisplay: photographs in a grid, with what was predicted for them."""
+"""ImageGridDisplay: images in a grid, with their predicted labels."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from sklearn_dl.utils._optional import import_optional
 
 
 class ImageGridDisplay:
-    """Photographs in a grid, each under its predicted labels.
+    """Images in a grid, each under its predicted labels.
 
     Use :meth:`from_predictions` to make and draw one.
 
@@ -20,13 +20,13 @@ class ImageGridDisplay:
     labels : ndarray of shape (n_samples, k)
         Labels, best first.
     scores : ndarray of shape (n_samples, k) or None, default=None
-        Their scores, written beside them with two decimals.
+        Scores of the labels, written beside them with two decimals.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of matplotlib.axes.Axes, of shape (n_rows, n_columns)
-        One per image; those left over are switched off.
+        One per image; the axes after the last image stay empty.
 
     See Also
     --------
@@ -55,14 +55,14 @@ class ImageGridDisplay:
         Parameters
         ----------
         n_columns : int, default=5
-            Images side by side.
+            Number of images side by side.
         image_size : int or (width, height), default=160
-            Space for each image, in pixels; the image is fitted in.
+            Space in pixels that each image is fitted into.
 
         Returns
         -------
         display : ImageGridDisplay
-            Itself, with `figure_` and `axes_`.
+            This display, with `figure_` and `axes_`.
 
         Raises
         ------
@@ -95,25 +95,27 @@ class ImageGridDisplay:
             except ImageReadError:
                 axes.text(0.5, 0.5, "no image", ha="center", va="center")
             axes.set_title(self._caption(row), fontsize=8, parse_math=False)
-        # the first layout does not know yet how high the titles are; savefig makes the second
+        # the first layout does not yet know the height of the titles; savefig makes a second one
         self.figure_.draw_without_rendering()
         return self
 
     @classmethod
     def from_predictions(cls, images, labels, scores=None, *, n_columns=5, image_size=160):
-        """Make a display from images and what was predicted for them, and draw it.
+        """Make a display from images and their predicted labels, and draw it.
 
         Parameters
         ----------
         images : column of n_samples images
-            Whatever :class:`sklearn_dl.ImageLoader` takes. One that cannot be read leaves its
-            place empty.
+            Images as :class:`sklearn_dl.ImageLoader` takes them. The words "no image" stand in the
+            place of an image that cannot be read.
         labels : array-like of shape (n_samples,) or (n_samples, k)
-            Predicted labels, or the k best of each.
+            Predicted labels, or the k best labels of each image.
         scores : array-like of the shape of `labels`, or None, default=None
+            Scores of the labels. None: no scores are written.
         n_columns : int, default=5
+            Number of images side by side.
         image_size : int or (width, height), default=160
-            Space for each image, in pixels.
+            Space in pixels that each image is fitted into.
 
         Returns
         -------
@@ -130,7 +132,9 @@ class ImageGridDisplay:
         if scores is not None:
             scores = _as_columns("scores", scores, len(images))
             if scores.shape != labels.shape:
-                raise ValueError(f"scores have shape {scores.shape}, labels {labels.shape}.")
+                raise ValueError(
+                    f"scores have shape {scores.shape}, but labels have shape {labels.shape}."
+                )
         return cls(object_array(images), labels, scores).plot(
             n_columns=n_columns, image_size=image_size
         )

@@ -10,30 +10,30 @@ _LOSSES = {"train_loss": "training loss", "validation_loss": "validation loss"}
 
 
 class TrainingCurveDisplay:
-    """Losses of each epoch of a fit, and the score on held-out rows beside them.
+    """Losses and, if rows were held out, validation scores of each epoch of a fit.
 
     Use :meth:`from_estimator` to make and draw one.
 
     Parameters
     ----------
     history : dict of list
-        ``epoch`` and ``train_loss``, one entry per epoch; ``validation_loss`` and
-        ``validation_score`` where there are any: `history_` of a fitted estimator.
+        The `history_` of a fitted estimator: ``epoch`` and ``train_loss``, and optionally
+        ``validation_loss`` and ``validation_score``, with one entry per epoch in each.
     best_epoch : int, default=None
-        Epoch whose weights were kept. Drawn only beside a validation score: without one it is the
-        last epoch, whatever its loss.
+        Epoch whose weights were kept. It is drawn only if there is a validation score: without one,
+        it is the last epoch, whatever its loss.
     score_name : str, default=None
-        What the score is called. None: "score".
+        Name of the score in the plot. None: "score".
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
     ax_ : matplotlib.axes.Axes
-        With the losses.
+        The axes of the losses.
     score_ax_ : matplotlib.axes.Axes or None
-        With the validation score, on the right of `ax_`. None if nothing was held out.
+        The axes of the validation score, on the right of `ax_`. None if no rows were held out.
     lines_ : dict of str to matplotlib.lines.Line2D
-        By column of the history; ``"best_epoch"`` is the vertical line.
+        The curves, by their keys in the history; ``"best_epoch"`` is the vertical line.
 
     See Also
     --------
@@ -60,14 +60,14 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. None: a new figure.
+            Where to draw. None: in a new figure.
         score_name : str, default=None
-            In place of that of the display.
+            Name of the score in the plot. None: the `score_name` of the display.
 
         Returns
         -------
         display : TrainingCurveDisplay
-            Itself, with `figure_`, `ax_`, `score_ax_` and `lines_`.
+            This display, with `figure_`, `ax_`, `score_ax_` and `lines_`.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class TrainingCurveDisplay:
                 self.lines_["best_epoch"] = ax.axvline(
                     self.best_epoch, color="grey", linestyle=":", label="best epoch"
                 )
-        # above: curves that fall and curves that rise leave no corner free
+        # above the plot: falling and rising curves leave no corner free
         ax.legend(
             handles=list(self.lines_.values()),
             loc="lower center",
@@ -109,11 +109,12 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : fitted estimator
-            One with `history_`, a Pipeline that ends with one, or a search that found one.
+            An estimator with `history_`, a Pipeline that ends with one, or a search whose
+            `best_estimator_` is one of these.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw. None: a new figure.
+            Where to draw. None: in a new figure.
         score_name : str, default=None
-            What the validation score is called. None: "accuracy" of a classifier, "R²" of a
+            Name of the validation score in the plot. None: "accuracy" for a classifier, "R²" for a
             regressor.
 
         Returns
@@ -138,8 +139,8 @@ class TrainingCurveDisplay:
             history = estimator.history_
         except AttributeError:
             raise TypeError(
-                f"{name} has no history_ to draw; TextClassifier and SentenceSimilarityRegressor "
-                "have one."
+                f"{name} has no history_ to draw; TextClassifier, TextRegressor, "
+                "SentenceSimilarityRegressor and ImageClassifier have one."
             ) from None
         if not history or not history["epoch"]:
             raise ValueError(
@@ -154,6 +155,6 @@ class TrainingCurveDisplay:
         return cls(history, best_epoch=best_epoch, score_name=score_name).plot(ax)
 
     def _draw(self, ax, column, **style):
-        # a marker, since a line through one epoch is not seen
+        # with markers, since a line through one epoch cannot be seen
         (line,) = ax.plot(self.history["epoch"], self.history[column], marker="o", **style)
         self.lines_[column] = line

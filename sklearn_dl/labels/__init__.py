@@ -1,4 +1,4 @@
-"""Labels to integer keys and back."""
+"""Mapping of labels to integer keys and back."""
 
 from sklearn_dl.labels._key_mapper import LabelKeyMapper
 

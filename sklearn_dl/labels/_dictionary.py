@@ -1,4 +1,4 @@
-"""Values of any type as hashable cells, and dictionaries over them."""
+"""Columns as cells that a dictionary can hold, and the dictionaries of `LabelKeyMapper`."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from numbers import Number
@@ -39,10 +39,10 @@ _KIND_OF_TYPE: dict = {
 
 
 def hashable_cells(column):
-    """Python objects that are equal and hash equal where the values of `column` are equal.
+    """The cells of `column` as Python objects: equal values are equal objects with equal hashes.
 
-    Dates become `datetime.datetime`, so that a column in days finds its values in one in
-    nanoseconds; those with a time zone in UTC, as one moment has one key.
+    Dates become `datetime.datetime`, so that a date in days equals the same date in nanoseconds.
+    Dates with a time zone are converted to UTC, so that one moment has one key.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def hashable_cells(column):
     cells = column.tolist()
     times = (date, timedelta, np.datetime64, np.timedelta64)
     if column.dtype.kind == "O" and any(issubclass(t, times) for t in set(map(type, cells))):
-        # most need no change, and the rows of one moment often share one object
+        # most cells need no change, and rows with the same moment often share one object
         others = {
             id(cell): cell
             for cell in cells
@@ -71,11 +71,12 @@ def hashable_cells(column):
 
 
 def _time_cell(cell):
+    """The hashable cell of a date or duration, equal for equal values of different types."""
     if is_missing(cell):
         return cell
     if type(cell) is date:
         return datetime.combine(cell, time())
-    # objects of pandas have nanoseconds, those of datetime have not
+    # pandas objects may have nanoseconds, which objects of datetime cannot hold
     if getattr(cell, "nanosecond", 0):
         return cell.to_datetime64()
     if getattr(cell, "nanoseconds", 0):
@@ -83,7 +84,7 @@ def _time_cell(cell):
     if isinstance(cell, datetime) and cell.tzinfo not in (None, UTC):
         try:
             return cell.astimezone(UTC)
-        except OverflowError:  # at the ends of the calendar; it compares as a moment all the same
+        except OverflowError:  # at the ends of the calendar; it still compares as a moment
             return cell
     if isinstance(cell, (np.datetime64, np.timedelta64)):
         return time_cells(np.asarray([cell]))[0]
@@ -91,18 +92,18 @@ def _time_cell(cell):
 
 
 def first_rows(column, where):
-    """First row of each distinct value, in the order of first sight.
+    """The rows that hold a value for the first time, in ascending order.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
     where : str
-        What it is, for messages ("column 0").
+        What messages call the column ("column 0").
 
     Returns
     -------
     rows : ndarray of int
-        None for missing values and the empty string.
+        Missing values and the empty string are left out.
     """
     if column.dtype.kind in "biufMm":
         values, rows = np.unique(column, return_index=True)
@@ -125,18 +126,18 @@ def has_no_key(cell):
 
 
 def kind_of(column, cells):
-    """What sort of values a column holds, in words.
+    """The kind of the values in a column, as a word for messages.
 
     Parameters
     ----------
     column : ndarray of shape (n,)
     cells : list of length n
-        Its `hashable_cells`.
+        The `hashable_cells` of the column.
 
     Returns
     -------
     kind : str or None
-        "strings", "numbers", ...; "mixed" for several; None if all are missing.
+        "strings", "numbers", ...; "mixed" for several kinds; None if all values are missing.
     """
     if all(map(has_no_key, cells)):
         return None
@@ -149,7 +150,7 @@ def kind_of(column, cells):
     if kinds == {"dates"}:
         if any(getattr(cell, "tzinfo", None) is not None for cell in cells):
             return "dates with a time zone"
-        if types == {np.datetime64}:  # with nanoseconds: nothing says whether they had a zone
+        if types == {np.datetime64}:  # with nanoseconds: it is unknown whether they had a zone
             return "mixed"
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
@@ -176,7 +177,7 @@ def in_value_order(column, cells, where):
 
 
 def _sortable_times(cells):
-    """Microseconds and nanoseconds of dates or durations, of which numpy's do not compare."""
+    """Sort keys of dates or durations of numpy and Python, which cannot be compared directly."""
     origin: Any = timedelta()
     numpy_origin: Any = np.timedelta64(0, "us")
     if isinstance(cells[0], (datetime, np.datetime64)):
@@ -196,17 +197,18 @@ def _sortable_times(cells):
 
 
 def decode(keys, codes):
-    """Values of `codes`, 0 being NaN, NaT or (where the dtype has neither) None.
+    """Replace codes by their values; 0 by NaN, NaT or (if the dtype has neither) None.
 
     Parameters
     ----------
     keys : ndarray of shape (n_keys,)
+        The values of the codes 1, 2, ..., n_keys.
     codes : ndarray of shape (n,), int64, within 0..n_keys
 
     Returns
     -------
     values : ndarray of shape (n,)
-        Integers become float64 where a code is 0, if that keeps them exact, else object.
+        If a code is 0, integers become float64 where that keeps them exact, and else objects.
     """
     if codes.all():
         return keys[codes - 1]
@@ -225,7 +227,7 @@ def decode(keys, codes):
 
 
 def side_by_side(columns):
-    """Stack columns to 2-D, as objects where no dtype holds all their values unchanged.
+    """Stack columns into a 2-D array, of objects if no other dtype keeps all values unchanged.
 
     Parameters
     ----------
@@ -240,7 +242,7 @@ def side_by_side(columns):
         dtype = np.result_type(*columns)
         if dtype.kind != "f" or all(c.dtype.kind == "f" or _exact_as_float(c) for c in columns):
             return np.stack(columns, axis=1).astype(dtype, copy=False)
-    # astype(object) would make integers of nanoseconds
+    # astype(object) would turn dates in nanoseconds into integers
     columns = [object_array(list(c)) if c.dtype.kind in "Mm" else c.astype(object) for c in columns]
     return np.stack(columns, axis=1)
 
@@ -251,7 +253,7 @@ def _exact_as_float(integers):
 
 
 def split(X, estimator):
-    """As `split_columns`, with lists of numbers in their own dtype; an empty X is an error."""
+    """Return what `split_columns` does, with `natural_array`s for lists; an empty X is an error."""
     reject_non_column(X, estimator)
     if getattr(X, "ndim", 1) not in (1, 2):
         raise ValueError(f"Expected a 1-D or 2-D array, got an array of {X.ndim} dimensions.")
@@ -269,17 +271,17 @@ def split(X, estimator):
 
 
 def whole_numbers(column, n_keys, where):
-    """`column` as int64 codes, each within 0..n_keys."""
+    """`column` as int64 codes; a value other than the whole numbers 0 to `n_keys` is an error."""
     numbers = natural_array(column) if column.dtype.kind == "O" else column
     if numbers.dtype.kind in "iuf":
         valid = (numbers >= 0) & (numbers <= n_keys) & (numbers == np.floor(numbers))
     else:
-        # a cell that is not a number spoils the dtype: name it, not row 0
+        # cell by cell, so that the message names the cell that is not a number, and not row 0
         valid = np.array([_is_key(cell, n_keys) for cell in numbers])
     if not valid.all():
         row = int(np.argmin(valid))
         raise ValueError(
-            f"Row {row} of {where} holds {numbers[row]!r}, which is no key: keys are the whole "
+            f"Row {row} of {where} holds {numbers[row]!r}, which is not a key: keys are the whole "
             f"numbers from 0 to {n_keys}."
         )
     return numbers.astype(np.int64)

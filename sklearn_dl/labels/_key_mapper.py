@@ -1,4 +1,4 @@
-"""Labels to integer keys and back."""
+"""LabelKeyMapper: labels to integer keys and back."""
 
 import warnings
 from itertools import repeat
@@ -27,28 +27,29 @@ from sklearn_dl.utils._sklearn import Interval, StrOptions
 class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     """Map values to integer keys 1, 2, ..., K and back.
 
-    A value that was not seen by `fit`, and a missing one, gets the key 0.
+    Missing values, and values that `fit` did not see, get the key 0.
 
     Parameters
     ----------
     order : {"occurrence", "value"}, default="occurrence"
-        Order of the keys: that of first sight, or ascending values (numbers by size, strings by
-        code points: "A" < "Z" < "a").
+        Which values get the lower keys. "occurrence": those that `fit` sees first. "value": the
+        smaller ones (numbers by size, strings by code points: "A" < "Z" < "a").
     max_keys : int, default=1_000_000
-        Number of distinct values that are kept, per dictionary: the first ones seen, whatever
-        `order` is. The others get the key 0. Ignored if `keys` is given.
+        Largest number of distinct values in a dictionary. The first ones seen are kept, whatever
+        `order` is; the others get the key 0. Ignored if `keys` is given.
     keys : array-like of shape (n_keys,), default=None
-        A given dictionary, used for all columns: ``keys[0]`` gets the key 1. Without missing
-        values, empty strings and duplicates. With ``order="value"`` it is sorted first.
+        The values of a dictionary that is used for all columns: ``keys[0]`` gets the key 1. It must
+        not contain missing values, empty strings or duplicates. With ``order="value"`` it is sorted
+        first. None: `fit` learns the dictionaries from X.
     shared : bool, default=False
-        Whether all columns share one dictionary. Values are then seen row after row, within a row
-        from left to right.
+        Whether all columns share one dictionary. Its values are then taken row by row, and within a
+        row from left to right.
 
     Attributes
     ----------
     keys_ : list of ndarray of shape (n_keys,)
-        One dictionary per column of X, in the dtype of the column; the same array for all columns
-        if it is shared or given. The key of ``keys_[j][i]`` is ``i + 1``.
+        One dictionary per column of X, with the dtype of the column. All columns have the same
+        array if the dictionary is shared or given. The key of ``keys_[j][i]`` is ``i + 1``.
     n_features_in_ : int
         Number of columns of X, 1 for one-dimensional X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -57,19 +58,19 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     See Also
     --------
     sklearn.preprocessing.OrdinalEncoder : Keys from 0 in ascending order, as floats.
-    sklearn.preprocessing.LabelEncoder : The same for `y`; an unseen value is an error.
-    ScoreClassifier : Scores of a network to labels.
+    sklearn.preprocessing.LabelEncoder : Keys from 0 for `y`; an unseen value is an error.
+    ScoreClassifier : Turns the scores of a network into labels.
 
     Notes
     -----
     `fit` and `transform` are ML.NET's MapValueToKey, `inverse_transform` is its MapKeyToValue.
-    Missing are None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string. As there, values
-    are matched exactly (case counts, blanks count), and a column has to hold the kind of values
-    that its dictionary holds: strings are not looked up among numbers, nor booleans. Only in
-    object columns of several kinds, Python's equality decides, and True is 1. Integers are compared
-    as integers, also beyond 2**53 and beside missing values or floats. Dates with a time zone
-    are moments: the same moment has the same key in every zone, and comes back in UTC if it was
-    fitted in polars or pyarrow. They are another kind than dates without one.
+    None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string are missing values. As in
+    ML.NET, values are matched exactly (case counts, blanks count), and a column must hold the same
+    kind of values as its dictionary: neither strings nor booleans are looked up among numbers. In
+    object columns of several kinds, Python's equality decides, so True equals 1. Integers are
+    compared as integers, also beyond 2**53 and beside missing values or floats. Dates with a time
+    zone are moments: the same moment has the same key in every zone, and `inverse_transform` gives
+    it in UTC if `fit` saw it in polars or pyarrow. Dates without a time zone are another kind.
 
     Examples
     --------
@@ -131,8 +132,8 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Raises
         ------
         ValueError
-            If `keys` holds missing or duplicate values or is of another kind than a column of X;
-            if a cell is not hashable; if values have no order and ``order="value"``.
+            If `keys` holds missing or duplicate values, or values of another kind than a column of
+            X; if a cell is not hashable; if ``order="value"`` and values cannot be sorted.
         """
         self._validate_params()
         columns, _ = self._columns(X, reset=True)
@@ -161,7 +162,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Returns
         -------
         keys : ndarray of int64, of the shape of X
-            0 where the value is missing or has no key.
+            0 for a value that is missing or has no key.
 
         Raises
         ------
@@ -178,7 +179,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
             try:
                 out[:, j] = np.fromiter(map(table.get, cells, repeat(0)), np.int64, len(cells))
             except TypeError:
-                first_rows(column, self._where(j))  # names the cell that cannot be hashed
+                first_rows(column, self._where(j))  # its error names the cell that is not hashable
                 raise
         return out[:, 0] if one_dimensional else out
 
@@ -193,20 +194,21 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Returns
         -------
         values : ndarray of the shape of X
-            In the dtype of the column, or in one that holds all columns. A key 0 becomes NaN among
-            numbers (integers become float64), NaT among dates, else None in an object array.
+            With the dtype of the column, or with one that holds the values of all columns. The key
+            0 becomes NaN among numbers (integers become float64 if that keeps them exact), NaT
+            among dates, and else None in an object array.
 
         Raises
         ------
         ValueError
-            If a key is no whole number or has no value.
+            If a key is not a whole number or has no value.
         """
         check_is_fitted(self)
         columns, _, one_dimensional = split(X, self)
         if len(columns) != self.n_features_in_:
             raise ValueError(
                 f"X has {counted(len(columns), 'column')} of keys, but LabelKeyMapper was fitted "
-                f"on {self.n_features_in_}."
+                f"on {counted(self.n_features_in_, 'column')}."
             )
         values = [
             decode(keys, whole_numbers(column, len(keys), self._where(j)))

@@ -1,4 +1,4 @@
-"""Scores that scikit-learn lacks: of object detections and of similarities."""
+"""Metrics that scikit-learn lacks, for object detections and for similarities."""
 
 from sklearn_dl.metrics._average_precision import (
     average_precision_per_class,

@@ -22,18 +22,20 @@ def mean_average_precision_score(
     Parameters
     ----------
     y_true : sequence of n_images structured ndarray
-        The objects of each image: fields ``x0``, ``y0``, ``x1``, ``y1`` and ``label``
-        (:func:`make_detections` makes them).
+        The objects of each image: arrays with the fields ``x0``, ``y0``, ``x1``, ``y1`` and
+        ``label``, as :func:`make_detections` makes them.
     y_pred : sequence of n_images structured ndarray
-        Detections, with ``score`` besides: what :meth:`sklearn_dl.ObjectDetector.predict` gives.
+        The detections of each image: arrays with the same fields and ``score``, as
+        :meth:`sklearn_dl.ObjectDetector.predict` gives them.
     iou_thresholds : float, sequence of float or "coco", default=0.5
-        From which intersection over union on a detection is right; the mean over several.
-        "coco": 0.50, 0.55, ..., 0.95.
+        Smallest intersection over union at which a detection is right. With several thresholds,
+        the score is the mean over them. "coco": 0.50, 0.55, ..., 0.95.
     average : {"macro", "weighted", "micro"}, default="macro"
-        "macro": the mean over the classes that `y_true` has, as COCO's; "weighted": by their
-        numbers of objects; "micro": the detections of all classes ranked together.
+        "macro": the mean over the classes in `y_true`, as in COCO. "weighted": this mean, weighted
+        by the number of objects of each class. "micro": the average precision of the detections
+        of all classes, ranked together.
     max_detections : int, default=100
-        How many detections of an image and class count, the highest scores first.
+        Largest number of detections per image and class that count: those with the highest scores.
 
     Returns
     -------
@@ -43,8 +45,8 @@ def mean_average_precision_score(
     Raises
     ------
     ValueError
-        If the lengths differ, an image is missing in `y_pred` (None: it could not be read), fields
-        are missing, or a parameter is out of range.
+        If the lengths differ, an item is None (the image could not be read), fields are missing,
+        or a parameter is out of range.
 
     See Also
     --------
@@ -53,12 +55,13 @@ def mean_average_precision_score(
 
     Notes
     -----
-    This is COCO's evaluation [1]_ without crowds and area ranges, and agrees with pycocotools:
-    the detections of an image and class are matched by falling score, each to the object that it
-    overlaps most among those not yet matched; precision, made to fall with recall, is averaged at
-    101 recalls. ML.NET's MAP50 differs: it matches by falling overlap whatever the scores, counts
-    boxes as one pixel wider and higher, integrates over all recalls, gives 1 where there is no
-    object, and fails on a predicted class that `y_true` has not.
+    This is COCO's evaluation [1]_ without crowds and area ranges, and agrees with pycocotools.
+    The detections of an image and class are matched by falling score. Each is matched to the object
+    that it overlaps most among those not yet matched. Precision is made to fall with recall, and
+    its mean over 101 recalls is taken. ML.NET's MAP50 differs: it matches by falling overlap
+    whatever the scores are, counts boxes as one pixel wider and higher, integrates over all
+    recalls, gives 1 if there is no object, and fails on a predicted class that `y_true` does not
+    contain.
 
     References
     ----------
@@ -109,7 +112,7 @@ def average_precision_per_class(y_true, y_pred, *, iou_thresholds=0.5, max_detec
     Returns
     -------
     average_precisions : dict of label to float
-        For each class of `y_true` and `y_pred`, sorted; NaN for one that `y_true` has not.
+        One for each class in `y_true` or `y_pred`, sorted; NaN for a class that is not in `y_true`.
 
     Raises
     ------
@@ -139,11 +142,12 @@ mean_average_precision_scorer.__doc__ = (
 
 
 def _rankings(y_true, y_pred, iou_thresholds, max_detections):
-    """For each class the scores of its detections and at which thresholds they are right.
+    """For each class, the scores of its detections and the thresholds at which they are right.
 
     Returns
     -------
     rankings : list of (float ndarray of shape (n,), bool ndarray of shape (n, n_thresholds))
+        One pair per class: scores, and whether the detection is right at each threshold.
     n_objects : int ndarray of shape (n_classes,)
     labels : list
     """
@@ -157,8 +161,8 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
     distinct = {label for image in all_labels for label in image.tolist()}
     if len({isinstance(label, str) for label in distinct}) > 1:
         raise ValueError(
-            "Labels are strings in one of y_true and y_pred and numbers in the other: give "
-            "ObjectDetector its `classes`, or y_true the numbers."
+            "Labels are strings in one of y_true and y_pred, and numbers in the other: give "
+            "ObjectDetector its `classes`, or use numbers as labels in y_true."
         )
     labels = sorted(distinct)
     parts: list = [([], []) for _ in labels]
@@ -168,11 +172,11 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
         for c, label in enumerate(labels):
             objects = boxes[truth["label"] == label]
             n_objects[c] += len(objects)
-            mine = np.flatnonzero(detections["label"] == label)
-            scores = detections["score"][mine].astype(np.float64)
+            positions = np.flatnonzero(detections["label"] == label)
+            scores = detections["score"][positions].astype(np.float64)
             order = np.argsort(-scores, kind="stable")[:max_detections]
             parts[c][0].append(scores[order])
-            parts[c][1].append(_matched(iou(predicted[mine[order]], objects), thresholds))
+            parts[c][1].append(_matched(iou(predicted[positions[order]], objects), thresholds))
     empty = np.zeros((0, len(thresholds)), dtype=bool)
     return (
         [(np.concatenate([[], *s]), np.concatenate([empty, *r])) for s, r in parts],
@@ -182,11 +186,12 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
 
 
 def _matched(overlaps, thresholds):
-    """Which detections of an image, by falling score, find an object of their own.
+    """Which detections of an image and class match an object that no detection before matched.
 
     Parameters
     ----------
     overlaps : float ndarray of shape (n_detections, n_objects)
+        Intersection over union, with the detections by falling score.
     thresholds : float ndarray of shape (n_thresholds,)
 
     Returns
@@ -200,7 +205,7 @@ def _matched(overlaps, thresholds):
     for t, threshold in enumerate(thresholds):
         free = np.ones(n_objects, dtype=bool)
         for d in range(n_detections):
-            # of equal overlaps the last object, as pycocotools takes it
+            # among equal overlaps, the last object, as in pycocotools
             candidates = np.where(free, overlaps[d], -1.0)[::-1]
             best = n_objects - 1 - int(candidates.argmax())
             if free[best] and overlaps[d, best] >= min(threshold, 1 - 1e-10):
@@ -215,7 +220,7 @@ def _average_precision(scores, right, n_objects):
     true = np.cumsum(right, axis=0)
     recall = true / n_objects
     precision = true / np.arange(1, len(right) + 1)[:, None]
-    # what can be had at this recall or a higher one
+    # the highest precision at this recall or a higher one
     precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     result = np.zeros(right.shape[1])
     for t in range(right.shape[1]):
@@ -238,9 +243,11 @@ def _thresholds(iou_thresholds):
 
 
 def _checked(image, row, name, more):
+    """Return `image`, or raise an error if a field is missing or a value is not finite."""
     if image is None:
         raise ValueError(
-            f"{name}[{row}] is None: the image could not be read. Leave the row out of both."
+            f"{name}[{row}] is None: the image could not be read. Leave this row out of y_true and "
+            "y_pred."
         )
     wanted = (*BOX_FIELDS, "label", *more)
     fields = getattr(getattr(image, "dtype", None), "names", None) or ()
@@ -248,9 +255,10 @@ def _checked(image, row, name, more):
     if missing or image.ndim != 1:
         raise ValueError(
             f"{name}[{row}] must be a structured array of shape (n_objects,) with the fields "
-            f"{list(wanted)} (sklearn_dl.metrics.make_detections makes one); it has no {missing}."
+            f"{list(wanted)}, as sklearn_dl.metrics.make_detections makes it; the fields {missing} "
+            "are missing."
             if missing
-            else f"{name}[{row}] has shape {image.shape}, expected (n_objects,)."
+            else f"{name}[{row}] has shape {image.shape}, but must have shape (n_objects,)."
         )
     values = box_array(image)
     if more:

@@ -1,4 +1,4 @@
-"""Boxes: how the detections of an image are written down, overlap, suppression."""
+"""Boxes: arrays of detections, overlap, and non-maximum suppression."""
 
 import numpy as np
 
@@ -6,7 +6,9 @@ BOX_FIELDS = ("x0", "y0", "x1", "y1")
 
 
 def make_detections(boxes, labels, scores=None):
-    """The objects of one image, as `ObjectDetector.predict` and the metrics write them.
+    """Make a structured array of the objects of one image.
+
+    `ObjectDetector.predict` gives arrays of this kind, and the metrics take them.
 
     Parameters
     ----------
@@ -14,7 +16,7 @@ def make_detections(boxes, labels, scores=None):
         x0, y0, x1, y1 in pixels: left, top, right and bottom edge.
     labels : array-like of shape (n_objects,)
     scores : array-like of shape (n_objects,), default=None
-        None: 1.0, for objects that are known.
+        None: each score is 1.0, for objects that are known.
 
     Returns
     -------
@@ -25,7 +27,7 @@ def make_detections(boxes, labels, scores=None):
     Raises
     ------
     ValueError
-        If the lengths differ, or an edge is not finite or lies on the wrong side of the other.
+        If the lengths differ, or an edge is not finite or is on the wrong side of the opposite one.
 
     Examples
     --------
@@ -54,7 +56,7 @@ def detection_dtype(label):
 
 
 def box_array(detections):
-    """float64 ndarray of shape (n_objects, 4) of structured detections."""
+    """The boxes of structured detections: float64 ndarray of shape (n_objects, 4)."""
     return np.stack([detections[name].astype(np.float64) for name in BOX_FIELDS], axis=1)
 
 
@@ -64,13 +66,17 @@ def check_boxes(boxes):
     Raises
     ------
     ValueError
-        If they are none.
+        If the shape is not (n, 4), or an edge is not finite or is on the wrong side of the opposite
+        one.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     if boxes.size == 0:
         boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"Boxes have shape (n, 4): x0, y0, x1, y1; got {boxes.shape}.")
+        raise ValueError(
+            "Boxes must have shape (n, 4), with x0, y0, x1, y1 in each row, but have shape "
+            f"{boxes.shape}."
+        )
     wrong = ~np.isfinite(boxes).all(axis=1)
     wrong |= (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
     if wrong.any():
@@ -83,23 +89,24 @@ def check_boxes(boxes):
 
 
 def box_iou(boxes_a, boxes_b):
-    """Intersection over union of each box with each other one.
+    """Intersection over union of each box of `boxes_a` with each box of `boxes_b`.
 
     Parameters
     ----------
     boxes_a : array-like of shape (n, 4)
-        x0, y0, x1, y1; edges, so a box is x1 - x0 wide.
+        x0, y0, x1, y1: the positions of the edges, so a box is x1 - x0 wide.
     boxes_b : array-like of shape (m, 4)
 
     Returns
     -------
     iou : float64 ndarray of shape (n, m)
-        From 0 to 1; 0 where both boxes are empty.
+        From 0 to 1; 0 if both boxes are empty.
 
     Raises
     ------
     ValueError
-        If a shape is not (n, 4), or an edge is not finite or lies on the wrong side of the other.
+        If a shape is not (n, 4), or an edge is not finite or is on the wrong side of the opposite
+        one.
 
     Examples
     --------
@@ -121,7 +128,7 @@ def iou(a, b):
 
 
 def non_max_suppression(boxes, scores, labels=None, *, iou_threshold=0.45, max_detections=None):
-    """Of boxes that overlap, keep the one with the highest score.
+    """Keep the box with the highest score among boxes that overlap.
 
     Parameters
     ----------
@@ -129,22 +136,22 @@ def non_max_suppression(boxes, scores, labels=None, *, iou_threshold=0.45, max_d
         x0, y0, x1, y1.
     scores : array-like of shape (n,)
     labels : array-like of shape (n,), default=None
-        Boxes of different labels do not suppress each other. None: all are of one.
+        Boxes with different labels do not suppress each other. None: all have the same label.
     iou_threshold : float, default=0.45
-        Boxes whose intersection over union with a better one is larger are dropped.
+        A box is dropped if its intersection over union with a better one is larger than this.
     max_detections : int or None, default=None
-        How many are kept at most.
+        Largest number of boxes that are kept. None: no limit.
 
     Returns
     -------
     kept : int ndarray of shape (n_kept,)
-        Positions, by falling score (among equals the first).
+        Positions of the kept boxes, by falling score. Boxes with equal scores keep their order.
 
     Raises
     ------
     ValueError
-        If the lengths differ, `boxes` are none, a score is not finite, or the threshold is out of
-        range.
+        If the lengths differ, `boxes` does not contain boxes, a score is not finite, or the
+        threshold is out of range.
 
     Examples
     --------

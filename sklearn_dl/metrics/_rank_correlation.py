@@ -1,4 +1,4 @@
-"""Rank correlation, by which similarities of texts are judged."""
+"""Rank correlation, the usual metric for similarities of texts."""
 
 import warnings
 

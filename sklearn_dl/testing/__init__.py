@@ -1,4 +1,4 @@
-"""Checks that an estimator of texts, images or other rows keeps scikit-learn's rules."""
+"""Checks that an estimator that takes texts, images or other rows keeps scikit-learn's rules."""
 
 from sklearn_dl.testing._parametrize import (
     parametrize_with_image_checks,

@@ -1,4 +1,4 @@
-"""What an estimator gives, made comparable, and compared."""
+"""Comparison of the results of estimators."""
 
 import re
 from numbers import Number
@@ -16,28 +16,28 @@ METHODS = (
     "decision_function",
     "score_samples",
 )
-# of numbers, beside `atol`: float32 has seven digits
+# relative difference that numbers may have in addition to `atol`: float32 has seven digits
 RTOL = 1e-6
 
 
 def methods(estimator):
-    """Names of the methods that give results for X."""
+    """Names of the methods of `estimator` that give results for X."""
     return [name for name in METHODS if hasattr(estimator, name)]
 
 
 def result(estimator, name, X):
-    """What the method `name` of `estimator` gives for X: ndarray with a row for each row."""
+    """The result of the method `name` of `estimator` for X, `as_rows`."""
     with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
         return as_rows(getattr(estimator, name)(X))
 
 
 def results(estimator, X):
-    """`result` of each method of `estimator`, by its name."""
+    """The `result` of each method of `estimator`, by the name of the method."""
     return {name: result(estimator, name, X) for name in methods(estimator)}
 
 
 def as_rows(result):
-    """An ndarray with a row for each row of X; its cells may be anything that `assert_same` takes.
+    """`result` as an ndarray with one row for each row of X, which `assert_same` takes.
 
     Parameters
     ----------
@@ -54,15 +54,15 @@ def as_rows(result):
 
 
 def assert_same(actual, expected, atol=0.0, where="result"):
-    """Raise AssertionError where two results differ; their numbers may by `atol`.
+    """Raise an AssertionError if two results differ; numbers may differ by `atol` and `RTOL`.
 
     Parameters
     ----------
-    actual, expected : ndarray, dict, list, tuple, number, string, or what `numpy.asarray` takes
+    actual, expected : ndarray, dict, list, tuple, or anything else that `numpy.asarray` takes
     atol : float
-        0: no number may differ.
+        0: no number may differ at all.
     where : str
-        What is compared, for the message.
+        What the message calls the result.
     """
     if isinstance(expected, dict):
         _assert(
@@ -101,22 +101,23 @@ def _assert(same, where, actual, expected):
 
 
 def assert_same_results(actual, expected, atol=0.0, where=""):
-    """`assert_same` for each method of two dicts of `results`."""
+    """Apply `assert_same` to each method in two dicts of `results`."""
     for name, array in expected.items():
         assert_same(actual[name], array, atol, f"{where}{name}(X)")
 
 
 def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
-    """Raise AssertionError unless a call raises one of `errors` with a message about something.
+    """Raise an AssertionError unless a call raises one of `errors` with a message that fits `says`.
 
     Parameters
     ----------
     what : str
-        The bad call in words, for the message.
+        The call in words, for the message of the AssertionError.
     call : callable
     errors : exception class or tuple of them, default=ValueError
     says : str, default=""
-        Words that the message of the error must have one of, separated by "|".
+        A regular expression, in words separated by "|". It must match somewhere in the message of
+        the error, whatever the case of the letters.
     """
     try:
         call(*args, **kwargs)
@@ -129,7 +130,8 @@ def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
 
 
 def assert_says(error, says, what):
-    """Raise AssertionError unless the message of `error` has one of the words."""
+    """Raise an AssertionError unless the message of `error` contains one of the words."""
     if not re.search(says, str(error), flags=re.IGNORECASE):
-        words = " nor ".join(f'"{word}"' for word in says.split("|"))
-        raise AssertionError(f"{what} raises an error without {words}: {error}") from error
+        words = " or ".join(f'"{word}"' for word in says.split("|"))
+        message = f"{what} raises an error that does not contain {words}: {error}"
+        raise AssertionError(message) from error

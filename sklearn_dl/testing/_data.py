@@ -26,16 +26,16 @@ LABELS = ("b", "a", "c", "a", "b", "c", "a", "b")
 
 
 class CheckData:
-    """Rows, their targets, and an estimator that is fitted to them, for all checks.
+    """Rows and targets for all checks, and the estimators that were fitted on them.
 
     Parameters
     ----------
     X : list, ndarray, pandas Series or DataFrame
-        With an item or row for each sample.
+        One item or row for each sample.
     y : array-like of shape (n_samples,) or None
-        None: strings for a classifier and other estimators, positive floats for a regressor.
+        None: positive floats for a regressor, and strings for all other estimators.
     atol : float
-        How far numbers may differ that should be the same.
+        Largest difference between numbers that should be the same.
     """
 
     def __init__(self, X, y=None, atol=1e-5):
@@ -49,7 +49,7 @@ class CheckData:
 
     @property
     def X(self):
-        """A new copy of X: no check sees what another one, or an estimator, has changed."""
+        """A new copy of X, so that no check sees changes by another check or an estimator."""
         return copy.deepcopy(self._X)
 
     @property
@@ -63,7 +63,7 @@ class CheckData:
 
     @property
     def may_miss_cells(self):
-        """Whether a cell of X can hold NaN: not in an array of integers."""
+        """Whether a cell of X can hold NaN, which those of an integer array cannot."""
         return not isinstance(self._X, np.ndarray) or self._X.dtype.kind in "fcO"
 
     @property
@@ -72,7 +72,7 @@ class CheckData:
         return self._X.shape[1] if self.is_table or self.is_frame else None
 
     def take(self, rows):
-        """X of some rows, by position."""
+        """Some rows of X, by position."""
         rows = list(rows)
         X = self.X
         if hasattr(X, "iloc"):
@@ -91,7 +91,7 @@ class CheckData:
         return y
 
     def fitted(self, estimator):
-        """`estimator` after `fit`: one for all checks, which must not change it."""
+        """A fitted clone of `estimator`, which all checks share and must not change."""
         if id(estimator) not in self._fitted:
             self._fitted[id(estimator)] = self.fit(estimator)
         return self._fitted[id(estimator)]
@@ -103,7 +103,7 @@ class CheckData:
         return unfitted
 
     def containers(self, estimator) -> Mapping[str, Callable[[], Any]]:
-        """Functions that build the same rows, by the name of the container."""
+        """Functions that build the same rows in several containers, by the container's name."""
         X = self.X
         if self.is_frame:
             return {"a pandas DataFrame": lambda: self.frame("pandas"), **self._polars_frame()}
@@ -124,7 +124,7 @@ class CheckData:
         return {"a polars DataFrame": lambda: self.frame("polars")}
 
     def frame(self, library):
-        """X as a data frame with columns "f0", "f1", ...; pandas gets an index with repeats.
+        """X as a data frame: an array gets columns "f0", "f1", ..., pandas gets an `odd_index`.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ def _polars_series(polars, name, cells):
 
 
 def library_or_skip(name):
-    """The module of a library that the package does not depend on; SkipTest without it."""
+    """Import a library that the package does not depend on; without it, raise a SkipTest."""
     try:
         return import_module(name)
     except ImportError:
@@ -183,7 +183,7 @@ def odd_index(n_rows):
 
 
 def text_data(n_columns=None, atol=1e-5):
-    """Eight short texts, as a list, or in columns of an array."""
+    """Eight short texts, as a list or in the columns of an array."""
     if n_columns is None:
         return CheckData(list(TEXTS), atol=atol)
     columns = [np.roll(np.array(TEXTS, dtype=object), j) for j in range(n_columns)]
@@ -191,7 +191,7 @@ def text_data(n_columns=None, atol=1e-5):
 
 
 def image_data(n_columns=None, atol=1e-5):
-    """Eight images of random pixels, as a list, or in the column of an array."""
+    """Eight images of random pixels, as a list or in the only column of an array."""
     generator = np.random.default_rng(0)
     images = [generator.integers(0, 256, (24, 32, 3), dtype=np.uint8) for _ in range(8)]
     X = images if n_columns is None else object_array(images).reshape(-1, 1)
@@ -199,12 +199,12 @@ def image_data(n_columns=None, atol=1e-5):
 
 
 def fresh(estimator):
-    """A clone; each `random_state`, also of its steps, is 0."""
+    """A clone of `estimator`; each `random_state`, also of its steps, is 0."""
     copied = clone(estimator)
     names = [n for n in copied.get_params() if n.split("__")[-1] == "random_state"]
     return copied.set_params(**dict.fromkeys(names, 0))
 
 
 def needs_fit(estimator):
-    """Whether the tags say that methods work after `fit` only."""
+    """Whether the tags say that the methods of `estimator` work only after `fit`."""
     return get_tags(estimator).requires_fit

@@ -1,4 +1,4 @@
-"""Checks of `fit` and of copies: what it sets, keeps, and gives when it is called again."""
+"""Checks of `fit`, of repeated fits, and of copies of an estimator."""
 
 import copy
 import pickle
@@ -23,6 +23,7 @@ from sklearn_dl.testing._compare import (
     results,
 )
 from sklearn_dl.testing._data import fresh, needs_fit
+from sklearn_dl.utils._columns import counted
 
 
 def check_estimators_fit_returns_self(estimator, data):
@@ -33,7 +34,7 @@ def check_estimators_fit_returns_self(estimator, data):
 
 
 def check_estimators_overwrite_params(estimator, data):
-    """`fit` leaves every parameter as it was, also what is inside lists and dicts."""
+    """`fit` leaves every parameter as it was, including the contents of lists and dicts."""
     unfitted = fresh(estimator)
     before = _hashes_of_params(unfitted)
     unfitted.fit(data.X, data.targets(estimator))
@@ -43,7 +44,7 @@ def check_estimators_overwrite_params(estimator, data):
 
 
 def _hashes_of_params(estimator):
-    # clones: a Pipeline fits its steps
+    # hashes of clones, which are not fitted: a Pipeline fits its steps
     params = estimator.get_params(deep=False).items()
     return {name: joblib.hash(clone(value, safe=False)) for name, value in params}
 
@@ -67,7 +68,7 @@ def check_fit_idempotent(estimator, data):
 
 
 def check_fit_forgets_earlier_rows(estimator, data):
-    """`fit` on other rows gives what a new estimator gives that is fitted on them alone."""
+    """`fit` on other rows gives the results of a new estimator that saw only these rows."""
     half = range(len(data) // 2 + 1)
     X, y = data.take(half), data.targets(estimator)[list(half)]
     refitted, alone = data.fit(estimator), fresh(estimator)
@@ -78,7 +79,7 @@ def check_fit_forgets_earlier_rows(estimator, data):
 
 
 def check_transformer_general(estimator, data):
-    """`fit_transform` gives what `fit` and then `transform` give."""
+    """`fit_transform` gives the same as `fit` and then `transform`."""
     transformed = as_rows(fresh(estimator).fit_transform(data.X, data.targets(estimator)))
     expected = as_rows(data.fitted(estimator).transform(data.X))
     assert_same(transformed, expected, data.atol, "fit_transform(X)")
@@ -102,7 +103,7 @@ def check_estimators_unfitted(estimator, data):
 
 
 def check_estimators_pickle(estimator, data):
-    """Copies by pickle, joblib, cloudpickle and deepcopy give the same results, and fit again."""
+    """Copies by pickle, joblib, cloudpickle and deepcopy give the same results and can be refit."""
     fitted = data.fitted(estimator)
     expected = results(fitted, data.X)
     for how, copied in _copies(fitted).items():
@@ -125,7 +126,7 @@ def check_unfitted_estimators_pickle(estimator, data):
 
 
 def _copies(estimator):
-    """Copies of an estimator, by the name of how each is made."""
+    """Copies of an estimator, by the way in which each is made."""
     made = {f"pickle protocol {p}": pickle.loads(pickle.dumps(estimator, p)) for p in range(2, 6)}
     with suppress(ImportError):
         made["cloudpickle"] = pickle.loads(import_module("cloudpickle").dumps(estimator))
@@ -138,7 +139,7 @@ def _copies(estimator):
 
 
 def check_fitted_estimators_clone(estimator, data):
-    """A clone of a fitted estimator is not fitted, and gives the same results once it is."""
+    """A clone of a fitted estimator is not fitted; after `fit`, it gives the same results."""
     cloned = clone(data.fitted(estimator))
     if needs_fit(estimator):
         what = "check_is_fitted of a clone of a fitted estimator"
@@ -149,7 +150,7 @@ def check_fitted_estimators_clone(estimator, data):
 
 
 def check_fit_one_sample(estimator, data):
-    """`fit` on one row works, or raises a ValueError that speaks of one sample or one class."""
+    """`fit` on one row works, or raises a ValueError about one sample or one class."""
     try:
         fresh(estimator).fit(data.take([0]), data.targets(estimator)[:1])
     except ValueError as error:
@@ -158,7 +159,7 @@ def check_fit_one_sample(estimator, data):
 
 
 def check_estimators_empty_data_messages(estimator, data):
-    """No row is a ValueError in `fit`; in other methods also a result without rows."""
+    """If X has no rows, `fit` raises a ValueError; other methods do so, or give no rows."""
     if needs_fit(estimator):
         y = data.targets(estimator)[:0]
         assert_refused("fit on no row", fresh(estimator).fit, data.take([]), y)
@@ -170,7 +171,7 @@ def check_estimators_empty_data_messages(estimator, data):
                 what = f"{name} of no row raises {type(error).__name__}: {error}"
                 raise AssertionError(what) from error
         else:
-            assert not n_rows, f"{name} gives {n_rows} rows for none"
+            assert not n_rows, f"{name} of no row gives {counted(n_rows, 'row')}"
 
 
 def check_dict_unchanged(estimator, data):
@@ -180,14 +181,14 @@ def check_dict_unchanged(estimator, data):
     for name in methods(fitted):
         result(fitted, name, data.X)
         after = vars(fitted)
-        added = sorted(after.keys() ^ before.keys())
-        assert not added, f"{name} adds or removes the attributes {added}"
+        different = sorted(after.keys() ^ before.keys())
+        assert not different, f"{name} adds or removes the attributes {different}"
         changed = [key for key, known in before.items() if not _is_known(after[key], *known)]
         assert not changed, f"{name} changes the attributes {changed}"
 
 
 def _hash(value):
-    """Of values that can change in place, or that are often replaced by equal ones."""
+    """The hash of a value that may change in place or be replaced by an equal one, else None."""
     plain = (list, dict, set, np.ndarray, int, float, str, type(None))
     return joblib.hash(value) if isinstance(value, plain) else None
 

@@ -1,4 +1,4 @@
-"""The pytest decorators, and which check is for which estimator."""
+"""The pytest decorators, and the choice of the checks for an estimator."""
 
 import re
 from functools import partial
@@ -38,27 +38,30 @@ WITH_ROWS = {
 def parametrize_with_text_checks(
     estimators, *, n_columns=None, atol=1e-5, expected_failed_checks=None
 ):
-    """Pytest decorator that runs the checks of an estimator of texts.
+    """Pytest decorator that runs the checks on estimators that take texts.
 
     scikit-learn's `parametrize_with_checks` passes numbers, so it runs only one check on an
-    estimator that takes texts. Here are twins of its checks. X has eight short texts, one of them
-    empty and one not ASCII; y has three classes of strings, or positive floats for a regressor.
+    estimator that takes texts. This decorator runs the same kinds of checks on texts. X has eight
+    short texts, one of them empty and one not ASCII; y has three classes of strings, or positive
+    floats for a regressor.
 
     Parameters
     ----------
     estimators : list of estimators, or dict of str to estimator
-        Not fitted. The keys of a dict name the tests; of a list the reprs do.
+        Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
+        of the estimators in a list.
     n_columns : int or None, default=None
         None: X is a list of str, as for `sklearn.feature_extraction.text.TfidfVectorizer`. A
-        number: X is an object array of shape (n_samples, n_columns), 2 columns for pairs of
-        sentences. Data frames with the same rows must give the same results. With
-        ``n_columns=1`` and the tag ``input_tags.one_d_array``, so must lists.
+        number: X is an object array of shape (n_samples, n_columns), for example with 2 columns
+        for pairs of sentences. Data frames with the same rows must give the same results. With
+        ``n_columns=1`` and the tag ``input_tags.one_d_array``, lists must do so, too.
     atol : float, default=1e-5
-        Largest difference of numbers that should be the same, beside a relative 1e-6. A
-        network's rounding depends on the batch. 0: no difference at all.
+        Largest difference between numbers that should be the same, in addition to a relative
+        difference of 1e-6: the rounding of a network depends on the batch. 0: no difference is
+        allowed, not even the relative one.
     expected_failed_checks : callable(estimator) -> dict of str to str, default=None
-        Gives the checks that fail for an estimator: their names, and why. These tests are marked
-        as xfail.
+        Gives the names of the checks that are expected to fail for an estimator, and the reason for
+        each. These tests are marked as xfail.
 
     Returns
     -------
@@ -70,7 +73,8 @@ def parametrize_with_text_checks(
     TypeError
         If `estimators` is one estimator, or holds a class.
     ValueError
-        If a parameter is not what it must be, or an expected failure is not a check.
+        If a parameter has a wrong value, or `expected_failed_checks` gives a name that is not a
+        check.
     ImportError
         If pytest is not installed.
 
@@ -78,7 +82,7 @@ def parametrize_with_text_checks(
     --------
     parametrize_with_image_checks : The same on images.
     parametrize_with_row_checks : The same on rows that you give.
-    sklearn.utils.estimator_checks.parametrize_with_checks : For estimators of 2-D numbers.
+    sklearn.utils.estimator_checks.parametrize_with_checks : The same on 2-D arrays of numbers.
 
     Examples
     --------
@@ -100,19 +104,20 @@ def parametrize_with_text_checks(
 def parametrize_with_image_checks(
     estimators, *, n_columns=None, atol=1e-5, expected_failed_checks=None
 ):
-    """Pytest decorator that runs the checks of an estimator of images.
+    """Pytest decorator that runs the checks on estimators that take images.
 
-    X has eight images, uint8 arrays of shape (24, 32, 3); y is that of
+    X has eight images, which are uint8 arrays of shape (24, 32, 3); y is the same as for
     :func:`parametrize_with_text_checks`.
 
     Parameters
     ----------
     estimators : list of estimators, or dict of str to estimator
-        Not fitted. The keys of a dict name the tests; of a list the reprs do.
+        Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
+        of the estimators in a list.
     n_columns : {None, 1}, default=None
         None: X is a list of images, and one array of shape (8, 24, 32, 3) must give the same
         results. 1: X is an object array of shape (n_samples, 1). Data frames with the same rows
-        must give the same results, and lists with the tag ``input_tags.one_d_array``.
+        must give the same results. With the tag ``input_tags.one_d_array``, lists must do so, too.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -145,18 +150,19 @@ def parametrize_with_image_checks(
 
 
 def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_failed_checks=None):
-    """Pytest decorator that runs the checks of an estimator on rows of your own.
+    """Pytest decorator that runs the checks on estimators with rows of your own.
 
-    For long documents, large images, PIL images, paths, sound, numbers, or frames with columns of
-    several kinds.
+    Use it for long documents, large images, PIL images, paths, sound, numbers, or frames with
+    columns of several kinds.
 
     Parameters
     ----------
     estimators : list of estimators, or dict of str to estimator
-        Not fitted. The keys of a dict name the tests; of a list the reprs do.
+        Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
+        of the estimators in a list.
     X : list, ndarray, pandas Series or DataFrame
-        At least three rows. What means the same is tried, too: other sequences for a list, data
-        frames for an array of two dimensions, polars for pandas.
+        At least three rows. The same rows in other containers must give the same results: in other
+        sequences for a list, in data frames for a 2-D array, in polars for pandas.
     y : array-like of shape (n_samples,), default=None
         None: three classes of strings, or positive floats for a regressor.
     atol, expected_failed_checks
@@ -189,7 +195,9 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ...     check(estimator)
     """
     if not isinstance(X, (list, np.ndarray)) and not hasattr(X, "iloc"):
-        raise TypeError(f"X is a {type(X).__name__}; give a list, an ndarray or pandas data.")
+        raise TypeError(
+            f"X is a {type(X).__name__}; give a list, an ndarray, or a pandas Series or DataFrame."
+        )
     if len(X) < 3:
         raise ValueError(f"X has {counted(len(X), 'row')}; the checks need at least 3.")
     if y is not None and np.shape(y) != (len(X),):
@@ -198,12 +206,15 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
 
 
 def _parametrize(estimators, data, expected_failed_checks):
+    """The pytest decorator with each estimator and each of its checks."""
     import pytest  # the package does not depend on it
 
     if not isinstance(data.atol, Real) or data.atol < 0:
         raise ValueError(f"atol={data.atol!r} must be a number of at least 0.")
     if hasattr(estimators, "get_params"):
-        raise TypeError(f"estimators is one {type(estimators).__name__}; give a list of it.")
+        raise TypeError(
+            f"estimators is one {type(estimators).__name__}; give a list that contains it."
+        )
     if expected_failed_checks is not None and not callable(expected_failed_checks):
         raise TypeError("expected_failed_checks must be a function of an estimator, or None.")
     if not isinstance(estimators, dict):
@@ -213,7 +224,7 @@ def _parametrize(estimators, data, expected_failed_checks):
     cases, seen = [], set()
     for name, estimator in estimators.items():
         if isinstance(estimator, type):
-            raise TypeError(f"{estimator.__name__} is a class; give an estimator.")
+            raise TypeError(f"{estimator.__name__} is a class; give an instance of it.")
         checks = [partial(check, data=data) for check in _checks(estimator, data)]
         if type(estimator) not in seen:
             checks = [*_checks_without_rows(estimator, data), *checks]
@@ -229,7 +240,7 @@ def _parametrize(estimators, data, expected_failed_checks):
 
 
 def _named(estimators):
-    """Estimators by their reprs without spaces, and without what differs between processes."""
+    """Estimators by their reprs, without spaces and addresses, which differ between processes."""
     named: dict = {}
     for estimator in estimators:
         name = re.sub(r" at 0x[0-9a-f]+|\s", "", str(estimator))
@@ -239,20 +250,20 @@ def _named(estimators):
 
 
 def _checks_without_rows(estimator, data):
-    """scikit-learn's checks that need no X, unless its own suite runs them: X is 2-D numbers."""
+    """scikit-learn's checks that need no X. If X is 2-D numbers, none: its own suite runs them."""
     numbers = data.is_table and data.X.dtype != object
     if numbers and get_tags(estimator).input_tags.two_d_array:
         return
     from sklearn.utils import estimator_checks  # half of scikit-learn, and pytest
 
     for name in WITHOUT_ROWS:
-        # these constraints are how scikit-learn's own estimators check their parameters
+        # only an estimator that validates as scikit-learn's own do can pass this check
         if name != "check_param_validation" or hasattr(estimator, "_parameter_constraints"):
             yield partial(getattr(estimator_checks, name), type(estimator).__name__)
 
 
 def _checks(estimator, data):
-    """The checks for an estimator, by its tags and methods."""
+    """The checks that an estimator's tags and methods call for."""
     tags = get_tags(estimator)
     yield _fit.check_estimators_fit_returns_self
     yield _fit.check_estimators_overwrite_params
@@ -293,7 +304,7 @@ def _checks(estimator, data):
 
 
 def _comparing_checks(estimator):
-    """Those that compare results of two fits or calls, which must be deterministic."""
+    """The checks that compare two fits or calls, and so need deterministic results."""
     yield _fit.check_fit_idempotent
     yield _fit.check_fit_forgets_earlier_rows
     yield _fit.check_estimators_pickle

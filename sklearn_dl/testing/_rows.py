@@ -67,11 +67,11 @@ def check_containers_mean_the_same(estimator, data):
         where = f"X is {container}: "
         assert_same_results(results(fitted, X), expected, data.atol, where)
     if not_installed:
-        raise not_installed  # the others were checked
+        raise not_installed  # the other containers were checked
 
 
 def check_what_is_not_rows(estimator, data):
-    """A bare string, bytes, None and a dict are not rows: `fit` and the other methods raise."""
+    """`fit` and the other methods raise an error for a string, bytes, None and a dict as X."""
     wrong: list[Any] = ["a string", b"bytes", None]
     if not get_tags(estimator).input_tags.dict:
         wrong.append({"a": 1})
@@ -85,7 +85,7 @@ def check_what_is_not_rows(estimator, data):
 
 
 def check_missing_cells(estimator, data):
-    """None and NaN in X are errors, unless the tag `allow_nan` is set."""
+    """`fit` and the other methods raise an error for None and NaN in X."""
     for missing in (None, np.nan):
         X = _with_cell(data.X, missing)
         if needs_fit(estimator):
@@ -99,7 +99,7 @@ def check_missing_cells(estimator, data):
 
 
 def _with_cell(X, value):
-    """X with another first cell in row 1."""
+    """X with `value` in the first cell of row 1; an array of numbers gets NaN."""
     if hasattr(X, "columns"):
         X = X.astype({X.columns[0]: object})
         X.iloc[1, 0] = value
@@ -114,10 +114,10 @@ def _with_cell(X, value):
 
 
 def check_n_features_in(estimator, data):
-    """`n_features_in_` is the number of columns; other numbers of columns raise a ValueError."""
+    """`n_features_in_` is the number of columns; an X with another number raises a ValueError."""
     fitted = data.fitted(estimator)
     found = getattr(fitted, "n_features_in_", None)
-    assert found == data.n_columns, f"n_features_in_ is {found}, X has {data.n_columns} columns"
+    assert found == data.n_columns, f"n_features_in_ is {found}, but X has {data.n_columns} columns"
     wider = np.hstack([data.X, data.X])
     for name in methods(estimator):
         what = f"{name} of X with {wider.shape[1]} columns"
@@ -125,7 +125,7 @@ def check_n_features_in(estimator, data):
 
 
 def check_dataframe_column_names_consistency(estimator, data):
-    """`feature_names_in_` comes from frames alone, and frames with other names raise."""
+    """Only frames give `feature_names_in_`; a frame with other names raises a ValueError."""
     frame = data.frame("pandas")
     named = fresh(estimator)
     named.fit(frame, data.targets(estimator))
@@ -137,13 +137,13 @@ def check_dataframe_column_names_consistency(estimator, data):
         assert not hasattr(unnamed, "feature_names_in_"), "feature_names_in_ without names in X"
     renamed = frame.rename(columns={frame.columns[0]: "another"})
     for name in methods(estimator):
-        result(named, name, frame)  # a warning of names would be wrong
+        result(named, name, frame)  # a warning about names would be wrong
         what = f"{name} of a frame with other names"
         assert_refused(what, getattr(named, name), renamed, says="feature names|column")
 
 
 def check_set_output_pandas(estimator, data):
-    """`set_output(transform="pandas")` gives a frame with the names and the index of X."""
+    """`set_output(transform="pandas")` gives a frame with the feature names and X's index."""
     X = data.frame("pandas") if data.n_columns is not None else data.X
     for out in _transformed_into("pandas", estimator, data, X):
         if data.n_columns is not None:
@@ -152,13 +152,13 @@ def check_set_output_pandas(estimator, data):
 
 
 def check_set_output_polars(estimator, data):
-    """`set_output(transform="polars")` gives a frame with the names of the columns."""
+    """`set_output(transform="polars")` gives a frame with the feature names."""
     X = data.frame("polars") if data.n_columns is not None else data.X
     list(_transformed_into("polars", estimator, data, X))
 
 
 def _transformed_into(container, estimator, data, X):
-    """Frames that `transform` and `fit_transform` give, checked; none without a tabular form."""
+    """Yield the checked frames of `transform` and `fit_transform`, if their output is 2-D."""
     library = library_or_skip(container)
     expected = as_rows(data.fitted(estimator).transform(data.X))
     y = data.targets(estimator)
@@ -177,12 +177,13 @@ def _transformed_into(container, estimator, data, X):
         if expected.ndim == 2:
             assert isinstance(out, library.DataFrame), f"{where} gives a {type(out).__name__}"
             names = list(transformer.get_feature_names_out())
-            assert list(out.columns) == names, f"{where} names {list(out.columns)}, not {names}"
+            found = list(out.columns)
+            assert found == names, f"{where} gives the columns {found}, not {names}"
             yield out
 
 
 def check_transformer_get_feature_names_out(estimator, data):
-    """`get_feature_names_out` names each column of what `transform` gives, after `fit` only."""
+    """`get_feature_names_out` of a fitted estimator names each column that `transform` gives."""
     names = data.fitted(estimator).get_feature_names_out()
     is_array = isinstance(names, np.ndarray) and names.dtype == object
     assert is_array, f"names are a {type(names).__name__}, not an ndarray of dtype object"

@@ -1,4 +1,4 @@
-"""Checks of y and of sample weights: classes, numbers, and what is refused."""
+"""Checks of y and of sample weights."""
 
 from unittest import SkipTest
 
@@ -25,7 +25,7 @@ BINARY_LABELS = {
 
 
 def check_classifiers_classes(estimator, data):
-    """Labels of any kind come back: `classes_` is sorted, and `predict` gives its members."""
+    """For labels of any kind, `classes_` is sorted, and `predict` gives labels of that kind."""
     for kind, classes in BINARY_LABELS.items():
         fitted = fresh(estimator)
         fitted.fit(data.X, classes[np.arange(len(data)) % 2])
@@ -42,14 +42,14 @@ def _kind(array):
 
 
 def check_classifiers_train(estimator, data):
-    """Shapes of the results of more than two classes, and that they agree with each other."""
+    """The results of a classifier have the right shapes and agree with each other."""
     fitted, y = data.fitted(estimator), data.targets(estimator)
     classes, n_rows = fitted.classes_, len(data)
     assert classes.tolist() == np.unique(y).tolist(), f"classes_ is {classes.tolist()}"
     predicted = fitted.predict(data.X)
     assert predicted.shape == (n_rows,), f"predict gives shape {predicted.shape}"
     score, accuracy = fitted.score(data.X, y), np.mean(predicted == y)
-    assert np.isclose(score, accuracy), f"score is {score}, the accuracy of predict {accuracy}"
+    assert np.isclose(score, accuracy), f"score is {score}, but predict's accuracy is {accuracy}"
     if hasattr(fitted, "decision_function"):
         decision = fitted.decision_function(data.X)
         shape = (n_rows, len(classes)) if len(classes) > 2 else (n_rows,)
@@ -87,7 +87,7 @@ def check_decision_proba_consistency(estimator, data):
 
 
 def check_classifiers_one_label(estimator, data):
-    """With one class, `fit` raises a ValueError that says so, or `predict` gives that class."""
+    """With one class, `fit` raises a ValueError about it, or `predict` gives that class."""
     y = np.full(len(data), "only")
     fitted = fresh(estimator)
     try:
@@ -113,11 +113,11 @@ def check_regressors_train(estimator, data):
     assert predicted.dtype.kind == "f", f"predict gives {predicted.dtype}"
     r2 = 1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     score = fitted.score(data.X, y)
-    assert np.isclose(score, r2, rtol=1e-4), f"score is {score}, R² of predict {r2}"
+    assert np.isclose(score, r2, rtol=1e-4), f"score is {score}, but predict's R² is {r2}"
 
 
 def check_regressors_int(estimator, data):
-    """Integer targets give the results of the same floats."""
+    """Integer targets give the same results as equal floats."""
     y = np.arange(len(data)) % 3 + 1
     whole, floats = fresh(estimator), fresh(estimator)
     whole.fit(data.X, y)
@@ -127,7 +127,7 @@ def check_regressors_int(estimator, data):
 
 
 def check_target_containers_mean_the_same(estimator, data):
-    """Lists and Series as y give the results of the same ndarray."""
+    """A list or a Series as y gives the same results as an ndarray."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     containers = {
@@ -142,13 +142,13 @@ def check_target_containers_mean_the_same(estimator, data):
 
 
 def check_requires_y_none(estimator, data):
-    """Without y, `fit` raises a ValueError that speaks of y."""
+    """Without y, `fit` raises a ValueError about y."""
     says = r"\by\b|None"
     assert_refused("fit with y=None", fresh(estimator).fit, data.X, None, says=says)
 
 
 def check_supervised_y_no_nan(estimator, data):
-    """A y that holds NaN, or infinity, raises a ValueError."""
+    """A y that holds NaN or infinity raises a ValueError."""
     for value in (np.nan, np.inf):
         y = np.arange(len(data)) % 2 * 1.0
         y[1] = value
@@ -162,7 +162,7 @@ def check_consistent_length(estimator, data):
 
 
 def check_sample_weights(estimator, data):
-    """Weights of 1 change nothing, in any container, and are not changed."""
+    """Weights of 1, in an array or a list, do not change the results, and `fit` only reads them."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     weights = np.ones(len(data))
@@ -175,7 +175,7 @@ def check_sample_weights(estimator, data):
 
 
 def check_sample_weight_zero(estimator, data):
-    """A row of weight 0 is as good as left out."""
+    """A row with weight 0 has no effect, as if it were left out."""
     y = data.targets(estimator)
     rows = np.arange(len(data))
     if is_classifier(estimator):  # no class may lose its only row
@@ -201,7 +201,7 @@ def check_sample_weights_shape(estimator, data):
 
 
 def check_all_zero_sample_weights_error(estimator, data):
-    """Weights that are all 0 raise a ValueError that says so."""
+    """Weights that are all 0 raise a ValueError about weights of zero."""
     y, zeros = data.targets(estimator), np.zeros(len(data))
     what, says = "fit with weights of 0 only", "weight.*(zero|0)|(zero|0).*weight"
     assert_refused(what, fresh(estimator).fit, data.X, y, sample_weight=zeros, says=says)

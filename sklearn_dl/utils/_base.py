@@ -1,4 +1,4 @@
-"""The almost empty base class of the package's estimators."""
+"""The base class of the package's estimators."""
 
 import sys
 import warnings
@@ -19,7 +19,7 @@ _validated: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def all_or_nothing(fit):
-    """Decorate a `fit`: where it raises, the estimator's attributes are what they were before."""
+    """Decorate a `fit` so that an error in it leaves the estimator's attributes as they were."""
 
     @wraps(fit)
     def fit_or_leave(estimator, *args, **kwargs):
@@ -38,8 +38,8 @@ def all_or_nothing(fit):
 class DeepEstimator(BaseEstimator):
     """BaseEstimator with the package's version in its pickles, and short reprs of models.
 
-    As scikit-learn does for its own estimators: loading a pickle made by another version
-    warns with `sklearn.exceptions.InconsistentVersionWarning`.
+    Loading a pickle made by another version warns with
+    `sklearn.exceptions.InconsistentVersionWarning`, as it does for scikit-learn's own estimators.
     """
 
     _parameter_constraints: dict
@@ -50,12 +50,12 @@ class DeepEstimator(BaseEstimator):
     )
 
     def get_params(self, deep=True):
-        """Parameters of this estimator.
+        """Return the parameters of this estimator.
 
         Parameters
         ----------
         deep : bool, default=True
-            Also those of estimators among the parameters.
+            Whether to include the parameters of estimators that are parameters themselves.
 
         Returns
         -------
@@ -68,7 +68,8 @@ class DeepEstimator(BaseEstimator):
         return params
 
     def _validate_params(self):
-        # stateless steps check at every call: the same objects are not checked again
+        """Raise an InvalidParameterError if a parameter is not valid."""
+        # stateless steps validate at every call: values that were found valid are not checked again
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         known = _validated.get(self, ())
         if len(known) == len(params) and all(map(is_, known, params.values())):
@@ -109,6 +110,8 @@ class DeepEstimator(BaseEstimator):
 
 
 class _Shown:
+    """An object whose repr is a given text."""
+
     def __init__(self, text):
         self.text = text
 
@@ -117,7 +120,7 @@ class _Shown:
 
 
 def shown(value):
-    """`value` as a repr shows it: models in memory by their size and hash."""
+    """`value`; for a model in memory, an object whose repr is the model's size and hash."""
     if hasattr(value, "SerializeToString"):
         value = value.SerializeToString()
     if not isinstance(value, (bytes, bytearray)):

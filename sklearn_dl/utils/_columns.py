@@ -1,7 +1,7 @@
-"""One idea of "a column" for everything that scikit-learn's users hand over.
+"""Columns of the containers that users of scikit-learn pass as X.
 
 A list, a tuple, a 1-D array, a Series, a one-column frame and a one-column 2-D array all mean
-the same; names come only from frames.
+the same column. Only frames have column names.
 """
 
 import os
@@ -17,14 +17,14 @@ from scipy.sparse import issparse
 from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
-# float64 holds each integer up to this one, and rounds some beyond
+# float64 holds every integer up to this one exactly, and rounds some larger ones
 MAX_EXACT_INTEGER = 2**53
 
 
 def object_array(cells):
     """1-D object array of `cells`, filled element by element.
 
-    ``np.array(cells, dtype=object)`` would ask each lazy image for its pixels, and would stack
+    ``np.array(cells, dtype=object)`` would read the pixels of each lazy image, and would stack
     arrays of equal shape.
     """
     out = np.empty(len(cells), dtype=object)
@@ -34,10 +34,10 @@ def object_array(cells):
 
 
 def natural_array(cells):
-    """1-D array of `cells` in their own dtype where all are bools, numbers or numpy dates.
+    """1-D array of `cells`: of numpy's dtype if all are bools, numbers or numpy dates, else object.
 
-    Anything else stays an object array: ``np.asarray([True, 2, "a"])`` would make strings of all,
-    and ``np.asarray([2**53 + 1, 0.5])`` another integer.
+    ``np.asarray([True, 2, "a"])`` would turn all cells into strings, and
+    ``np.asarray([2**53 + 1, 0.5])`` would round the integer: these become object arrays.
     """
     types = {type(cell) for cell in cells}
     if types and (
@@ -48,7 +48,7 @@ def natural_array(cells):
         array = np.asarray(list(cells))
         if array.dtype.kind != "f" or not any(issubclass(t, (int, np.integer)) for t in types):
             return array
-        # numpy makes floats of integers that fit no common integer type, or stand beside floats
+        # numpy turns integers into floats beside floats, or if no integer dtype holds them all
         integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
         if len(integers) < len(cells) and all(
             abs(int(cell)) <= MAX_EXACT_INTEGER for cell in integers
@@ -69,7 +69,7 @@ def is_missing(cell):
 
 
 def missing_mask(cells):
-    """Which cells `is_missing` finds; their types say where it has to look at all.
+    """Mask of the cells that are missing, as `is_missing` says; fast for most dtypes and types.
 
     Parameters
     ----------
@@ -99,6 +99,7 @@ _COMPARABLE = {bool, int, float, str, bytes, type(None), np.str_, np.bool_}
 
 
 def _may_be_missing(t):
+    """Whether a cell of type `t` can be missing."""
     named = t is type(None) or t.__name__ in ("NAType", "NaTType")
     values = (float, np.floating, Decimal, np.datetime64, np.timedelta64)
     return named or issubclass(t, values)
@@ -142,7 +143,7 @@ def row_index(X):
 
 
 def reject_non_column(X, estimator):
-    """Raise for sparse data, and for a bare string, bytes, path or mapping."""
+    """Raise an error for sparse data, a set, and a single value such as a string or a dict."""
     if issparse(X):
         advice = "needs dense data: use X.toarray()"
         if not get_tags(estimator).input_tags.two_d_array:
@@ -157,33 +158,35 @@ def reject_non_column(X, estimator):
         if isinstance(X, Mapping):
             hint = (
                 "pass one column, or a data frame (only OnnxScorer and TensorFlowScorer take a "
-                "dict of arrays, for graphs with several inputs; it cannot be cross-validated)"
+                "dict of arrays, for graphs with several inputs; a dict cannot be cross-validated)"
             )
         raise ValueError(
-            f"{type(estimator).__name__} expects a column of values, one per row, got a single "
+            f"{type(estimator).__name__} expects a column of values, one per row, but got a single "
             f"{kind}: {hint}."
         )
 
 
 def counted(number, noun):
-    """A number with its noun: "1 column", "2 columns"."""
+    """A number with its noun, as in "1 column" and "2 columns"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def split_columns(X, estimator):
-    """Split `X` into columns without changing what is in its cells.
+    """Split `X` into columns without changing the values in its cells.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or DataFrame
-    estimator : estimator, for messages
+    estimator : estimator
+        Error messages name it.
 
     Returns
     -------
     columns : list of ndarray of shape (n_samples,)
-        Of X's own dtypes; object dtype where X is a list, where integers beside missing values are
-        not exact in float64 (a missing one is None), for a column of arrays, and for dates with a
-        time zone (`datetime` in UTC; `Timestamp` from pandas).
+        Their dtypes are those of X. The dtype is object if X is a list. It is also object for
+        columns of arrays, of dates with a time zone (as `datetime` in UTC, or as `Timestamp` from
+        pandas), and of integers beside missing values that float64 would round (missing values
+        are None then).
     names : list of str or None
         Column names, if X is a frame.
     one_dimensional : bool
@@ -208,7 +211,9 @@ def split_columns(X, estimator):
         width = len(cells[0])
         for i, cell in enumerate(cells):
             if len(cell) != width:
-                raise ValueError(f"Row {i} has {counted(len(cell), 'column')}, row 0 has {width}.")
+                raise ValueError(
+                    f"Row {i} has {counted(len(cell), 'column')}, but row 0 has {width}."
+                )
         return [object_array([c[j] for c in cells]) for j in range(width)], None, False
     return [object_array(cells)], None, True
 
@@ -220,19 +225,19 @@ def _series_to_numpy(series):
         return exact if isinstance(exact, np.ndarray) else object_array(exact)
     # an Object column of polars holds Python objects that narwhals does not convert
     values = np.asarray(native.to_numpy()) if hasattr(native, "to_numpy") else series.to_numpy()
-    # arrays of one length (`polars.Array`) come stacked
+    # a column of arrays of one length (`polars.Array`) becomes a 2-D array
     return values if values.ndim == 1 else object_array(list(values))
 
 
 def _exact_cells(series, native):
-    """Cells of a column whose values numpy's dtype would change, else None."""
+    """Cells of a column whose values would change in a numpy dtype; None for other columns."""
     dtype = series.dtype
     if isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
-        # each moment is converted once: its rows share one object
+        # each moment is converted once, and its rows share one object
         if hasattr(native, "factorize"):
             rows, moments = native.factorize(use_na_sentinel=False)
             return np.asarray(moments, dtype=object)[rows]
-        # those but pandas give the time in UTC without its zone
+        # libraries other than pandas give the time in UTC, without a zone
         moments, rows = np.unique(np.asarray(native.to_numpy()), return_inverse=True)
         return object_array(_in_utc(moments))[rows]
     if dtype.is_integer() and series.null_count():
@@ -242,7 +247,7 @@ def _exact_cells(series, native):
     if isinstance(dtype, nw.Categorical) and hasattr(native, "to_pylist"):
         return native.to_pylist()
     if isinstance(dtype, nw.Categorical) and hasattr(native, "iloc"):
-        # pandas makes floats of integer categories beside missing values
+        # pandas turns integer categories into floats beside missing values
         categories, codes = native.cat.categories, native.cat.codes
         numeric = categories.dtype.kind in "iu" and len(categories) and codes.min() < 0
         if numeric and not _exact_in_float(categories):
@@ -252,20 +257,20 @@ def _exact_cells(series, native):
 
 
 def _exact_in_float(integers):
-    """Whether float64 holds each value of a Series of integers."""
+    """Whether float64 holds each value of a Series of integers exactly."""
     lowest, highest = integers.min(), integers.max()
     return is_missing(lowest) or -MAX_EXACT_INTEGER <= lowest <= highest <= MAX_EXACT_INTEGER
 
 
 def _in_utc(moments):
-    """`time_cells` of `datetime64` in UTC, with that zone."""
+    """The `time_cells` of `datetime64` values in UTC, with UTC as their time zone."""
     return [m.replace(tzinfo=UTC) if isinstance(m, datetime) else m for m in time_cells(moments)]
 
 
 def time_cells(times):
-    """`datetime64` as `datetime` or None, `timedelta64` as `timedelta` or None.
+    """Cells of `datetime64` as `datetime`, and of `timedelta64` as `timedelta`; NaT as None.
 
-    What these do not hold (nanoseconds, years beyond 9999) stays a scalar of numpy.
+    Values that these types cannot hold (nanoseconds, years beyond 9999) stay numpy scalars.
 
     Parameters
     ----------
@@ -285,14 +290,14 @@ def time_cells(times):
 
 
 def single_column(X, estimator, *, reset):
-    """The cells of a one-column `X`, with `n_features_in_` set or checked.
+    """Return the cells of a one-column `X`, and set or check `n_features_in_`.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or one-column DataFrame
     estimator : estimator
-        Gets `n_features_in_` (and `feature_names_in_` from a frame) if `reset`; else X is checked
-        against them, where they are set.
+        If `reset`, its `n_features_in_` (and for a frame `feature_names_in_`) are set. If not, X is
+        checked against them if they are set.
     reset : bool
 
     Returns
@@ -302,7 +307,7 @@ def single_column(X, estimator, *, reset):
     Raises
     ------
     ValueError
-        If X is no column, has no rows, or has more than one column.
+        If X is not a column, has no rows, or has more than one column.
     """
     columns, names, _ = split_columns(X, estimator)
     name = type(estimator).__name__
@@ -319,9 +324,9 @@ def single_column(X, estimator, *, reset):
 
 
 def set_or_check_features(estimator, X, names, *, reset):
-    """`validate_data` for the feature count and names only.
+    """Set or check the number and the names of features, as `validate_data` does.
 
-    A nameless single column after a named one is accepted silently.
+    If `fit` saw one column with a name, one column without a name is accepted without a warning.
     """
     if not reset:
         if not hasattr(estimator, "n_features_in_"):

@@ -1,4 +1,4 @@
-"""Memos of functions that hold bytes of models; `clear_sessions` empties them."""
+"""Memos: kept results of functions, some with bytes of models. `clear_sessions` empties them."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -7,19 +7,19 @@ _memos: list = []
 
 
 def also_clear(memo):
-    """Decorate a `functools.lru_cache` that holds bytes of models: `clear_sessions` empties it."""
+    """Decorate a `functools.lru_cache`, or another memo, so that `clear_sessions` empties it."""
     _memos.append(memo)
     return memo
 
 
 class BytesMemo:
-    """What a function makes of the bytes that it was given lately, and these bytes.
+    """The results of a function for the bytes that it was last called with, and these bytes.
 
     Parameters
     ----------
     function : callable(bytes)
     limit : int
-        Bytes that are kept at most; the last ones are, whatever their size.
+        Largest number of bytes that are kept. Those of the last call are kept whatever their size.
     """
 
     def __init__(self, function, limit):
@@ -40,12 +40,12 @@ class BytesMemo:
         return made
 
     def cache_clear(self):
-        """Forget all."""
+        """Forget all results and bytes."""
         with self._lock:
             self._made.clear()
 
 
 def clear_memos():
-    """Empty them all."""
+    """Empty all memos."""
     for memo in _memos:
         memo.cache_clear()

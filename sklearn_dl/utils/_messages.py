@@ -1,4 +1,4 @@
-"""Messages of a bearable length, without the bytes of models, and errors of one row."""
+"""Short messages without the bytes of models, and errors of rows."""
 
 import reprlib
 import sys
@@ -12,7 +12,7 @@ _END = 400
 
 
 class _Brief(reprlib.Repr):
-    """`repr` of anything, short; bytes by their size and hash."""
+    """A short `repr` of any value; it shows bytes by their size and hash."""
 
     def __init__(self):
         super().__init__()
@@ -34,13 +34,13 @@ def brief(value):
     Returns
     -------
     text : str
-        At most some 1,000 characters, none of them the content of bytes.
+        At most 1,000 characters, without the content of bytes.
     """
     return _brief.repr(value)[: MAX_MESSAGE // 2]
 
 
 def shown_bytes(value):
-    """Bytes by their size and hash: ``<18 MB sha256:ab12>``."""
+    """The size and the start of the hash of bytes: ``<18 MB sha256:ab12>``."""
     data = bytes(value)
     size, unit = float(len(data)), "bytes"
     for larger in ("kB", "MB", "GB"):
@@ -50,7 +50,7 @@ def shown_bytes(value):
 
 
 def shortened(text, most=MAX_MESSAGE):
-    """A message of at most so many characters."""
+    """`text`; if it has more than `most` characters, without its middle."""
     if len(text) <= most:
         return text
     return f"{text[: most - _END - 5]} ... {text[-_END:]}"
@@ -62,9 +62,9 @@ class RowError(ValueError):
     Parameters
     ----------
     message : str
-        What is wrong, without the row.
+        What is wrong, without the number of the row.
     row : int or None, default=None
-        Number of the row in X; None: the caller knows it.
+        Number of the row in X. None: the caller adds it.
     source : str or None, default=None
         What the row was made from: a text, the path of an image, or a description of an image
         that has no path ("<array 4 x 4 x 3>").
@@ -79,20 +79,20 @@ class RowError(ValueError):
         self.message = message
         self.row = None if row is None else int(row)
         self.source = source
-        # all that `pickle` and `copy` call the class with
+        # `pickle` and `copy` call the class with these arguments
         super().__init__(message, self.row, source)
 
     def __str__(self):
         return self.message if self.row is None else f"Row {self.row}: {self.message}"
 
     def at(self, row, source=None):
-        """The same error of a row.
+        """Return this error with the number of its row.
 
         Parameters
         ----------
         row : int
         source : str or None, default=None
-            None: that of this error.
+            None: the source of this error.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class NotFiniteError(RowError):
 
 
 class RowsError(RowError):
-    """An error of several rows, which its message names; `row` and `source` are the first's."""
+    """An error of several rows, which its message names; `row` and `source` are of the first."""
 
     def __str__(self):
         return self.message
@@ -119,14 +119,14 @@ def what_happened(errors):
 
 
 def chain_of(error, outside):
-    """An exception, and those that it comes from.
+    """Yield an exception and the exceptions that it comes from.
 
     Parameters
     ----------
     error : BaseException
     outside : BaseException or None
-        What the caller was handling already (`sys.exception()` before the work): Python makes it
-        the context of whatever is raised meanwhile, though it is not the cause.
+        The exception that the caller was already handling (`sys.exception()` before the work).
+        Python makes it the context of every new exception, though it is not the cause.
 
     Yields
     ------
@@ -141,7 +141,7 @@ def chain_of(error, outside):
 
 @contextmanager
 def short_messages():
-    """Shorten the messages of what is raised inside, and of its causes, to 2,000 characters."""
+    """Shorten the messages of an error raised inside, and of its causes, to 2,000 characters."""
     outside = sys.exception()
     try:
         yield
@@ -158,7 +158,7 @@ def short_messages():
 
 
 def warn_user(message):
-    """Warn at the line that called the package, be it by way of scikit-learn and joblib."""
+    """Warn at the user's line that called the package, directly or through scikit-learn."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):

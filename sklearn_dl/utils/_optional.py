@@ -5,15 +5,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 
-# several estimators need these, and several extras install them
+# modules that several estimators need, and that several extras install
 _RUNTIMES = {"accelerate", "onnx", "onnxruntime", "tensorflow", "torch", "transformers"}
-_OF_ESTIMATORS = {"onnx", "tensorflow", "text", "vision"}
+_ESTIMATOR_EXTRAS = {"onnx", "tensorflow", "text", "vision"}
 _estimator: ContextVar[tuple[str, str] | None] = ContextVar("estimator", default=None)
 
 
 @contextmanager
 def needed_by(estimator) -> Iterator[None]:
-    """Inside, a runtime that is missing is one that `estimator` needs, and its extra installs."""
+    """Within this context, the error of a missing runtime names `estimator` and its extra."""
     if _estimator.get() is not None or not hasattr(estimator, "_extra"):
         yield
         return
@@ -34,7 +34,8 @@ def import_optional(module, *, extra, purpose):
     extra : str
         The extra of sklearn-dl that installs it.
     purpose : str
-        What needs it, for the message. Inside `needed_by`, a runtime is needed by the estimator.
+        What needs the module, for the message. Within `needed_by`, the error of a missing runtime
+        names the estimator and its extra instead.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def import_optional(module, *, extra, purpose):
         If the module's package is not installed. An ImportError raised inside an installed
         package is passed on as it is.
     """
-    if module in _RUNTIMES and extra in _OF_ESTIMATORS:
+    if module in _RUNTIMES and extra in _ESTIMATOR_EXTRAS:
         purpose, extra = _estimator.get() or (purpose, extra)
     try:
         return import_module(module)

@@ -2,19 +2,19 @@
 
 
 class OwnOutputMixin:
-    """`set_output` that notes the container; the step wraps its tables by itself.
+    """`set_output` that only records the container; the step wraps its tables by itself.
 
-    For a class declared with ``auto_wrap_output_keys=None`` that calls
+    A class that uses it is declared with ``auto_wrap_output_keys=None`` and calls
     `sklearn_dl.utils._sklearn.wrap_output`.
     """
 
     def set_output(self, *, transform=None):
-        """Set the container of `transform`'s output, where it has a tabular form.
+        """Set the container of `transform`'s output, for output that is a table.
 
         Parameters
         ----------
         transform : {"default", "pandas", "polars"} or None, default=None
-            None leaves the container as it is. An output that is no 2-D table is left alone.
+            None leaves the container as it is. Output that is not a 2-D table is not wrapped.
 
         Returns
         -------

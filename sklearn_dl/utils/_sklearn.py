@@ -1,4 +1,4 @@
-"""The private names of scikit-learn that the package uses: imported here and nowhere else."""
+"""The private names of scikit-learn that the package uses. They are imported only here."""
 
 from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.utils._param_validation import (
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def output_container(estimator):
-    """Name of the container that `set_output` (or the global config) asks of `transform`.
+    """Name of the container that `set_output` (or the global config) sets for `transform`.
 
     Returns
     -------
@@ -39,8 +39,8 @@ def output_container(estimator):
 def wrap_output(estimator, data, original_input, columns=None, index=None):
     """Wrap 2-D `data` in the configured container.
 
-    For the steps whose output has a tabular form only sometimes, where scikit-learn's own
-    automatic wrapping cannot be used.
+    This is for steps whose output is not always a table: scikit-learn's automatic wrapping cannot
+    be used for them.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def wrap_output(estimator, data, original_input, columns=None, index=None):
     original_input : object
         The X of `transform`; a pandas frame's index is kept.
     columns : ndarray of str or None
-        Names; None: the estimator's `get_feature_names_out`, asked only if there is a container.
+        Column names. None: those of the estimator's `get_feature_names_out`, which is called only
+        if a container is set.
     index : pandas.Index or None
-        Used in place of `original_input`'s, when given.
+        If given, the index of the frame, instead of that of `original_input`.
     """
     container = output_container(estimator)
     if container == "default":

@@ -1,13 +1,13 @@
-"""What tells that a file changed, without reading it."""
+"""Stamps of files, which show without reading a file whether it has changed."""
 
 import os
 
 
 def file_stamp(path):
-    """What a file looks like from outside: another stamp, and it is read again.
+    """The stamp of a file, which changes when the file does.
 
-    A tool can give a file the size and the time of the one that it replaces; the time of the
-    last change of the file's status, which the system alone sets, tells them apart.
+    A tool can give a file the size and the modification time of the file that it replaces. The
+    time of the last change of the file's status still differs, as only the system sets it.
 
     Parameters
     ----------
@@ -16,8 +16,8 @@ def file_stamp(path):
     Returns
     -------
     stamp : tuple of int
-        Number of the file, size in bytes, and the times of the last changes of its content and of
-        its status in ns (on Windows the latter is the time of its creation).
+        The file's inode number, its size in bytes, and the times in ns of the last changes of its
+        content and of its status (on Windows, the latter is the time of its creation).
 
     Raises
     ------

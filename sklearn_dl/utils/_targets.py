@@ -1,4 +1,4 @@
-"""`y` as a column: what is missing in it is found before numpy makes labels of it."""
+"""`y` as columns. Missing values are found before numpy can turn them into labels."""
 
 from collections.abc import Iterator, Mapping, Set
 
@@ -19,13 +19,13 @@ _ROWS_SHOWN = 5
 
 
 def target_column(y, name):
-    """`y` as one column, without missing values.
+    """Return `y` as one column; a missing value is an error.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
     name : str
-        Of `y`, for messages.
+        What messages call `y`.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def target_column(y, name):
     ValueError
         If a target is missing (the rows are named) or infinite, or `y` is not one column.
     """
-    if isinstance(y, Iterator):  # the next to read it would find nothing
+    if isinstance(y, Iterator):  # it would be empty for the next reader
         raise ValueError(
             f"{name} is a {type(y).__name__}, which can be read only once: give a list or an array."
         )
@@ -44,7 +44,7 @@ def target_column(y, name):
         y = series_to_numpy(y)
     cells = None
     if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
-        # before numpy makes the string "nan" of a missing one among strings
+        # before numpy turns a missing value among strings into the string "nan"
         y = cells = list(y)
         if any(issubclass(t, (list, tuple)) for t in set(map(type, y))):
             cells = [r[0] if isinstance(r, (list, tuple)) and len(r) == 1 else r for r in y]
@@ -59,13 +59,13 @@ def target_column(y, name):
 
 
 def split_targets(y, name):
-    """The columns of a table of targets; what is not a table is one column.
+    """The columns of `y`: those of a table, or `y` itself.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_columns)
     name : str
-        Of `y`, for messages.
+        What messages call `y`.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def split_targets(y, name):
         for row, values in enumerate(y):
             if len(values) != len(y[0]):
                 raise ValueError(
-                    f"Row {row} of {name} has {counted(len(values), 'value')}, row 0 has "
+                    f"Row {row} of {name} has {counted(len(values), 'value')}, but row 0 has "
                     f"{len(y[0])}."
                 )
         return [[values[j] for values in y] for j in range(len(y[0]))]
@@ -95,7 +95,7 @@ def split_targets(y, name):
 
 
 class CheckedScoreMixin:
-    """`score` of a classifier that refuses missing labels. To the left of ClassifierMixin."""
+    """`score` that raises an error for missing labels. List this mixin before ClassifierMixin."""
 
     def score(self, X, y, sample_weight=None):
         """Accuracy of `predict`.
@@ -104,7 +104,8 @@ class CheckedScoreMixin:
         ----------
         X : as in `predict`
         y : array-like of shape (n_samples,)
-            The labels. A missing one is an error; one that `fit` did not see counts as wrong.
+            The labels. A missing label is an error. In a row with a label that `fit` did not see,
+            the prediction counts as wrong.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -116,17 +117,18 @@ class CheckedScoreMixin:
 
 
 def _refuse_rounded(cells, y, name):
-    """Integers beside floats: numpy rounds large ones, and two classes would be one."""
+    """Raise an error if numpy rounded an integer beside floats: two classes could become one."""
     for row in np.flatnonzero(np.abs(y) >= MAX_EXACT_INTEGER):
         cell = cells[row]
         if isinstance(cell, (int, np.integer)) and int(cell) != float(y[row]):
             raise ValueError(
-                f"{name} holds the integer {cell} in row {row} beside floats, which do not hold it "
-                "exactly: give integers only, or strings."
+                f"{name} holds the integer {cell} in row {row} beside floats, and a float cannot "
+                "hold it exactly: give integers only, or strings."
             )
 
 
 def _refuse_missing(y, name):
+    """Raise an error that names the rows with missing values."""
     rows = np.flatnonzero(missing_mask(y)).tolist()
     if rows:
         shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))

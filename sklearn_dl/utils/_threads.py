@@ -1,4 +1,4 @@
-"""How many threads a call may use, and work shared out between them."""
+"""The number of threads that a call may use, and a loop that runs in several threads."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,16 @@ from joblib.parallel import get_active_backend
 
 
 def thread_budget(n_threads=None, n_processes=1):
-    """Threads that may be busy at once in this process.
+    """Number of threads that may be busy at once in this process.
 
     Parameters
     ----------
     n_threads : int or None
-        Given by the user. None: the CPUs that this process may use (affinity and cgroup quota),
-        and no more than the environment variable OMP_NUM_THREADS says; inside a joblib worker its
-        share of them: what loky hands to its worker processes as OMP_NUM_THREADS
-        (`inner_max_num_threads`, else CPUs over workers), and 1 in the workers of other backends.
+        The number that the user gave. None: the number of CPUs that this process may use (by
+        affinity and cgroup quota), at most that in the environment variable OMP_NUM_THREADS. In a
+        worker process of joblib's loky backend, None means the OMP_NUM_THREADS that loky sets
+        there (`inner_max_num_threads`, or the CPUs divided by the workers). In a worker of another
+        joblib backend, None means 1.
     n_processes : int, default=1
         Processes that share these CPUs.
 
@@ -36,7 +37,7 @@ def thread_budget(n_threads=None, n_processes=1):
         return max(1, int(asked)) if in_loky and asked.isdigit() else 1
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
     share = _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT")) // n_processes
-    # a list is one number for each level of nesting
+    # OMP_NUM_THREADS may list one number for each level of nesting
     outermost = asked.partition(",")[0].strip()
     return max(1, min(share, int(outermost)) if outermost.isdigit() else share)
 
@@ -47,24 +48,25 @@ def _cpu_count(affinity, limit):
 
 
 def for_each_batch(work, n_rows, batch_size, n_workers, done=None):
-    """Call ``work(start, stop)`` for the batches of `n_rows` rows, by `n_workers` threads.
+    """Call ``work(start, stop)`` for each batch of `n_rows` rows, in `n_workers` threads.
 
-    Workers take batches in order, so memory is that of one batch a worker, whatever `n_rows`.
-    If several batches raise, the first of them in row order is what the caller sees. No thread
-    outlives the call.
+    Each worker has one batch in memory at a time, whatever `n_rows` is. Workers take batches in
+    order. If several batches raise an error, the caller gets that of the first of them in row
+    order. No thread outlives the call.
 
     Parameters
     ----------
     work : callable(start, stop)
     n_rows, batch_size, n_workers : int
     done : callable(n_rows) or None
-        Called after each batch, by one thread at a time.
+        Called with the number of rows of each finished batch, by one thread at a time.
     """
     starts = iter(range(0, n_rows, batch_size))
     lock = Lock()
     errors: dict[int, BaseException] = {}
 
     def run():
+        """Work on batches until none is left or one has raised an error."""
         while True:
             with lock:
                 start = None if errors else next(starts, None)

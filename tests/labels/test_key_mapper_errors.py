@@ -42,14 +42,14 @@ def test_wrong_keys_are_errors(keys, X, message):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ([1, 3], "Row 1 of column 0 holds .*3.*, which is no key: .* from 0 to 2"),
+        ([1, 3], "Row 1 of column 0 holds .*3.*, which is not a key: .* from 0 to 2"),
         ([0, 1, -1], "Row 2 of column 0"),
         ([1.0, 1.5], "Row 1 of column 0 holds .*1.5"),
         ([1.0, np.nan], "Row 1 of column 0 holds .*nan"),
         ([1, None], "Row 1 of column 0 holds None"),
         ([1, "a"], "Row 1 of column 0 holds 'a'"),
         ([True], "Row 0 of column 0"),
-        ([[1, 1]], "X has 2 columns of keys, but LabelKeyMapper was fitted on 1"),
+        ([[1, 1]], "X has 2 columns of keys, but LabelKeyMapper was fitted on 1 column"),
     ],
     ids=["3", "-1", "fraction", "nan", "None", "string", "boolean", "two columns"],
 )
@@ -68,7 +68,7 @@ def test_what_is_not_a_key_cannot_be_inverted(keys, message):
         (np.zeros((1, 1, 1)), "3 dimensions"),
         (np.array([1j]), "Complex data not supported"),
         (["a", ["b"], {}], "Row 1 of column 0 holds a list"),
-        ([["a", "b"], ["c"]], "Row 1 has 1 column, row 0 has 2"),
+        ([["a", "b"], ["c"]], "Row 1 has 1 column, but row 0 has 2"),
     ],
     ids=["string", "empty", "no rows", "no columns", "3-D", "complex", "list in a cell", "ragged"],
 )

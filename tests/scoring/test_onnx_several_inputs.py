@@ -107,7 +107,7 @@ def test_a_dict_that_is_not_expected():
         OnnxScorer(negate()).transform({"x": A})
     with pytest.raises(ValueError, match="leave `inputs` at None"):
         OnnxScorer(add_and_multiply(), inputs={"a": 0, "b": 1}).transform({"a": A, "b": B})
-    with pytest.raises(ValueError, match=r"or a data frame .*it cannot be cross-validated"):
+    with pytest.raises(ValueError, match=r"or a data frame .*a dict cannot be cross-validated"):
         TextEncoder().transform({"text": ["a"]})
 
 

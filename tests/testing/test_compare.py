@@ -119,5 +119,5 @@ def test_a_refusal_has_an_error_of_the_type_with_the_words():
         assert_refused("it", int)
     with pytest.raises(AssertionError, match="it raises TypeError: odd"):
         assert_refused("it", fail, TypeError("odd"))
-    with pytest.raises(AssertionError, match='without "column" nor "row": odd'):
+    with pytest.raises(AssertionError, match='does not contain "column" or "row": odd'):
         assert_refused("it", fail, ValueError("odd"), says="column|row")

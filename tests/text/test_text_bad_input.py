@@ -103,7 +103,7 @@ BAD_ROWS = {
     "a single text": (lambda rows: "one text", "NAME expects a column of values"),
     "rows of unequal width": (
         lambda rows: [["a"], *[["a", "b"]] * 11],
-        "Row 1 has 2 columns, row 0 has 1",
+        "Row 1 has 2 columns, but row 0 has 1",
     ),
 }
 

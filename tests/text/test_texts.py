@@ -166,7 +166,7 @@ def test_what_is_not_a_column(X, message):
 
 
 def test_rows_of_unequal_width():
-    assert_refused([["a"], ["a", "b"]], "Row 1 has 2 columns, row 0 has 1")
+    assert_refused([["a"], ["a", "b"]], "Row 1 has 2 columns, but row 0 has 1")
 
 
 def digest(*columns):

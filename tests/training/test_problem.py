@@ -229,7 +229,7 @@ def test_a_head_of_several_numbers_is_solved():
     [
         ([1.0, 2.0], "y_val has 1 column, y has 2"),
         ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 columns, y has 2"),
-        ([[1.0, 2.0], [1.0]], "Row 1 of y_val has 1 value, row 0 has 2"),
+        ([[1.0, 2.0], [1.0]], "Row 1 of y_val has 1 value, but row 0 has 2"),
         (
             [[1.0, 2.0], [1.0, np.nan]],
             r"column 1 of y_val is missing \(NaN or None\) in row\(s\) 1",

@@ -359,7 +359,7 @@ def test_split_columns_of_rows():
     assert not one_dimensional
     assert split_columns(["a"], Step())[2]
     assert split_columns(pl.Series(["a"]), Step())[2]
-    with pytest.raises(ValueError, match="Row 1 has 1 column, row 0 has 2"):
+    with pytest.raises(ValueError, match="Row 1 has 1 column, but row 0 has 2"):
         split_columns([("a", 1), ("b",)], Step())
 
 
