@@ -1,4 +1,4 @@
-"""Verified copies of models in a cache folder: whole or absent."""
+"""Verified copies of models in a cache folder; each copy is complete or absent."""
 
 import json
 import os
@@ -17,36 +17,38 @@ from sklearn_dl.models._registry import file_digest, find_model
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._stamp import file_stamp
 
-# path -> what the file looked like when it was read, and its sha256 (of a manifest: its content)
+# by path: the file's stamp when it was read, and its hash (for a manifest: its content)
 _seen: dict[Path, tuple[tuple[int, ...], Any]] = {}
 
 
 def model_path(name: str, *, download: bool = False) -> Path:
-    """Verified local files of a model.
+    """Return the path of the verified local files of a model.
 
     The files are copied (or exported to ONNX) once into a cache folder, and checked against
-    their checksums on every call; a damaged copy is made again.
+    their hashes on every call; a damaged copy is made again.
 
     Parameters
     ----------
     name : str
-        A name of :func:`list_models`.
+        One of the names that :func:`list_models` returns.
     download : bool, default=False
         Whether a hub may be contacted. Models of installed packages never need it.
 
     Returns
     -------
     path : pathlib.Path
-        A file, or the folder of a model that is several files. It is not to be written to.
+        The file that the model is registered with, or otherwise the folder of all its files. Do
+        not write to it.
 
     Raises
     ------
     ValueError
-        If no model has this name, or a file of the source has the wrong checksum.
+        If no model has this name, or a file of the source has the wrong hash.
     ImportError
         If the package with the weights, or one that the export needs, is not installed.
     ModelNotAvailableError
-        If the files would have to be downloaded and `download` is False, or the hub refuses.
+        If the files would have to be downloaded and `download` is False, or if the hub refuses
+        the download.
     HubUnreachableError
         If the hub cannot be reached.
 
@@ -57,14 +59,15 @@ def model_path(name: str, *, download: bool = False) -> Path:
 
     Notes
     -----
-    The cache is the folder named by the environment variable ``SKLEARN_DL_HOME``, by default the
-    platform's cache folder of the user. Several processes may ask at once: one does the work.
+    The cache is in the folder that the environment variable ``SKLEARN_DL_HOME`` names, by default
+    in the user's cache folder. Several processes may ask for a model at the same time: one of them
+    does the work.
     """
     return keep(find_model(name), download)
 
 
 def keep(entry: ModelEntry, download: bool = False) -> Path:
-    """The verified files of a model in the cache; they are put there if they are not."""
+    """Return the path of a model's verified files; put them into the cache if they are missing."""
     folder = _folder_of(entry)
     if not _is_intact(folder, entry):
         _make(folder, entry, download)
@@ -76,9 +79,9 @@ def _folder_of(entry: ModelEntry) -> Path:
 
 
 def torch_network(name: str, weights: bool = True):
-    """The torch module behind an exported model, up to its features; None if it has none.
+    """Return the torch module behind an exported model, up to its features; None if it has none.
 
-    Without its pretrained `weights` if they are to be replaced.
+    With ``weights=False`` its weights are random, for a caller that replaces them.
     """
     entry = find_model(name)
     if entry.network is None or not weights:
@@ -98,13 +101,13 @@ def _is_intact(folder: Path, entry: ModelEntry) -> bool:
         return known and all(
             _once(folder / file, file_digest) == manifest[file] for file in manifest
         )
-    # RecursionError: what json makes of garbage such as 100,000 brackets
+    # json raises a RecursionError for garbage such as 100,000 brackets
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, RecursionError):
         return False
 
 
 def _once(path: Path, read: Callable[[Path], Any]) -> Any:
-    """``read(path)``, again only if the file looks another."""
+    """Return ``read(path)``; it is called again only if the file's stamp has changed."""
     stamp = file_stamp(path)
     if _seen.get(path, (None,))[0] != stamp:
         _seen[path] = stamp, read(path)
@@ -112,11 +115,12 @@ def _once(path: Path, read: Callable[[Path], Any]) -> Any:
 
 
 def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
+    """Put a model's verified files into `folder`, which then exists as a whole or not at all."""
     if isinstance(entry.source, HubSource) and not download:
         state = "damaged" if folder.exists() else "not on this machine"
         raise ModelNotAvailableError(
-            f"model {entry.name!r} is {state}: model_path({entry.name!r}, download=True) fetches "
-            f"it from the {entry.source}"
+            f"model {entry.name!r} is {state}: sklearn_dl.models.model_path({entry.name!r}, "
+            f"download=True) fetches it from the {entry.source}"
         )
     filelock = import_optional("filelock", extra="models", purpose="model_path")
     parent = folder.parent
@@ -126,7 +130,7 @@ def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
             stack.enter_context(filelock.FileLock(parent / f"{folder.name}.lock"))
         if _is_intact(folder, entry):
             return
-        # of processes that were killed: a living one would hold the lock
+        # leftovers of killed processes: a running one would hold the lock
         for leftover in parent.glob(f".{folder.name}.*"):
             shutil.rmtree(leftover)
         staging = parent / f".{folder.name}.{uuid.uuid4().hex}"
@@ -145,13 +149,14 @@ def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
+    """Turn an OSError inside into one that says how to choose another cache folder."""
     try:
         yield
     except OSError as error:
         raise OSError(
             error.errno,
             "the model cache cannot be written to; set the environment variable SKLEARN_DL_HOME "
-            f"to a folder that can ({error.strerror})",
+            f"to a folder that can be written to ({error.strerror})",
             str(folder),
         ) from error
 
@@ -172,22 +177,22 @@ def _fill(staging: Path, entry: ModelEntry) -> None:
 
 
 def _fetch(entry: ModelEntry, folder: Path) -> None:
-    """Put the files of the model's source into `folder`, checked."""
+    """Put the files of the model's source into `folder`, and check their hashes."""
     for file, expected in entry.sha256.items():
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
         entry.source.fetch(file, target)
-        # the copy is checked, not the original: it is the copy that is used
+        # the copy is checked, not the original, because the copy is used
         seen = file_digest(target)
         if seen != expected:
             raise ValueError(
-                f"wrong checksum: {file} of the {entry.source} (model {entry.name!r}) has sha256 "
-                f"{seen}, expected {expected}. It is not used."
+                f"wrong hash: {file} of the {entry.source} (model {entry.name!r}) has sha256 "
+                f"{seen}, expected {expected}. The file is not used."
             )
 
 
 def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+    if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:

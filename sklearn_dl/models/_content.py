@@ -1,17 +1,18 @@
-"""What every kind of model is, once it is found: its bytes or files, known by a hash."""
+"""What the contents of all kinds of models have in common."""
 
 from typing import Any, Protocol, Self
 
 
 class ModelContent(Protocol):
-    """The content of a model, wherever it came from.
+    """The bytes or files of a model that was found, or only their hash.
 
     Attributes
     ----------
     sha256 : str
-        Of all that counts: of the file, of its external data, or of the files of the folder.
+        Hash of the file with its external data, or of the files of the folder.
     data : bytes, dict of bytes or None
-        In memory; None: it is read from where it was found, when it is needed.
+        The content in memory. None: it is read from its file or folder when it is needed, or
+        only its hash is known.
     """
 
     @property
@@ -22,13 +23,13 @@ class ModelContent(Protocol):
 
     @property
     def name(self) -> str:
-        """Where it came from, for messages."""
+        """Where the content came from, for messages."""
         ...
 
     def n_bytes(self) -> int:
-        """Of all its files together."""
+        """Size of all its files together, in bytes."""
         ...
 
     def for_pickle(self, embed: bool) -> Self:
-        """Itself with all of its data in memory (`embed`), or its hash alone."""
+        """Return the content with all of its data in memory (`embed`), or with its hash only."""
         ...

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: packaged PyTorch weights -> ONNX graph, or torch module."""
+"""EfficientNet-Lite0 as an ONNX graph or a torch module, from packaged PyTorch weights."""
 
 import logging
 import warnings
@@ -10,25 +10,28 @@ from typing import Any
 from sklearn_dl.utils._optional import import_optional
 
 _PURPOSE = 'The model "efficientnet-lite0"'
-# loggers of the exporter that warn of things that do not concern this graph
+# the exporter's loggers, whose warnings do not concern this graph
 _LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
 def export_efficientnet(source: Path, target: Path) -> None:
     """Write ``target/efficientnet-lite0.onnx`` from the checked weights in `source`.
 
-    The bytes depend on the weights and on the versions of torch and onnxscript only: neither
-    on this machine's paths nor on global torch settings, which are left as they were.
+    The bytes depend only on the weights and on the versions of torch and onnxscript, not on this
+    machine's paths or on torch's global settings. These settings are left as they were.
     """
     torch = import_optional("torch", extra="models", purpose=_PURPOSE)
-    # the first import of torch sets the levels of its loggers; the exporter's imports warn too
+    # only now: the first import of torch sets these levels. The exporter's imports warn too
     with _silenced():
         content = _export(torch, *source.iterdir())
     (target / "efficientnet-lite0.onnx").write_bytes(content)
 
 
 def efficientnet_network(source: Path | None):
-    """The torch module, from an image to a map of 1280 features, in evaluation mode."""
+    """Return the torch module that maps an image to a map of 1280 features, in evaluation mode.
+
+    `source` is the folder of the checked weights; if it is None, the weights are random.
+    """
     torch: Any = import_optional("torch", extra="models", purpose=_PURPOSE)
 
     class Features(torch.nn.Module):
@@ -46,7 +49,7 @@ def efficientnet_network(source: Path | None):
 
 def _load(torch, weights: Path | None = None):
     lite = import_optional("efficientnet_lite_pytorch", extra="models", purpose=_PURPOSE)
-    # the architecture's initial weights, overwritten at once, are drawn from the global generator
+    # the initial weights are drawn from the global generator, whose state must not change
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         network = lite.EfficientNet.from_name("efficientnet-lite0").float()
         if weights is not None:
@@ -55,6 +58,7 @@ def _load(torch, weights: Path | None = None):
 
 
 def _export(torch, weights: Path) -> bytes:
+    """Return the bytes of the ONNX graph, whose outputs are "features" and "logits"."""
     import_optional("onnxscript", extra="models", purpose=_PURPOSE)
 
     class FeaturesAndLogits(torch.nn.Module):
@@ -81,7 +85,7 @@ def _export(torch, weights: Path) -> bytes:
         )
     model = program.model_proto
     graph = model.graph
-    # they hold stack traces and source paths of this machine
+    # these fields contain stack traces and source paths of this machine
     del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
     for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
         del item.metadata_props[:]
@@ -91,6 +95,7 @@ def _export(torch, weights: Path) -> bytes:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
+    """Silence warnings and the exporter's loggers inside."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""What the registry knows of one model."""
+"""What the registry knows about one model."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ MANIFEST = "manifest.json"
 class ModelEntry:
     """A registered model.
 
-    `sha256` maps each file of the source to its checksum. `file` is the one that `model_path`
-    answers with (None: the folder). `export(source, target)` writes `file` from the checked files;
-    a new `export_version` makes exports in existing caches obsolete. `network(source)` makes the
-    torch module that `file` is an export of, up to its features; without weights if `source` is
-    None. `pixels` are arguments of PixelExtractor.
+    `sha256` maps each file of the source to its hash. `file` is the file whose path `model_path`
+    returns (None: the path of the folder). `export(source, target)` writes `file` from the checked
+    files; a new `export_version` makes exports in existing caches obsolete. `network(source)` makes
+    the torch module, up to its features, from which `file` was exported; its weights are random if
+    `source` is None. `pixels` are arguments of PixelExtractor.
     """
 
     name: str
@@ -43,20 +43,24 @@ class ModelEntry:
     homepage: str | None = None
 
     def __post_init__(self) -> None:
+        """Raise a ValueError if the name, a file's name or a hash is not valid."""
         part = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
         if not re.fullmatch(f"{part}(/{part})?", self.name):
             raise ValueError(
-                "a model's name is 1 to 100 letters, digits, '.', '_' or '-', the first a letter "
-                f"or digit, or two such names with a slash between them; got {self.name!r}"
+                "a model's name is one part, or two parts with a slash between them; each part is "
+                "1 to 100 letters, digits, '.', '_' or '-', and starts with a letter or digit. Got "
+                f"{self.name!r}"
             )
         if not self.sha256:
             raise ValueError(f"model {self.name!r} has no files")
         for file, digest in self.sha256.items():
             parts = PurePosixPath(file).parts
             if not parts or ".." in parts or "/".join(parts) != file or re.search(r"[\\:]", file):
-                raise ValueError(f"not a relative path with forward slashes: {file!r}")
+                raise ValueError(
+                    f"a file's name is not a relative path with forward slashes: {file!r}"
+                )
             if file == MANIFEST:
-                raise ValueError(f"a model's own file cannot be called {MANIFEST}")
+                raise ValueError(f"a file of a model cannot be called {MANIFEST}")
             if not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ValueError(f"sha256 of {file} must be 64 hexadecimal digits, got {digest!r}")
         if self.export is None and self.file is not None and self.file not in self.sha256:
@@ -64,7 +68,7 @@ class ModelEntry:
 
     @cached_property
     def key(self) -> str:
-        """Identity of the cached files: they are the same whatever source they came from."""
+        """The key of the files in the cache; it does not depend on their source."""
         recipe = None if self.export is None else [self.file, self.export_version]
         text = json.dumps([dict(self.sha256), recipe], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

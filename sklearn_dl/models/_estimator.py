@@ -10,35 +10,34 @@ from sklearn_dl.utils._sklearn import clone_parametrized
 
 
 class _Carried(NamedTuple):
-    """A model's content that came with a pickle, and the parameter value it stands for."""
+    """A model's content that came with a pickle, and the value of `model` that it belongs to."""
 
     model: Any
     content: ModelContent
 
 
 class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
-    """Pickles with the content of `model` inside, or with its hash (``embed_model=False``).
+    """Estimator whose pickle contains the content of `model`, or its hash (``embed_model=False``).
 
-    For an estimator with the parameters `model` and `embed_model`. The content counts while `model`
-    is what it was when pickled; clones share it.
-    Subclasses say how a model is found (`_find_content`).
+    Subclasses have the parameters `model` and `embed_model`, and define how a model is found (`_find_content`). The content from a pickle is
+    used as long as `model` has the value that was pickled. Clones share this content.
     """
 
     model: Any
     embed_model: bool
-    # the model's path or name, and the hash of what was there, when `fit` noted them
+    # the model's path or name and the hash of its content, noted by `fit`
     _fitted_with: tuple[Any, str] | None = None
 
     @abstractmethod
     def _find_content(self) -> ModelContent:
-        """The content of `model` as it is now."""
+        """Find the content of `model` as it is now."""
 
     def __getstate__(self):
         state = super().__getstate__()
         state.pop("_carried", None)
         if isinstance(self.model, (str, os.PathLike)):
             state["_carried"] = _Carried(self.model, self._content_for_pickle())
-            state.pop("_fitted_with", None)  # of the same hash, or `_content` had raised
+            state.pop("_fitted_with", None)  # the same hash: `_content` has checked it
         return state
 
     def __sklearn_clone__(self):
@@ -53,26 +52,26 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return carried if carried is not None and carried.model == self.model else None
 
     def _note_content(self):
-        """Note in `fit` what `model` is now: from then on, something else there is an error."""
+        """Note the content of `model` in `fit`; from then on, another content there is an error."""
         self._fitted_with = None
         if isinstance(self.model, (str, os.PathLike)):
             self._fitted_with = os.path.abspath(self.model), self._content().sha256
 
     def _content(self) -> ModelContent:
-        """The content of `model`: that which came with the pickle, else what is found now.
+        """Return the content of `model`: from the pickle if it has one, otherwise as found now.
 
         Raises
         ------
         ValueError
-            If it is not the content that the estimator was fitted or pickled with.
+            If this is not the content that the estimator was fitted or pickled with.
         """
         content = self._present_content()
         path, sha256 = self._fitted_with or (None, content.sha256)
         if sha256 != content.sha256 and self._is_at(path):
             raise ValueError(
                 f"model={self.model!r} has changed since this estimator was "
-                f"fitted (sha256 {content.sha256[:12]}, it was {sha256[:12]}): fit it again, or "
-                "put the model back."
+                f"fitted (sha256 {content.sha256[:12]}, it was {sha256[:12]}): fit the estimator "
+                "again, or put the model back."
             )
         return content
 
@@ -80,7 +79,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return self._content().for_pickle(self.embed_model)
 
     def _is_at(self, path):
-        """Whether `model` is still the path or name that it was."""
+        """Return whether `model` is the path or name that was noted by `fit`."""
         is_path = isinstance(self.model, (str, os.PathLike))
         return is_path and os.path.abspath(self.model) == path
 

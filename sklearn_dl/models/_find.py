@@ -1,4 +1,4 @@
-"""Where a model lies that an estimator's parameter names: one way for all estimators."""
+"""Find the file or folder of the model that an estimator's parameter names."""
 
 import os
 import re
@@ -14,14 +14,14 @@ _FILE = re.compile(r"\.(onnx|ort|pb|pbtxt|keras|h5|hdf5|safetensors|pt|pth|bin|z
 
 
 class Found(NamedTuple):
-    """Where a model lies.
+    """Where a model was found.
 
     Attributes
     ----------
     path : str
-        Absolute, of a file or folder that exists.
+        Absolute path of a file or folder that exists.
     name : str or None
-        Of the registered model that it is.
+        Name of the model if it is a registered one.
     """
 
     path: str
@@ -29,15 +29,15 @@ class Found(NamedTuple):
 
     @property
     def pixels(self) -> dict[str, Any] | None:
-        """Arguments of PixelExtractor that the model wants, if it is registered with them."""
+        """Arguments of PixelExtractor that the model needs, if it is registered with them."""
         return model_card(self.name).pixels if self.name else None
 
 
 def find_path(model, wanted, parameter="model"):
-    """Find what a path or name means.
+    """Find the model that a path or name stands for.
 
-    What exists comes first, then registered models, then the repositories of the Hugging Face hub
-    that lie in the user's cache, at the commit that their `main` names. Nothing is downloaded.
+    A path that exists comes first, then a registered model, then a repository of the Hugging Face
+    hub in the user's cache, at the commit that its `main` names. Nothing is downloaded.
 
     Parameters
     ----------
@@ -69,21 +69,21 @@ def find_path(model, wanted, parameter="model"):
             return Found(os.path.abspath(snapshot))
     if "://" in name:
         raise ValueError(
-            f"{parameter}={brief(name)} is a URL; nothing is fetched. Download it, and give its "
-            "path."
+            f"{parameter}={brief(name)} is a URL; nothing is fetched. Download the file, and give "
+            "its path."
         )
     hint = ""
     if isinstance(model, str) and _may_be_a_repository(name):
         hint = (
-            " Nothing is downloaded without being asked. If it is a repository of the Hugging Face "
-            f"hub, sklearn_dl.models.pin({name!r}), called once, fetches it, and registers its "
-            f"commit and hashes; or `hf download {name}` puts it into the Hugging Face cache, "
-            "where it is found by this name."
+            " Nothing is downloaded unless you ask for it. If this is a repository of the Hugging "
+            f"Face hub, call sklearn_dl.models.pin({name!r}) once: it downloads the model and "
+            f"registers its commit and hashes. Or run `hf download {name}`: it puts the model into "
+            "the Hugging Face cache, where it is found by this name."
         )
     raise FileNotFoundError(
         shortened(
-            f"{parameter}={brief(name)} is neither {wanted} nor a registered model; registered are "
-            f"{list_models()}.{hint}"
+            f"{parameter}={brief(name)} is neither {wanted} nor a registered model; the registered "
+            f"models are {list_models()}.{hint}"
         )
     )
 
@@ -93,7 +93,7 @@ def _may_be_a_repository(name):
 
 
 def hub_snapshot(name):
-    """The folder of a repository in the user's Hugging Face cache, at `main`; None: not there."""
+    """Return the folder of a repository's `main` in the user's Hugging Face cache, or None."""
     if not _may_be_a_repository(name):
         return None
     repository = _hub_cache() / f"models--{name.replace('/', '--')}"
@@ -106,7 +106,7 @@ def hub_snapshot(name):
 
 
 def _hub_cache():
-    """Where huggingface_hub keeps repositories, by the environment variables that it reads."""
+    """Return the cache folder of huggingface_hub, from the environment variables that it reads."""
     variables = os.environ
     folder = variables.get("HF_HUB_CACHE") or variables.get("HUGGINGFACE_HUB_CACHE")
     if not folder:

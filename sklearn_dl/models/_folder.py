@@ -1,4 +1,4 @@
-"""Models in transformers' format: the files of a folder, found and checked."""
+"""Find and check the files of a model's folder in transformers' format."""
 
 import os
 from contextlib import suppress
@@ -17,10 +17,10 @@ from sklearn_dl.utils._stamp import file_stamp
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-# what a tokenizer or a config may consist of; never code, never pickles
+# suffixes of the files of configs and tokenizers; code and pickles are not among them
 _SMALL_FILES = {".json", ".txt", ".model", ".jinja"}
-# what other programs put beside a model, and no estimator reads
-_OF_OTHERS = {
+# files that other programs put beside a model, and that no estimator reads
+_IGNORED_FILES = {
     "manifest.json",
     "README.txt",
     "LICENSE.txt",
@@ -31,24 +31,25 @@ _OF_OTHERS = {
     "eval_results.json",
     "train_results.json",
 }
-# of tokenizers that are written in Python; they do not travel in pickles
+# files of tokenizers that are written in Python; pickles do not contain them
 _OTHER_VOCABULARIES = ("bpe.codes", "prophetnet.tokenizer")
 _UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderContent:
-    """The files of a model that count: config, tokenizer or preprocessor, safetensors.
+    """The files of a model's folder that are used: config, tokenizer or preprocessor, weights.
 
     Parameters
     ----------
     sha256 : str
-        Of the names and the checksums of the files.
+        Hash of the names and the hashes of the files.
     data : dict of bytes or None
-        The files; None: they are read from `folder`.
+        Bytes of the files, by name. None: they are read from `folder`.
     folder : str or None
+        None: the files are in `data`, or only their hash is known.
     stamps : dict of str to tuple
-        What the files in `folder` looked like from outside, by name.
+        The `file_stamp` of each file in `folder` when it was found, by name.
     """
 
     sha256: str
@@ -57,7 +58,7 @@ class FolderContent:
     stamps: dict = field(default_factory=dict, compare=False, repr=False)
 
     def is_unchanged(self):
-        """Whether its files are still where it was found, and look as they did."""
+        """Return whether all files are still in the folder and their stamps are the same."""
         try:
             return bool(self.stamps) and all(
                 file_stamp(f"{self.folder}/{name}") == stamp for name, stamp in self.stamps.items()
@@ -67,7 +68,7 @@ class FolderContent:
 
     @property
     def name(self):
-        """For messages."""
+        """Where the files are, for messages."""
         return f"model folder {self.folder}" if self.folder else "the model in the pickle"
 
     def names(self):
@@ -77,31 +78,31 @@ class FolderContent:
         return Path(self.folder or "", name).read_bytes() if self.data is None else self.data[name]
 
     def open(self, name):
-        """A file to read bytes from."""
+        """Open a file to read bytes from it."""
         if self.data is None:
             return open(Path(self.folder or "", name), "rb")
         return BytesIO(self.data[name])
 
     def size(self, name):
-        """In bytes."""
+        """Size of a file, in bytes."""
         if self.data is None:
             return Path(self.folder or "", name).stat().st_size
         return len(self.data[name])
 
     def n_bytes(self, weights=True):
-        """Of all files, or of those beside the weights."""
+        """Size of all files, or of all but the weights, in bytes."""
         names = self.names()
         if not weights:
             names = [name for name in names if not name.endswith(".safetensors")]
         return sum(map(self.size, names))
 
     def read_json(self, name, kind=dict):
-        """What a small file of JSON holds; ValueError if it does not hold a `kind`."""
+        """Parse a small JSON file; raise a ValueError if it does not hold a `kind`."""
         with self.open(name) as file:
             return parse_json(file.read(LARGEST_JSON + 1), name, kind)
 
     def tokenizer_names(self):
-        """Names of the files that a tokenizer may be made from, and of others beside them."""
+        """Names of the files directly in the folder; those of the tokenizer are among them."""
         names = [name for name in self.names() if "/" not in name]
         if self.data is None:
             top = Path(self.folder or "")
@@ -109,24 +110,24 @@ class FolderContent:
         return names
 
     def small_files(self):
-        """Config and tokenizer: all but the weights."""
+        """Bytes of all files but the weights, by name."""
         return {name: self.read(name) for name in self.names() if not name.endswith("safetensors")}
 
     def weights(self):
-        """Names of the network's files of weights."""
+        """Names of the weight files directly in the folder."""
         names = [name for name in self.names() if name.endswith(".safetensors")]
         return [name for name in names if "/" not in name]
 
     def has_weights(self):
-        """Whether the files of weights are here too."""
+        """Return whether the content has weight files."""
         return any(name.endswith(".safetensors") for name in self.names())
 
     def without_weights(self):
-        """Config and tokenizer alone, in memory."""
+        """Return the content without its weights, in memory."""
         return FolderContent(self.sha256, data=self.small_files())
 
     def for_pickle(self, embed):
-        """Itself with its files in memory (`embed`), or its hash alone."""
+        """Return the content with its files in memory (`embed`), or with its hash only."""
         if not embed:
             return FolderContent(self.sha256)
         if self.data is not None:
@@ -135,7 +136,7 @@ class FolderContent:
 
 
 def find_folder(model):
-    """The content of an estimator's `model`.
+    """Find the content of an estimator's `model`.
 
     Parameters
     ----------
@@ -149,15 +150,15 @@ def find_folder(model):
     Raises
     ------
     FileNotFoundError
-        If there is neither, or a file is missing in the folder.
+        If there is no such folder and no such name, or a file is missing in the folder.
     ValueError
-        If the weights are not safetensors, or a file leads out of the folder.
+        If the weights are not safetensors, or a link leads out of the folder.
     """
     return folder_content(find_path(model, "a folder").path)
 
 
 def folder_content(folder):
-    """The FolderContent of a folder that exists; errors as those of `find_folder`."""
+    """Return the FolderContent of a folder that exists; it raises the errors of `find_folder`."""
     if not os.path.isdir(folder):
         raise ValueError(
             f"model={folder!r} is a file; an encoder is a folder with config.json, the tokenizer's "
@@ -169,21 +170,21 @@ def folder_content(folder):
 
 
 def _file_names(folder):
-    """Relative names of the files that count, sorted."""
+    """Relative names of the files that are used, sorted."""
     top = Path(folder)
     small = {
         path.name
         for path in top.iterdir()
         if path.suffix in _SMALL_FILES and _is_own_file(path, top)
-    } - _OF_OTHERS
+    } - _IGNORED_FILES
     parts = _part_files(top, small)
     static = f"{parts.static}{_WEIGHTS}" if parts.static is not None else None
     if "config.json" not in small and static is None:
         raise FileNotFoundError(f"{folder} has no config.json: it is not the folder of a model.")
     if "adapter_config.json" in small:
         raise ValueError(
-            f"{folder} has an adapter (adapter_config.json), which would change another network. "
-            "Give the folder of a whole network: peft's merge_and_unload() makes one."
+            f"{folder} has an adapter (adapter_config.json), which only changes another network. "
+            "Merge the two with peft's merge_and_unload(), and give the folder of the result."
         )
     if _is_own_file(top / _WEIGHTS, top):
         weights = {_WEIGHTS}
@@ -195,8 +196,8 @@ def _file_names(folder):
         unsafe = sorted(p.name for p in top.iterdir() if p.name.endswith(_UNSAFE_WEIGHTS))
         if unsafe:
             raise ValueError(
-                f"{folder} has its weights in {unsafe[0]} only. Loading such a file can run code; "
-                "convert it once, where you trust it: "
+                f"{folder} has its weights only in {unsafe[0]}. Loading a file of this format can "
+                "run code. If you trust it, convert it once: "
                 "transformers.AutoModel.from_pretrained(folder).save_pretrained(other_folder) "
                 "writes model.safetensors."
             )
@@ -205,18 +206,18 @@ def _file_names(folder):
 
 
 class _Parts(NamedTuple):
-    """Files of sentence-transformers' modules; `static`: where a static embedding lies."""
+    """Files of sentence-transformers' modules; `static`: folder of a static embedding, or None."""
 
     names: set
     static: str | None
 
 
 def _part_files(top, small):
-    """sentence-transformers keeps each module but the first in a folder of its own."""
+    """Find the files of sentence-transformers' modules; most modules have a folder of their own."""
     found = {path.relative_to(top).as_posix() for path in top.glob("*/config.json")}
     static = None
     if "modules.json" in small:
-        # whoever reads texts reads it again, and says what is wrong with it
+        # errors are ignored here: text estimators read this file again, and report them
         with suppress(AttributeError, KeyError, TypeError, ValueError):
             with open(top / "modules.json", "rb") as file:
                 modules = parse_json(file.read(LARGEST_JSON + 1), "modules.json", list)
@@ -233,25 +234,25 @@ def _part_files(top, small):
 
 
 def _indexed_weights(top):
-    """Names of the weights' files that the index of a folder names."""
+    """Names of the weight files that the index of a folder lists."""
     try:
         with open(top / _INDEX, "rb") as file:
             index = parse_json(file.read(LARGEST_JSON + 1), _INDEX)
         names = set(index["weight_map"].values())
         if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{_INDEX} names files by what is not a string")
+            raise ValueError("weight_map contains names of files that are not strings")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{top}: its {_INDEX} cannot be used: {error!r}") from error
     for name in sorted(names):
         if len(name) > 255 or Path(name).name != name or not _is_own_file(top / name, top):
-            raise FileNotFoundError(f"{top} has no {name[:255]}, which {_INDEX} names.")
+            raise FileNotFoundError(f"{top} has no {name[:255]}, which {_INDEX} lists.")
         if not name.endswith(".safetensors"):
-            raise ValueError(f"{top}: {_INDEX} names {name}; only safetensors files are read.")
+            raise ValueError(f"{top}: {_INDEX} lists {name}; only safetensors files are read.")
     return names
 
 
 def _is_own_file(path, folder):
-    """Whether it is a regular file; ValueError if it is one outside the folder."""
+    """Return whether `path` is a regular file; raise a ValueError if it leads out of the folder."""
     if not path.is_file():
         return False
     if path.is_symlink() or path.parent != folder:

@@ -1,7 +1,8 @@
-"""What the small files of a model's folder may ask of transformers, and what is refused.
+"""Check and clean the small files of a model's folder before transformers reads them.
 
-transformers runs, fetches and imports what these files name. They are read here, as bounded JSON,
-and transformers gets cleaned copies. Nothing here imports torch or transformers.
+transformers runs, downloads and imports what these files name. Therefore they are read here first,
+as JSON of limited size, and transformers gets cleaned copies. This module imports neither torch nor
+transformers.
 """
 
 import json
@@ -11,13 +12,13 @@ from pathlib import PurePosixPath
 
 from sklearn_dl.utils._lfs import refuse_pointer
 
-# the largest real ones are label lists of 1.5 MB, and vocabularies of 50 MB
+# the largest published files are label lists of 1.5 MB, and vocabularies of 50 MB
 LARGEST_JSON = 2**24
 LARGEST_VOCABULARY = 2**27
-# the safetensors library allows no more either
+# the safetensors library has the same limit
 _LARGEST_HEADER = 100_000_000
 
-# files that tokenizers read, by the fixed names of transformers' classes
+# files that tokenizers read; their names are fixed in transformers' classes
 _VOCABULARY_FILES = re.compile(
     r"(vocab|merges|dict|vocab-\w+|target_vocab|entity_vocab|word_shape|word_pronunciation|emoji"
     r"|byte_maps|normalizer|tekken|added_tokens|tokenizer(\.[\w.]+)?)\.(txt|json)"
@@ -25,33 +26,33 @@ _VOCABULARY_FILES = re.compile(
 )
 
 _HOW_TO_COMPUTE = ("attn_implementation", "_attn_implementation")
-# where a config came from, and how to compute: nothing of what is computed
-_CLEARED_OF_CONFIG = {
+# keys that say where a config came from or how to compute; results do not depend on them
+_DROPPED_FROM_CONFIG = {
     *("auto_map", "custom_pipelines", "name_or_path", "transformers_version", "gguf_file"),
     *("dtype", "torch_dtype", "use_kernels", "kernel_config", "experts_implementation"),
     *("fusion_config", "distributed_config", "transformers_weights", "configuration_files"),
     *("return_dict", "output_hidden_states", "output_attentions"),
 }
-_REFUSED_OF_CONFIG = {
+_REFUSED_IN_CONFIG = {
     **dict.fromkeys(
         ("quantization_config", "compression_config"),
-        "quantized weights need other packages, which transformers imports; give the folder of "
-        "the model that is not quantized",
+        "for quantized weights, transformers imports other packages; give the folder of the "
+        "model without quantization",
     ),
     **dict.fromkeys(
         ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs"),
-        "transformers would fetch another network or import timm; give the folder of a network "
-        "that is whole",
+        "transformers would download another network or import timm; give the folder of a "
+        "complete network",
     ),
 }
 _LABELS = ("id2label", "label2id")
 _COUNTS = re.compile(r"(layers?|blocks?|stages?|depths?|heads?|experts?|groups?|repeats?|levels?)$")
-# building as many of the smallest layers takes less than a second
+# building this number of the smallest layers takes less than a second
 _COUNT_WITHOUT_WEIGHTS = 1024
 _LABELS_WITHOUT_WEIGHTS = 2**16
 
-# arguments of tokenizers that choose files, code or what is fetched; vocabularies come from files
-_CLEARED_OF_TOKENIZER = {
+# arguments of tokenizers that choose files, code or downloads; vocabularies come from files only
+_DROPPED_FROM_TOKENIZER = {
     *("auto_map", "trust_remote_code", "chat_template", "name_or_path", "gguf_file", "config"),
     *("vocab", "merges", "tokenizer", "tokenizer_object", "post_processor", "tokenizer_padding"),
     *("tokenizer_truncation", "subfolder", "revision", "code_revision", "cache_dir", "proxies"),
@@ -65,8 +66,8 @@ _CLEARED_OF_TOKENIZER = {
     ),
 }
 _PATH = re.compile(r"_(file|files|path|paths|dir|directory)$")
-# of SentencePiece, and of the dictionaries of BertJapaneseTokenizer: without those that name files
-_PARTS_OF_TOKENIZER = {
+# options that do not name files, of SentencePiece and of BertJapaneseTokenizer's dictionaries
+_ALLOWED_OPTIONS = {
     "sp_model_kwargs": ("enable_sampling", "nbest_size", "alpha", "add_bos", "add_eos", "reverse"),
     "mecab_kwargs": ("do_lower_case", "never_split", "normalize_text", "mecab_dic"),
     "sudachi_kwargs": (
@@ -79,23 +80,24 @@ _LARGEST_TOKEN = 2**21
 
 
 def parse_json(data, name, kind=dict):
-    """The JSON of a small file.
+    """Parse the JSON of a small file.
 
     Parameters
     ----------
     data : bytes
+        Content of the file.
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
     kind : type, default=dict
-        What it must hold: a dict or a list.
+        What the file must hold: a dict or a list.
 
     Raises
     ------
     ValueError
-        If it is too large, not JSON, nested too deeply or of another kind.
+        If the file is too large, not JSON, nested too deeply or does not hold a `kind`.
     """
     if len(data) > LARGEST_JSON:
-        raise ValueError(f"{name} is larger than {LARGEST_JSON // 2**20} MB; it must be smaller.")
+        raise ValueError(f"{name} is larger than {LARGEST_JSON // 2**20} MB, which is the limit.")
     refuse_pointer(data, name)
     try:
         parsed = json.loads(data)
@@ -108,7 +110,7 @@ def parse_json(data, name, kind=dict):
 
 
 def tensor_shapes(content):
-    """The shapes of all tensors of a folder's weights, from the headers of the files.
+    """Read the shapes of all tensors of a folder's weights from the headers of the files.
 
     Parameters
     ----------
@@ -117,12 +119,13 @@ def tensor_shapes(content):
     Returns
     -------
     shapes : dict of tuple of int
-        By the tensors' names; empty if the content is without weights.
+        Shapes by name of the tensor; empty if the content has no weights.
 
     Raises
     ------
     ValueError
-        If a header is damaged, claims more than its file holds, or two files hold one tensor.
+        If a header is damaged or claims more than its file holds, or if two files hold the same
+        tensor.
     """
     shapes: dict = {}
     for name in content.weights():
@@ -141,6 +144,7 @@ def tensor_shapes(content):
 
 
 def _header_shapes(content, name):
+    """Read the shapes of the tensors of one file; check that the file can hold them."""
     with content.open(name) as file:
         length = int.from_bytes(file.read(8), "little")
         if length > _LARGEST_HEADER:
@@ -160,46 +164,50 @@ def _header_shapes(content, name):
         n_bytes += end - start
     n_held = content.size(name) - 8 - length
     if n_bytes > n_held:
-        raise ValueError(f"its header claims {n_bytes} bytes of tensors, the file holds {n_held}")
+        raise ValueError(
+            f"its header claims {n_bytes} bytes of tensors, but the file holds {n_held}"
+        )
     return shapes
 
 
 def clean_config(asked, shapes, reserved):
-    """A copy of a config without what says how to compute, and without names of transformers' own.
+    """Return a copy of a config without keys that transformers must not get.
 
     Parameters
     ----------
     asked : dict
-        What config.json holds.
+        The content of config.json.
     shapes : dict of tuple
-        Of the weights; counts of layers, heads and labels are compared with them.
+        Shapes of the weights; counts of layers, heads and labels are compared with them.
     reserved : set of str
-        Names of methods and of other things that a config must not replace.
+        Names of methods and other attributes that a config must not replace.
 
     Raises
     ------
     ValueError
-        If it asks for what fetches or imports something, or claims sizes beyond the weights.
+        If transformers would download or import something for it, or if it claims sizes that the
+        weights do not have.
     """
     limits = _Limits(shapes)
     return dict(_clean(asked, limits, reserved))
 
 
 def _clean(asked, limits, reserved):
+    """Yield each key that transformers may get, with its value."""
     for key, value in asked.items():
-        if key in _REFUSED_OF_CONFIG and value:
-            raise ValueError(f"{key} is refused: {_REFUSED_OF_CONFIG[key]}.")
+        if key in _REFUSED_IN_CONFIG and value:
+            raise ValueError(f"{key} is refused: {_REFUSED_IN_CONFIG[key]}.")
         if key in _HOW_TO_COMPUTE and value in ("eager", "sdpa"):
             yield key, value
         elif not (
             key.startswith("_")
-            or key in _CLEARED_OF_CONFIG
-            or key in _REFUSED_OF_CONFIG
+            or key in _DROPPED_FROM_CONFIG
+            or key in _REFUSED_IN_CONFIG
             or key in _HOW_TO_COMPUTE
             or key in reserved
         ):
             limits.check(key, value)
-            # their keys are words of the data
+            # the keys inside are labels or their numbers, not settings
             yield key, value if key in _LABELS else _clean_value(value, limits, reserved)
 
 
@@ -212,10 +220,11 @@ def _clean_value(value, limits, reserved):
 
 
 class _Limits:
-    """How much of what the weights of these shapes can explain."""
+    """The largest numbers that a config may hold beside weights of these shapes."""
 
     def __init__(self, shapes):
-        self.held = f"the weights hold {len(shapes)} tensors" if shapes else "more than any model"
+        held = f"the weights hold {len(shapes)} tensors"
+        self.reason = held if shapes else "no model is that large"
         self.count = max(len(shapes), _COUNT_WITHOUT_WEIGHTS)
         sizes = [max(shape, default=0) for shape in shapes.values() if math.prod(shape)]
         self.labels = max([_LABELS_WITHOUT_WEIGHTS, *sizes])
@@ -230,13 +239,13 @@ class _Limits:
             limit = self.labels
         if any(abs(n) > limit for n in numbers):
             raise ValueError(
-                f"it claims {key}={short(value)}, but {self.held}; config.json and the weights "
-                "must be of one model."
+                f"it claims {key}={short(value)}, but {self.reason}; config.json and the weights "
+                "must belong to the same model."
             )
 
 
 def _numbers(value):
-    """A number, or those of lists of numbers."""
+    """Yield a value, or the values inside nested lists."""
     if isinstance(value, list):
         for part in value:
             yield from _numbers(part)
@@ -245,65 +254,67 @@ def _numbers(value):
 
 
 def clean_tokenizer_config(asked, names):
-    """A copy of tokenizer_config.json without what names files, code or places to fetch from.
+    """Return a copy of tokenizer_config.json without keys that name files, code or downloads.
 
     Parameters
     ----------
     asked : dict
-        What the file holds.
+        The content of the file.
     names : list of str
         The files of the folder.
 
     Raises
     ------
     ValueError
-        If it cannot do without.
+        If a setting is refused.
     """
     if asked.get("init_inputs"):
-        raise ValueError("init_inputs of tokenizer_config.json is refused: save it anew.")
+        raise ValueError(
+            "init_inputs of tokenizer_config.json is refused: remove this key from the file."
+        )
     cleaned = {}
     for key, value in asked.items():
-        if key in _PARTS_OF_TOKENIZER and value:
-            others = sorted(set(value) - set(_PARTS_OF_TOKENIZER[key]))
+        if key in _ALLOWED_OPTIONS and value:
+            others = sorted(set(value) - set(_ALLOWED_OPTIONS[key]))
             if others:
                 raise ValueError(
                     f"{key} of tokenizer_config.json asks for {others[0]!r}; allowed are "
-                    f"{_PARTS_OF_TOKENIZER[key]}."
+                    f"{_ALLOWED_OPTIONS[key]}."
                 )
         if key == "fast_tokenizer_files":
             if not all(file in names and "/" not in file for file in value):
                 raise ValueError(
-                    f"fast_tokenizer_files of tokenizer_config.json names {short(value)}; they "
-                    "must be files beside it."
+                    f"fast_tokenizer_files of tokenizer_config.json names {short(value)}; "
+                    "these must be files in the same folder."
                 )
-        elif key.startswith("_") or key in _CLEARED_OF_TOKENIZER or _PATH.search(key):
+        elif key.startswith("_") or key in _DROPPED_FROM_TOKENIZER or _PATH.search(key):
             continue
         cleaned[key] = value
     for number in cleaned.get("added_tokens_decoder") or ():
         if not 0 <= int(number) < _LARGEST_TOKEN:
             raise ValueError(
-                f"added_tokens_decoder of tokenizer_config.json numbers a token {short(number)}; "
-                f"allowed are numbers below {_LARGEST_TOKEN}."
+                "added_tokens_decoder of tokenizer_config.json has the token number "
+                f"{short(number)}; allowed are 0 to {_LARGEST_TOKEN - 1}."
             )
     return cleaned
 
 
 def clean_special_tokens(asked):
-    """A copy of special_tokens_map.json with the special tokens only."""
+    """Return a copy of special_tokens_map.json with the special tokens only."""
     return {
         key: value
         for key, value in asked.items()
-        if key.endswith(("_token", "_tokens")) and key not in _CLEARED_OF_TOKENIZER
+        if key.endswith(("_token", "_tokens")) and key not in _DROPPED_FROM_TOKENIZER
     }
 
 
 def vocabulary_files(content):
-    """The files from which a tokenizer is made, as dict of bytes by name.
+    """Read the files from which a tokenizer is made, as dict of bytes by name.
 
     Raises
     ------
     ValueError
-        If one is too large.
+        If a file is too large.
     """
     files = {}
     for name in content.tokenizer_names():
@@ -315,26 +326,26 @@ def vocabulary_files(content):
 
 
 def part_file(path, file, names):
-    """The name of a file of a module that modules.json puts in a folder `path`.
+    """Return the name of a module's file; `path` is the folder that modules.json gives.
 
     Raises
     ------
     ValueError
-        If there is none among `names`, which are the files of the model's folder.
+        If the file is not among `names`, the files of the model's folder.
     """
     name = None
     if isinstance(path, str) and "\\" not in path:
         name = PurePosixPath(path, file).as_posix()
     if name not in names:
         raise ValueError(
-            f"it names the path {short(path)}; allowed are folders with a {file} of their own "
-            "directly inside the model's folder"
+            f"it names the path {short(path)}; a path must lead to a folder directly inside the "
+            f"model's folder, with a {file} of its own"
         )
     return name
 
 
 def short(value):
-    """For messages: a file must not choose how long they are."""
+    """Return a `repr` of at most 80 characters, so that a file cannot make messages long."""
     try:
         text = repr(value)
     except ValueError:  # an integer of too many digits

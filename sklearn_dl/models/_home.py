@@ -1,4 +1,4 @@
-"""The folder that this package keeps its own files in."""
+"""The folder in which this package keeps its own files."""
 
 import os
 from functools import lru_cache
@@ -8,7 +8,7 @@ from sklearn_dl.utils._optional import import_optional
 
 
 def home() -> Path:
-    """The folder of the environment variable SKLEARN_DL_HOME, else the user's cache folder."""
+    """Return the folder that SKLEARN_DL_HOME names, by default one in the user's cache folder."""
     given = os.environ.get("SKLEARN_DL_HOME")
     if given:
         return Path(given).expanduser().absolute()

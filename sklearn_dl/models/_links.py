@@ -1,10 +1,10 @@
-"""Where the symbolic links of a model's files may lead."""
+"""Check where the symbolic links of a model's files lead."""
 
 from pathlib import Path
 
 
 def check_link(path, folder):
-    """Raise if a file of a model is not inside the model's folder, links followed.
+    """Raise an error if a model's file, with links followed, is outside the model's folder.
 
     Links of the Hugging Face cache are followed too: a file below
     ``<repository>/snapshots/<commit>`` may be a link to a file of ``<repository>/blobs``.
@@ -30,7 +30,7 @@ def check_link(path, folder):
         return
     for above in (root, *root.parents):
         blobs = above.parent.parent / "blobs"
-        # the folder of the blobs is not a link itself, which could lead anywhere
+        # the blobs folder must not be a link itself: it could lead anywhere
         if above.parent.name == "snapshots" and real.parent == blobs and not blobs.is_symlink():
             return
     raise ValueError(refused)

@@ -13,7 +13,7 @@ from sklearn_dl.utils._optional import import_optional
 
 
 class ModelNotAvailableError(OSError):
-    """The files of a registered model are not on this machine, and were not to be had."""
+    """The files of a model are not on this machine, and were not downloaded."""
 
 
 class HubUnreachableError(ModelNotAvailableError):
@@ -49,12 +49,12 @@ class PackageSource:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder of this machine.
+    """A folder on this machine.
 
     Parameters
     ----------
     folder : str or Path
-        The folder. Its files are copied into the cache when the model is first asked for.
+        The folder. Its files are copied into the cache when the model is first used.
     """
 
     folder: str | Path
@@ -78,10 +78,10 @@ class HubSource:
     repo_id : str
         ``"owner/name"``.
     revision : str
-        The full commit, 40 hexadecimal digits. Branches and tags are refused: they move.
+        The full commit, 40 hexadecimal digits. Branches and tags are refused: they can move.
     endpoint : str, default=None
-        Address of the hub; None is huggingface_hub's own (``HF_ENDPOINT``). The user's access
-        token is sent to the default hub only.
+        URL of the hub. None: huggingface_hub's default (``HF_ENDPOINT``). The user's access token
+        is sent to the default hub only.
     """
 
     repo_id: str
@@ -101,6 +101,7 @@ class HubSource:
         return f"hub repository {self.repo_id}@{self.revision}"
 
     def fetch(self, file: str, target: Path, progress: bool = False) -> None:
+        """Download `file` to the path `target`."""
         purpose = f"downloading {self}"
         hub = import_optional("huggingface_hub", extra="models", purpose=purpose)
         utils = import_optional("huggingface_hub.utils", extra="models", purpose=purpose)
@@ -117,7 +118,7 @@ class HubSource:
                 self.repo_id,
                 file,
                 revision=self.revision,
-                # with a local_dir the user's own cache would still be read
+                # without it, the user's cache would be read in spite of local_dir
                 cache_dir=Path(scratch, "cache"),
                 local_dir=Path(scratch, "files"),
                 tqdm_class=None if progress else NoBar,
@@ -128,27 +129,27 @@ class HubSource:
 
 @contextmanager
 def hub_client(endpoint: str | None, what: str) -> Iterator[dict]:
-    """Arguments for huggingface_hub's functions; their errors become those of this package.
+    """Yield arguments for huggingface_hub's functions; turn their errors into this package's.
 
     Parameters
     ----------
     endpoint : str or None
-        None: huggingface_hub's own, which alone gets the user's token.
+        URL of the hub. None: huggingface_hub's default; no other hub gets the user's token.
     what : str
-        What is asked for, for messages.
+        What is downloaded, for messages.
     """
     constants = import_optional("huggingface_hub.constants", extra="models", purpose=what)
     address = endpoint or constants.ENDPOINT
     try:
         with _no_telemetry(constants):
             yield {"endpoint": address, "token": None if endpoint is None else False}
-    # the hub's client raises errors of httpx, xet and its own, other ones in each version
+    # huggingface_hub raises errors of its own, of httpx and of xet, which differ by version
     except Exception as error:
         answer = getattr(error, "response", None)
         if answer is not None and answer.status_code < 500:
             raise ModelNotAvailableError(f"{address} refuses {what}: {error}") from error
         raise HubUnreachableError(
-            f"{what} could not be downloaded from {address}: check the network, HF_ENDPOINT and "
+            f"{what} could not be downloaded from {address}: check the connection, HF_ENDPOINT and "
             "HF_HUB_OFFLINE, or fetch the files elsewhere and register their folder. "
             f"{type(error).__name__}: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""ONNX models: found, read and checked, wherever they come from."""
+"""Find, read and check ONNX models."""
 
 import os
 from dataclasses import dataclass, field
@@ -25,21 +25,22 @@ _NAN_OPS = {
     "TreeEnsembleClassifier",
     "TreeEnsembleRegressor",
 }
-# they compute one scale for all rows of a run
+# these operators compute one scale for all rows of a run
 _DYNAMIC_OPS = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """The content of a model, wherever it came from.
+    """The content of an ONNX model, or only its hash.
 
     Parameters
     ----------
     sha256 : str
-        Of the graph's bytes, followed by those of its external data files.
+        Hash of the graph's bytes, followed by those of its external data files.
     data : bytes or None
-        The graph; None: it is read from `path` when needed.
+        Bytes of the graph. None: they are read from `path` when needed.
     path : str or None
+        None: the graph is in `data`, or only its hash is known.
     """
 
     sha256: str
@@ -48,27 +49,28 @@ class OnnxModel:
 
     @property
     def name(self):
-        """For messages."""
+        """Where the content came from, for messages."""
         return self.path or f"<{len(self.data or b'')} bytes>"
 
     def read(self):
-        """The bytes of the graph, without external data."""
+        """Return the bytes of the graph, without external data."""
         return _read(self.path) if self.data is None else self.data
 
     def n_bytes(self):
-        """Of the graph and its external data."""
+        """Size of the graph and its external data, in bytes."""
         if self.path is None:
             return len(self.data or b"")
         files = [_onnx_external.data_file(name, self.path) for name in graph_facts(self).external]
         return sum(os.path.getsize(file) for file in [self.path, *files])
 
     def read_whole(self):
-        """The bytes of the graph with its external data inside.
+        """Return the bytes of the graph with its external data inside.
 
         Raises
         ------
         ValueError
-            If they are more than protobuf can hold (2 GiB), or are not those of the hash.
+            If the graph would be larger than protobuf allows (2 GiB), or if the files changed
+            since their hash was computed.
         """
         data = self.read()
         if graph_facts(self).external:
@@ -79,8 +81,8 @@ class OnnxModel:
             if size > MAX_EMBEDDED_BYTES:
                 raise ValueError(
                     f"The model with its external data is {size / 2**30:.1f} GiB; a pickle can "
-                    "carry 2 GiB of it. Set embed_model=False and keep the model's files beside "
-                    "the pickle."
+                    "carry 2 GiB at most. Set embed_model=False, and keep the model's files at "
+                    "their path."
                 )
             for tensor in external:
                 tensor.put_inside(files.read(tensor))
@@ -89,28 +91,30 @@ class OnnxModel:
         return data
 
     def check_unchanged(self):
-        """Raise ValueError if the files are no longer those of the hash."""
+        """Raise a ValueError if the files changed since their hash was computed."""
         if self.path is not None and find_onnx(self.path).sha256 != self.sha256:
             raise ValueError(f"{self.path} or its data changed while they were read; try again.")
 
     def for_pickle(self, embed):
-        """Itself with its whole graph in memory (`embed`), or its hash alone."""
+        """Return the content with its whole graph in memory (`embed`), or with its hash only."""
         return OnnxModel(self.sha256, data=self.read_whole() if embed else None)
 
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
-    """What is read off a graph once.
+    """Facts about a graph, collected once by reading it.
 
     Parameters
     ----------
     kind : {"convolution", "sequence", "table"}
+        What the graph seems to process; the default batch size depends on it.
     external : tuple of str
         External data files, relative to the model's folder.
     handles_nan : bool
-        Whether operators that give NaN and infinity a meaning occur (tree ensembles, imputers).
+        Whether the graph has operators that give NaN and infinity a meaning (tree ensembles,
+        imputers).
     mixes_rows : bool
-        Whether a row's result depends on the other rows of its run: values are quantized by a
+        Whether a row's result depends on the other rows of its run: values are quantized with a
         scale that is computed from all of them.
     """
 
@@ -134,12 +138,13 @@ def find_onnx(model):
     Raises
     ------
     FileNotFoundError
-        If there is no such file, nor a registered model of that name.
+        If there is neither a file nor a registered model of that name.
     ValueError
-        If it is no ONNX model, holds what is refused, or refers to data outside its folder.
+        If it is not an ONNX model, has an operator that is refused, or refers to data outside its
+        folder.
     """
     if isinstance(model, memoryview):
-        raise ValueError("model is a memoryview, which may change unseen: give bytes(view).")
+        raise ValueError("model is a memoryview, whose bytes may change: give bytes(view).")
     if isinstance(model, (bytes, bytearray)):
         return _from_bytes(bytes(model))
     if hasattr(model, "SerializeToString"):
@@ -148,7 +153,7 @@ def find_onnx(model):
 
 
 def from_path(path):
-    """The OnnxModel of a file that exists; errors as those of `find_onnx`."""
+    """Return the OnnxModel of a file that exists; it raises the errors of `find_onnx`."""
     if os.path.isdir(path):
         raise ValueError(f"model={brief(path)} is a folder, not an ONNX file.{_files_in(path)}")
     stamp = file_stamp(path)
@@ -157,11 +162,11 @@ def from_path(path):
 
 
 def _files_in(folder):
-    """The ONNX files of a folder, for a message."""
+    """Return a hint for a message: the first ONNX files of a folder."""
     top = Path(folder)
     paths = sorted([*top.glob("*.onnx"), *top.glob("onnx/*.onnx")])[:5]
     found = [path.relative_to(top).as_posix() for path in paths]
-    return f" It has {', '.join(found)}: give the path of one." if found else ""
+    return f" It contains {', '.join(found)}: give the path of one." if found else ""
 
 
 def _read(path):
@@ -169,8 +174,8 @@ def _read(path):
         size = os.fstat(file.fileno()).st_size
         if size > _onnx_external.MAX_GRAPH_BYTES:
             raise ValueError(
-                f"{path} is not an ONNX model: it is {size / 2**30:.1f} GiB, and one holds at "
-                "most 2 GiB beside its external data."
+                f"{path} is not an ONNX model: it is {size / 2**30:.1f} GiB, but a graph has at "
+                "most 2 GiB without its external data."
             )
         return file.read(size)
 
@@ -179,8 +184,8 @@ def _content_of(data):
     content = OnnxModel(sha256(data).hexdigest(), data=data)
     if graph_facts(content).external:
         raise ValueError(
-            "The model keeps its weights in external data files, which bytes cannot be followed "
-            "to; give the path of the model."
+            "The model keeps its weights in external data files, which cannot be found from bytes; "
+            "give the path of the model."
         )
     return content
 
@@ -204,14 +209,14 @@ def _from_path(path, _stamp, files, _stamps):
 
 
 def graph_facts(content):
-    """The facts of a model.
+    """Return the facts about a model's graph.
 
     Raises
     ------
     ValueError
-        If it is no ONNX model.
+        If it is not an ONNX model.
     """
-    # a file with external data and a pickle's copy of both are one content: they differ here only
+    # a file with external data and its copy in a pickle have one hash, but differ in `external`
     known = _known_facts(content.sha256, content.path is None)
     if not known:
         known.append(_facts(content.read(), content.name))
@@ -221,7 +226,7 @@ def graph_facts(content):
 @also_clear
 @lru_cache(maxsize=256)
 def _known_facts(sha256, embedded):
-    """A list that gets the facts of a content: a memo that does not hold its bytes."""
+    """Return an empty list for one content's facts, so that this cache keeps no model's bytes."""
     return []
 
 
@@ -240,7 +245,7 @@ def _facts(data, name):
 
 
 def _has_computed_scale(nodes, tensors):
-    """Whether something is quantized by a scale that depends on what the graph is fed."""
+    """Return whether a QuantizeLinear node has a scale that depends on the graph's inputs."""
     queue = [node.input[1] for node in nodes if node.op_type == "QuantizeLinear"]
     if not queue:
         return False
@@ -267,7 +272,7 @@ def parse(data, name):
     refuse_pointer(data, name)
     try:
         model = onnx.load_model_from_string(data)
-    # the latter two of protobuf in Python
+    # the latter two come from protobuf's Python implementation
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{name} is not an ONNX model, or is damaged: {error}") from error
     if not model.graph.node:
@@ -281,8 +286,8 @@ def serialize(model, name):
 
     try:
         return model.SerializeToString()
-    except (EncodeError, ValueError) as error:  # a ValueError in protobuf's older versions
-        raise ValueError(f"{name} cannot be written as ONNX, which holds 2 GiB: {error}") from error
+    except (EncodeError, ValueError) as error:  # ValueError: older protobuf
+        raise ValueError(f"{name} cannot be written as ONNX (at most 2 GiB): {error}") from error
 
 
 def _onnx():

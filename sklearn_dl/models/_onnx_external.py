@@ -1,4 +1,4 @@
-"""Tensors of an ONNX model that are in other files: found, checked and read."""
+"""Find, check and read the external data of an ONNX model: tensors in other files."""
 
 import math
 import mmap
@@ -12,9 +12,9 @@ from sklearn_dl.utils._optional import import_optional
 
 # protobuf's limit on one message
 MAX_GRAPH_BYTES = 2**31 - 1
-# the other types carry their size in their name: INT8, BFLOAT16, FLOAT4E2M1
+# the names of the other types contain their size: INT8, BFLOAT16, FLOAT4E2M1
 _BITS = {"BOOL": 8, "FLOAT": 32, "DOUBLE": 64}
-# a pipe is then opened without waiting for its other end
+# with this flag, opening a pipe does not wait for its other end
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 
 
@@ -24,9 +24,9 @@ def open_file(path):
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If there is no such file.
     ValueError
-        If it is a pipe, a device or anything else that need not end.
+        If it is a pipe, a device or anything else that may never end.
     """
     descriptor = os.open(path, os.O_RDONLY | _NONBLOCK)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -41,25 +41,25 @@ def data_file(location, path):
     Parameters
     ----------
     location : str
-        What the model says.
+        Name of the data file in the model.
     path : str
         The model's file.
 
     Returns
     -------
     real : str
-        Path of the file, links followed.
+        Path of the file, with links followed.
 
     Raises
     ------
     ValueError
-        If it is not in the model's folder, nor a link to the blobs of the same repository.
+        If it is neither in the model's folder nor a link to the blobs of the same repository.
     FileNotFoundError
         If there is no such file.
     """
     refused = f"{path} refers to data outside its folder ({location!r}): refused."
     folder = os.path.realpath(os.path.dirname(path))
-    if "\0" in location or "\\" in location:  # ONNX writes paths with slashes
+    if "\0" in location or "\\" in location:  # ONNX paths have forward slashes
         raise ValueError(refused)
     leads_out = os.path.normpath(location).split(os.sep)[0] == os.pardir
     if leads_out or os.path.isabs(location) or os.path.splitdrive(location)[0]:
@@ -87,9 +87,11 @@ class ExternalTensor:
     Attributes
     ----------
     location : str
-        What the model calls the data file.
+        Name of the data file in the model.
     offset, n_bytes : int
-        Where its data are in the file.
+        Start and size of the tensor's data in the file, in bytes.
+    alignment : int
+        Size of an element in bytes, at least 1.
 
     Raises
     ------
@@ -116,7 +118,7 @@ class ExternalTensor:
         self.n_bytes = (math.prod(tensor.dims) * bits + 7) // 8
         length = self._number(entries, "length")
         if length not in (0, self.n_bytes):
-            raise self._damaged(f"needs {self.n_bytes} bytes, and its length is {length}")
+            raise self._damaged(f"needs {self.n_bytes} bytes, but its length is {length}")
 
     def _damaged(self, what):
         return ValueError(
@@ -141,13 +143,13 @@ class ExternalTensor:
         return int(digits[1])
 
     def put_inside(self, data):
-        """Make it a tensor like any other, of the bytes `data`."""
+        """Store the bytes `data` in the tensor itself, which then has no external data."""
         self.tensor.raw_data = bytes(data)
         del self.tensor.external_data[:]
         self.tensor.ClearField("data_location")
 
     def put_outside(self, location):
-        """Make it the whole of a data file called `location`."""
+        """Refer to a data file `location` that contains this tensor only."""
         self.tensor.ClearField("raw_data")
         self.tensor.data_location = self.tensor.EXTERNAL
         for key, entry in {"location": location, "offset": 0, "length": self.n_bytes}.items():
@@ -155,7 +157,7 @@ class ExternalTensor:
 
 
 def external_tensors(tensors, model):
-    """ExternalTensor of each of `tensors` whose bytes are in a data file of `model`, a name."""
+    """Return an ExternalTensor for each tensor with external data; `model` is for messages."""
     return [ExternalTensor(t, model) for t in tensors if t.data_location == t.EXTERNAL]
 
 
@@ -173,17 +175,17 @@ class DataFiles:
         self._maps = {}
 
     def read(self, external):
-        """The bytes of an ExternalTensor.
+        """Return the bytes of an ExternalTensor.
 
         Returns
         -------
         data : memoryview
-            Of the file's own pages, not a copy.
+            View of the mapped file, not a copy.
 
         Raises
         ------
         ValueError, FileNotFoundError
-            If the file is not allowed, is not there, or is too short.
+            If the file is refused, missing or too short.
         """
         location = external.location
         if location not in self._maps:
@@ -199,32 +201,33 @@ class DataFiles:
             raise ValueError(
                 f"{self._path} needs bytes {external.offset} to {end} of its data file "
                 f"{location!r} for the tensor {external.tensor.name!r}; the file has {len(data)}. "
-                "It is damaged, or belongs to another model."
+                "The file is damaged, or belongs to another model."
             )
         return data[external.offset : end]
 
 
 def share(weights, tensors, path):
-    """Prepare a model for ONNX Runtime, which then opens none of its data files.
+    """Prepare a model so that ONNX Runtime opens none of its data files.
 
     Parameters
     ----------
     weights : list of onnx.TensorProto
-        Those of the graph itself, which ONNX Runtime takes from memory.
+        Weights of the main graph; ONNX Runtime takes them from memory.
     tensors : list of onnx.TensorProto
-        All of the model's: the others, of inner graphs and functions, are put inside it.
+        All tensors of the model. The data of those in inner graphs, functions and attributes are
+        stored in the model itself.
     path : str
         The model's file.
 
     Returns
     -------
     shared : dict of str to buffer
-        The weights' bytes, by the locations that they have now; read as long as the session lives.
+        Bytes of the weights, by their new locations. The session reads them as long as it lives.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        As `DataFiles.read` does.
+        If `DataFiles.read` raises them, or if more than 2 GiB would be stored in the model.
     """
     files = DataFiles(path)
     shared = {}
@@ -233,13 +236,13 @@ def share(weights, tensors, path):
         data = files.read(external)
         aligned = external.offset % external.alignment == 0
         shared[str(number)] = data if aligned else bytes(data)
-        external.put_inside(b"")  # for now: not one of the others
+        external.put_inside(b"")  # for now, so that it is not among `others`
     others = external_tensors(tensors, path)
     size = sum(len(files.read(external)) for external in others)
     if size > MAX_GRAPH_BYTES:
         raise ValueError(
             f"{path} has {size / 2**30:.1f} GiB of external data in inner graphs, functions and "
-            "attributes; up to 2 GiB can be loaded."
+            "attributes; at most 2 GiB can be loaded."
         )
     for external in others:
         external.put_inside(files.read(external))

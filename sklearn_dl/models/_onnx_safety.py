@@ -1,18 +1,18 @@
-"""What an ONNX graph must not hold, found before it is run."""
+"""Refuse ONNX graphs that could do harm, before they are run."""
 
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 
-# operators of ONNX Runtime's builds and of its add-ons, by name: a provider asks for no domain
+# operators of ONNX Runtime and its add-ons; by name only, because providers ignore the domain
 _UNSAFE_OPS = {
     "ATen": "calls any function of PyTorch",
-    "AzureAudioToText": "sends its input over the network",
-    "AzureTextToText": "sends its input over the network",
-    "AzureTritonInvoker": "sends its input over the network",
+    "AzureAudioToText": "sends its input to a server",
+    "AzureTextToText": "sends its input to a server",
+    "AzureTritonInvoker": "sends its input to a server",
     "EPContext": "reads a file of machine code",
-    "OpenAIAudioToText": "sends its input over the network",
+    "OpenAIAudioToText": "sends its input to a server",
     "PyOp": "runs Python",
     "PythonOp": "runs Python",
     "PythonOpGrad": "runs Python",
@@ -20,14 +20,14 @@ _UNSAFE_OPS = {
     "TritonOp": "runs Python",
 }
 
-# ONNX Runtime inlines every call: deeper ones overflow the stack of some versions
+# ONNX Runtime inlines every call: deeper calls overflow the stack of some versions
 _MAX_CALL_DEPTH = 100
 _MAX_NODES = 1_000_000
 
 
 @cache
 def _fields(descriptor):
-    """(name, is a list) of the message fields in which a node or tensor may be, however deep."""
+    """Return (name, is a list) of each field that can contain a node or tensor at any depth."""
     return tuple(
         (field.name, field.default_value is not None)
         for field in descriptor.fields
@@ -48,9 +48,9 @@ def _holds_nodes_or_tensors(descriptor):
 
 
 def walk(*messages) -> Iterator:
-    """Every node and tensor of ONNX messages, and whatever else holds them.
+    """Yield every node and tensor inside ONNX messages, and the messages that contain them.
 
-    Goes by the fields that the installed onnx declares, so that no field is forgotten: inner
+    It follows the fields that the installed onnx declares, so that no field is forgotten: inner
     graphs, functions and the defaults of their attributes, sparse tensors, training graphs.
 
     Parameters
@@ -61,7 +61,7 @@ def walk(*messages) -> Iterator:
     Yields
     ------
     message : protobuf message
-        In no order. `messages` are among them.
+        In no particular order; `messages` are among them.
     """
     stack = list(messages)
     while stack:
@@ -75,25 +75,25 @@ def walk(*messages) -> Iterator:
 
 
 def search(model, name):
-    """Refuse a parsed model that could do harm; give what it is made of.
+    """Return the nodes and tensors of a parsed model; raise an error if it could do harm.
 
     Parameters
     ----------
     model : onnx.ModelProto
     name : str
-        For messages.
+        Name of the model, for messages.
 
     Returns
     -------
     nodes : list of onnx.NodeProto
     tensors : list of onnx.TensorProto
-        Wherever they are in the model.
+        All of the model's, also those in inner graphs and functions.
 
     Raises
     ------
     ValueError
-        If an operator touches files, the network, Python or machine code of the model's, or
-        functions call each other in a circle, too deep, or too often.
+        If an operator uses files or a server, or runs Python or machine code, or if functions
+        call each other in a circle, too deeply or too often.
     """
     nodes, tensors = [], []
     for message in walk(model):
@@ -113,6 +113,7 @@ def search(model, name):
 
 
 def _check_calls(model, name):
+    """Raise a ValueError if functions call each other in a circle, too deeply or too often."""
     keys = {_function_key(function, function.name) for function in model.functions}
     calls, n_nodes = {}, {}
     for function in model.functions:
@@ -133,7 +134,8 @@ def _check_calls(model, name):
     size += sum(times * n_nodes[key] for key, times in called.items())
     if deepest > _MAX_CALL_DEPTH:
         raise ValueError(
-            f"{name} nests calls of functions {deepest} deep; up to {_MAX_CALL_DEPTH} are allowed."
+            f"{name} nests calls of functions {deepest} deep; at most {_MAX_CALL_DEPTH} are "
+            "allowed."
         )
     if size > _MAX_NODES:
         raise ValueError(
@@ -147,7 +149,7 @@ def _function_key(message, op_type):
 
 
 def _calls(message, keys):
-    """How often each function of `keys` is called in a graph or function; its number of nodes."""
+    """Count the calls of each function of `keys` in a graph or function, and its nodes."""
     nodes = [node for node in walk(message) if node.DESCRIPTOR.name == "NodeProto"]
     called = Counter(_function_key(node, node.op_type) for node in nodes)
     return Counter({key: called[key] for key in called.keys() & keys}), len(nodes)

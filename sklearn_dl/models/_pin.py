@@ -1,4 +1,4 @@
-"""Pin a model of the Hugging Face hub: fetch it once, and know it from then on by its hashes."""
+"""Pin a model of the Hugging Face hub: download it once, and check its hashes from then on."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from sklearn_dl.models._registry import file_digest, registered
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 
-# config and tokenizer of a model's folder
+# suffixes of the config and tokenizer files of a model's folder
 _SMALL_FILES = (".json", ".txt", ".model", ".jinja")
 _INDEX = "model.safetensors.index.json"
 
@@ -32,15 +32,15 @@ def pin(
 ) -> None:
     """Download a model of the Hugging Face hub, and register it for all processes of the user.
 
-    This asks the hub, which nothing else does without ``download=True``. The commit that
-    `revision` names now, and the hash of each file, are written to a file below
-    ``SKLEARN_DL_HOME``. From then on `name` is found by estimators, also in joblib's workers,
-    without a network; its files are checked against these hashes. What was pinned is printed.
+    This function contacts the hub; nothing else does so without ``download=True``. The commit that
+    `revision` names now, and the hash of each file, are printed and written to a file below
+    ``SKLEARN_DL_HOME``. From then on estimators find `name` offline, also in joblib's workers, and
+    its files are checked against these hashes.
 
     Parameters
     ----------
     name : str
-        Of the repository, as ``"owner/name"``. It becomes the model's name.
+        Name of the repository, as ``"owner/name"``. It becomes the model's name.
     revision : str, default="main"
         Branch, tag or commit.
     file : str, default=None
@@ -48,26 +48,26 @@ def pin(
         config, tokenizer and safetensors of a model in transformers' format. No code and no
         weights in other formats are downloaded.
     endpoint : str, default=None
-        Address of the hub; None is huggingface_hub's own (``HF_ENDPOINT``). The user's access
-        token is sent to the default hub only.
+        URL of the hub. None: huggingface_hub's default (``HF_ENDPOINT``). The user's access token
+        is sent to the default hub only.
 
     Raises
     ------
     ValueError
-        If the name is another model's, or a file is not the one that the hub has announced.
+        If a registered model has this name, or a file has another hash than the hub announced.
     ModelNotAvailableError
-        If the hub refuses, or has no such files.
+        If the hub refuses the download, or has no such files.
     HubUnreachableError
         If the hub cannot be reached.
 
     See Also
     --------
     list_models : Pinned models are among them.
-    register_model : Registers a commit and hashes that you know, for this process.
+    register_model : Register a commit and hashes that you know, for this process.
     """
     if name in registered():
         raise ValueError(f"{name!r} is the name of a registered model, which cannot be pinned.")
-    # a bad name and a damaged list of pins raise before anything is asked
+    # raise errors for a bad name and a damaged list of pins before the hub is contacted
     HubSource(name, "0" * 40)
     pinned()
     hub = import_optional("huggingface_hub", extra="models", purpose="pin")
@@ -83,7 +83,7 @@ def pin(
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(filelock.FileLock(folder / ".pin.lock"))
-        # of processes that were killed: a living one would hold the lock
+        # leftovers of killed processes: a running one would hold the lock
         for leftover in folder.glob(".pin.files.*"):
             shutil.rmtree(leftover)
         scratch = tempfile.TemporaryDirectory(dir=folder, prefix=".pin.files.")
@@ -102,13 +102,13 @@ def pin(
 
 
 def _checked(name, files):
-    """Names of files, of which none leads out of the model's folder; a ValueError otherwise."""
+    """Return `files`; raise a ValueError if one of them leads out of the model's folder."""
     ModelEntry(name=name, source=FolderSource("."), sha256=dict.fromkeys(files, "0" * 64))
     return files
 
 
 def _fetch(source, sibling, folder):
-    """Download a file that is not there yet, and check it: its sha256."""
+    """Download a file if it is missing, check it, and return its sha256."""
     file = sibling.rfilename
     target = folder / file
     if not target.exists():
@@ -117,20 +117,20 @@ def _fetch(source, sibling, folder):
     digest = file_digest(target)
     if sibling.lfs:
         seen, announced = digest, sibling.lfs.sha256
-    else:  # of small files the hub knows git's hash
+    else:  # for small files the hub announces git's hash
         content = target.read_bytes()
         seen = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
         announced = sibling.blob_id
     if announced != seen:
         raise ValueError(
-            f"wrong checksum: {file} of the {source} has {seen}, the hub announced {announced}. "
+            f"wrong hash: {file} of the {source} has {seen}, but the hub announced {announced}. "
             "Nothing was pinned."
         )
     return digest
 
 
 def _one_file(announced, file, source):
-    """A file and its external data."""
+    """Return the names of a file and of its external data."""
     if file not in announced:
         raise ModelNotAvailableError(
             f"the {source} has no file {file!r}; it has {sorted(announced)}."
@@ -140,17 +140,17 @@ def _one_file(announced, file, source):
 
 
 def _folder(announced, source, folder):
-    """The files that estimators read of a model in transformers' format."""
+    """Return the names of the files that estimators read from a model's folder."""
     names = [name for name in sorted(announced) if name != MANIFEST]
     chosen = [name for name in names if "/" not in name and name.endswith(_SMALL_FILES)]
     folders = set()
     if "modules.json" in chosen:
         _fetch(source, announced["modules.json"], folder)
-        # whoever reads texts reads it again, and says what is wrong with it
+        # errors are ignored here: text estimators read this file again, and report them
         with suppress(AttributeError, KeyError, TypeError, ValueError, RecursionError):
             modules = json.loads((folder / "modules.json").read_bytes())
             folders = {PurePosixPath(module["path"]).as_posix() for module in modules} - {"."}
-    # as `FolderContent` counts them
+    # the same files as in `_file_names` of _folder.py
     chosen += [name for name in names if name.count("/") == 1 and name.endswith("/config.json")]
     in_folders = ("tokenizer.json", "model.safetensors")
     chosen += [f"{folder}/{name}" for folder in sorted(folders) for name in in_folders]
@@ -162,6 +162,6 @@ def _folder(announced, source, folder):
     if not any(name.endswith(".safetensors") for name in chosen):
         raise ModelNotAvailableError(
             f"the {source} has no model.safetensors, and weights in other formats can run code; it "
-            f'has {brief(names)}. Give file="..." for one file, such as an ONNX graph.'
+            f'has {brief(names)}. Give file="..." to pin one file, such as an ONNX graph.'
         )
     return chosen

@@ -1,4 +1,4 @@
-"""Models of a hub that a person has pinned: a file below SKLEARN_DL_HOME, for all processes."""
+"""The list of pinned models: a file below SKLEARN_DL_HOME, for all processes of the user."""
 
 import json
 import uuid
@@ -10,7 +10,7 @@ from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._stamp import file_stamp
 
 _FILE = "pins.json"
-# path -> what the file looked like when it was read, and what it held
+# by path: the file's stamp when it was read, and its entries
 _read: dict = {}
 
 
@@ -25,7 +25,7 @@ def pinned() -> dict[str, ModelEntry]:
     try:
         path = home() / _FILE
         stamp = file_stamp(path)
-    except (ImportError, OSError, RuntimeError):  # platformdirs finds no home
+    except (ImportError, OSError, RuntimeError):  # no platformdirs, no file or no home
         return {}
     if _read.get(path, (None,))[0] != stamp:
         _read[path] = stamp, _entries(path)
@@ -36,11 +36,11 @@ def _entries(path):
     try:
         facts = json.loads(path.read_bytes())
         return {name: _entry(name, **fact) for name, fact in facts.items()}
-    # RecursionError: what json makes of garbage such as 100,000 brackets
+    # json raises a RecursionError for garbage such as 100,000 brackets
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{path}, which lists the pinned models, is damaged ({error}): remove it, and pin them "
-            "again."
+            f"{path}, which lists the pinned models, is damaged ({error}): remove this file, and "
+            "pin the models again."
         ) from error
 
 
@@ -50,7 +50,7 @@ def _entry(name, *, repo_id, revision, endpoint, sha256, size, file=None, **_):
 
 
 def add_pin(entry: ModelEntry) -> None:
-    """Add a model, or replace the one of its name, for all processes."""
+    """Add a model for all processes, or replace the pinned model of this name."""
     filelock = import_optional("filelock", extra="models", purpose="pin")
     assert isinstance(entry.source, HubSource)
     path = home() / _FILE

@@ -1,4 +1,4 @@
-"""The named models: what they are made from, their checksums and their cards."""
+"""The registry of models by name: their sources, hashes and cards."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,9 @@ from sklearn_dl.models._pins import pinned
 
 
 def find_model(name: str) -> ModelEntry:
+    """Return the entry of a registered or pinned model."""
     if not isinstance(name, str):
-        raise TypeError(f"a model's name is a string, got {name!r}")
+        raise TypeError(f"a model's name must be a string, got {name!r}")
     known = _known()
     try:
         return known[name]
@@ -29,12 +30,12 @@ def find_model(name: str) -> ModelEntry:
 
 
 def list_models() -> list[str]:
-    """Names of the registered models.
+    """Return the names of the registered models; pinned models are among them.
 
     Returns
     -------
     names : list of str
-        Sorted.
+        The names, sorted.
 
     See Also
     --------
@@ -57,35 +58,35 @@ def registered() -> dict[str, ModelEntry]:
 
 
 def _known() -> dict[str, ModelEntry]:
-    """Models of this process, and those that were pinned on this machine."""
+    """The models that are registered in this process or pinned on this machine, by name."""
     return {**pinned(), **_entries}
 
 
 def model_card(name: str) -> Bunch:
-    """What is known about a model.
+    """Return what is known about a model.
 
     Parameters
     ----------
     name : str
-        A name of :func:`list_models`.
+        One of the names that :func:`list_models` returns.
 
     Returns
     -------
     card : :class:`~sklearn.utils.Bunch`
-        A dictionary whose keys are attributes too. None where a thing is not known.
+        A dictionary whose keys are attributes too. A value that is not known is None.
 
         name, task, source, license, homepage, preprocessing : str
-            For people to read.
+            Texts for people to read.
         sha256 : dict of str
-            Checksum of each file of the source.
+            Hash of each file of the source.
         size : int
-            Bytes of these files together.
+            Size of these files together, in bytes.
         inputs, outputs : dict of str
-            Type and shape of each.
+            Dtype and shape of each input and output, by name.
         pixels : dict
             Arguments of :class:`~sklearn_dl.PixelExtractor` for an image network.
         labels : list of str
-            One unique label per score, in the order of the scores.
+            One label per score, in the order of the scores.
 
     Raises
     ------
@@ -133,27 +134,28 @@ def register_model(
     Parameters
     ----------
     name : str
-        Letters, digits, ``.``, ``_`` and ``-``; two such names may have one slash between them.
+        Letters, digits, ``.``, ``_`` and ``-``; one slash may be inside, as in ``"owner/name"``.
     source : FolderSource or HubSource
         Where the files are.
     sha256 : dict of str, default=None
-        Checksum (64 hexadecimal digits) of each file of the model; other files of the source are
-        left out. A file that does not match is never used. None, for a folder: all its files, as
-        they are now; when they change later, register the folder again.
+        SHA-256 hash (64 hexadecimal digits) of each file of the model, by the file's relative
+        path. Other files of the source are left out. A file with another hash is never used. None,
+        for a folder only: the hashes of all its files now. If a file changes later, register the
+        folder again.
     file : str, default=None
-        The file that :func:`model_path` answers with. None: the folder of all files.
+        The file whose path :func:`model_path` returns. None: it returns the folder of all files.
     labels : iterable of str, default=None
-        One label per score; equal ones are one class for :class:`~sklearn_dl.ScoreClassifier`.
+        One label per score; equal labels are one class for :class:`~sklearn_dl.ScoreClassifier`.
     overwrite : bool, default=False
-        Replace another model of this name.
+        Whether to replace another model of this name.
     **card : dict
-        For :func:`model_card`: ``task``, ``license``, ``size``, ``inputs``, ``outputs``,
-        ``preprocessing``, ``pixels``, ``homepage``.
+        Further values for :func:`model_card`: ``task``, ``license``, ``size``, ``inputs``,
+        ``outputs``, ``preprocessing``, ``pixels``, ``homepage``.
 
     Raises
     ------
     ValueError
-        If the name is taken by another model, or an argument is not valid.
+        If another model has this name, or an argument is not valid.
 
     See Also
     --------
@@ -161,8 +163,8 @@ def register_model(
 
     Notes
     -----
-    Worker processes that are spawned (joblib's loky) start with the built-in models: register
-    others in a module that they import.
+    Worker processes that are spawned (joblib's loky) know the built-in and the pinned models only:
+    register others in a module that the workers import.
 
     Examples
     --------
@@ -174,7 +176,7 @@ def register_model(
     """
     if sha256 is None:
         if not isinstance(source, FolderSource):
-            raise ValueError("sha256 is needed: the checksum of each file of the repository")
+            raise ValueError("sha256 is needed: the hash of each file of the repository")
         files = _files_of(Path(source.folder))
         sha256 = {file: file_digest(path) for file, path in files.items()}
         card.setdefault("size", sum(path.stat().st_size for path in files.values()))
@@ -194,7 +196,7 @@ def file_digest(path: Path) -> str:
 
 def _files_of(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise ValueError(f"not a folder: {folder}")
+        raise ValueError(f"{folder} is not a folder")
     paths = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
 

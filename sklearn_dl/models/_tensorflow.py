@@ -1,4 +1,4 @@
-"""TensorFlow and Keras models: found, read and packed, wherever they come from."""
+"""Find, read and pack TensorFlow and Keras models."""
 
 import io
 import os
@@ -23,17 +23,18 @@ _KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
 
 @dataclass(frozen=True, slots=True)
 class TensorFlowModel:
-    """The content of a model, wherever it came from.
+    """The content of a TensorFlow or Keras model, or only its hash.
 
     Parameters
     ----------
     kind : {"saved_model", "graph", "keras", "h5"}
-        A SavedModel's folder, a frozen GraphDef, a Keras file, a Keras file of the older format.
+        A SavedModel's folder, a frozen graph, a Keras file, or a Keras file of the older format.
     sha256 : str
-        Of the file; of a folder's names and files.
+        Hash of the file, or of the names, sizes and bytes of a folder's files.
     data : bytes or None
-        The file, or the folder as an uncompressed zip. None: read from `path` when needed.
+        The file, or the folder as an uncompressed zip. None: it is read from `path` when needed.
     path : str or None
+        None: the model is in `data`, or only its hash is known.
     """
 
     kind: str
@@ -43,18 +44,18 @@ class TensorFlowModel:
 
     @property
     def name(self):
-        """For messages."""
+        """Where the content came from, for messages."""
         return self.path or f"<{self.kind}, {len(self.data or b'')} bytes>"
 
     def read(self):
-        """The file's bytes; a folder's packed."""
+        """Return the bytes of the file, or of the folder as an uncompressed zip."""
         if self.data is not None:
             return self.data
         path = Path(self.path or "")
         return pack(path) if path.is_dir() else path.read_bytes()
 
     def n_bytes(self):
-        """Of the file, or of the files of the folder."""
+        """Size of the file, or of all files of the folder, in bytes."""
         if self.path is None:
             return len(self.data or b"")
         path = Path(self.path)
@@ -62,12 +63,12 @@ class TensorFlowModel:
         return sum(file.stat().st_size for file in files)
 
     def for_pickle(self, embed):
-        """Itself with all of its bytes in memory (`embed`), or its hash alone."""
+        """Return the content with all of its bytes in memory (`embed`), or with its hash only."""
         return TensorFlowModel(self.kind, self.sha256, self.read() if embed else None)
 
     @contextmanager
     def on_disk(self):
-        """Path of the file or folder; what came in bytes is in a private folder meanwhile."""
+        """Yield the path of the file or folder; write `data` into a temporary folder if needed."""
         if self.data is None:
             yield self.path
             return
@@ -99,7 +100,7 @@ def find_tensorflow(model):
     FileNotFoundError
         If there is no such file or folder.
     ValueError
-        If it is of no known format.
+        If the format is not known.
     """
     if isinstance(model, TensorFlowModel):
         return model
@@ -121,7 +122,7 @@ def find_tensorflow(model):
 
 
 def _saved_model_folder(path, asked):
-    """The folder itself, or that of the highest version inside."""
+    """Return the folder itself, or the folder of the highest version inside it."""
 
     def holds_model(folder):
         return any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED_MODEL_FILES)
@@ -141,7 +142,7 @@ def _saved_model_folder(path, asked):
 
 
 def _files(folder):
-    """Relative names of all files of a SavedModel, in order.
+    """Return the relative names of all files of a SavedModel, sorted.
 
     Raises
     ------
@@ -183,22 +184,22 @@ def _from_file(kind, path, stamp):
 
 
 def pack(folder):
-    """A folder as the bytes of a zip without compression, the same for the same files."""
+    """Return a folder as the bytes of an uncompressed zip; equal files give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in _files(folder):
-            # a fixed time and mode: equal folders give equal bytes
+            # this ZipInfo has a fixed time and mode, so that equal files give equal bytes
             archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
     return buffer.getvalue()
 
 
 def _unpack(data, folder):
-    """Write the files of `_pack`; nothing may leave the folder.
+    """Write the files of a zip that `pack` made into `folder`; none may be written outside it.
 
     Raises
     ------
     ValueError
-        If a member's path is absolute or leads out, or a member is no plain file.
+        If a member's path is absolute or leads out of the folder, or a member is a link.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for member in archive.infolist():

@@ -1,4 +1,4 @@
-"""What transformers makes of a model's folder: quietly, from safetensors, its errors explained.
+"""Load configs, tokenizers and networks with transformers, from safetensors and without output.
 
 transformers reads cleaned copies of the small files, never the folder itself.
 Importing this module imports torch and transformers.
@@ -33,37 +33,38 @@ get_configuration_file = transformers.configuration_utils.get_configuration_file
 
 _loading = RLock()
 
-# their networks fetch a kernel when they are built where there is a GPU, or import timm
+# networks that download a kernel when they are built on a machine with a GPU, or import timm
 _FETCHING = ("mra", "yoso", "timm_wrapper", "timm_backbone")
-# what networks that are made of two others may be made of
+# allowed parts of networks that consist of two networks
 _PARTS = ("modernbert", "ultrabert", "gemma3_text", "siglip_vision_model")
-# classes that are not of texts, and import what they need
+# classes that no text encoder uses; some load other tokenizers or packages
 _FOREIGN_TOKENIZERS = (
     *("AutoTokenizer", "RagTokenizer", "BioGptTokenizer", "CpmTokenizer", "CpmAntTokenizer"),
     *("FastSpeech2ConformerTokenizer", "FSMTTokenizer", "MistralCommonTokenizer"),
     *("NougatTokenizer", "Pop2PianoTokenizer", "VitsTokenizer", "Wav2Vec2PhonemeCTCTokenizer"),
 )
-# published ones have 14
+# side of a map; published networks have 14
 _LARGEST_LEVIT = 32
 _LONGEST_REASON = 1000
 
 
 def load_config(content, shapes, check):
-    """The config of a model's folder; code in it is never run.
+    """Load the config of a model's folder; code in the folder is never run.
 
     Parameters
     ----------
     content : FolderContent
     shapes : dict of tuple of int
-        Of the weights, as `tensor_shapes` gives them.
+        Shapes of the weights, as `tensor_shapes` gives them.
     check : callable
-        Raises if a config of this class, with these values as dict, is not of a network that is
-        wanted. It is asked before the config is made, and after.
+        Called with the class of the config and a dict of its values, before the config is made and
+        after. It raises an error if the network is not one that the caller wants.
 
     Raises
     ------
     ValueError
-        If transformers does not know it, or would fetch, import or run something for it.
+        If transformers does not know this type of model, or would download, import or run something
+        for it.
     """
     with explained(content, "config.json"):
         asked = clean_config(_read_config(content), shapes, _names_of_config())
@@ -81,18 +82,18 @@ def load_config(content, shapes, check):
 
 
 def _read_config(content):
-    """The config for this version of transformers: a folder may hold several."""
+    """Read the config for this version of transformers: a folder may contain several."""
     asked = content.read_json("config.json")
     if not asked.get("configuration_files"):
         return asked
     name = get_configuration_file(asked["configuration_files"])
     if name not in content.names() or "/" in name:
-        raise ValueError(f"its configuration_files name {name!r}, which is not beside it")
+        raise ValueError(f"its configuration_files name {name!r}, which is not in its folder")
     return content.read_json(name)
 
 
 def _names_of_config():
-    """Attributes of every config that are not its values."""
+    """Names of the attributes that every config has and that are not values."""
     base = transformers.PreTrainedConfig
     values = {field.name for field in fields(base)} if is_dataclass(base) else set()
     return {
@@ -108,19 +109,19 @@ def _config_class(model_type):
     known = transformers.CONFIG_MAPPING
     if not isinstance(model_type, str) or model_type not in known:
         raise ValueError(
-            f"transformers {transformers.__version__} knows no model_type {short(model_type)}; "
-            "code beside the model is never run"
+            f"transformers {transformers.__version__} does not know the model_type "
+            f"{short(model_type)}; code in the model's folder is never run"
         )
     if model_type in _FETCHING:
         raise ValueError(
-            f"model_type {model_type!r} is refused: transformers would fetch a kernel for it, or "
-            "import timm"
+            f"model_type {model_type!r} is refused: transformers would download a kernel for it, "
+            "or import timm"
         )
     return known[model_type]
 
 
 def _check_parts(config_class, asked):
-    """Raise if a network within the network is of a kind that is not expected there."""
+    """Raise an error if a part of the network has a model_type that is not allowed."""
     for name, part_class in config_class.sub_configs.items():
         part = asked.get(name)
         if part_class is transformers.AutoConfig and isinstance(part, dict):
@@ -132,17 +133,17 @@ def _check_parts(config_class, asked):
 
 
 def _check_levit(asked):
-    """Raise if LeViT would make lists of all pairs of pixels in Python."""
+    """Raise an error for large maps: LeViT's code lists all pairs of their positions in Python."""
     side = asked.get("image_size", 224) // asked.get("patch_size", 16)
     if side > _LARGEST_LEVIT:
         raise ValueError(
-            f"it claims maps of {side} x {side}; LeViT is read up to {_LARGEST_LEVIT} x "
+            f"it claims maps of {side} x {side}; LeViT may have at most {_LARGEST_LEVIT} x "
             f"{_LARGEST_LEVIT}"
         )
 
 
 def _check_made(config):
-    """Raise if a config, however it was made, asks for a kernel or for quantized weights."""
+    """Raise an error if a config object asks for a kernel or for quantized weights."""
     for name in ("_attn_implementation", "_experts_implementation", "quantization_config"):
         asked = getattr(config, name, None)
         if asked not in (None, "eager", "sdpa"):
@@ -153,7 +154,7 @@ def _check_made(config):
 
 
 def load_tokenizer(content, config):
-    """The tokenizer of a model's folder; only its own files are read."""
+    """Load the tokenizer of a model's folder; only files of this folder are read."""
     with explained(content, "tokenizer"):
         files = vocabulary_files(content)
         names = content.names()
@@ -167,7 +168,7 @@ def load_tokenizer(content, config):
         for name in (asked.get("tokenizer_class"), getattr(config, "tokenizer_class", None)):
             if name is not None:
                 _check_tokenizer_class(name)
-        # some tokenizers look for the type of the model
+        # some tokenizers read the type of the model
         files["config.json"] = json.dumps({"model_type": config.model_type}).encode()
         with _private_folder(files) as folder:
             return transformers.AutoTokenizer.from_pretrained(
@@ -176,16 +177,16 @@ def load_tokenizer(content, config):
 
 
 def _check_tokenizer_class(name):
-    """Raise if a name may be that of anything else in transformers, which it would find too."""
+    """Raise an error unless a name is a tokenizer's: transformers would find any of its classes."""
     backends = ("PythonBackend", "SentencePieceBackend")
     if not isinstance(name, str) or not ("Tokenizer" in name or name in backends):
         raise ValueError(f"tokenizer_class is {short(name)}; it must be the name of a tokenizer")
     if name.removesuffix("Fast") in _FOREIGN_TOKENIZERS:
-        raise ValueError(f"tokenizer_class {name!r} is refused: it is not one of text encoders")
+        raise ValueError(f"tokenizer_class {name!r} is refused: text encoders do not use it")
 
 
 def read_weights(content, names):
-    """The tensors of safetensors files."""
+    """Read the tensors of safetensors files, by name."""
     state = {}
     for name in names:
         try:
@@ -193,34 +194,34 @@ def read_weights(content, names):
                 state.update(safetensors.torch.load_file(Path(content.folder, name)))
             else:
                 state.update(safetensors.torch.load(content.data[name]))
-        # safetensors lets errors of its types and of torch through
+        # safetensors raises errors of its own types and of torch
         except Exception as error:
             raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
     return state
 
 
 def load_model(content, model_class, config, state, shapes, may_lack, kind):
-    """The network of a config with its weights, in float32 on the CPU.
+    """Make the network of a config with its weights, in float32 on the CPU.
 
     Parameters
     ----------
     content : FolderContent
     model_class : type
-        Of transformers.
+        The network's class in transformers.
     config : PreTrainedConfig
     state : dict of Tensor or None
-        None: the weights are not set.
+        The weights by name. None: the weights are not set.
     shapes : dict of tuple of int
-        Of the weights that the network must not be larger than.
+        Shapes of the weights; the network must not be larger.
     may_lack : callable
-        Whether a tensor of this name may be missing in the weights, or be of another size.
+        Says whether a tensor of this name may be missing in the weights, or have another shape.
     kind : str
         What the network is, for messages.
 
     Raises
     ------
     ValueError
-        If the weights are not those of the network.
+        If the weights do not belong to the network.
     """
     loader: Any = _without_costly_failure(model_class, may_lack) if state else model_class
     with explained(content, "weights"), torch.random.fork_rng([]), _Budget(config, shapes):
@@ -240,21 +241,22 @@ def load_model(content, model_class, config, state, shapes, may_lack, kind):
     if missing:
         raise ValueError(
             f"{content.name}: its weights lack {len(missing)} of the {kind}'s tensors, such as "
-            f"{missing[0]!r}: config.json and the weights are of different models."
+            f"{missing[0]!r}: config.json and the weights belong to different models."
         )
     for name, held, claimed in sorted(report["mismatched_keys"]):
         if not may_lack(name):
             raise ValueError(
                 f"{content.name}: its weights cannot be used: config.json claims {name!r} of shape "
-                f"{tuple(claimed)}, the weights hold {tuple(held)}: they are of different models."
+                f"{tuple(claimed)}, but the weights hold {tuple(held)}: they belong to different "
+                "models."
             )
     return model
 
 
 def _without_costly_failure(model_class, may_lack):
-    """The class, but it draws no values for tensors if the weights lack one that they must hold.
+    """Return a subclass that draws no values for missing tensors if one must not be missing.
 
-    Some values take Python loops: an error would come after minutes.
+    Some classes draw values in Python loops, so that the error would come only after minutes.
     """
 
     def initialize(self, *args, **kwargs):
@@ -276,21 +278,23 @@ def _without_costly_failure(model_class, may_lack):
 
 
 class _Budget(TorchFunctionMode):
-    """Stops this thread from making a network that is larger than its weights.
+    """Raise an error inside if this thread makes a network that is larger than its weights.
 
-    transformers makes it without memory, and takes memory for what the weights lack.
+    transformers makes a network without memory, and then allocates memory for the tensors that the
+    weights lack.
     """
 
     def __init__(self, config, shapes):
         super().__init__()
         self.config = config
         self.held = sum(math.prod(shape) for shape in shapes.values())
-        # fused tensors of a file may be several of the network; a pooler or head may be missing
+        # a fused tensor of a file may be several of the network; the file may lack a pooler or head
         self.n_elements = 2 * self.held + 2**25
         self.n_tensors = 8 * len(shapes) + 256
         self.n_held = len(shapes)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Count the tensors that are made, and raise an error above the limits."""
         if func not in _MAKING:
             return func(*args, **(kwargs or {}))
         try:
@@ -312,8 +316,8 @@ class _Budget(TorchFunctionMode):
 
     def _error(self, claim):
         return ValueError(
-            f"the weights hold {self.n_held} tensors of {self.held} elements, config.json claims "
-            f"{claim}: they are of different models"
+            f"the weights hold {self.n_held} tensors of {self.held} elements in all, but "
+            f"config.json claims {claim}: they belong to different models"
         )
 
 
@@ -325,7 +329,7 @@ _MAKING = {
 
 @contextmanager
 def _private_folder(files):
-    """A folder with nothing but these files, given as dict of bytes by name."""
+    """Yield a temporary folder that contains only `files`, a dict of bytes by name."""
     with tempfile.TemporaryDirectory(prefix="sklearn_dl_") as folder:
         for name, data in files.items():
             Path(folder, name).write_bytes(data)
@@ -334,12 +338,12 @@ def _private_folder(files):
 
 @contextmanager
 def explained(content, what):
-    """Whatever transformers raises about a model's files, as one error that names them."""
+    """Turn each error that transformers raises inside into a ValueError that names the files."""
     try:
         yield
-    # transformers lets errors of json, tokenizers, torch and its own through
+    # transformers raises errors of its own, and of json, tokenizers and torch
     except BaseException as error:
-        # what native code of tokenizers raises in a panic is not an Exception
+        # a panic in the native code of tokenizers is not an Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         reason = str(error) or repr(error)
@@ -350,7 +354,7 @@ def explained(content, what):
 
 @contextmanager
 def quiet():
-    """No bars and no reports of transformers inside; its global settings are put back."""
+    """Silence transformers' progress bars and reports inside; its global settings are put back."""
     transformers_logging = transformers.utils.logging
     with _loading:
         verbosity = transformers_logging.get_verbosity()

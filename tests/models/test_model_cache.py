@@ -75,13 +75,11 @@ def test_the_default_home_is_that_of_the_platform(mine, monkeypatch, tmp_path):
     assert _home.home() == platformdirs.user_cache_path("sklearn_dl", appauthor=False)
 
 
-def test_a_source_of_another_checksum_is_refused(folder, home):
+def test_a_source_of_another_hash_is_refused(folder, home):
     expected = sha256(b"other")
     register_model("mine", FolderSource(folder), sha256={"model.bin": expected})
     seen = sha256(b"weights" * 1000)
-    with pytest.raises(
-        ValueError, match=f"wrong checksum: model.bin of .*{seen}, expected {expected}"
-    ):
+    with pytest.raises(ValueError, match=f"wrong hash: model.bin of .*{seen}, expected {expected}"):
         model_path("mine")
     assert content_of(home) == {}
     assert [path.suffix for path in (home / "models" / "mine").iterdir()] == [".lock"]
@@ -167,7 +165,7 @@ def test_the_source_changes_after_registration(mine, folder, home):
     assert model_path("mine") == path
     assert (path / "model.bin").read_bytes() == mine["model.bin"]
     damage_content(path)
-    with pytest.raises(ValueError, match=r"wrong checksum: model\.bin"):
+    with pytest.raises(ValueError, match=r"wrong hash: model\.bin"):
         model_path("mine")
     register_model("mine", FolderSource(folder), overwrite=True)
     assert model_path("mine") != path
@@ -431,8 +429,8 @@ def test_a_package_without_the_file():
         model_path("packaged")
 
 
-def test_a_package_whose_file_has_another_checksum(home):
+def test_a_package_whose_file_has_another_hash(home):
     package_model()
-    with pytest.raises(ValueError, match=r"wrong checksum: iris\.rst of the package scikit-learn"):
+    with pytest.raises(ValueError, match=r"wrong hash: iris\.rst of the package scikit-learn"):
         model_path("packaged")
     assert content_of(home) == {}

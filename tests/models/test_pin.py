@@ -245,7 +245,7 @@ def test_a_damaged_copy_is_not_used(server):
 
 def test_what_the_hub_has_not_announced_is_not_pinned(server, home):
     server.announced["model.safetensors"] = "0" * 64
-    with pytest.raises(ValueError, match=r"wrong checksum: model\.safetensors .*Nothing was pin"):
+    with pytest.raises(ValueError, match=r"wrong hash: model\.safetensors .*Nothing was pin"):
         pin("me/mine", endpoint=server.url)
     assert "me/mine" not in list_models()
     assert [path.name for path in home.rglob("*")] == [".pin.lock"]
@@ -253,7 +253,7 @@ def test_what_the_hub_has_not_announced_is_not_pinned(server, home):
 
 def test_small_files_are_those_that_the_hub_has_announced(server):
     server.files["config.json"] = Announced(server.files["config.json"], git_hash(b"another"))
-    with pytest.raises(ValueError, match=r"wrong checksum: config\.json .*Nothing was pinned"):
+    with pytest.raises(ValueError, match=r"wrong hash: config\.json .*Nothing was pinned"):
         pin("me/mine", endpoint=server.url)
 
 

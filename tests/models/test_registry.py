@@ -108,7 +108,7 @@ def test_file_must_stay_inside(file):
         ({"sha256": {"manifest.json": SHA}}, "cannot be called manifest.json"),
         ({"sha256": {"x": SHA}, "file": "y"}, r"one of \['x'\], got 'y'"),
     ],
-    ids=["no checksums", "no files", "short checksum", "manifest", "another file"],
+    ids=["no hashes", "no files", "short hash", "manifest", "another file"],
 )
 def test_a_registration_that_is_not_valid(arguments, match):
     with pytest.raises(ValueError, match=match):
@@ -116,7 +116,7 @@ def test_a_registration_that_is_not_valid(arguments, match):
     assert "mine" not in list_models()
 
 
-def test_a_folder_is_registered_with_its_checksums(folder):
+def test_a_folder_is_registered_with_its_hashes(folder):
     register_model("mine", FolderSource(folder), task="none", labels=["a", "b"])
     card = model_card("mine")
     assert sorted(card.sha256) == ["model.bin", "sub/config.json"]

@@ -57,10 +57,10 @@ def two_layers_with_data(**entries):
         pytest.param({"offset": "1_0"}, "has the offset '1_0'", id="offset 1_0"),
         pytest.param({"offset": "\u0661"}, "has the offset", id="offset in Arabic digits"),
         pytest.param({"offset": ""}, "has the offset ''", id="empty offset"),
-        pytest.param({"length": 20}, r"'w' needs 24 bytes, and its length is 20", id="length 20"),
+        pytest.param({"length": 20}, r"'w' needs 24 bytes, but its length is 20", id="length 20"),
         pytest.param(
             {"length": 2**63 - 1},
-            "'w' needs 24 bytes, and its length is 9223372036854775807",
+            "'w' needs 24 bytes, but its length is 9223372036854775807",
             id="length 2**63 - 1",
         ),
         pytest.param({"length": -24}, "has the length '-24'", id="length -24"),

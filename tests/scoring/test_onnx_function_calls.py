@@ -45,7 +45,7 @@ def test_calls_as_deep_as_they_may_be():
 # 3,000 is more than Python can recurse
 @pytest.mark.parametrize("depth", [101, 3_000])
 def test_calls_that_are_too_deep(depth):
-    with pytest.raises(ValueError, match=f"nests calls of functions {depth} deep; up to 100"):
+    with pytest.raises(ValueError, match=f"nests calls of functions {depth} deep; at most 100"):
         OnnxScorer(graph_of_nested_calls(depth)).transform(X)
 
 

@@ -13,11 +13,11 @@ from tests.scoring.onnx_graphs import negate, node
 
 REASONS = {
     "ATen": "calls any function of PyTorch",
-    "AzureAudioToText": "sends its input over the network",
-    "AzureTextToText": "sends its input over the network",
-    "AzureTritonInvoker": "sends its input over the network",
+    "AzureAudioToText": "sends its input to a server",
+    "AzureTextToText": "sends its input to a server",
+    "AzureTritonInvoker": "sends its input to a server",
     "EPContext": "reads a file of machine code",
-    "OpenAIAudioToText": "sends its input over the network",
+    "OpenAIAudioToText": "sends its input to a server",
     "PyOp": "runs Python",
     "PythonOp": "runs Python",
     "PythonOpGrad": "runs Python",

@@ -180,7 +180,7 @@ def change(path, **values):
 
 
 DAMAGES = {
-    bin_only: (ValueError, "its weights in pytorch_model.bin only.*save_pretrained"),
+    bin_only: (ValueError, "its weights only in pytorch_model.bin.*save_pretrained"),
     truncate: (ValueError, "model.safetensors is damaged"),
     no_safetensors: (ValueError, "model.safetensors is a Git LFS pointer"),
     drop_tensors: (ValueError, r"lack 16 of the encoder's tensors, such as 'encoder.layer.1"),
@@ -355,7 +355,8 @@ def test_special_tokens_need_room(encoder, max_length):
 
 @pytest.mark.parametrize("model", ["./none", "/none/of/these", "a/b/c"])
 def test_a_missing_folder_lists_the_registered_models(model):
-    with pytest.raises(FileNotFoundError, match=r"registered are \['all-minilm-l6-v2'") as caught:
+    message = r"registered models are \['all-minilm-l6-v2'"
+    with pytest.raises(FileNotFoundError, match=message) as caught:
         TextClassifier(model).fit(X, Y)
     assert "hub" not in str(caught.value)
 
