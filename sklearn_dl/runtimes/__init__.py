@@ -1,1 +1,1 @@
-"""Bytes of models to something that runs: the loop over batches, and what is kept loaded."""
+"""Open models and run them: the loop over batches, and the cache of loaded models."""

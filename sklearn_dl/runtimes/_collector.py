@@ -1,4 +1,4 @@
-"""Batches of output -> one result."""
+"""Put the outputs of batches together into one result."""
 
 from threading import Lock
 
@@ -8,13 +8,18 @@ from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, object_array
 
 
 class Collector:
-    """Results of batches put together in the order of the rows.
+    """Put the outputs of batches together, in the order of the rows.
 
     Parameters
     ----------
     n_rows : int
     specs : sequence of TensorSpec
         The graph's outputs.
+
+    Attributes
+    ----------
+    errors : dict of int to Exception
+        The errors of rows that could not be read, by their positions in the result.
     """
 
     def __init__(self, n_rows, specs):
@@ -30,10 +35,11 @@ class Collector:
         Parameters
         ----------
         rows : sequence of int
-            Where the first ``len(rows)`` rows of each output belong; the others are padding.
+            Positions in the result of the first ``len(rows)`` rows of each output; its other rows
+            are padding.
         outputs : list of ndarray or list of dict
         n_fed : int
-            Rows that the graph was fed.
+            Number of rows that the graph was fed.
         """
         where = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
         for i, output in enumerate(outputs):
@@ -57,11 +63,11 @@ class Collector:
         return array
 
     def _from_maps(self, i, maps):
-        """Sequence of maps (ZipMap) -> one column per key."""
+        """Make an array with one column per key from a sequence of maps (the output of ZipMap)."""
         if not all(isinstance(row, dict) for row in maps):
             raise ValueError(
-                f"The output {self.specs[i].name!r} is a sequence that is no table; name others "
-                "in `outputs`."
+                f"The output {self.specs[i].name!r} is a sequence that is not a table; name other "
+                "tensors in `outputs`."
             )
         with self._lock:
             keys = self.keys.setdefault(i, list(maps[0]) if maps else [])
@@ -70,7 +76,8 @@ class Collector:
             len(row) != len(keys) or None in cells for row, cells in zip(maps, values, strict=True)
         ):
             raise ValueError(
-                f"The output {self.specs[i].name!r} is maps of unequal keys, which make no table."
+                f"The output {self.specs[i].name!r} has maps with different keys, which do not fit "
+                "in one table; name other tensors in `outputs`."
             )
         return np.array(values, dtype=self.specs[i].dtype)
 
@@ -81,15 +88,15 @@ class Collector:
             if array is None:
                 if spec.width is None or spec.dtype is None:
                     raise ValueError(
-                        "No row could be scored, and the graph does not state the shape of its "
-                        f"output {spec.name!r}. {self.errors[failed[0]]}"
+                        "No row could be scored, and the graph does not state the shape and type "
+                        f"of its output {spec.name!r}. {self.errors[failed[0]]}"
                     )
                 array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
             if failed:
                 if array.dtype.kind in "iub":
                     reason = (
-                        f"NaN for the rows that could not be read ({self.errors[failed[0]]}) makes "
-                        "floats of integers. Leave those rows out"
+                        "the integers become floats because rows that could not be read get NaN "
+                        f"({self.errors[failed[0]]}). Leave those rows out"
                     )
                     _check_exact(array, spec, reason, masked=failed)
                     array = array.astype(np.float64)
@@ -98,23 +105,23 @@ class Collector:
         return self.arrays
 
     def table(self):
-        """Each output flattened per row, side by side: ndarray of shape (n_samples, n_columns)."""
+        """All outputs, flattened per row, side by side: ndarray of shape (n_samples, n_columns)."""
         blocks = []
         for array, spec in zip(self.result(), self.specs, strict=True):
             if array.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in array):
                 shapes = sorted({cell.shape for cell in array if cell is not None})
                 what = f"rows of unequal shapes ({shapes[0]}, {shapes[-1]})"
-                if len(shapes) == 1:  # of a ragged tensor, by chance
-                    what = "an array of its own length for each row"
+                if len(shapes) == 1:  # a ragged tensor whose rows happen to be equally long
+                    what = "rows whose lengths can differ"
                 raise ValueError(
-                    f"The output {spec.name!r} has {what}, which make no table; use "
-                    'output_shape="native", or name others in `outputs`.'
+                    f"The output {spec.name!r} has {what}, which do not fit in one table; use "
+                    'output_shape="native", or name other tensors in `outputs`.'
                 )
             blocks.append(array.reshape(self.n_rows, _width(array)))
-        if np.result_type(*blocks).kind == "f":  # numpy makes floats of integers beside them
+        if np.result_type(*blocks).kind == "f":  # beside floats, integers become floats too
             reason = (
-                "a table of several outputs is of one dtype, floats here. Use "
-                'output_shape="native", which keeps each, or name fewer `outputs`'
+                "a table of several outputs has one dtype, which is a float here. Use "
+                'output_shape="native", which keeps the dtype of each, or name fewer `outputs`'
             )
             for block, spec in zip(blocks, self.specs, strict=True):
                 _check_exact(block, spec, reason)
@@ -131,16 +138,16 @@ class Collector:
 
 
 def _check_exact(array, spec, reason, masked=()):
-    """Raise a ValueError where a row is not exact in float64.
+    """Raise a ValueError if an integer is not exact in float64.
 
     Parameters
     ----------
     array : ndarray of shape (n_samples, ...)
     spec : TensorSpec
     reason : str
-        Why it becomes float64, and what to do: for the message.
+        Why the integers become float64, and what to do: the end of the message.
     masked : sequence of int
-        Rows whose values do not count.
+        Positions of rows that are not checked.
     """
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 8:
         return
@@ -163,7 +170,7 @@ def not_per_row(spec, shape, n_rows):
     """The error for an output that does not have one result per row."""
     return ValueError(
         f"The output {spec.name!r} has shape {shape} for a batch of {n_rows} rows: it does not "
-        "give one result per row. Name others in `outputs`."
+        "give one result per row. Name other tensors in `outputs`."
     )
 
 
@@ -175,7 +182,7 @@ def column_names(output, width, keys=None):
 
 
 def static_names(specs):
-    """Names of the columns that outputs become, or None if the data decide their number."""
+    """Names of the columns that outputs become, or None if their number depends on the data."""
     if any(spec.width is None for spec in specs):
         return None
     names = [name for spec in specs for name in column_names(spec.name, spec.width)]

@@ -1,4 +1,4 @@
-"""What the scorers of all runtimes share: what a tensor is, and the loop over batches."""
+"""Shared by the scorers of all runtimes: descriptions of tensors, and the loop over batches."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_dl.runtimes._collector import Collector, not_per_row
 from sklearn_dl.utils._threads import for_each_batch
 
-# halfway from the largest bfloat16 to the next one, which there is not
+# halfway from the largest bfloat16 to 2**128: from here on, numbers round to infinity
 _BEYOND_BFLOAT16 = 2.0**127 * (2 - 2.0**-8)
 
 
@@ -18,9 +18,10 @@ class TensorSpec(NamedTuple):
     ----------
     name : str
     shape : tuple of int, str or None, or None
-        The batch first; a str or None is a size that the data decide. None: rank unknown.
+        The batch size first; a str or None is a size that depends on the data. None instead of a
+        tuple: the rank is unknown.
     dtype : numpy.dtype or None
-        object for strings; None where numpy has no such type.
+        object for strings; None if numpy has no such type.
     """
 
     name: str
@@ -29,19 +30,19 @@ class TensorSpec(NamedTuple):
 
     @property
     def batch(self):
-        """The fixed batch size, or None."""
+        """The fixed batch size, or None if the graph has none."""
         return self.shape[0] if self.shape and isinstance(self.shape[0], int) else None
 
     @property
     def row_shape(self):
-        """Shape without the batch; sizes that the data decide are None. None: rank unknown."""
+        """The shape of a row, with None for sizes that depend on the data; None: rank unknown."""
         if self.shape is None:
             return None
         return tuple(size if isinstance(size, int) else None for size in self.shape[1:])
 
     @property
     def width(self):
-        """Number of values per row, or None if the data decide it."""
+        """Number of values per row, or None if it depends on the data."""
         row = self.row_shape
         return None if row is None or None in row else int(np.prod(row, dtype=int))
 
@@ -52,16 +53,17 @@ class TensorSpec(NamedTuple):
 
 
 def listed(specs):
-    """Specs for a message."""
+    """The specs as text for a message."""
     return "; ".join(map(str, specs))
 
 
 def check_bfloat16(name, values):
-    """Raise a ValueError if bfloat16 would make numbers of the input `name` infinite."""
+    """Raise a ValueError if a finite number for the input `name` is infinite in bfloat16."""
     beyond = np.isfinite(values) & (np.abs(values) >= _BEYOND_BFLOAT16)
     if beyond.any():
         raise ValueError(
-            f"the input {name!r} is bfloat16, which {values[beyond][0]:.4g} is too large for"
+            f"the input {name!r} has the type bfloat16, and {values[beyond][0]:.4g} is too large "
+            "for it (the largest is 3.39e+38)"
         )
 
 
@@ -70,31 +72,42 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
 
     Parameters
     ----------
-    graph : opened graph
-        With `inputs` and `outputs`, tuples of TensorSpec, `mixes_rows`, whether a row's result
-        depends on the other rows of its run, and ``run(feeds)``, safe to be called by several
-        threads, which gives a list of outputs.
+    graph : OnnxSession or TensorFlowGraph
+        Its `inputs` and `outputs` are tuples of TensorSpec. `mixes_rows` says whether the result of
+        a row depends on the other rows of its batch. ``run(feeds)`` returns a list of outputs;
+        several threads may call it at once.
     sources : dict of str to source
-        Of every input that is fed.
+        The source of the values of each input that is fed, by the input's name.
     rows : sequence of int
         Rows to score; the result has one row for each.
     batch_size : int
-        For graphs that have no batch size of their own. 1: a graph that mixes rows and has one is
-        fed a row at a time, repeated.
+        Used if the graph has no fixed batch size. 1: a graph that mixes rows and has a fixed batch
+        size gets one row at a time, repeated to fill the batch.
     n_workers : int, default=1
-        Threads that take batches side by side.
+        Threads that score batches at the same time.
     done : callable(n_rows) or None
-    collector : object with `add` and `errors` (by position) as Collector has them, default=None
-        What takes the outputs of each batch, by any of the threads. None: a Collector.
+        Called after each batch, by one thread at a time.
+    collector : Collector or object with its `add` and `errors`, default=None
+        Gets the outputs of each batch, from any of the threads. None: a new Collector.
 
     Returns
     -------
     collector : Collector
+        The given one, or the new one.
+
+    Raises
+    ------
+    ValueError
+        If the inputs have different batch sizes, an output does not have one result per row, or
+        the graph fails.
     """
     collector = collector or Collector(len(rows), graph.outputs)
     fixed = {source.spec.batch for source in sources.values()} - {None}
     if len(fixed) > 1:
-        raise ValueError(f"The inputs have different batch sizes: {listed(graph.inputs)}.")
+        raise ValueError(
+            f"The inputs have different batch sizes: {listed(graph.inputs)}. Export the model with "
+            "the same batch size for all inputs."
+        )
     fixed_size = fixed.pop() if fixed else None
     step = fixed_size or batch_size
     if fixed_size and batch_size == 1 and graph.mixes_rows:
@@ -104,6 +117,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
             raise not_per_row(spec, spec.shape, fixed_size or "any number of")
 
     def run(positions):
+        """Score the rows at some positions, and give outputs and errors to the collector."""
         contiguous = isinstance(positions, range)
         wanted = (
             rows[positions.start : positions.stop] if contiguous else [rows[p] for p in positions]
@@ -118,7 +132,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
             positions = [position for position in positions if rows[position] not in errors]
             if not positions:
                 return
-            # a source leaves out its own failed rows, not those of another
+            # each source has left out its own failed rows, but not those of the others
             for name, read in given.items():
                 kept = [row not in errors for row in read]
                 feeds[name] = feeds[name] if all(kept) else feeds[name][kept]
@@ -146,7 +160,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
 
 
 def _groups(sources, rows):
-    """Places of `rows` whose rows have equal shapes in every source."""
+    """Positions in `rows`, in groups whose rows have equal shapes in every source."""
     ragged = [source for source in sources.values() if source.shapes is not None]
     if not ragged:
         return [range(len(rows))]

@@ -1,4 +1,7 @@
-"""One cache of what is loaded for the process: sessions, networks, tokenizers."""
+"""The cache of loaded sessions, networks and tokenizers: one for the whole process.
+
+In this module, "session" stands for all of them.
+"""
 
 import os
 from collections import OrderedDict
@@ -7,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sklearn_dl.utils._memos import clear_memos
 
-# of what is loaded, in the main memory and on each device; SKLEARN_DL_CACHE_BYTES is another limit
+# limit for the main memory and for each device; SKLEARN_DL_CACHE_BYTES sets another one
 DEFAULT_BYTES = 4 * 2**30
 _VARIABLE = "SKLEARN_DL_CACHE_BYTES"
 
@@ -19,30 +22,32 @@ class _Kept(NamedTuple):
 
 
 _sessions: OrderedDict[tuple, _Kept] = OrderedDict()
-# guards what is in this module; nothing is loaded while it is held
+# guards the variables of this module; it is not held while something is loaded
 _lock = Lock()
 _loading: dict = {}
-# what the parent of a fork had loaded: its threads are gone, so it is neither used nor destroyed
+# what the parent process loaded before a fork: its threads are gone, so never use or destroy it
 _inherited: list = []
 
 
 def cached_session(key, load, size, device=None):
-    """Return the session of `key`, loading it at its first use.
+    """Return the session of `key`; load it at its first use.
 
-    What was not used for longest makes room for what is new on its device; the newest stays,
-    whatever its size.
+    If the sessions on a device exceed the limit, those that have not been used for longest are
+    forgotten. The newest one stays, even if it alone exceeds the limit.
 
     Parameters
     ----------
     key : tuple
-        Content, cut, threads, providers and options: all that makes a session what it is.
+        All that the session depends on: content, outputs, threads, providers and options.
     load : callable() -> session
-        Threads that ask at once for one key load it once; other keys do not wait for it. If it
-        raises, the next thread that waits tries anew.
+        Only one of the threads that ask for a key at once calls it, and the others wait. Threads
+        that ask for other keys do not wait. If it raises an error, the next waiting thread calls
+        its own `load`.
     size : callable() -> int
-        Bytes of the files that it is loaded from, which stand for what it takes.
+        The size of the session's files, which stands for the memory that it takes.
     device : str, default=None
-        Whose memory it takes. None: the session says by `on_gpu` whether it is that of a GPU.
+        Sessions of one device share one limit. None: "gpu" if the session's `on_gpu` is true, else
+        "cpu".
 
     Raises
     ------
@@ -67,7 +72,7 @@ def cached_session(key, load, size, device=None):
         mine.loaded = True
     finally:
         with _lock:
-            # it is another one's, or none, after `clear_sessions`
+            # after `clear_sessions` the entry is gone, or another thread's: keep nothing then
             if _loading.get(key) is mine:
                 del _loading[key]
                 if mine.loaded:
@@ -90,17 +95,17 @@ def _limit():
 
 
 def _make_room(device, limit):
-    """Forget what was not used for longest, until the rest is small enough or alone."""
-    there = [key for key, kept in _sessions.items() if kept.device == device]
-    n_bytes = sum(_sessions[key].n_bytes for key in there)
-    for key in there[:-1]:
+    """Forget the sessions not used for longest until the rest fits, or only the newest is left."""
+    on_device = [key for key, kept in _sessions.items() if kept.device == device]
+    n_bytes = sum(_sessions[key].n_bytes for key in on_device)
+    for key in on_device[:-1]:
         if n_bytes <= limit:
             return
         n_bytes -= _sessions.pop(key).n_bytes
 
 
 class _Load:
-    """A session that some thread loads."""
+    """A session that a thread is loading; the others wait for `done`."""
 
     def __init__(self):
         self.done = Event()
@@ -118,16 +123,18 @@ def find_session(start):
 
 
 def clear_sessions():
-    """Forget every loaded model of this process, and give its memory back.
+    """Forget all loaded models of this process, and free their memory.
 
-    The next call of an estimator loads its model again. Calls that run in other threads finish.
+    The next call of an estimator loads its model again. Calls that are running in other threads
+    finish normally.
 
     Notes
     -----
-    What is loaded stays, for the next call, clone or fold, until it takes more than 4 GiB (or the
-    bytes that the environment variable ``SKLEARN_DL_CACHE_BYTES`` says) in the main memory, or on
-    one device. Then what was not used for longest is forgotten. The size of a model's files stands
-    for what it takes. Networks that were fine-tuned belong to their estimators, and do not count.
+    Loaded models stay in memory for the next call, clone or fold. The limit is 4 GiB in the main
+    memory and 4 GiB on each device; the environment variable ``SKLEARN_DL_CACHE_BYTES`` sets
+    another one, in bytes. Above the limit, the models that have not been used for longest are
+    forgotten; the newest one always stays. The size of a model's files stands for the memory that
+    it takes. Fine-tuned networks belong to their estimators, and do not count.
 
     Examples
     --------

@@ -178,9 +178,9 @@ def test_collector_masks_failed_rows():
 
 def test_maps_of_unequal_keys():
     collector = Collector(2, [TensorSpec("y", None, F32)])
-    with pytest.raises(ValueError, match="'y' is maps of unequal keys"):
+    with pytest.raises(ValueError, match="'y' has maps with different keys"):
         collector.add(range(2), [[{"a": 1.0}, {"b": 2.0}]], 2)
-    with pytest.raises(ValueError, match="'y' is a sequence that is no table"):
+    with pytest.raises(ValueError, match="'y' is a sequence that is not a table"):
         collector.add(range(2), [[np.ones(2), np.ones(3)]], 2)
 
 

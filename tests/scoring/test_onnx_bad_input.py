@@ -240,16 +240,23 @@ def test_missing_package(monkeypatch, hidden):
         ({"output_shape": "3d"}, "'output_shape' parameter"),
         ({"batch_size": 0}, "'batch_size' parameter"),
         ({"n_threads": 0}, "'n_threads' parameter"),
-        ({"providers": ["Nonsense"]}, r"\['Nonsense'\] must be of \[.*'CPUExecutionProvider'"),
-        ({"providers": []}, "must be of"),
-        ({"session_options": {"nonsense": 1}}, "'nonsense', which cannot be set: known are"),
+        (
+            {"providers": ["Nonsense"]},
+            r"\['Nonsense'\] must be \"auto\" or a list of at least one of "
+            r"\[.*'CPUExecutionProvider'",
+        ),
+        ({"providers": []}, 'must be "auto" or a list of at least one of'),
+        ({"session_options": {"nonsense": 1}}, "'nonsense', which cannot be set: use one of"),
         ({"session_options": {"intra_op_num_threads": 2}}, "cannot be set: use n_threads"),
         ({"session_options": {"add_initializer": 2}}, "cannot be set"),
         (
             {"session_options": {"graph_optimization_level": "ORT_MOST"}},
             r"'ORT_MOST' must be one of \['ORT_DISABLE_ALL'",
         ),
-        ({"session_options": {"enable_mem_pattern": "x"}}, "enable_mem_pattern='x' must be bool"),
+        (
+            {"session_options": {"enable_mem_pattern": "x"}},
+            "enable_mem_pattern='x' must be of type bool",
+        ),
     ],
     ids=[
         "model",

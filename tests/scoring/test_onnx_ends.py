@@ -46,7 +46,7 @@ def test_bfloat16_is_float32_outside(start, end):
 def test_a_number_that_bfloat16_makes_infinite_is_refused():
     scorer = OnnxScorer(cast(TensorProto.BFLOAT16, TensorProto.FLOAT))
     assert scorer.transform([[3.38e38, -3.39e38, 0]])[0, 1] < -3.38e38
-    with pytest.raises(ValueError, match=r"'x' is bfloat16, which -3\.4e\+38 is too large for"):
+    with pytest.raises(ValueError, match=r"'x' has the type bfloat16, and -3\.4e\+38 is too large"):
         scorer.transform([[1.0, -3.4e38, 0]])
 
 

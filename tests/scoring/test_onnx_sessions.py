@@ -234,7 +234,7 @@ def test_a_provider_that_does_not_start(path, monkeypatch):
     )
     clear_sessions()
     assert OnnxScorer(path).transform(X).shape == (24, 2)
-    with pytest.raises(ValueError, match="could not start CUDAExecutionProvider; it has"):
+    with pytest.raises(ValueError, match="could not start CUDAExecutionProvider; it has started"):
         OnnxScorer(path, providers=["CUDAExecutionProvider"]).transform(X)
     clear_sessions()
 

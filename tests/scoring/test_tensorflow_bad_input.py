@@ -40,7 +40,7 @@ def test_damaged_protobufs(tmp_path):
     (tmp_path / "model.pb").write_bytes(data[:-7])
     fails("is not a frozen graph .* or is damaged", path)
     (tmp_path / "model.pb").write_bytes(b"")
-    fails("holds no nodes", path)
+    fails("contains no nodes", path)
     folder = tmp_path / "model"
     affine(folder)
     data = (folder / "saved_model.pb").read_bytes()
@@ -71,10 +71,14 @@ def test_wrong_names(tmp_path):
         path,
         signature="other",
     )
-    fails(r"has no graph with tags=\('gpu',\); it has \[\('serve',\)\]", path, tags=("gpu",))
+    fails(
+        r"has no graph with tags=\('gpu',\); it has graphs with the tags \[\('serve',\)\]",
+        path,
+        tags=("gpu",),
+    )
     fails("has no output 'scores'; its signatures are", path, outputs="scores")
     graph = frozen(tmp_path / "model.pb", two_layers)
-    fails("has no output 'hiden'; .*names like it: .*'hidden'", graph, outputs="hiden")
+    fails("has no output 'hiden'; .*similar names: .*'hidden'", graph, outputs="hiden")
     fails("unknown inputs", graph, inputs={"z": [0]})
     fails("must name one or more, each once", graph, outputs=[])
 

@@ -46,7 +46,7 @@ def test_bfloat16_comes_back_as_float32(tmp_path):
     result = scorer.transform([[1.0, 1 / 3]])
     assert result.dtype == np.float32
     assert_array_equal(result, [[1, 0.333984375]])
-    with pytest.raises(ValueError, match=r"'x' is bfloat16, which 3\.4e\+38 is too large for"):
+    with pytest.raises(ValueError, match=r"'x' has the type bfloat16, and 3\.4e\+38 is too large"):
         scorer.transform([[3.4e38, 1]])
 
 
@@ -92,7 +92,9 @@ def test_an_input_of_rank_0_is_one_value(tmp_path):
 
     scorer = TensorFlowScorer(frozen(tmp_path / "m.pb", build), inputs={"x": 0, "factor": 1})
     assert scorer.transform([[1, 3], [2, 3]]).tolist() == [[3], [6]]
-    with pytest.raises(ValueError, match="'factor' is one value for all rows; the rows differ"):
+    with pytest.raises(
+        ValueError, match="'factor' takes one value for all rows, but the rows differ"
+    ):
         scorer.transform([[1, 3], [2, 4]])
 
 

@@ -222,7 +222,7 @@ def test_a_lambda_layer_in_a_file_is_refused(tmp_path, suffix):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layers.Lambda(lambda x: 2 * x)(inputs))
     model.save(tmp_path / f"model{suffix}")
-    with pytest.raises(ValueError, match=r"Lambda layers and classes of your own hold code"):
+    with pytest.raises(ValueError, match=r"Lambda layers and classes of your own contain code"):
         TensorFlowScorer(tmp_path / f"model{suffix}").transform(X)
     # in memory it is the user's own code, and only its graph is kept
     assert_array_equal(TensorFlowScorer(model).transform(X), 2 * X)
@@ -281,7 +281,7 @@ def test_outputs_of_other_models_keep_their_names():
 def test_a_file_of_weights_only(tmp_path, name):
     two_outputs().save_weights(tmp_path / "net.weights.h5")
     (tmp_path / "net.weights.h5").rename(tmp_path / name)
-    with pytest.raises(ValueError, match=rf"{name} holds weights only, without the layers"):
+    with pytest.raises(ValueError, match=rf"{name} contains only weights, without the layers"):
         TensorFlowScorer(tmp_path / name).transform(X)
 
 

@@ -89,7 +89,7 @@ def test_one_error_names_all_operations():
     with pytest.raises(ValueError, match="process: PyFunc") as error:
         refuse_unsafe("model", graph_def)
     assert str(error.value) == (
-        "model holds operations that may touch files, the network, Python or the process: "
+        "model contains operations that may touch files, the network, Python or the process: "
         "PyFunc (m) runs Python, or a program inside a string that no scan reads; "
         "ReadFile (n) reads or writes files or addresses. Nothing of it was loaded. If you trust "
         "its source, set allow_unsafe_ops=True."
@@ -107,13 +107,13 @@ def test_an_object_inside_a_constant_is_refused(kind, place):
         value = value.func.attr["value"]
     tensor = value.list.tensor.add() if place == "list" else value.tensor
     tensor.dtype = tf.as_dtype(kind).as_datatype_enum
-    with pytest.raises(ValueError, match=r"'n' holds a resource or an object.*Nothing of it was"):
+    with pytest.raises(ValueError, match=r"'n' contains a resource or an object.*Nothing of it"):
         refuse_unsafe("model", graph_def)
 
 
 @pytest.mark.parametrize("in_function", [False, True])
 @pytest.mark.parametrize(
-    ("name", "message"), [("n", "two nodes are called 'n'"), ("", "a node has no name")]
+    ("name", "message"), [("n", "two nodes have the name 'n'"), ("", "a node has no name")]
 )
 def test_nodes_need_names_of_their_own(name, message, in_function):
     graph_def = graph_of("NoOp", in_function)
@@ -127,9 +127,9 @@ def test_nodes_need_names_of_their_own(name, message, in_function):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("f", "two functions are called 'f'"),
+        ("f", "two functions have the name 'f'"),
         ("", "a function has no name"),
-        ("WriteFile", "a function is called 'WriteFile', as an operation is"),
+        ("WriteFile", "the function 'WriteFile' has the name of an operation"),
     ],
 )
 def test_functions_need_names_of_their_own(name, message):
@@ -170,7 +170,7 @@ def test_attributes_of_a_function_are_searched(place):
         refuse_unsafe("model", graph_def)
     del attributes["f"]
     attributes["f"].tensor.dtype = tf.variant.as_datatype_enum
-    with pytest.raises(ValueError, match="'f0' holds a resource or an object"):
+    with pytest.raises(ValueError, match="'f0' contains a resource or an object"):
         refuse_unsafe("model", graph_def)
 
 
@@ -182,5 +182,5 @@ def test_attributes_that_nodes_of_a_function_take_by_name_are_refused():
     given.default_value.func.name = "WriteFile"
     call = add_node(function.node_def, "call", "PartitionedCall")
     call.attr["f"].placeholder = "told"
-    with pytest.raises(ValueError, match="the function 'f0' has attributes of its own"):
+    with pytest.raises(ValueError, match="the function 'f0' has an attribute with a default value"):
         refuse_unsafe("model", graph_def)

@@ -187,7 +187,7 @@ def test_one_string_for_all_rows_must_be_one(tmp_path):
 
     scorer = TensorFlowScorer(frozen(tmp_path / "m.pb", build), inputs={"x": 0, "end": 1})
     assert scorer.transform([["a", "z"], ["b", "z"]]).tolist() == [["az"], ["bz"]]
-    with pytest.raises(ValueError, match="'end' is one value for all rows; the rows differ"):
+    with pytest.raises(ValueError, match="'end' takes one value for all rows, but the rows differ"):
         scorer.transform([["a", "z"], ["b", "y"]])
 
 
@@ -251,7 +251,9 @@ def test_ragged_outputs(words, batch_size):
 def test_a_ragged_output_is_not_a_table(words, texts):
     scorer = TensorFlowScorer(words, outputs="words")
     for work in (scorer.fit, scorer.transform):
-        with pytest.raises(ValueError, match=r"The output 'words' has .* which make no table; use"):
+        with pytest.raises(
+            ValueError, match=r"The output 'words' has .* which do not fit in one table; use"
+        ):
             work(texts)
     # the others can be had
     assert TensorFlowScorer(words, outputs="n").transform(TEXTS).ravel().tolist() == [5, 0, 3, 5]
@@ -267,7 +269,7 @@ def test_a_sparse_output_of_known_width_is_dense(words):
 
 def test_a_sparse_output_whose_width_the_batch_decides(words):
     scorer = TensorFlowScorer(words, outputs="sparse_words", output_shape="native")
-    with pytest.raises(ValueError, match="The output 'sparse_words' is sparse, and the longest"):
+    with pytest.raises(ValueError, match="The output 'sparse_words' is sparse, and its width"):
         scorer.transform(TEXTS)
 
 

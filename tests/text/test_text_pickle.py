@@ -241,7 +241,10 @@ def test_an_estimator_of_a_gpu_loads_where_there_is_none(encoder, kind):
 
 @pytest.mark.parametrize(
     ("device", "message"),
-    [("tpu9", "is no name of a device"), ("meta", "is not on this machine; use")],
+    [
+        ("tpu9", "is not the name of a device that torch knows"),
+        ("meta", "is not on this machine; use"),
+    ],
     ids=["unknown name", "meta"],
 )
 def test_what_is_not_a_device_is_refused(encoder, kind, device, message):

@@ -1,4 +1,4 @@
-"""The ends of ONNX graphs: what ONNX Runtime opened there, and types that numpy does not know."""
+"""Inputs and outputs of ONNX graphs: their specs, and casts of types that numpy does not know."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _DTYPES: dict[str, np.dtype] = {
     "string": np.dtype(object),
     **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
 }
-# names of onnx.TensorProto; what is cast to an input has the same range
+# type in ONNX Runtime: its replacement in onnx.TensorProto, with the same range for inputs
 _CAST_INPUTS = {"tensor(bfloat16)": "FLOAT"}
 _CAST_OUTPUTS = {
     **_CAST_INPUTS,
@@ -24,36 +24,36 @@ _CAST_OUTPUTS = {
 
 
 def spec_of(value, names):
-    """The TensorSpec of an input or output of a session; `names` as `cast_ends` gives them."""
+    """The TensorSpec of an input or output of a session; `names` is what `cast_ends` returns."""
     own = {inside: outside for outside, inside in names.items()}
     name, kind = own.get(value.name, value.name), value.type
     if kind.startswith("seq(map("):
         return TensorSpec(name, None, _DTYPES.get(kind[:-3].rpartition("(")[2]))
     dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
-    # ONNX Runtime shows an unknown rank as it shows rank 0, which nothing with rows can have
+    # ONNX Runtime shows an unknown rank like rank 0; a tensor with rows never has rank 0
     return TensorSpec(name, tuple(value.shape or ()) or None, dtype)
 
 
 def has_odd_ends(session):
-    """Whether an input or output of a session is of a type that is cast."""
+    """Whether an input or output of a session has a type that `cast_ends` casts."""
     return any(value.type in _CAST_INPUTS for value in session.get_inputs()) or any(
         value.type in _CAST_OUTPUTS for value in session.get_outputs()
     )
 
 
 def cast_ends(model, inputs, outputs):
-    """Cast what numpy does not know at the ends of a parsed graph, in place.
+    """Add casts to inputs and outputs of a parsed graph whose types numpy lacks, in place.
 
     Parameters
     ----------
     model : onnx.ModelProto
     inputs, outputs : sequence of onnxruntime.NodeArg
-        Of the session of `model`.
+        The inputs and outputs of the session of `model`.
 
     Returns
     -------
     names : dict of str to str
-        The new name of each input and output that was changed.
+        The new name of each input and output that was changed, by its old name.
     """
     onnx = import_optional("onnx", extra="onnx", purpose="OnnxScorer")
     graph, names = model.graph, {}
@@ -86,14 +86,14 @@ def cast_ends(model, inputs, outputs):
 
 
 def inner_tensors(model):
-    """What `outputs` can name in a parsed graph: tuple of TensorSpec, in the order of its nodes.
+    """The tensors that `outputs` can name in a parsed graph: TensorSpecs in the order of its nodes.
 
     Shapes and types are those that the graph states, or that onnx infers.
     """
     onnx = import_optional("onnx", extra="onnx", purpose="OnnxScorer")
     try:
         graph = onnx.shape_inference.infer_shapes(model).graph
-    except Exception:  # onnx has errors of its own, and protobuf's of sizes
+    except Exception:  # onnx and protobuf raise errors of their own, e.g. for large models
         graph = model.graph
     stated = {value.name: value.type for value in (*graph.value_info, *graph.output)}
     made = [name for node in graph.node if node.op_type != "Constant" for name in node.output]

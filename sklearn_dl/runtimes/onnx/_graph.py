@@ -1,4 +1,4 @@
-"""ONNX graphs: cut to what is asked of them, and opened."""
+"""ONNX graphs: cut down to the requested outputs, and opened as sessions."""
 
 import difflib
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from sklearn_dl.utils._optional import import_optional
 
 _AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _CONFIG = {
-    # bytes may be a model of ONNX and of ORT format at once; what was searched is run
+    # bytes can be a model in ONNX and in ORT format at once; only the ONNX model was searched
     "session.load_model_format": "ONNX",
-    # older versions copy them
+    # without it, older versions of ONNX Runtime copy the data files' bytes
     "session.use_external_initializer_file_buffers_directly": "1",
 }
 
 
 def cut(model, outputs):
-    """Keep of a parsed graph what the tensors `outputs` need, in place.
+    """Remove from a parsed graph, in place, all that the tensors `outputs` do not need.
 
     Parameters
     ----------
     model : onnx.ModelProto
     outputs : tuple of str
-        Outputs of the graph, or of nodes inside it.
+        Names of outputs of the graph, or of nodes inside it.
 
     Raises
     ------
     ValueError
-        If there is no such tensor; the message lists what there is.
+        If the graph has no such tensor; the message lists its outputs.
     """
     onnx = import_optional("onnx", extra="onnx", purpose="OnnxScorer")
     graph = model.graph
@@ -42,10 +42,10 @@ def cut(model, outputs):
     for name in outputs:
         if name not in maker and name not in declared:
             close = difflib.get_close_matches(name, maker, n=5)
-            inner = f"; inner tensors with names like it: {close}" if close else ""
+            inner = f"; tensors with similar names: {close}" if close else ""
             raise ValueError(
-                f"The graph has no output {name!r}; its outputs are {list(declared)}{inner}. Any "
-                "tensor of its nodes can be named."
+                f"The graph has no output {name!r}; its outputs are {list(declared)}{inner}. "
+                "`outputs` can name any tensor that a node of the graph computes."
             )
     # ONNX Runtime infers the type of an output that declares none
     kept = [declared.get(name) or onnx.ValueInfoProto(name=name) for name in outputs]
@@ -77,7 +77,7 @@ def _keep(repeated, wanted):
 
 @dataclass(frozen=True, slots=True)
 class OnnxSession:
-    """An open session with what is asked of it at every call."""
+    """An open session, and what every call needs to know about it."""
 
     session: Any
     inputs: tuple
@@ -85,8 +85,8 @@ class OnnxSession:
     outputs: tuple
     unused_inputs: frozenset
     facts: GraphFacts
-    shared: tuple  # the memory that ONNX Runtime reads weights from
-    names: dict  # of inputs and outputs that the session knows by others
+    shared: tuple  # memory from which ONNX Runtime reads weights: kept as long as the session
+    names: dict  # renamed inputs and outputs: their names in the session
 
     @property
     def kind(self):
@@ -105,7 +105,7 @@ class OnnxSession:
         return self.session.get_providers()[0] != "CPUExecutionProvider"
 
     def run(self, feeds):
-        """Run the graph; safe to be called by several threads at once."""
+        """Run the graph; several threads may call this at once."""
         names = self.names
         for name in names.keys() & feeds.keys():
             check_bfloat16(name, feeds[name])
@@ -116,7 +116,7 @@ class OnnxSession:
 
 
 def shared_session(content, outputs, n_threads, providers="auto", options=None, log_level=4):
-    """The session of a graph from the process's cache; opened if it is not there.
+    """Return the session of a graph from the cache; open it if the cache does not have it.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
     Raises
     ------
     ValueError
-        If a provider is not there or could not be started, or as `open_session` does.
+        If a provider is not available or could not be started, and as in `open_session`.
     """
     found, options = resolve_providers(providers), options or {}
     key = (content.sha256, outputs, n_threads, repr(found), repr(options), log_level)
@@ -140,19 +140,24 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
         wanted = found[0] if isinstance(found[0], str) else found[0][0]
         started = session.session.get_providers()
         if wanted not in started:
-            raise ValueError(f"ONNX Runtime could not start {wanted}; it has {started}.")
+            raise ValueError(
+                f"ONNX Runtime could not start {wanted}; it has started {started}. Use "
+                'providers="auto" to run without it.'
+            )
     return session
 
 
 def resolve_providers(providers):
-    """The list of ONNX Runtime's providers that `providers`, "auto" or a list, means here."""
+    """The providers of ONNX Runtime that `providers` ("auto" or a list) means on this machine."""
     ort = import_optional("onnxruntime", extra="onnx", purpose="running an ONNX graph")
     available = ort.get_available_providers()
     if isinstance(providers, str):
         return [provider for provider in _AUTO_PROVIDERS if provider in available]
     names = [p if isinstance(p, str) else p[0] for p in providers]
     if not names or set(names) - set(available):
-        raise ValueError(f"providers={providers!r} must be of {available}.")
+        raise ValueError(
+            f'providers={providers!r} must be "auto" or a list of at least one of {available}.'
+        )
     return list(providers)
 
 
@@ -163,18 +168,18 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
     ----------
     content : OnnxModel
     outputs : tuple of str or None
-        None: the graph's own.
+        None: the outputs of the graph.
     n_threads : int
     providers : list
     options : dict
-        Attributes of `onnxruntime.SessionOptions`, or its config entries (names with a dot).
+        Attributes of `onnxruntime.SessionOptions`, or config entries (their names have a dot).
     log_level : int
         2: warnings, 4: fatal errors only.
 
     Raises
     ------
     ValueError
-        If the graph cannot be run, an option is unknown, or a provider is not there.
+        If the graph cannot be run, or an option is unknown or has a wrong value.
     """
     ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
     data, shared, unused = _prepare(content, outputs)
@@ -204,7 +209,7 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
 
 
 def _start(ort, data, options, providers):
-    """An InferenceSession on the first provider that starts; the processor is the last."""
+    """An InferenceSession on the first provider that starts; the CPU is the last resort."""
     for i in range(len(providers)):
         try:
             # ONNX Runtime's own fallback prints to stdout
@@ -217,7 +222,7 @@ def _start(ort, data, options, providers):
 
 
 def _prepare(content, outputs):
-    """The bytes that ONNX Runtime gets, the data files' bytes by name, and the inputs cut off."""
+    """Return bytes for ONNX Runtime, data files' bytes by name, and the inputs that were cut."""
     model = parse(content.read(), content.name)
     names = {value.name for value in model.graph.input}
     if outputs is not None:
@@ -225,15 +230,16 @@ def _prepare(content, outputs):
     tensors = search(model, content.name)[1]
     shared = share(model.graph.initializer, tensors, content.path)
     content.check_unchanged()
-    # what this onnx does not know was not searched; a newer ONNX Runtime might know it
+    # fields that onnx does not know were not searched; a newer ONNX Runtime might know them
     model.DiscardUnknownFields()
-    # an environment variable makes ONNX Runtime take session options from there
+    # an environment variable can make ONNX Runtime read session options from this entry
     _keep(model.metadata_props, lambda entry: entry.key != "ort_config")
     unused = frozenset(names - {value.name for value in model.graph.input})
     return serialize(model, content.name), shared, unused
 
 
 def _session_options(ort, n_threads, options, log_level):
+    """The SessionOptions of ONNX Runtime for `open_session`, with the user's `options`."""
     made = ort.SessionOptions()
     made.log_severity_level = log_level
     made.intra_op_num_threads = n_threads
@@ -251,7 +257,7 @@ def _session_options(ort, n_threads, options, log_level):
         ]
         known.remove("intra_op_num_threads")
         if name not in known:
-            hint = "use n_threads" if name == "intra_op_num_threads" else f"known are {known}"
+            hint = "use n_threads" if name == "intra_op_num_threads" else f"use one of {known}"
             raise ValueError(f"session_options has {name!r}, which cannot be set: {hint}.")
         enum = type(getattr(made, name))
         if isinstance(value, str) and hasattr(enum, "__members__"):
@@ -264,5 +270,5 @@ def _session_options(ort, n_threads, options, log_level):
             setattr(made, name, value)
         except TypeError:
             kind = enum.__name__
-            raise ValueError(f"session_options {name}={value!r} must be {kind}.") from None
+            raise ValueError(f"session_options {name}={value!r} must be of type {kind}.") from None
     return made

@@ -1,7 +1,7 @@
-"""What a SavedModel does with files: the parts that save, its checkpoint, its assets.
+"""How a SavedModel uses files: operations that save, its checkpoint and its assets.
 
-Operations that save are cut off. Those that read are given the path of a file of the model as a
-constant, so that whatever else the graph does, they can read nothing else.
+Operations that save are removed. Operations that read get the path of one of the model's own files
+as a constant, so that they can read no other file.
 """
 
 import os
@@ -17,26 +17,26 @@ from sklearn_dl.runtimes.tensorflow._safety import operations, scopes_of
 _SAVING = frozenset({"SaveV2", "MergeV2Checkpoints"})
 _RESTORING = frozenset({"RestoreV2"})
 _FILLING = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
-# signatures that loading runs, and scoring never
+# signatures that only loading runs, never scoring
 INIT_SIGNATURES = frozenset({"__saved_model_init_op", "__saved_model_train_op"})
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """What has to be run when a SavedModel is loaded.
+    """The operations to run when a SavedModel is loaded, and the paths to feed.
 
     Attributes
     ----------
     restore : str
-        The operation that restores the variables; empty: there is none.
+        The operation that restores the variables, or "" if there is none.
     filename : str
-        The tensor that is fed `checkpoint` meanwhile.
+        The tensor that is fed `checkpoint` when `restore` runs.
     checkpoint : str
-        Prefix of the variables' files.
+        Prefix of the paths of the variables' files.
     init : str
-        The operation that fills tables; empty: there is none.
+        The operation that fills tables, or "" if there is none.
     assets : dict of str to str
-        Tensor to path: what is fed meanwhile.
+        The path that each tensor is fed when `init` runs, by the tensor's name.
     """
 
     restore: str
@@ -47,29 +47,29 @@ class Loading:
 
 
 def find_loading(name, meta_graph, folder):
-    """What the session has to run to load a SavedModel.
+    """Find what the session has to run to load a SavedModel.
 
     Parameters
     ----------
     name : str
-        Of the model, for messages.
+        The model's name, for messages.
     meta_graph : MetaGraphDef
     folder : str or Path
 
     Raises
     ------
     ValueError
-        If an asset is outside the folder.
+        If an asset is outside the folder, or TensorFlow would read the folder's path as a pattern.
     FileNotFoundError
-        If the variables or an asset are not there.
+        If the variables or an asset do not exist.
     """
     saver = meta_graph.saver_def
     checkpoint = Path(folder, "variables", "variables")
     index = checkpoint.with_name("variables.index")
     if saver.restore_op_name and re.search(r"[*?\[\]\\]", str(checkpoint)):
         raise ValueError(
-            f"{name}: TensorFlow reads *, ?, [, ] and \\ in the path of a SavedModel as a pattern "
-            "of other paths; rename the folder."
+            f"The path of {name} contains one of the characters * ? [ ] \\, which TensorFlow reads "
+            "as a pattern of other paths; rename the folder."
         )
     if saver.restore_op_name and not index.is_file():
         raise FileNotFoundError(f"{name} needs the file {index}, which does not exist.")
@@ -102,7 +102,7 @@ def _assets(name, meta_graph):
 
     if meta_graph.asset_file_def or "saved_model_assets" not in meta_graph.collection_def:
         return list(meta_graph.asset_file_def)
-    packed = meta_graph.collection_def["saved_model_assets"].any_list.value  # of TensorFlow 1
+    packed = meta_graph.collection_def["saved_model_assets"].any_list.value  # from TensorFlow 1
     try:
         return [AssetFileDef.FromString(asset.value) for asset in packed]
     except DecodeError as error:
@@ -112,7 +112,7 @@ def _assets(name, meta_graph):
 def _asset_path(name, folder, filename):
     given = PurePosixPath(filename)
     if given.is_absolute() or ".." in given.parts or "\\" in filename or "\0" in filename:
-        raise ValueError(f"{name} names the asset {filename!r}, outside its folder: refused.")
+        raise ValueError(f"{name} refers to the asset {filename!r} outside its folder: refused.")
     path = Path(folder, "assets", given)
     check_link(path, folder)
     if not os.path.isfile(path):
@@ -123,10 +123,10 @@ def _asset_path(name, folder, filename):
 def bind_files(meta_graph, loading, outputs=()):
     """Change a graph so that it can save nothing, and read nothing but the model's own files.
 
-    Only exact patterns are changed: savers and input pipelines that nothing runs are removed; the
-    saver that restores
-    starts from the saver's filename; tables are filled from an asset, by the initialisation alone.
-    What does not fit them stays as it is, to be refused.
+    Savers and input pipelines that nothing runs are removed. An operation that restores reads the
+    checkpoint, if only `loading.restore` runs it and its path comes from the saver's filename. An
+    operation that fills a table reads an asset, if only `loading.init` runs it and its path comes
+    from that asset's tensor. All others stay as they are, and `refuse_unsafe` refuses them.
 
     Parameters
     ----------
@@ -134,12 +134,12 @@ def bind_files(meta_graph, loading, outputs=()):
         Its `graph_def` is changed in place.
     loading : Loading
     outputs : sequence of str
-        Nodes that will be run, besides those of the signatures.
+        Names of nodes that will be run, besides those of the signatures.
 
     Returns
     -------
     bound : set of (str, str)
-        Function and node of the operations that read a constant path now.
+        Locations (function, node) of the operations that now read a constant path.
     """
     graph_def = meta_graph.graph_def
     scored = {node_name(tensor) for tensor in [*_signature_outputs(meta_graph), *outputs]}
@@ -169,10 +169,13 @@ def _cut_unused(graph_def, loading, scored):
     restored = GraphReader(graph_def).reached_from([loading.restore])
     pipelines = operations().pipelines
 
-    def of_savers(location, op):
+    def is_unused_saver(location, op):
         return op in _SAVING or (op in _RESTORING and location not in restored)
 
-    for is_unused in (of_savers, lambda location, op: any(fnmatchcase(op, p) for p in pipelines)):
+    def is_pipeline(_, op):
+        return any(fnmatchcase(op, pattern) for pattern in pipelines)
+
+    for is_unused in (is_unused_saver, is_pipeline):
         graph = GraphReader(graph_def)
         locations = {
             location for location, node in graph.nodes.items() if is_unused(location, node.op)
@@ -194,7 +197,7 @@ def _remove(repeated, unwanted):
 
 
 def _add_constant(nodes, text, scope):
-    """Add a node that gives `text`; returns what another node of its graph reads it by."""
+    """Add a node that gives `text`; return the name by which other nodes read it."""
     from tensorflow import dtypes, make_tensor_proto
 
     names = {node.name for node in nodes}
@@ -208,7 +211,7 @@ def _add_constant(nodes, text, scope):
 
 
 def _signature_outputs(meta_graph):
-    """Names of the tensors that scoring can be asked for by a signature."""
+    """Yield the names of the tensors that the signatures for scoring have as outputs."""
     for key, signature in meta_graph.signature_def.items():
         if key in INIT_SIGNATURES:
             continue

@@ -1,8 +1,8 @@
 """TensorFlow graphs as open sessions.
 
-Everything runs through the version-1 session: it loads what TensorFlow 2's loader refuses
-(reference variables, two names of one tensor, objects it does not know), reaches any tensor of the
-graph, and traces nothing.
+Everything runs in sessions of TensorFlow 1. They load what TensorFlow 2's loader refuses (reference
+variables, two names of one tensor, objects that it does not know), give access to any tensor of the
+graph, and need no tracing.
 """
 
 import difflib
@@ -36,7 +36,7 @@ _NAN_OPS = {"IsNan", "IsInf", "IsFinite"}
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a SavedModel offers under a name.
+    """A signature of a SavedModel: the inputs and outputs that it offers under one name.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class TensorFlowGraph:
-    """An open session with what is asked of it at every call."""
+    """An open session, and what every call needs to know about it."""
 
     session: Any
     inputs: tuple
@@ -70,7 +70,7 @@ class TensorFlowGraph:
     _row_by_row: bool
 
     def run(self, feeds):
-        """Run the graph; safe to be called by several threads at once."""
+        """Run the graph; several threads may call this at once."""
         names = tuple(feeds)
         call = self._calls.get(names)
         if call is None:
@@ -83,7 +83,7 @@ class TensorFlowGraph:
         return [output[None] for output in outputs] if self._row_by_row else outputs
 
     def inner_tensors(self):
-        """Tensors that `outputs` can name: tuple of TensorSpec."""
+        """The tensors that `outputs` can name: tuple of TensorSpec."""
         return tuple(
             TensorSpec(tensor.name.removesuffix(":0"), shape_of(tensor), dtype_of(tensor))
             for op in self.session.graph.get_operations()
@@ -98,7 +98,9 @@ class TensorFlowGraph:
             values = values[0]
         elif tensor.shape.rank == 0 and values.ndim:
             if (values != values[0]).any():
-                raise ValueError(f"the input {name!r} is one value for all rows; the rows differ")
+                raise ValueError(
+                    f"the input {name!r} takes one value for all rows, but the rows differ"
+                )
             values = values[0]
         if tensor.dtype.base_dtype.name == "bfloat16":
             check_bfloat16(name, values)
@@ -109,7 +111,7 @@ class TensorFlowGraph:
 def open_graph(
     content, *, signature, tags, outputs, n_threads, device, add_batch_dim, allow_unsafe, verbose
 ):
-    """Open a session on a model.
+    """Open a session on a model; the parameters are those of `TensorFlowScorer`.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def open_graph(
 
 
 def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch_dim):
-    """The TensorFlowGraph of a session."""
+    """The TensorFlowGraph of a session, for one of its signatures and the requested outputs."""
     graph = session.graph
     offered = {
         key: Signature(
@@ -169,7 +171,7 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
             dense_fetch(graph, t.op.name, t.name) for t in leaves(graph)
         )
         if not fetches:
-            raise ValueError("No result was found in the graph: name tensors in `outputs`.")
+            raise ValueError("No output was found in the graph; name tensors in `outputs`.")
     else:
         named = _other_names(graph, signatures, named_outputs) | named_outputs
         fetches = tuple(
@@ -202,7 +204,7 @@ def _opened(tf, session, signatures, graph_def, name, outputs, device, add_batch
 
 
 def _other_names(graph, signatures, named_outputs):
-    """Names that other signatures have for the outputs of the one that is asked: dict of Fetch."""
+    """The outputs of the chosen signature by the names that other signatures give them."""
     own = {tensor.name for fetch in named_outputs.values() for tensor in fetch.tensors}
     return {
         key: dense_fetch(graph, key, info.name)
@@ -219,11 +221,11 @@ def _spec(name, tensor, add_batch_dim):
 def _with_batch(spec, add_batch_dim):
     if not add_batch_dim or spec.shape is None:
         return spec
-    return spec._replace(shape=(1, *spec.shape))  # one row is a batch
+    return spec._replace(shape=(1, *spec.shape))  # a batch is one row
 
 
 def _tensor_name(graph, asked, offered):
-    """The graph's tensor that `asked` ("name" or "name:0") means."""
+    """The full name of the tensor that `asked` ("name" or "name:0") means."""
     name = asked if ":" in asked else f"{asked}:0"
     try:
         return graph.get_tensor_by_name(name).name
@@ -234,6 +236,6 @@ def _tensor_name(graph, asked, offered):
         raise ValueError(
             f"The graph has no output {asked!r}; "
             + (f"its signatures are {[f'{k}: {v}' for k, v in offered.items()]}" if offered else "")
-            + (f"it ends in {ends[-5:]}" if not offered else "")
-            + (f"; tensors with names like it: {close}." if close else ".")
+            + (f"it ends in the tensors {ends[-5:]}" if not offered else "")
+            + (f"; tensors with similar names: {close}." if close else ".")
         ) from None

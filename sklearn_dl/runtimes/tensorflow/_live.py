@@ -14,13 +14,13 @@ from sklearn_dl.models._tensorflow import TensorFlowModel, pack
 from sklearn_dl.runtimes.tensorflow._load import export_keras
 from sklearn_dl.runtimes.tensorflow._runtime import require_eager, use_tensorflow
 
-# what a model in memory was exported to, and the digest of its state then: two exports of one
-# model are not the same bytes, and each takes a while
+# by model, the digest of its state and its last export: an export takes a while, and two exports
+# of the same model differ in their bytes
 _exported: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def content_in_memory(model):
-    """The content of a model in memory, as it is now."""
+    """The content of a model in memory, as it is now; exported only if its state has changed."""
     tf = use_tensorflow()
     if not isinstance(model, (tf.Module, tf.keras.Model)):
         raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
@@ -40,7 +40,7 @@ def content_in_memory(model):
 
 
 def _state(tf, model):
-    """Digest of what an export of `model` depends on; None: nothing tells all of it."""
+    """Digest of all that an export of `model` depends on, or None if that cannot be read."""
     digest = sha256()
     for variable in model.variables:
         digest.update(np.asarray(tf.convert_to_tensor(variable)).tobytes())
@@ -57,14 +57,14 @@ def _state(tf, model):
 
 
 def _configuration(tf, model):
-    """What Keras' own layers are made from; None if there are others, or functions of the user."""
+    """The configuration of a Keras model as bytes, or None if parts are not Keras's own."""
     layers = model._flatten_layers()
     if not all(_is_of_keras(type(layer)) for layer in layers):
         return None
     for layer in layers:
         if not all(_is_of_keras(value) for value in vars(layer).values() if callable(value)):
             return None
-    # adapted or set since the layer was made
+    # vocabularies may have been adapted or set since the layers were made
     words = [layer.get_vocabulary() for layer in layers if hasattr(layer, "get_vocabulary")]
     return json.dumps([tf.keras.utils.serialize_keras_object(model), words], default=str).encode()
 
@@ -75,7 +75,7 @@ def _is_of_keras(value):
 
 
 def share_export(model, copied):
-    """Export a model in memory once for it and its deep copy: folds of a grid search are copies."""
+    """Use one export for a model and its deep copy: a grid search copies it for each fold."""
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is None or isinstance(model, (str, os.PathLike, TensorFlowModel)):
         return
@@ -85,7 +85,7 @@ def share_export(model, copied):
 
 
 def _signatures(module):
-    """Its functions that have an input signature; `__call__` or the only one is the default."""
+    """The functions with an input signature; `serving_default` is `__call__`, or the only one."""
     found = {}
     for name in dir(type(module)):
         function = getattr(module, name, None)

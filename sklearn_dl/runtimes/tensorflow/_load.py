@@ -18,9 +18,9 @@ def load(tf, content, tags, outputs, config, allow_unsafe):
     tf : module
     content : TensorFlowModel
     tags : sequence of str
-        Of the graph in a SavedModel.
+        The tags of the graph to load from a SavedModel.
     outputs : sequence of str or None
-        What will be asked for, besides the outputs of the signatures.
+        Names of tensors that will be fetched, besides the outputs of the signatures.
     config : tf.compat.v1.ConfigProto
     allow_unsafe : bool
         Whether the graph may do more than compute.
@@ -30,16 +30,16 @@ def load(tf, content, tags, outputs, config, allow_unsafe):
     session : tf.compat.v1.Session
     signatures : dict of str to SignatureDef
     graph_def : GraphDef
-        What was loaded.
+        The graph that was loaded.
 
     Raises
     ------
     ValueError
-        If the model is damaged, unsafe, or has no graph of such tags.
+        If the model is damaged, unsafe, or has no graph with these tags.
     FileNotFoundError
-        If a file of a SavedModel is not there.
+        If a file of a SavedModel does not exist.
     ImportError
-        If Keras is too old to read a file of strangers.
+        If this version of Keras cannot read an untrusted file safely.
     """
     with content.on_disk() as path:
         if content.kind == "graph":
@@ -61,7 +61,7 @@ def _read_graph(tf, name, path):
     graph_def = tf.compat.v1.GraphDef()
     _parse(graph_def, Path(path).read_bytes(), name, "a frozen graph (GraphDef)")
     if not graph_def.node:
-        raise ValueError(f"{name} is not a frozen graph (GraphDef): it holds no nodes.")
+        raise ValueError(f"{name} is not a frozen graph (GraphDef): it contains no nodes.")
     return graph_def
 
 
@@ -73,12 +73,14 @@ def _import(tf, name, graph_def, config, producer_ops=None):
 
 
 def _load_saved_model(tf, name, folder, tags, outputs, config, allow_unsafe):
-    """What `tf.compat.v1.saved_model.load` does, of the very message that was searched."""
+    """Do what `tf.compat.v1.saved_model.load` does, with the same protobuf that was searched."""
     saved = read_saved_model(folder, name)
     chosen = [m for m in saved.meta_graphs if set(m.meta_info_def.tags) == set(tags)]
     if not chosen:
         found = [tuple(m.meta_info_def.tags) for m in saved.meta_graphs]
-        raise ValueError(f"{name} has no graph with tags={tuple(tags)!r}; it has {found}.")
+        raise ValueError(
+            f"{name} has no graph with tags={tuple(tags)!r}; it has graphs with the tags {found}."
+        )
     meta_graph = chosen[0]
     loading = find_loading(name, meta_graph, folder)
     if not allow_unsafe:
@@ -101,7 +103,7 @@ def _load_saved_model(tf, name, folder, tags, outputs, config, allow_unsafe):
 
 
 def read_saved_model(folder, name):
-    """The SavedModel message of a folder."""
+    """Read the SavedModel message (a protobuf) of a folder."""
     from google.protobuf import text_format
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
@@ -115,7 +117,7 @@ def read_saved_model(folder, name):
         except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{name} is not a SavedModel, or is damaged: {error}") from error
     if not saved.meta_graphs:
-        raise ValueError(f"{name} is not a SavedModel: it holds no graph.")
+        raise ValueError(f"{name} is not a SavedModel: it contains no graph.")
     return saved
 
 
@@ -124,18 +126,19 @@ def _parse(message, data, name, what):
 
     try:
         message.ParseFromString(data)
-    except (DecodeError, RecursionError, UnicodeDecodeError) as error:  # the latter in Python
+    # protobuf in pure Python raises UnicodeDecodeError
+    except (DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(f"{name} is not {what}, or is damaged: {error}") from error
 
 
 def is_safe_keras(version):
-    """Whether a version of Keras reads nothing but the file that it is given."""
+    """Whether a version of Keras reads no other files than the one that it is given."""
     parts = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     return (3, 12, 4) <= parts < (3, 13) or parts >= (3, 14, 1)
 
 
 def export_keras(tf, model, folder):
-    """Write a Keras model as a SavedModel whose outputs have the names of its layers.
+    """Write a Keras model as a SavedModel whose outputs are named after the output layers.
 
     Raises
     ------
@@ -153,7 +156,7 @@ def export_keras(tf, model, folder):
         default = signatures["serving_default"]
         if default.outputs.keys() != numbered.keys() or len(set(names)) < len(names):
             return
-        # the numbers stay names of the same tensors
+        # the signature "serve" keeps the numbered names
         signatures["serve"].CopyFrom(default)
         default.outputs.clear()
         for number, name in numbered.items():
@@ -166,8 +169,9 @@ def _export_keras_file(tf, content, path, folder, allow_unsafe):
     keras = tf.keras
     if not (allow_unsafe or is_safe_keras(keras.__version__)):
         raise ImportError(
-            f"A Keras file can make Keras {keras.__version__} read other files into its weights; "
-            'Keras 3.12.4, 3.14.1 and later ones refuse that: pip install "sklearn-dl[tensorflow]"'
+            f"With Keras {keras.__version__}, a Keras file can read other files into its weights. "
+            "Keras 3.12.4, and 3.14.1 or later, refuse that; install one of them: "
+            'pip install "sklearn-dl[tensorflow]"'
         )
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -180,21 +184,21 @@ def _export_keras_file(tf, content, path, folder, allow_unsafe):
     except Exception as error:  # Keras raises TypeError, ValueError, OSError and others
         if content.kind == "h5" and _holds_no_layers(path):
             raise ValueError(
-                f"{content.name} holds weights only, without the layers that they are for: build "
-                "the model in Python, call its load_weights, and give it to TensorFlowScorer "
-                "itself, or write it whole (model.save) to a .keras file."
+                f"{content.name} contains only weights, without the layers that they belong to. "
+                "Build the model in Python, call its load_weights, and give the model to "
+                "TensorFlowScorer, or save the whole model (model.save) to a .keras file."
             ) from error
         raise ValueError(
             f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
-            "your own hold code, which is not loaded from files: build the model in Python, and "
-            "give it to TensorFlowScorer itself, or export it (model.export) as a SavedModel."
+            "your own contain code, which is not loaded from files. Build the model in Python, and "
+            "give it to TensorFlowScorer, or export it (model.export) as a SavedModel."
         ) from error
     with _explained(content.name):
         export_keras(tf, model, folder)
 
 
 def _holds_no_layers(path):
-    """Whether a file is HDF5 that does not say which layers its weights are for."""
+    """Whether a file is an HDF5 file that does not describe the layers of its weights."""
     import h5py  # Keras needs it
 
     try:
@@ -206,6 +210,7 @@ def _holds_no_layers(path):
 
 @contextmanager
 def _explained(name):
+    """Turn an error of TensorFlow into a ValueError that names the model."""
     try:
         yield
     except Exception as error:  # TensorFlow has a class per status code

@@ -1,4 +1,4 @@
-"""What a TensorFlow graph is asked for: dense, ragged and sparse tensors as arrays of numpy."""
+"""Outputs of a TensorFlow graph: dense, ragged and sparse tensors as numpy arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from sklearn_dl.utils._columns import object_array
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """An output: its tensors, and the function that makes one array of their values.
+    """An output: its tensors, and the function that makes one array from their values.
 
     Parameters
     ----------
     spec : TensorSpec
     tensors : tuple of tf.Tensor
     assemble : callable(*arrays) -> ndarray
-        With one value, or missing, per row.
+        The array has one entry per row.
     """
 
     spec: TensorSpec
@@ -41,9 +41,9 @@ def signature_fetch(graph, name, info):
     ----------
     graph : tf.Graph
     name : str
-        What the signature calls it.
+        Its name in the signature.
     info : TensorInfo
-        A dense tensor; a ragged one, whose rows become arrays; a sparse one, which becomes dense.
+        Of a dense tensor, a ragged one (its rows become arrays) or a sparse one (it becomes dense).
 
     Raises
     ------
@@ -69,7 +69,7 @@ def signature_fetch(graph, name, info):
         def refuse(*_):
             raise ValueError(
                 f"The output {name!r} is a {spec.type_spec_class_name or 'composite tensor'}, "
-                "which is no array; name others in `outputs`."
+                "which is not an array; name other tensors in `outputs`."
             )
 
         return Fetch(TensorSpec(name, None, None), tensors, refuse)
@@ -77,17 +77,19 @@ def signature_fetch(graph, name, info):
 
 
 def refuse_objects(fetches):
-    """Raise if an output is a list, a table or another object inside TensorFlow, not an array."""
+    """Raise a ValueError if an output is an object inside TensorFlow, such as a list or a table."""
     for fetch in fetches:
         for tensor in fetch.tensors:
             if tensor.dtype.base_dtype.name in ("resource", "variant"):
                 raise ValueError(
                     f"The output {fetch.spec.name!r} is an object inside TensorFlow (a "
-                    f"{tensor.dtype.base_dtype.name}), not an array; name others in `outputs`."
+                    f"{tensor.dtype.base_dtype.name}), not an array; name other tensors in "
+                    "`outputs`."
                 )
 
 
 def _ragged_fetch(graph, name, parts):
+    """The Fetch of a ragged tensor: each row becomes an array."""
     values, *splits = (_tensor(graph, name, part) for part in parts)
     inner = shape_of(values)
     shape = None if inner is None else (None,) * (len(splits) + 1) + inner[1:]
@@ -102,6 +104,7 @@ def _ragged_fetch(graph, name, parts):
 
 
 def _sparse_fetch(graph, name, parts, stated):
+    """The Fetch of a sparse tensor: it becomes dense."""
     tensors = tuple(_tensor(graph, name, part) for part in parts)
     shape = None
     if not stated.unknown_rank:
@@ -111,8 +114,8 @@ def _sparse_fetch(graph, name, parts, stated):
     def assemble(positions, values, sizes):
         if not shape or None in shape[1:]:
             raise ValueError(
-                f"The output {name!r} is sparse, and the longest row of a batch decides its width; "
-                "name others in `outputs`, or export it as a dense or ragged tensor."
+                f"The output {name!r} is sparse, and its width depends on the longest row of a "
+                "batch; name other tensors in `outputs`, or export it as a dense or ragged tensor."
             )
         values = from_graph(values)
         rows = np.full((sizes[0], *shape[1:]), "" if values.dtype == object else 0, values.dtype)
@@ -127,17 +130,18 @@ def _tensor(graph, name, tensor_name):
         return graph.get_tensor_by_name(tensor_name)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"The signature's {name!r} is {tensor_name!r}, a tensor that the graph does not have."
+            f"The signature says that {name!r} is the tensor {tensor_name!r}, which the graph does "
+            "not have."
         ) from error
 
 
 def shape_of(tensor):
-    """The shape of a tensor, with None for sizes that are not known; None: rank unknown."""
+    """The shape of a tensor, with None for unknown sizes, or None if the rank is unknown."""
     return None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
 
 
 def dtype_of(tensor):
-    """The dtype of a tensor's values as arrays of numpy; None: there is none."""
+    """The dtype of a tensor's values in numpy arrays, or None if they have none."""
     dtype = tensor.dtype.base_dtype
     try:
         kind = np.dtype(dtype.as_numpy_dtype)
@@ -149,11 +153,11 @@ def dtype_of(tensor):
 
 
 def from_graph(array):
-    """Values that a session gives: bytes of UTF-8 as str, and float32 for bfloat16."""
+    """Convert an array from a session: UTF-8 bytes become str, bfloat16 becomes float32."""
     array = np.asarray(array)
     if array.dtype == object:
         return _decoded(array)
-    # numpy does not count with bfloat16
+    # numpy does not compute with bfloat16
     return array.astype(np.float32) if array.dtype.kind == "V" else array
 
 

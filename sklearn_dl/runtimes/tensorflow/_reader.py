@@ -1,4 +1,4 @@
-"""Who needs whom in a TensorFlow graph and the functions that it calls."""
+"""Find which nodes need which others, in a TensorFlow graph and the functions that it calls."""
 
 from sklearn_dl.runtimes.tensorflow._safety import functions_in, scopes_of
 
@@ -6,7 +6,9 @@ _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
 
 class GraphReader:
-    """Who needs whom. A location is (function, node); the function of the graph itself is "".
+    """Find which nodes of a graph need which others.
+
+    A location is a pair (function, node). The function "" is the graph itself.
 
     Parameters
     ----------
@@ -15,8 +17,9 @@ class GraphReader:
     Attributes
     ----------
     nodes : dict of (str, str) to NodeDef
+        The nodes by location.
     gradients : set of str
-        Functions that are the gradient of another, or have one.
+        Functions that are the gradient of another function, or have a gradient function.
     """
 
     def __init__(self, graph_def):
@@ -43,7 +46,7 @@ class GraphReader:
         }
 
     def reached_from(self, names):
-        """Places that may run when the nodes `names` of the graph itself run."""
+        """The locations that may run when the nodes `names` of the graph itself run."""
         reached: set = set()
         queue = [("", node_name(name)) for name in names]
         while queue:
@@ -58,7 +61,7 @@ class GraphReader:
         return reached
 
     def that_run(self, locations):
-        """Functions, and nodes of the graph itself, that run one of `locations` when they run."""
+        """The functions, and the nodes of the graph itself, that run one of `locations`."""
         readers: dict = {}
         for location, node in self.nodes.items():
             for tensor in node.input:
@@ -78,10 +81,11 @@ class GraphReader:
         return functions, {name for scope, name in found if not scope}
 
     def source(self, location, position):
-        """The tensor of the graph itself that an input always is, unchanged; None: not known.
+        """The tensor of the graph itself that a node's input always equals, or None if unknown.
 
-        Followed are Identity, the argument of a function that is called in one place, and
-        variables that are assigned once and that nothing else can reach.
+        The input is that at `position` of the node at `location`. The search follows Identity, the
+        argument of a function that is called in one place, and variables that are assigned once
+        and that nothing else can reach.
         """
         seen = set()
         while location not in seen:
@@ -109,14 +113,14 @@ class GraphReader:
         return None
 
     def _only_caller(self, function):
-        """The node of the graph itself that calls a function, if it alone names it."""
+        """The node of the graph itself that calls a function, or None if others use it too."""
         named = self._named_by.get(function, [])
         if len(named) != 1 or named[0][0] or function in self.gradients:
             return None
         return named[0] if self.nodes[named[0]].op in _CALLS else None
 
     def _only_assignment(self, scope, reading):
-        """The one node that assigns to the variable that `reading` reads."""
+        """The only node that assigns to the variable that `reading` reads, or None."""
         if scope or not reading.input:
             return None
         variable = node_name(reading.input[0])
@@ -134,7 +138,7 @@ class GraphReader:
         return users[kinds.index("AssignVariableOp")]
 
     def _variable_key(self, location):
-        """What names a variable in the session; None: the node makes no variable."""
+        """The name of a node's variable in the session, or None if it does not make a variable."""
         node = self.nodes.get(location)
         if node is None or node.op != "VarHandleOp":
             return None
@@ -142,10 +146,10 @@ class GraphReader:
 
 
 def node_name(tensor):
-    """The node that makes a tensor, or that a control input waits for."""
+    """The name of the node that makes a tensor, or that a control input waits for."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
 def tensor_name(name):
-    """A tensor's name without the number of a node's first output."""
+    """A tensor's name, without the ":0" of a node's first output."""
     return name.removesuffix(":0")

@@ -1,4 +1,4 @@
-"""TensorFlow itself: imported at the moment of use, quietly, and never after a fork."""
+"""Import TensorFlow when it is needed, quietly, and not where a fork would make it hang."""
 
 import logging
 import os
@@ -30,37 +30,38 @@ if hasattr(os, "register_at_fork"):
 
 
 def import_tensorflow(verbose=0):
-    """The tensorflow module, imported without its start-up messages unless `verbose` > 1.
+    """Return the tensorflow module, imported without its start-up messages unless `verbose` > 1.
 
     Raises
     ------
     ImportError
         If it is not installed.
     RuntimeError
-        In a forked child of a process that has used TensorFlow, where it would wait forever.
+        If this process was forked from one that had used TensorFlow, where it would hang.
     """
     if _dead_after_fork:
         raise RuntimeError(
-            "This process was forked from one that had used TensorFlow, whose threads do not live "
-            "on in it: it would hang. Start processes with spawn or loky (joblib's default)."
+            "This process was forked from one that had used TensorFlow. TensorFlow would hang "
+            "here, because its threads do not exist in a forked process. Start processes with "
+            "spawn or loky (joblib's default)."
         )
     with _importing:
         if "tensorflow" in sys.modules or verbose > 1:
             return import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
         with _without_start_up_messages():
             tf = import_optional("tensorflow", extra="tensorflow", purpose="TensorFlowScorer")
-            tf.config.list_physical_devices()  # looks for GPUs, and says much about it
+            tf.config.list_physical_devices()  # looks for GPUs, and writes messages
             return tf
 
 
 @contextmanager
 def _without_start_up_messages():
-    """What C++ writes while TensorFlow is imported goes nowhere, but is shown if that fails."""
+    """Hide what C++ writes while TensorFlow is imported, but show it if the import fails."""
     asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
     if asked is not None:
         yield
         return
-    # read once, at the first message; those before that go to the descriptor in any case
+    # TensorFlow reads it at its first message; messages before that go to the descriptor anyway
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     sys.stderr.flush()
     kept = os.dup(2)
@@ -79,7 +80,7 @@ def _without_start_up_messages():
 
 
 def use_tensorflow(verbose=0):
-    """`import_tensorflow`, for work after which a forked child would hang."""
+    """Import TensorFlow for work after which TensorFlow would hang in a forked process."""
     global _used
     tf = import_tensorflow(verbose)
     _used = True
@@ -87,31 +88,31 @@ def use_tensorflow(verbose=0):
 
 
 def require_eager(tf):
-    """Raise if what needs TensorFlow's eager execution cannot have it.
+    """Raise a ValueError if TensorFlow does not execute eagerly.
 
     Raises
     ------
     ValueError
-        If it is switched off, or inside a graph.
+        If eager execution is switched off, or this is called inside a graph.
     """
     if not tf.executing_eagerly():
         raise ValueError(
             "TensorFlow's eager execution is switched off in this process "
-            "(tf.compat.v1.disable_eager_execution, disable_v2_behavior), which Keras models and "
-            "models in memory need. Leave it on, or give the folder of a SavedModel or a frozen "
-            "graph, which need it not."
+            "(tf.compat.v1.disable_eager_execution, disable_v2_behavior). Keras models and models "
+            "in memory need it. Leave it on, or give the folder of a SavedModel or a frozen graph, "
+            "which do not need it."
         )
 
 
 @contextmanager
 def quiet(tf, verbose):
-    """TensorFlow's Python warnings (of deprecated functions) are not shown; its level stays."""
+    """Hide TensorFlow's Python warnings (about deprecated functions); then restore its level."""
     global _n_quiet, _level
     if verbose > 1:
         yield
         return
     logger = tf.get_logger()
-    # several threads may load models: the first one keeps the level, the last one puts it back
+    # several threads may load models: the first one saves the level, the last one restores it
     with _counting:
         if not _n_quiet:
             _level = logger.level

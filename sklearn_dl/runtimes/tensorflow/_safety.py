@@ -1,7 +1,7 @@
-"""What a TensorFlow graph may do besides compute: read off its protobufs before it is loaded.
+"""Refuse TensorFlow graphs that may do more than compute, before they are loaded.
 
-The graph runs when it is scored, and parts of it when it is loaded (restoring variables,
-filling tables). https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md
+The check reads the graph's protobufs. A graph runs when it is scored, and parts of it run when it
+is loaded (they restore variables and fill tables). https://github.com/tensorflow/tensorflow/blob/master/SECURITY.md
 """
 
 import tomllib
@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain
 from pathlib import Path
 
-# a call takes a part of the stack; published models nest some ten
+# each nested call takes part of the stack; published models nest about ten calls
 _MAX_CALL_DEPTH = 100
 
 
@@ -25,11 +25,11 @@ class Operations:
     allowed : frozenset of str
         Operations that compute, or keep state inside the session.
     bound : frozenset of str
-        Operations that read files, and are allowed where they read those of the model itself.
+        Operations that read files; they are allowed only where they read the model's own files.
     refused : dict of str to str
-        Names of other operations, with ``*`` for any letters, and why they are refused.
+        Names of operations that are refused, with ``*`` for any letters, to the reasons.
     pipelines : tuple of str
-        Those of them that feed a model while it is trained.
+        The names in `refused` of operations that feed a model while it is trained.
     """
 
     allowed: frozenset
@@ -38,7 +38,7 @@ class Operations:
     pipelines: tuple
 
     def why_refused(self, op):
-        """The end of a sentence that begins with the operation's name."""
+        """The reason, as the end of a sentence that begins with the operation's name."""
         for pattern, reason in self.refused.items():
             if fnmatchcase(op, pattern):
                 return reason
@@ -52,7 +52,7 @@ class Operations:
 
 @lru_cache(maxsize=1)
 def operations():
-    """The lists of operations that are allowed and refused."""
+    """The lists of allowed and refused operations."""
     text = Path(__file__).with_name("operations.toml").read_text(encoding="utf-8")
     lists = tomllib.loads(text)
     allowed = {op for group in lists["allowed"].values() for op in group["operations"]}
@@ -68,22 +68,22 @@ def operations():
 
 
 def refuse_unsafe(name, graph_def, bound=frozenset()):
-    """Raise if a graph or its function library may do more than compute.
+    """Raise a ValueError if a graph or its function library may do more than compute.
 
     Parameters
     ----------
     name : str
-        Of the model, for the message.
+        The model's name, for the message.
     graph_def : GraphDef
     bound : set of (str, str)
-        Places of operations that read the model's own files, and nothing else.
+        Locations (function, node) of operations that read only the model's own files.
 
     Raises
     ------
     ValueError
-        If an operation is not on the list of those that are allowed (all of them are named), if
-        two functions or two nodes share a name, if functions call each other in a circle or too
-        deep, or if a constant holds more than numbers and strings.
+        If operations are not allowed (the message names all of them), if two functions or two
+        nodes have the same name, if functions call each other in a circle or too deep, or if a
+        constant contains more than numbers and strings.
     """
     lists = operations()
     functions = _function_names(name, graph_def)
@@ -97,7 +97,7 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
             found.setdefault(op, location)
         if any(map(_is_opaque, _tensors(values))):
             raise ValueError(
-                _malformed(name, f"{location!r} holds a resource or an object, not numbers")
+                _malformed(name, f"{location!r} contains a resource or an object, not numbers")
             )
 
     for scope, nodes in scopes_of(graph_def):
@@ -106,7 +106,7 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
             if not node.name:
                 raise ValueError(_malformed(name, "a node has no name"))
             if node.name in seen:
-                raise ValueError(_malformed(name, f"two nodes are called {node.name!r}"))
+                raise ValueError(_malformed(name, f"two nodes have the name {node.name!r}"))
             seen.add(node.name)
             location = f"{scope}/{node.name}" if scope else node.name
             if (scope, node.name) not in bound and node.op not in known:
@@ -120,13 +120,14 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
             f"{op} ({location}) {lists.why_refused(op)}" for op, location in sorted(found.items())
         )
         raise ValueError(
-            f"{name} holds operations that may touch files, the network, Python or the process: "
+            f"{name} contains operations that may touch files, the network, Python or the process: "
             f"{listed}. Nothing of it was loaded. If you trust its source, set "
             "allow_unsafe_ops=True."
         )
 
 
 def _function_names(name, graph_def):
+    """Return the names of a graph's functions; raise a ValueError if they are malformed."""
     from tensorflow.python.framework import op_def_registry
 
     names: set = set()
@@ -135,17 +136,19 @@ def _function_names(name, graph_def):
         if not own:
             raise ValueError(_malformed(name, "a function has no name"))
         if own in names:
-            raise ValueError(_malformed(name, f"two functions are called {own!r}"))
+            raise ValueError(_malformed(name, f"two functions have the name {own!r}"))
         if op_def_registry.get(own) is not None:
-            raise ValueError(_malformed(name, f"a function is called {own!r}, as an operation is"))
+            raise ValueError(_malformed(name, f"the function {own!r} has the name of an operation"))
         if any(attribute.HasField("default_value") for attribute in function.signature.attr):
-            raise ValueError(_malformed(name, f"the function {own!r} has attributes of its own"))
+            raise ValueError(
+                _malformed(name, f"the function {own!r} has an attribute with a default value")
+            )
         names.add(own)
     return names
 
 
 def _check_calls(name, graph_def, functions):
-    """Raise if calls of functions would not end, or would overflow the stack."""
+    """Raise a ValueError if calls of functions would not end, or would overflow the stack."""
     calls = {
         scope: set().union(*({node.op, *functions_in(node.attr.values())} for node in nodes))
         & functions
@@ -169,14 +172,14 @@ def _malformed(name, what):
 
 
 def scopes_of(graph_def):
-    """Pairs of a function's name and its nodes; the graph itself is the function ""."""
+    """Yield the name of each function and its nodes; the graph itself has the name ""."""
     yield "", graph_def.node
     for function in graph_def.library.function:
         yield function.signature.name, function.node_def
 
 
 def _nested(values):
-    """Attribute values, and those inside the functions that they name."""
+    """Yield the attribute values, and those of the functions that they name, at any depth."""
     queue = list(values)
     while queue:
         value = queue.pop()

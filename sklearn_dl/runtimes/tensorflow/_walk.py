@@ -1,33 +1,39 @@
-"""What is read off a TensorFlow graph: what its outputs need, where it ends, what mixes rows."""
+"""Inspect a TensorFlow graph: inputs that outputs need, last tensors, and mixing of rows."""
 
 from sklearn_dl.runtimes.tensorflow._reader import GraphReader
 
 PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 SAVERS = {"RestoreV2", "SaveV2", "MergeV2Checkpoints", "ShardedFilename"}
-# nodes that end a graph without being a result
+# operations whose outputs are not results, even if no other node reads them
 NO_RESULTS = {"Const", "NoOp", "Assert", "Placeholder", "VarHandleOp", "VariableV2"}
-# they compute a range from all rows, unless they are given one
+# operations that compute a range from all rows, unless they are given one
 _RANGE_OPS = {"RequantizationRange", "RequantizationRangePerChannel"}
 _RANGE_OPS |= {f"QuantizeAndDequantize{version}" for version in ("", "V2", "V4")}
 
 
 def find_inputs(named_inputs, fetches):
-    """What the outputs need.
+    """Find the inputs that the outputs need.
 
     Parameters
     ----------
     named_inputs : dict of str to Fetch
-        Of the signature.
+        The inputs of the signature.
     fetches : tuple of Fetch
         The outputs.
 
     Returns
     -------
     fed : dict of str to tf.Tensor
+        The tensors to feed, by the names of the inputs.
     required, optional : list of str
-        The names in `fed`.
+        The names in `fed` of inputs without and with a default value.
     unused : set of str
-        Inputs of the signature that other outputs need.
+        Inputs of the signature that these outputs do not need.
+
+    Raises
+    ------
+    ValueError
+        If the outputs need a sparse or ragged input.
     """
     offered = {tensor.name for fetch in named_inputs.values() for tensor in fetch.tensors}
     needed = _needed([tensor for fetch in fetches for tensor in fetch.tensors], offered)
@@ -40,10 +46,11 @@ def find_inputs(named_inputs, fetches):
         names = {tensor.name for tensor in fetch.tensors}
         if len(names) > 1 and names & needed.keys():
             raise ValueError(
-                f"The outputs need the signature's input {key!r}, which is sparse or ragged: rows "
-                "of X are not. Export the model with a dense input, or name others in `outputs`."
+                f"The outputs need the signature's input {key!r}, which is sparse or ragged, but "
+                "rows of X are dense. Export the model with a dense input, or name other tensors "
+                "in `outputs`."
             )
-        # two names of one tensor: the first counts
+        # if a tensor has two names, the first one counts
         if names <= needed.keys() - taken:
             (fed[key],) = fetch.tensors
             taken |= names
@@ -61,7 +68,7 @@ def find_inputs(named_inputs, fetches):
 def _needed(tensors, fed):
     """All tensors that the given ones depend on, and themselves: dict of name to tensor.
 
-    What is behind those named in `fed` is not needed.
+    Tensors that only those in `fed` depend on are left out.
     """
     needed: dict = {}
     queue, seen = list(tensors), set()
@@ -82,7 +89,7 @@ def _needed(tensors, fed):
 
 
 def leaves(graph):
-    """First outputs of the nodes that no other node reads, but for the saver's."""
+    """The first output of each node that no other node reads, without the saver's nodes."""
     ends = [
         op.outputs[0]
         for op in graph.get_operations()
@@ -101,7 +108,7 @@ def leaves(graph):
 
 
 def mixes_rows(graph_def):
-    """Whether values are quantized by a range that is computed from all rows of a run."""
+    """Whether values are quantized with a range that is computed from all rows of a batch."""
     for nodes in (graph_def.node, *(f.node_def for f in graph_def.library.function)):
         ops = {node.name: node.op for node in nodes}
         for node in nodes:

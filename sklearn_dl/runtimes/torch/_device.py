@@ -1,4 +1,4 @@
-"""Where torch works, how precisely, and with how many threads; what it must leave as it was."""
+"""Torch's device, precision and threads; the caller's own settings of torch are put back."""
 
 import os
 from contextlib import ExitStack, contextmanager
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._threads import thread_budget
 
-# one fit at a time in a process: dropout draws from torch's one generator
+# one fit at a time in a process, because dropout draws from torch's only generator
 _fit_lock = RLock()
 _threads_lock = Lock()
-_in_use = 0
-_found: tuple = ()  # threads, dtype and precision of products, as others had set them
-_inside = local()  # .threads: what this Python thread has already set
+_in_use = 0  # calls that are inside `torch_settings`
+_found: tuple = ()  # threads, dtype and precisions of products, as the caller had set them
+_inside = local()  # .threads: set while this Python thread is inside `torch_settings`
 _forked_after_import = False
 
 
@@ -28,21 +28,22 @@ if hasattr(os, "register_at_fork"):
 
 
 class Where(NamedTuple):
-    """Where and how precisely a network computes.
+    """The device, precision and threads with which a network of an estimator computes.
 
     Attributes
     ----------
     device : str or torch.device
-        A str: the estimator's parameter, which `resolved` finds on this machine.
+        A str is the estimator's parameter; `resolved` replaces it with a device of this machine.
     precision : {"auto", "float32", "bfloat16"}
+        `resolved` replaces "auto".
     purpose : str
         Name of the estimator, for messages.
     extra : str
-        The package's extra that installs torch for it.
+        The extra of sklearn-dl that installs torch for this estimator.
     memory : str, Path or None, default=None
-        Folder to keep the features of a pretrained network in.
+        Folder in which the features of a pretrained network are kept.
     n_threads : int or None, default=None
-        As `thread_budget` takes it.
+        As in `thread_budget`.
     """
 
     device: Any
@@ -53,14 +54,14 @@ class Where(NamedTuple):
     n_threads: int | None = None
 
     def resolved(self):
-        """The same for this machine: a torch.device, and no "auto". This imports torch.
+        """Return a copy for this machine, with a torch.device and without "auto"; imports torch.
 
         Raises
         ------
         ImportError
             If torch is not installed.
         ValueError
-            If the device has no such name, or is not on this machine.
+            If torch knows no device of this name, or the device is not on this machine.
         """
         device = self.device
         if isinstance(device, str):
@@ -70,40 +71,43 @@ class Where(NamedTuple):
 
 
 def import_torch(purpose, extra):
-    """The torch module, or an error that says what needs it and which extra installs it."""
+    """Return the torch module; the error names what needs it and the extra that installs it."""
     return import_optional("torch", extra=extra, purpose=purpose)
 
 
 def resolve_device(device):
-    """The `torch.device` that `device` means on this machine, as tensors that are there name it.
+    """Return the `torch.device` that `device` means on this machine.
 
     Parameters
     ----------
     device : str
-        "auto" is cuda, else mps, else cpu; other names are torch's.
+        "auto" is "cuda" if this machine has it, else "mps", else "cpu"; other names are torch's.
 
     Returns
     -------
     resolved : torch.device
-        With its index, but for the CPU: equal to the device of what was moved there.
+        With an index, except for the CPU, so that it equals the `device` of tensors moved there.
 
     Raises
     ------
     ValueError
-        If the device has no such name, or is not on this machine.
+        If torch knows no device of this name, or the device is not on this machine.
     """
     import torch
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if device == "auto":
         device = "cuda" if cuda else "mps" if mps else "cpu"
+    here = {"cpu": True, "cuda": cuda, "mps": mps}
+    found = [name for name, is_here in here.items() if is_here]
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device={device!r} is no name of a device that torch knows.") from error
-    here = {"cpu": True, "cuda": cuda, "mps": mps}
+        raise ValueError(
+            f'device={device!r} is not the name of a device that torch knows; use "auto" or one '
+            f"of {found}."
+        ) from error
     if not here.get(resolved.type, False):
-        found = [name for name, is_here in here.items() if is_here]
         raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
     if resolved.type == "cpu":
         return torch.device("cpu")
@@ -111,17 +115,16 @@ def resolve_device(device):
         index = torch.cuda.current_device() if resolved.type == "cuda" else 0
         return torch.device(resolved.type, index)
     if resolved.type == "cuda" and resolved.index >= torch.cuda.device_count():
-        raise ValueError(
-            f"device={device!r}: this machine has {torch.cuda.device_count()} of cuda."
-        )
+        found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
     return resolved
 
 
 def resolve_precision(precision, device):
-    """Resolve `precision` for `device`: "float32" or "bfloat16".
+    """Return what `precision` means on `device`: "float32" or "bfloat16".
 
-    "auto" is bfloat16 where the processor computes with it: CPUs with avx512_bf16 or AMX, GPUs
-    that say so. Elsewhere it would be slower than float32.
+    "auto" is bfloat16 on hardware that computes with it: CPUs with avx512_bf16 or AMX, and CUDA
+    GPUs for which torch reports it. Elsewhere bfloat16 would be slower than float32.
     """
     if precision != "auto":
         return precision
@@ -143,21 +146,22 @@ def autocast(precision, device):
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             yield
     finally:
-        # inside another autocast torch would keep copies of weights that a step then changes
+        # inside another autocast, torch would keep copies of weights that a training step changes
         torch.clear_autocast_cache()
 
 
 @contextmanager
 def torch_settings(n_threads=None, n_processes=1):
-    """Torch with its own defaults and this process's share of the processors; then as it was.
+    """Context in which torch has its default settings and this process's share of the CPUs.
 
-    The share is that of `thread_budget`, and no more than the threads that torch has already.
+    It yields the number of threads: that of `thread_budget`, and if `n_threads` is None, at most
+    the number that torch has already. At the end, the caller's settings are put back.
 
-    What others have switched on counts no more: gradients off, inference mode, autocast, another
-    default dtype or device, less exact products of float32. Yields the number of threads.
+    Inside, gradients are on. Inference mode, autocast, another default dtype or device, and less
+    exact products of float32 are off.
 
-    Inside itself (scoring inside a fit) it changes nothing: the outer settings stay.
-    After a fork torch's threads are gone, and waiting for them would hang: one thread then.
+    Inside itself (scoring inside a fit) it changes nothing: the outer settings stay. In a forked
+    process it uses one thread: torch's threads are gone, and waiting for them would hang.
     """
     import torch
 
@@ -192,7 +196,7 @@ def torch_settings(n_threads=None, n_processes=1):
 
 
 def _set_numbers(dtype, precisions):
-    """The default dtype and the precisions of products: one for all threads of Python."""
+    """Set the default dtype and the precisions of products, which all Python threads share."""
     import torch
 
     if torch.get_default_dtype() != dtype:
@@ -202,12 +206,12 @@ def _set_numbers(dtype, precisions):
             products.fp32_precision = precision
 
 
-# nobody has set the first: torch is exact then
+# "none" means not set: torch is then as exact as with "ieee"
 _EQUALLY_EXACT = ({"none"}, {"ieee"}, {"none", "ieee"})
 
 
 def _products():
-    """Where torch is told how exact products of float32 are."""
+    """The settings of torch whose `fp32_precision` says how exact products of float32 are."""
     import torch
 
     return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
@@ -215,7 +219,7 @@ def _products():
 
 @contextmanager
 def _own_modes():
-    """The modes that each thread of Python has of its own."""
+    """Context with the defaults of the modes of torch that each Python thread has for itself."""
     import torch
 
     with ExitStack() as modes:
@@ -232,7 +236,7 @@ def _own_modes():
 
 @contextmanager
 def own_random_state(device):
-    """Whatever is drawn from torch's generators inside changes nothing outside."""
+    """Context after which torch's generators have the state that they had before."""
     import torch
 
     with _fit_lock, torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -243,7 +247,7 @@ def seed_dropout(device, seed):
     """Seed the generator that dropout on `device` draws from (inside `own_random_state`)."""
     import torch
 
-    # torch.manual_seed would also queue a call for a cuda that is not there, at 1 ms each
+    # torch.manual_seed would also queue a call for CUDA where there is none, which takes 1 ms
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
