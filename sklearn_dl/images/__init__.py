@@ -1,4 +1,4 @@
-"""From photographs to pixels, lazily."""
+"""Images, read lazily: loading, resizing and turning into numbers."""
 
 from sklearn_dl.images._formats import SAFE_FORMATS
 from sklearn_dl.images._lazy import ImageReadError, LazyImage

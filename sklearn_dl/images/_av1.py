@@ -1,4 +1,7 @@
-"""The sizes of the AV1 pictures in an AVIF file, whatever its boxes say (libavif scales them)."""
+"""The sizes of the AV1 images in an AVIF file.
+
+The file's boxes may give other sizes: libavif decodes the images, then scales them to those.
+"""
 
 import struct
 from collections import deque
@@ -6,23 +9,26 @@ from contextlib import suppress
 
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 _MOST_PARTS = 100_000
-_LONGEST_HEADER = 1024  # bytes, with all its operating points
+_LONGEST_HEADER = 1024  # bytes: a sequence header with all operating points is shorter
 _SEQUENCE_HEADER = 1
 _TO_THE_END = 2**63
 
 
 def av1_sizes(file):
-    """Yield (width, height) of each AV1 sequence header of the items, and of first frames.
+    """Yield the (width, height) in each AV1 sequence header of a file.
+
+    It reads the headers in all items and in the first frame of each track.
 
     Parameters
     ----------
     file : binary file
-        ISO/IEC 14496-12 boxes.
+        File of ISO/IEC 14496-12 boxes.
 
     Raises
     ------
     ValueError
-        If its boxes are damaged, or more than any image has.
+        If the boxes are damaged, or if the file has more than 100,000 parts (boxes, pieces of
+        items and bitstream units).
     """
     file.seek(0, 2)
     end = file.tell()
@@ -32,12 +38,13 @@ def av1_sizes(file):
     except (EOFError, IndexError, RecursionError, struct.error):
         raise ValueError("its boxes are damaged") from None
     for pieces in payloads:
-        # a decoder stops where a payload is damaged, too
+        # a decoder also stops where a payload is damaged
         with suppress(EOFError, IndexError):
             yield from _payload_sizes(_Pieces(file, pieces), budget)
 
 
 def _payload_sizes(payload, budget):
+    """Yield the (width, height) in each sequence header of a payload."""
     while payload.left:
         _spend(budget)
         kind, length = payload.obu()
@@ -49,12 +56,13 @@ def _payload_sizes(payload, budget):
 
 
 def _spend(budget):
+    """Count one part of the file; raise an error if it has too many."""
     if next(budget, None) is None:
         raise ValueError(f"it has more than {_MOST_PARTS} parts: it is not an AVIF image")
 
 
 def _boxes(file, start, end, budget):
-    """Yield kind, start and end of what is in each box."""
+    """Yield the kind of each box, and the start and end of its content."""
     while start + 8 <= end:
         _spend(budget)
         file.seek(start)
@@ -71,7 +79,7 @@ def _boxes(file, start, end, budget):
 
 
 def _payloads(file, start, end, budget):
-    """Yield the lists of (offset, length) that hold an item, or a track's first sample."""
+    """Yield the pieces of each item and each track's first frame, as lists of (offset, length)."""
     offset = size = None
     for kind, inside, stop in _boxes(file, start, end, budget):
         if kind == b"meta":
@@ -93,7 +101,7 @@ def _payloads(file, start, end, budget):
 
 
 def _items(file, start, stop, idat, budget):
-    """The box "iloc" (ISO/IEC 14496-12, 8.11.3)."""
+    """Yield the pieces of each item, from the box "iloc" (ISO/IEC 14496-12, 8.11.3)."""
     file.seek(start)
     box = memoryview(_read(file, stop - start))
     version = box[0]
@@ -124,7 +132,7 @@ def _items(file, start, stop, idat, budget):
 
 
 class _Pieces:
-    """Pieces of a file, read as if they were one; what is skipped is not read."""
+    """Pieces of a file, read as one stream; skipped bytes are not read."""
 
     def __init__(self, file, pieces):
         self.file = file
@@ -165,7 +173,7 @@ class _Pieces:
         return self.read(1)[0]
 
     def obu(self):
-        """Type and length of an open bitstream unit (AV1, 5.3)."""
+        """Read the start of an open bitstream unit; return its type and length (AV1, 5.3)."""
         head = self.read(1)
         if not head:
             return 0, 0
@@ -183,7 +191,7 @@ class _Pieces:
 
 
 class _Bits:
-    """Bits of bytes, the highest first."""
+    """A reader of bits: each call gives the next `n_bits` as an integer, highest bit first."""
 
     def __init__(self, data):
         self.value, self.left = int.from_bytes(data, "big"), 8 * len(data)
@@ -205,7 +213,7 @@ class _Bits:
 
 
 def _frame_size(bits):
-    """max_frame_width and max_frame_height of a sequence header (AV1, 5.5.1)."""
+    """Return max_frame_width and max_frame_height of a sequence header (AV1, 5.5.1)."""
     bits(4)
     if bits():  # reduced_still_picture_header
         bits(5)

@@ -1,11 +1,11 @@
-"""Faults of the machine, which say nothing about an image."""
+"""Faults of the machine, such as too little memory: they say nothing about an image."""
 
 import errno
 from contextlib import contextmanager
 
 from sklearn_dl.utils._messages import chain_of
 
-# what the system says of a path or of what lies there: any other number is the machine's
+# errors that a path or its file causes; any other number is a fault of the machine
 _OF_THE_FILE = {
     errno.EACCES,
     errno.EFBIG,
@@ -25,16 +25,17 @@ _OF_THE_FILE = {
 
 
 def machine_fault(error, outside=None):
-    """The fault of the machine that `error` is or comes from, or None.
+    """Return the fault of the machine among `error` and its causes, or None.
 
-    A lack of memory or of file descriptors, a disk that cannot be read, a network folder that has
-    gone: another attempt may succeed, so the image is not to blame.
+    Such faults are too little memory, too many open files, a disk that cannot be read or a network
+    folder that is gone. Another attempt may succeed, so the image is not to blame.
 
     Parameters
     ----------
     error : BaseException
     outside : BaseException or None, default=None
-        What was being handled before the image was read (`sys.exception()`).
+        Exception that was handled when the reading of the image began (`sys.exception()`). It is
+        not a cause of `error`.
 
     Returns
     -------
@@ -49,14 +50,14 @@ def machine_fault(error, outside=None):
 
 
 def _is_of_the_machine(error):
-    if error.errno is None:  # Pillow's own, of damaged files but for the one of its decoders
+    if error.errno is None:  # Pillow's own errors: damaged files, with one exception
         return str(error).startswith("out of memory")
     return error.errno not in _OF_THE_FILE
 
 
 @contextmanager
 def naming(what):
-    """Add `what` was being read to the notes of a fault of the machine that leaves the block."""
+    """Add the note `what`, such as the row, to a MemoryError or OSError raised in the block."""
     try:
         yield
     except (MemoryError, OSError) as error:

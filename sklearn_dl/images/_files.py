@@ -1,12 +1,12 @@
-"""Files of images, opened once: what was checked is what is read."""
+"""Opening image files: the file that is read is the file that was checked."""
 
 import errno
 import os
 import stat
 
-# Windows has neither descriptors of folders nor O_NOFOLLOW
+# Windows has neither folder descriptors nor O_NOFOLLOW
 _BELOW_A_FOLDER = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
-# a pipe that took the file's place is not waited for
+# O_NONBLOCK: opening a pipe that took the file's place must not wait
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _FOLDER = (
     getattr(os, "O_PATH", os.O_RDONLY)
@@ -16,14 +16,14 @@ _FOLDER = (
 
 
 def file_stat(path):
-    """`os.stat` of a regular file.
+    """Return `os.stat` of a regular file.
 
     Raises
     ------
     FileNotFoundError
         If it does not exist.
     ValueError
-        If it is a folder, a pipe (which could be waited for without end) or a device.
+        If it is a folder, a pipe (reading it could wait forever) or a device.
     """
     try:
         return _regular(os.stat(path), path)
@@ -37,10 +37,10 @@ def open_file(path, root=None):
     Parameters
     ----------
     path : str
-        Absolute; below `root` it has no symbolic links left (`os.path.realpath`).
+        Absolute path. With `root`, its symbolic links are resolved (`os.path.realpath`).
     root : str or None
-        Folder that the file must lie in. Between the resolving of `path` and now a file or a
-        folder may have been swapped for a symbolic link: none is followed.
+        Folder that must contain the file, itself resolved. A file or folder inside that became a
+        symbolic link after `path` was resolved is not followed.
 
     Returns
     -------
@@ -52,7 +52,8 @@ def open_file(path, root=None):
     FileNotFoundError
         If it does not exist.
     ValueError
-        If it is not a regular file, or a symbolic link leads to it below `root`.
+        If it is not a regular file, or if `root` or a part of the path below it has become a
+        symbolic link.
     """
     try:
         if root is None:
@@ -65,7 +66,7 @@ def open_file(path, root=None):
 
 
 def _open_below(path, root):
-    """Open folder after folder, following no link."""
+    """Open a file folder by folder from `root`, without following symbolic links."""
     *folders, name = path.removeprefix(root).strip(os.sep).split(os.sep)
     folder = _open_folder(root, path, root, None)
     try:
@@ -79,6 +80,7 @@ def _open_below(path, root):
 
 
 def _open_folder(name, path, root, parent):
+    """Return a descriptor of the folder `name` in the folder with the descriptor `parent`."""
     try:
         return os.open(name, _FOLDER, dir_fd=parent)
     except OSError:
@@ -88,12 +90,12 @@ def _open_folder(name, path, root, parent):
 
 
 def _open_regular(name, path, root=None, folder=None):
-    """Open `name`, below the folder of that descriptor if it is given."""
+    """Open the regular file `name`, inside the folder with the descriptor `folder` if given."""
     below = folder is not None
     found = os.stat(name, dir_fd=folder, follow_symlinks=not below)
     if stat.S_ISLNK(found.st_mode):
         raise _swapped(path, root)
-    _regular(found, path)  # to open some devices does something
+    _regular(found, path)  # checked before opening: opening some devices has side effects
     try:
         descriptor = os.open(name, _READ | (os.O_NOFOLLOW if below else 0), dir_fd=folder)
     except OSError as error:
@@ -109,7 +111,7 @@ def _open_regular(name, path, root=None, folder=None):
 
 
 def _open_and_compare(path, root):
-    """Open first, then look whether what was opened is the file of that name in `root`."""
+    """Open a file, then check that it is still the file of that path inside `root`."""
     file = _open_regular(path, path)
     try:
         resolved = os.path.realpath(path)
@@ -132,8 +134,8 @@ def _regular(found, path):
 
 def _swapped(path, root):
     return ValueError(
-        f"{path!r} leaves the folder root={root!r}, or may do so: it is reached by a symbolic link "
-        "that was not there when ImageLoader resolved the path"
+        f"{path!r} may leave the folder root={root!r}: a part of it became a symbolic link after "
+        "ImageLoader resolved the path"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which formats are read, and by what."""
+"""The formats that are read, and opening a file in one of them."""
 
 import re
 
@@ -27,17 +27,19 @@ SAFE_FORMATS = (
     "TIFF",
     "WEBP",
 )
-"""Names of the formats that :class:`ImageLoader` reads unless it is told others.
+"""Names of the formats that :class:`ImageLoader` reads by default.
 
-Their decoders allocate no more than the size in the header allows, or the sizes inside are read
-before. "JPEG" includes MPO, "PPM" its whole family; "HEIF" needs the package pillow-heif.
+Their decoders allocate no more memory than the size in the header implies, or the sizes inside the
+file are checked before it is decoded. "JPEG" includes MPO; "PPM" includes PBM, PGM, PNM and PFM.
+"HEIF" needs the package pillow-heif.
 """
 
+POSTSCRIPT = "it is PostScript, a program that would run while it is read"
 _HEIF = "HEIF"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-_ANY_BRANDS = {b"mif1", b"msf1"}  # of both
-_MORE_SIGNATURES = {  # of plugins that have none
+_ANY_BRANDS = {b"mif1", b"msf1"}  # HEIC or AVIF
+_MORE_SIGNATURES = {  # for plugins that do not check a signature
     "IM": rb"(Image type|Name|File size \(no of images\)|Date|Digitalization equipment)\s*:",
     "IPTC": rb"\x1c[\x01-\x09\xf0]",
     "IMT": rb"(\*[^\n]*\n)*\s*(width|height)\b",
@@ -46,12 +48,12 @@ _MORE_SIGNATURES = {  # of plugins that have none
 
 
 def check_formats(formats):
-    """`formats` of :class:`ImageLoader` as a tuple of Pillow's names, or None.
+    """Return `formats` of :class:`ImageLoader` as a tuple of Pillow's names, or None.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or a format is never read.
+        If a name is unknown, or is "EPS" (never read) or "MPO" (read as "JPEG").
     """
     if formats is None:
         return None
@@ -62,30 +64,30 @@ def check_formats(formats):
         upper = name.upper() if isinstance(name, str) else name
         if upper == "EPS":
             raise ValueError(
-                "formats holds 'EPS', which is never read: it is PostScript, a program that "
-                "reading it would run. Leave it out."
+                "formats contains 'EPS', which is never read: it is PostScript, a program that "
+                "would run while it is read. Leave it out."
             )
         if upper == "MPO":
-            raise ValueError("formats holds 'MPO', which Pillow reads as 'JPEG': name that.")
+            raise ValueError("formats contains 'MPO', which Pillow reads as 'JPEG'. Use 'JPEG'.")
         if upper not in known:
             raise ValueError(
-                f"formats holds {name!r}, which is not a format that can be read here; these are: "
-                f"{', '.join(known)}."
+                f"formats contains {name!r}, which is not a format that can be read here. These "
+                f"formats can: {', '.join(known)}."
             )
         names.append(upper)
     return tuple(names)
 
 
 def open_image(file, formats, max_pixels):
-    """Open an image, not decoding it, if it is of a format that is allowed.
+    """Open an image of an allowed format, without decoding it.
 
     Parameters
     ----------
     file : binary file
     formats : tuple of str or None
-        As `check_formats` gives; None: `SAFE_FORMATS`.
+        Allowed formats, from `check_formats`. None: `SAFE_FORMATS`.
     max_pixels : int or None
-        Largest number of pixels that may be inside.
+        Largest number of pixels of an image or tile inside the file. None: only Pillow's limit.
 
     Returns
     -------
@@ -96,10 +98,10 @@ def open_image(file, formats, max_pixels):
     ValueError
         If the file is empty, of a format that is not in `formats`, or not an image.
     ImageBomb
-        If what is inside is too large.
+        If an image or tile inside the file is too large.
     """
     listed = SAFE_FORMATS if formats is None else formats
-    start = file.read(512)  # the buffer of a file is larger: it is not read twice
+    start = file.read(512)  # less than the file's buffer: the disk is not read twice
     if not start:
         raise ValueError("it is empty (0 bytes)")
     refuse_pointer(start, "it")
@@ -111,15 +113,15 @@ def open_image(file, formats, max_pixels):
         return image
     check_inner_size(file, start, max_pixels)
     Image.init()
-    # Pillow may have been built without one
+    # Pillow may have been built without a listed format
     plugins = {name: Image.OPEN[name][1] for name in listed if name in Image.OPEN}
     try:
-        # what has a signature comes before what has none: TGA takes anything like it
+        # plugins without a signature come last: TGA accepts many other files
         return Image.open(file, formats=[name for name in plugins if plugins[name]])
     except UnidentifiedImageError:
         unlisted = _unlisted_format(file, plugins)
         if unlisted == "EPS":
-            raise ValueError("it is PostScript, a program that reading it would run") from None
+            raise ValueError(POSTSCRIPT) from None
         if unlisted:
             raise _not_listed(unlisted) from None
     try:
@@ -134,26 +136,26 @@ def open_image(file, formats, max_pixels):
 
 def _not_listed(name):
     return ValueError(
-        f"it is in the format {name}, which ImageLoader does not read unless it is asked to: if "
-        f'the file can be trusted, ImageLoader(formats=[*SAFE_FORMATS, "{name}"]), with '
-        "SAFE_FORMATS of sklearn_dl.images"
+        f"it is in the format {name}, which is not one of ImageLoader's formats. If the file can "
+        f'be trusted, use ImageLoader(formats=[*SAFE_FORMATS, "{name}"]), with SAFE_FORMATS from '
+        "sklearn_dl.images"
     )
 
 
 def _unlisted_format(file, listed):
-    """Name of the first plugin that takes such a file and is not listed, or None."""
+    """Return the name of the first unlisted format whose plugin accepts the file, or None."""
     file.seek(0)
     start = file.read(4096)
-    # the signature of GBR is the vaguest
+    # GBR comes last: its signature is the vaguest
     for name in sorted(Image.OPEN, key="GBR".__eq__):
         if name in listed:
             continue
         if name == "CUR" and start[4:6] == b"\0\0":
-            continue  # a TGA file: no cursor in it
+            continue  # it has no cursor: it is a TGA file
         _, accept = Image.OPEN[name]
         try:
             accepted = accept and accept(start[:16]) is True
-        except Exception:  # it is shorter than any file of that format
+        except Exception:  # the file is too short for that format
             continue
         if accepted:
             return name
@@ -164,6 +166,7 @@ def _unlisted_format(file, listed):
 
 
 def _is_heif(start):
+    """Whether a file that starts like this is HEIC, not AVIF, by its brands."""
     if start[4:8] != b"ftyp":
         return False
     major = start[8:12]
@@ -175,19 +178,20 @@ def _is_heif(start):
 
 
 def _open_heif(file, listed):
+    """Open a HEIC image with pillow-heif, without decoding it."""
     if _HEIF not in listed:
         raise _not_listed(_HEIF)
     try:
-        # its plugin, without registering it: joblib's workers would not know
+        # the class, because joblib's workers would lack a plugin that is registered here
         from pillow_heif import HeifImageFile
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
         raise ValueError(
-            "it is a HEIC image, which needs a package to be read: pip install pillow-heif"
+            "it is a HEIC image, and reading it needs a package: pip install pillow-heif"
         ) from None
     file.seek(0)
     try:
         return HeifImageFile(file)
     except SyntaxError as error:
-        raise ValueError(f"it is a HEIC image that pillow-heif does not read: {error}") from error
+        raise ValueError(f"it is a HEIC image that pillow-heif cannot read: {error}") from error

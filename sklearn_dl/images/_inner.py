@@ -1,4 +1,7 @@
-"""The sizes inside an image file, which its header does not tell, before anything is decoded."""
+"""Checks of the sizes inside an image file, made before it is decoded.
+
+A file may contain images or tiles that are larger than the size in its header.
+"""
 
 import struct
 from contextlib import suppress
@@ -15,21 +18,21 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _TILE_SIDES = (322, 323)  # TileWidth, TileLength
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
-# OpenJPEG keeps some 12 kB per tile: small ones are allowed in small numbers only
+# OpenJPEG keeps about 12 kB per tile, so a file may not have more small tiles than this
 _MANY_TILES = 4096
 _SMALL_TILE = 64 * 64
-# colours, alpha, a gain map and thumbnails are decoded apart
+# colours, alpha, a gain map and thumbnails are separate images
 _AV1_IMAGES = 4
-# what is damaged for these checks is damaged for Pillow, which says so
+# errors of a damaged file: Pillow reports the damage when it reads the file
 _DAMAGED = (SyntaxError, LookupError, TypeError, EOFError, OverflowError, struct.error)
 
 
 class ImageBomb(ValueError):
-    """What is inside a file is larger than what may be decoded."""
+    """An error of a file whose images or tiles are too large to be decoded."""
 
 
 class Limit(NamedTuple):
-    """The largest number of pixels, and who says so."""
+    """The largest number of pixels allowed, and the name of this limit in messages."""
 
     pixels: int
     name: str
@@ -37,13 +40,13 @@ class Limit(NamedTuple):
     def check(self, width, height, what):
         if width * height > self.pixels:
             raise ImageBomb(
-                f"{what} inside has {width} x {height} pixels, more than {self.name}: a "
-                "decompression bomb?"
+                f"{what} inside the file has {width} x {height} pixels, more than {self.name}: it "
+                "may be a decompression bomb"
             )
 
 
 def limit_of(max_pixels):
-    """The stricter of `max_pixels` and Pillow's limit; None if there is neither."""
+    """Return the stricter of `max_pixels` and Pillow's limit, or None if there is neither."""
     pillow = Image.MAX_IMAGE_PIXELS
     if pillow is not None and (max_pixels is None or 2 * pillow < max_pixels):
         return Limit(2 * pillow, f"Pillow's limit of {2 * pillow}")
@@ -51,15 +54,16 @@ def limit_of(max_pixels):
 
 
 def check_inner_size(file, start, max_pixels):
-    """Refuse a file that decodes more than its own header says, and more than is allowed.
+    """Raise an error if an image or tile inside a file is larger than allowed.
 
     Parameters
     ----------
     file : binary file
     start : bytes
-        The first bytes of it, 16 or more if there are so many.
+        The first bytes of the file: at least 16, or all of a shorter file.
     max_pixels : int or None
-        None: Pillow's limit for errors, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
+        Largest number of pixels. None: only Pillow's limit for errors, twice
+        ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Raises
     ------
@@ -73,7 +77,7 @@ def check_inner_size(file, start, max_pixels):
 
 
 def _check_ico(file, limit):
-    """The icon that Pillow decodes, as soon as it opens the file."""
+    """Check the icon that Pillow decodes as soon as it opens the file."""
     file.seek(0)
     with suppress(*_DAMAGED):
         entry = IcoImagePlugin.IcoFile(file).entry[0]
@@ -81,10 +85,11 @@ def _check_ico(file, limit):
         png = file.read(8) == _PNG
         file.seek(entry.offset)
         width, height = (PngImageFile if png else DibImageFile)(file).size
-        limit.check(width, height if png else height // 2, "an icon")  # its mask is below it
+        limit.check(width, height if png else height // 2, "an icon")  # a DIB includes its mask
 
 
 def _check_icns(file, limit):
+    """Check the icons of the largest size, if they are PNG or JPEG 2000 files."""
     file.seek(0)
     with suppress(*_DAMAGED):
         icons = IcnsImagePlugin.IcnsFile(file)
@@ -104,7 +109,7 @@ def _check_icns(file, limit):
 
 
 def _check_tiff(file, limit):
-    """The tile that libtiff allocates: the largest of all values that it may take for its sides."""
+    """Check the tile that libtiff allocates, with the largest value that is given for each side."""
     file.seek(0)
     head = file.read(16)
     if head.startswith(b"MM\0+"):
@@ -116,7 +121,7 @@ def _check_tiff(file, limit):
     with suppress(*_DAMAGED):
         file.seek(struct.unpack_from(offset, head, 8 if big else 4)[0])
         (count,) = struct.unpack(size, file.read(struct.calcsize(size)))
-        # more than libtiff reads
+        # libtiff reads fewer entries
         entries = file.read(min(count, 65535) * entry.size)
         whole = len(entries) // entry.size * entry.size
         for tag, kind, _, value in entry.iter_unpack(entries[:whole]):
@@ -130,7 +135,7 @@ def _check_tiff(file, limit):
 
 
 def _check_jpeg2000(file, limit):
-    """The number of tiles of a codestream (ISO/IEC 15444-1, annexes A.5.1 and I)."""
+    """Check the number of tiles of a codestream (ISO/IEC 15444-1, annexes A.5.1 and I)."""
     file.seek(0)
     with suppress(*_DAMAGED):
         if file.read(4) != _CODESTREAM:
@@ -149,27 +154,28 @@ def _check_jpeg2000(file, limit):
         tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
         if tiles > _MANY_TILES and width * height < _SMALL_TILE:
             raise ImageBomb(
-                f"it is cut into {tiles} tiles of {width} x {height} pixels, each of which takes "
-                "more memory than its pixels: a decompression bomb?"
+                f"it has {tiles} tiles of {width} x {height} pixels, and each tile needs more "
+                "memory than its pixels: it may be a decompression bomb"
             )
 
 
 def _check_avif(file, limit):
+    """Check each AV1 image, and the sum of their pixels."""
     total = 0
     for width, height in av1_sizes(file):
         limit.check(width, height, "an AV1 image")
         total += width * height
         if total > _AV1_IMAGES * limit.pixels:
             raise ImageBomb(
-                f"the AV1 images inside have more than {_AV1_IMAGES} times the pixels of "
-                f"{limit.name}: a decompression bomb?"
+                f"the AV1 images inside the file have more than {_AV1_IMAGES} times the pixels of "
+                f"{limit.name}: it may be a decompression bomb"
             )
 
 
 _CHECKS = (
     (b"\0\0\1\0", 0, _check_ico),
     (b"icns", 0, _check_icns),
-    ((b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 0, _check_tiff),  # those that libtiff reads
+    ((b"II*\0", b"II+\0", b"MM\0*", b"MM\0+"), 0, _check_tiff),  # all that libtiff reads
     ((_CODESTREAM, b"\0\0\0\x0cjP  "), 0, _check_jpeg2000),
     ((b"ftypavif", b"ftypavis", b"ftypmif1", b"ftypmsf1"), 4, _check_avif),
 )

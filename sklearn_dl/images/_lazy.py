@@ -1,4 +1,4 @@
-"""LazyImage: where a photograph comes from and what is to be done to it, not its pixels."""
+"""LazyImage: the source of an image and the steps to apply to it, without its pixels."""
 
 import sys
 import warnings
@@ -13,7 +13,7 @@ from PIL import Image, TiffImagePlugin
 
 from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._files import open_file
-from sklearn_dl.images._formats import open_image
+from sklearn_dl.images._formats import POSTSCRIPT, open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import RowError
@@ -30,7 +30,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _INVERSE_ORIENTATION = {6: 8, 8: 6}
-# a PIL image given by the user may not have read its file yet, and two rows may share it
+# a user's PIL image may not have read its file yet, and two rows may share it
 _USER_IMAGE_LOCK = Lock()
 # Python 3.11 keeps the warning filters per process, not per thread
 _WARNINGS_LOCK = Lock()
@@ -42,9 +42,9 @@ class ImageReadError(RowError):
     Attributes
     ----------
     message : str
-        Names the image and the reason.
+        The name of the image, and why it cannot be read.
     row : int or None
-        Number of the row in X; None where an image is read by itself.
+        Number of the row in X. None if the image was read by itself.
     source : str or None
         Path of the image, or a description of one that has no path ("<12 bytes>",
         "<array 4 x 4 x 3>").
@@ -52,7 +52,7 @@ class ImageReadError(RowError):
 
 
 class Decoding(NamedTuple):
-    """How a source becomes pixels: the parameters of `ImageLoader`, shared by its images."""
+    """The parameters of `ImageLoader` that its images share: how a source is read."""
 
     mode: str
     exif_transpose: bool
@@ -63,7 +63,10 @@ class Decoding(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """A picture decoded at a reduced scale: its true size, and the box that it fills."""
+    """What is known of an image that was decoded at a reduced scale.
+
+    `size` is its full size. `box` is the part of the reduced image that it fills.
+    """
 
     size: tuple
     box: tuple
@@ -71,10 +74,10 @@ class Reduced(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LazyImage:
-    """A photograph that is read when its pixels are asked for.
+    """An image that is read when its pixels are asked for.
 
-    Made by :class:`ImageLoader`; immutable, small and picklable. ``np.asarray(image)`` gives
-    its pixels, H x W x C of dtype uint8 (H x W for mode "L"). A notebook shows it as a picture.
+    :class:`ImageLoader` makes it. It is immutable, small and picklable. ``np.asarray(image)``
+    gives its pixels, H x W x C of dtype uint8 (H x W for mode "L"). A notebook shows the image.
 
     Parameters
     ----------
@@ -83,17 +86,16 @@ class LazyImage:
     decoding : Decoding
         How `source` is read.
     steps : tuple
-        What is done to the picture after reading, in order (:class:`ImageResizer` adds to it).
+        Steps to apply to the image after it is read, in order (:class:`ImageResizer` adds one).
     error : str or None
-        Why there is no picture, if that is known already.
+        Why the image cannot be read, if that is known already.
 
     Notes
     -----
-    The pickle of an image that is a file carries the file's path, its present size, and the times
-    of the last changes of its content and of its status, so that a cache keyed by pickles
-    (`joblib.Memory`, ``Pipeline(memory=...)``) sees that a file changed, also if its size and
-    mtime are the old ones. A new hard link, or another owner, changes the status too: features
-    are then computed again.
+    If the source is a path, the pickle contains the path, the size of the file, and the times when
+    its content and its status last changed. So a cache keyed by pickles (`joblib.Memory`,
+    ``Pipeline(memory=...)``) sees that the file changed, even if its size and mtime did not. A new
+    hard link or another owner changes the status too: features are then computed again.
     """
 
     source: Any
@@ -112,7 +114,7 @@ class LazyImage:
 
     @property
     def size(self):
-        """(width, height) in pixels; the file's header is read if no step decides it.
+        """(width, height) in pixels: of the last step or, without steps, of the file's header.
 
         Raises
         ------
@@ -124,7 +126,9 @@ class LazyImage:
         return self._read(self._header_size)
 
     def size_as_read(self):
-        """`size`, of a PNG too whose EXIF orientation follows its pixels (it is decoded for that).
+        """Return `size`, also right for a PNG whose EXIF orientation follows its pixels.
+
+        To find that orientation the PNG is decoded; `size` does not do so.
 
         Raises
         ------
@@ -134,17 +138,17 @@ class LazyImage:
         return self.size if self.steps else self._read(lambda: self._header_size(False))
 
     def to_pil(self):
-        """Read the image and do its steps.
+        """Read the image and apply its steps.
 
         Returns
         -------
         image : PIL.Image.Image of mode `mode`
-            Not to be modified: it may share memory with the source.
+            Do not modify it: it may share memory with the source.
 
         Raises
         ------
         ImageReadError
-            If the source is missing, damaged, too large or no image.
+            If the source is missing, damaged, too large or not an image.
         """
         image, reduced = self._read(self._decode)
         for step in self.steps:
@@ -153,7 +157,7 @@ class LazyImage:
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
-            raise ValueError("The pixels of a LazyImage cannot be had without a copy.")
+            raise ValueError("The pixels of a LazyImage need a copy: leave out copy=False.")
         return np.array(self.to_pil(), dtype=dtype)
 
     def __reduce__(self):
@@ -176,11 +180,11 @@ class LazyImage:
         return buffer.getvalue()
 
     def _read(self, work):
-        """Do `work` with warnings of no consequence, and any error as an ImageReadError.
+        """Return `work()`; raise its errors as ImageReadError.
 
-        Where the user makes errors of warnings, what Pillow warns of (a damaged EXIF block, an
-        image of half the size that it refuses) must not cost a picture that can be read. A fault
-        of the machine is raised as it is: it says nothing about the image.
+        If the user turns warnings into errors, a warning of Pillow (a damaged EXIF block, a very
+        large image) must not prevent the reading of an image. A fault of the machine is raised
+        unchanged: it says nothing about the image.
         """
         name, outside = describe(self.source), sys.exception()
         try:
@@ -199,6 +203,7 @@ class LazyImage:
             raise fault from fault.__cause__
 
     def _header_size(self, header_only=True):
+        """Return (width, height) of the image, turned as its EXIF orientation says."""
         with self._open() as image:
             width, height = image.size
             orientation = self._orientation(image, header_only)
@@ -209,7 +214,7 @@ class LazyImage:
             orientation = self._orientation(opened)
             reduced = self._reduce(opened, orientation) if self.steps else None
             opened.load()
-            self._check_header(opened)  # some formats learn their size here
+            self._check_header(opened)  # some formats give their true size only now
             image = to_mode(opened, self.mode)
             if orientation in _TRANSPOSE:
                 image = image.transpose(_TRANSPOSE[orientation])
@@ -217,12 +222,12 @@ class LazyImage:
 
     @contextmanager
     def _open(self):
-        """The PIL image, not decoded yet, whose size is allowed; the file is open meanwhile."""
+        """Open the source as a PIL image and check its size, without decoding it."""
         source = self.source
         if self.error:
             raise ImageReadError(self.error)
         if isinstance(source, Image.Image):
-            # never closed
+            # the user's image is never closed
             with _USER_IMAGE_LOCK:
                 self._check_header(source)
                 yield source
@@ -238,26 +243,26 @@ class LazyImage:
 
     def _check_header(self, image):
         if image.format == "EPS":
-            raise ImageReadError("it is PostScript, a program that reading it would run")
+            raise ImageReadError(POSTSCRIPT)
         width, height = image.size
         limit = self.decoding.max_pixels
         if limit is not None and width * height > limit:
             raise ImageReadError(
-                f"{width} x {height} pixels are more than max_pixels={limit}: a decompression "
-                "bomb? Raise ImageLoader's max_pixels if the file can be trusted"
+                f"its {width} x {height} pixels are more than max_pixels={limit}: it may be a "
+                "decompression bomb. Increase ImageLoader's max_pixels if the file can be trusted"
             )
         if not width * height:
             raise ImageReadError(f"it has no pixels ({width} x {height})")
 
     def _orientation(self, image, header_only=False):
-        """EXIF orientation, 1 to 8, of what Pillow gives: how it has to be turned."""
+        """Return how Pillow's image still has to be turned, as an EXIF orientation (1 to 8)."""
         pillow_turns = isinstance(image, TiffImagePlugin.TiffImageFile)
         owned = not isinstance(self.source, Image.Image)
         if self.decoding.exif_transpose == pillow_turns or (pillow_turns and not owned):
             return 1
         outside = sys.exception()
         try:
-            # the method of a PNG decodes all of it, to look for EXIF after the pixels
+            # the getexif of a PNG decodes the image, to look for EXIF after the pixels
             exif = Image.Image.getexif(image) if header_only and owned else image.getexif()
             orientation = exif.get(_ORIENTATION_TAG, 1)
         except Warning:
@@ -265,28 +270,28 @@ class LazyImage:
         except Exception as error:
             if machine_fault(error, outside):
                 raise
-            return 1  # a damaged EXIF block says nothing, and the picture may be whole
+            return 1  # the EXIF block is damaged, but the pixels may be whole
         if orientation not in _TRANSPOSE:
             return 1
         return _INVERSE_ORIENTATION.get(orientation, orientation) if pillow_turns else orientation
 
     def _reduce(self, image, orientation):
-        """Have a JPEG decoded at the reduced scale that the first step allows.
+        """Let Pillow decode a JPEG at a reduced scale, if the first step allows it.
 
         Returns
         -------
         reduced : Reduced or None
-            None if it is decoded in full.
+            None if the image is decoded at its full size.
         """
         if isinstance(self.source, Image.Image) or image.format == "HEIF":
-            return None  # the draft of a HEIC image is its thumbnail, another image
+            return None  # the draft of a HEIC image is its thumbnail, which is another image
         sideways = orientation >= 5
         size = image.size[::-1] if sideways else image.size
         needed = self.steps[0].needed_size(size)
         drafted = needed and image.draft(None, needed[::-1] if sideways else needed)
         if not drafted:
             return None
-        # the last column and row may be partly beyond the picture; turned, they may be the first
+        # the last column and row may lie partly beyond the image; after a turn they may be first
         across, down = drafted[1][2:][::-1] if sideways else drafted[1][2:]
         width, height = image.size[::-1] if sideways else image.size
         left = width - across if orientation in (2, 3, 6, 7) else 0.0
@@ -305,7 +310,7 @@ def open_source(image):
     Raises
     ------
     OSError or ValueError
-        If there is no such file, it is not a regular file, or it leaves the loader's `root`.
+        If the file does not exist, is not a regular file, or is outside the loader's `root`.
     """
     if isinstance(image.source, bytes):
         return BytesIO(image.source)
@@ -319,7 +324,7 @@ def _why(error):
 
 
 def describe(source):
-    """Name a source in a message or a repr."""
+    """Return a short description of a source, for a message or a repr."""
     if isinstance(source, str):
         return repr(source)
     if isinstance(source, bytes):
@@ -332,17 +337,17 @@ def describe(source):
 
 
 def source_name(source):
-    """What a RowError has as its `source`: the path, or what `describe` says of other sources."""
+    """Return the `source` of a RowError: the path, or the description of any other source."""
     return source if source is None or isinstance(source, str) else describe(source)
 
 
 def as_strict(image):
-    """The same image, which raises when it cannot be read."""
+    """Return the same image with ``on_error="raise"``."""
     return replace(image, decoding=image.decoding._replace(on_error="raise"))
 
 
 def image_column(images):
-    """(n, 1) object array of images."""
+    """Return images as an object array of shape (n_images, 1)."""
     return object_array(images).reshape(-1, 1)
 
 
@@ -350,11 +355,12 @@ def _file_stamp(source):
     if not isinstance(source, str):
         return None
     try:
-        # not the file's number: some file systems number their files anew when they are mounted
+        # without the inode number: some file systems change it when they are mounted again
         return file_stamp(source)[1:]
     except (OSError, ValueError):
         return None
 
 
 def _unpickle(fields, stamp):
+    """Make a LazyImage again; `stamp` only makes the pickle depend on the file."""
     return LazyImage(*fields)

@@ -1,4 +1,4 @@
-"""ImageLoader: paths, bytes, PIL images and arrays -> a column of lazy images."""
+"""ImageLoader: turns paths, bytes, PIL images and arrays into a column of lazy images."""
 
 import os
 import re
@@ -25,34 +25,36 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     """Turn paths, encoded files, PIL images and arrays into a column of lazy images.
 
     No pixel is read here: each row becomes a :class:`LazyImage`, which is decoded when a later
-    step asks for it. So a pipeline over 100,000 photographs needs the memory of one batch.
+    step asks for it. So a pipeline over 100,000 images needs the memory of one batch.
 
     Parameters
     ----------
     root : str, Path or None, default=None
-        Folder that relative paths are joined to. A path that leaves it (absolute, ``..``, through
-        a symbolic link) is refused, and so is a file or folder in it that has become a symbolic
-        link when the image is read. None: paths are used as they are.
+        Folder of the images; relative paths start here. An absolute path, or one that leaves the
+        folder (by ``..`` or a symbolic link), cannot be read. Nor can a path in which a file or
+        folder has become a symbolic link by the time the image is read. None: paths are used as
+        they are.
     colors : {"RGB", "RGBA", "L"}, default="RGB"
         Colour channels of the images, by the names of Pillow's modes. With "RGB" and "L",
         transparent images are composited on black.
     exif_transpose : bool, default=True
-        Turn photographs upright as their EXIF orientation says.
+        Turn images upright, as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"
         What a row that cannot be read does: raise, naming its row and path; or be masked: it is
         never scored, its outputs are NaN, and one warning counts such rows. Faults of the machine
         (too many open files, no memory, a disk that fails) raise in any case.
     max_pixels : int or None, default=178_956_970
-        Largest width x height, in pixels, that is decoded: a guard against decompression bombs.
-        It holds for what is inside a file, too: the icons of ICO and ICNS, the tiles of TIFF, the
-        bitstreams of AVIF. Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, applies besides (a
-        warning above it, an error above twice it). None: only Pillow's.
+        Largest number of pixels (width x height) of an image that is decoded: a guard against
+        decompression bombs. It also limits what is inside a file: the icons of ICO and ICNS, the
+        tiles of TIFF, the bitstreams of AVIF. Pillow's own limit,
+        ``PIL.Image.MAX_IMAGE_PIXELS``, applies as well (a warning above it, an error above twice
+        its value). None: only Pillow's limit.
     formats : list or tuple of str, or None, default=None
-        All of Pillow's formats that files may have ("PNG", "ICNS"), by the names of
-        ``PIL.Image.OPEN``; "HEIF" for HEIC images. None: ``sklearn_dl.images.SAFE_FORMATS``, those
-        whose size is known before they are decoded. A file of another format is refused by name.
-        ``[*SAFE_FORMATS, "BLP"]`` reads one more, whose files have to be trusted. PIL images are
-        of any format.
+        Formats that files may have, by their names in ``PIL.Image.OPEN`` (such as "PNG"); "HEIF"
+        for HEIC images. None: ``sklearn_dl.images.SAFE_FORMATS``, the formats whose size is known
+        before decoding. The error for a file in another format names that format. A format beyond
+        these, as in ``[*SAFE_FORMATS, "BLP"]``, is only for files that can be trusted. PIL images
+        may have any format but EPS.
 
     Attributes
     ----------
@@ -63,19 +65,20 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
 
     See Also
     --------
-    ImageResizer : Next step: one size for all.
-    PixelExtractor : From images to numbers.
+    ImageResizer : The next step: gives all images one size.
+    PixelExtractor : Turns images into numbers.
 
     Notes
     -----
-    ML.NET's LoadImages and LoadRawImageBytes. Unlike these it applies the EXIF orientation, reads
-    some twenty formats (never PostScript, which is a program), and never turns an empty path into
-    a black image. Of an animation the first frame is used; of 16-bit grey levels the high byte.
+    This is ML.NET's LoadImages and LoadRawImageBytes. Unlike these, it applies the EXIF
+    orientation, reads about twenty formats (never PostScript, which is a program), and never turns
+    an empty path into a black image. Only the first frame of an animation is used, and only the
+    high byte of 16-bit grey levels.
 
     HEIC images are read if the package pillow-heif is installed. They are always turned upright.
 
-    What `max_pixels` bounds is memory: some 20 bytes per pixel at worst (JPEG 2000). Time within
-    it is not bounded: a progressive JPEG or a large WebP canvas may take seconds.
+    `max_pixels` limits memory: at worst, decoding takes about 20 bytes per pixel (JPEG 2000). It
+    does not limit time: a progressive JPEG or a large WebP canvas may take seconds.
 
     Examples
     --------
@@ -115,14 +118,15 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         self.formats = formats
 
     def transform(self, X):
-        """Describe each image of X.
+        """Make a lazy image of each row of X.
 
         Parameters
         ----------
         X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
-            Mixed freely: paths (str or Path), encoded files (bytes), PIL images, uint8 arrays of
-            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), lazy images (read as this loader says,
-            their steps kept). An array of shape (n_samples, H, W, C) is a column of arrays.
+            Each row is a path (str or Path), an encoded file (bytes), a PIL image, a uint8 array
+            of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a lazy image (which keeps its
+            steps and gets the parameters of this loader). X may mix them. An array of shape
+            (n_samples, H, W, C) is a column of arrays.
 
         Returns
         -------
@@ -132,15 +136,17 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Raises
         ------
         FileNotFoundError
-            If a file does not exist. The error has its `row` and `source`, the path.
+            If the folder `root` or a file does not exist. The error for a file has the attributes
+            `row` and `source` (the path).
         ImageReadError
-            If a row is missing or of another type, is not a file, or leaves `root`. With
-            ``on_error="nan"`` these rows and those without a file are masked instead.
+            If a row is missing, has another type, is not a regular file, or leaves `root`. With
+            ``on_error="nan"``, these rows and those whose file does not exist are masked instead.
         ValueError
-            If X is not one column, or `formats` has an unknown name.
+            If X is not one column, if `formats` contains an unknown name, or if a row is a lazy
+            image although `root` is given.
         OSError or MemoryError
             If the machine fails (too many open files, no memory, a disk that cannot be read),
-            also with ``on_error="nan"``: that says nothing about an image.
+            also with ``on_error="nan"``: such a failure says nothing about an image.
         """
         self._validate_params()
         cells = single_column(_as_images(X), self, reset=False)
@@ -159,14 +165,17 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
                 if root is not None:
-                    raise ValueError(f"Row {row} is a lazy image already, which root cannot join.")
-                # what confines it is not lifted
+                    raise ValueError(
+                        f"Row {row} is already a lazy image, so root={os.fspath(self.root)!r} "
+                        "cannot apply to it. Set root in the ImageLoader that made it."
+                    )
+                # it keeps its own root: this loader must not lift that limit
                 images.append(replace(cell, decoding=decoding._replace(root=cell.decoding.root)))
                 continue
             try:
                 with naming(f"Row {row}"):
                     source = _source(cell, root)
-                    # a masked row is looked for when it is read: a cached one may have come since
+                    # with "nan" the file is looked for only when it is read: it may come later
                     if isinstance(source, str) and self.on_error == "raise":
                         file_stat(source)
                 images.append(LazyImage(source, decoding))
@@ -218,6 +227,7 @@ def _as_images(X):
 
 
 def _with_row(error, row, cell):
+    """Return the error to raise for a row, with the row's number and its path."""
     source = _path_of(cell)
     if not isinstance(error, FileNotFoundError):
         return ImageReadError(shortened(str(error), MAX_MESSAGE - len(f"Row {row}: ")), row, source)
@@ -231,7 +241,7 @@ def _path_of(cell):
 
 
 def _source(cell, root):
-    """What a LazyImage keeps of a cell, checked as far as it can be without decoding.
+    """Return the source for the LazyImage of a cell, checked as far as possible without decoding.
 
     Raises
     ------
@@ -246,40 +256,44 @@ def _source(cell, root):
     if isinstance(cell, np.ndarray):
         if cell.dtype != np.uint8:
             raise ValueError(
-                f"an array of dtype {cell.dtype} and shape {cell.shape}; images are uint8 arrays "
-                "with values 0 to 255"
+                f"it is an array of dtype {cell.dtype} and shape {cell.shape}; an image must be a "
+                "uint8 array with values 0 to 255"
             )
         if cell.ndim == 3 and cell.shape[2] == 1:
             cell = cell[:, :, 0]
         if cell.ndim != 2 and not (cell.ndim == 3 and cell.shape[2] in (3, 4)):
             raise ValueError(
-                f"an array of shape {cell.shape}; images have shape (H, W), (H, W, 1), (H, W, 3) "
-                "or (H, W, 4)"
+                f"it is an array of shape {cell.shape}; an image must have shape (H, W), "
+                "(H, W, 1), (H, W, 3) or (H, W, 4)"
             )
         if not cell.size:
-            raise ValueError(f"an array without pixels, of shape {cell.shape}")
+            raise ValueError(f"it is an array without pixels, of shape {cell.shape}")
         return cell
     if is_missing(cell):
         raise ValueError(f"the image is missing ({cell!r})")
     raise ValueError(
-        f"{type(cell).__name__} is no image; a row is a path, encoded bytes, a PIL image or a "
-        "uint8 array"
+        f"a value of type {type(cell).__name__} is not an image; a row must be a path, the bytes "
+        "of an encoded file, a PIL image, a uint8 array or a LazyImage"
     )
 
 
 def _checked_path(path, root):
+    """Return the absolute path of a file; raise an error if it leaves `root`."""
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     if not path:
         raise ValueError("the path is empty")
     if "\0" in path:
-        raise ValueError(f"the path {path!r} holds a null character")
+        raise ValueError(f"the path {path!r} contains a null character")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-        raise ValueError(f"{path!r} is a URL; nothing is fetched: give a file or its bytes")
+        raise ValueError(f"{path!r} is a URL; nothing is fetched. Give a path, or the file's bytes")
     if root is None:
         full = os.path.abspath(path)
     else:
         full = os.path.realpath(os.path.join(root, path))
         if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
-            raise ValueError(f"{path!r} leaves the folder root={root!r}")
+            raise ValueError(
+                f"{path!r} leaves the folder root={root!r}; give a path that is relative to it and "
+                "stays inside"
+            )
     return full

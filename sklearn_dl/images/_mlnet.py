@@ -1,4 +1,4 @@
-"""ML.NET's resizing, as SkiaSharp does it for ResizeImages."""
+"""The resizing of ML.NET's ResizeImages, with the arithmetic of SkiaSharp."""
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ def resize(image, size, mode, anchor, color):
     mode : {"crop", "pad", "fill"}
     anchor : {"center", "left", "right", "top", "bottom"}
     color : int or tuple of int
-        Border of "pad".
+        Colour of the border with "pad".
 
     Returns
     -------
@@ -41,10 +41,11 @@ def resize(image, size, mode, anchor, color):
 
 
 def rectangle(source, target, mode, anchor):
-    """Where the whole source lands on the target: (left, top, width, height), in pixels.
+    """Return where the whole source lies on the target: (left, top, width, height), in pixels.
 
-    Sides are truncated as ML.NET does it, but from exact numbers: its float32 loses a pixel where
-    a side is a whole number, which leaves a black line for one size in twenty. Places are its own.
+    Width and height are truncated as in ML.NET, but from exact numbers. ML.NET's float32 loses a
+    pixel where the exact side is a whole number, which leaves a black line for one size in twenty.
+    Left and top are those of ML.NET.
     """
     f32 = np.float32
     (sw, sh), (tw, th) = source, target
@@ -71,15 +72,16 @@ def _offset(gap, anchor, near, far):
 
 
 def _nearest(n_source, n_target):
-    """Index of the nearest source pixel; exact ties take the lower."""
+    """Return the index of the nearest source pixel of each target pixel; ties take the lower."""
     numerator = (2 * np.arange(n_target) + 1) * n_source
     return -(-numerator // (2 * n_target)) - 1
 
 
 def _cubic(pixels, positions, length):
-    """Resample axis 0 at target `positions` of `length`, Mitchell's 4 taps, edges repeated.
+    """Resample axis 0 at `positions` of a target of `length`, with Mitchell's filter.
 
-    The position is float32 and each tap is rounded by itself, as Skia does it.
+    It has 4 taps; pixels at the edge are repeated. As in Skia, the position is float32, and the
+    source pixel of each tap is rounded by itself.
     """
     half = np.float32(0.5)
     scale = np.float32(1) / np.float32(length / len(pixels))

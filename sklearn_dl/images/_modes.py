@@ -1,11 +1,11 @@
-"""Pillow's many pixel formats -> the three that images here have."""
+"""Converting Pillow's pixel formats to the three that images have here."""
 
 import numpy as np
 from PIL import Image, ImageCms
 
 
 def to_mode(image, mode):
-    """Convert a PIL image to "RGB", "RGBA" or "L", whatever its own mode.
+    """Convert a PIL image of any mode to "RGB", "RGBA" or "L".
 
     Alpha is composited on black unless `mode` keeps it; 16-bit grey levels keep their high byte
     (Pillow's own conversion clips them at 255).
@@ -13,7 +13,7 @@ def to_mode(image, mode):
     Raises
     ------
     ValueError
-        If the levels have no standard meaning.
+        If the levels have no standard range (floating point, or grey levels beyond 16 bits).
     """
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _high_byte(image)
@@ -26,7 +26,7 @@ def to_mode(image, mode):
             ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
         )
         image = ImageCms.applyTransform(image, to_srgb)
-    elif image.mode == "La":  # of the modes with alpha, the one that Pillow takes to LA only
+    elif image.mode == "La":  # Pillow converts this mode to LA only
         image = image.convert("LA")
     if image.has_transparency_data and mode != "RGBA":
         image = image.convert("RGBA")
@@ -36,11 +36,12 @@ def to_mode(image, mode):
 
 
 def _high_byte(image):
+    """Return 16-bit grey levels as 8-bit levels; a transparent level becomes alpha."""
     levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(
             f"32-bit grey levels from {levels.min()} to {levels.max()} have no standard "
-            "meaning; convert the image to 8 or 16 bits"
+            "range; convert the image to 8 or 16 bits"
         )
     grey = Image.fromarray((levels.astype(np.int32) >> 8).astype(np.uint8))
     transparent = image.info.get("transparency")

@@ -1,4 +1,4 @@
-"""PixelArray: a 4-D array that is computed batch after batch, when a scorer asks."""
+"""PixelArray: a 4-D array that is computed batch by batch, when a scorer asks for it."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,8 +15,9 @@ from sklearn_dl.utils._threads import for_each_batch, thread_budget
 class PixelArray:
     """Pixels of n images of one size, not computed yet.
 
-    Made by :class:`PixelExtractor`; immutable and picklable. Rows are selected as in numpy
-    (slices, integers, masks), which gives another PixelArray; ``np.asarray`` computes all of it.
+    :class:`PixelExtractor` makes it. It is immutable and picklable. Rows are selected as in numpy:
+    a slice, a mask or an array of integers gives another PixelArray, and an integer computes one
+    row. ``np.asarray`` computes the whole array.
 
     Parameters
     ----------
@@ -24,14 +25,17 @@ class PixelArray:
     height, width : int
         Size of every image, in pixels.
     colors : str
-        Channels in order: of "R", "G", "B", "A"; or "L".
+        Channels in order, from "R", "G", "B" and "A"; or "L".
     layout : {"NCHW", "NHWC"}
+        Order of the axes.
     offset, scale : ndarray of shape (n_channels,), dtype float32
+        Each value is ``(pixel - offset) * scale``.
     dtype : numpy.dtype
+        Type of the values.
     index : pandas.Index or None, default=None
-        The rows' names in the frame they came from.
+        Index of the data frame that the rows came from.
     numbers : int ndarray of shape (n_samples,) or None, default=None
-        The rows' numbers in the X they came from, for messages. None: counted from 0.
+        Numbers of the rows in the X that they came from, for messages. None: counted from 0.
 
     Attributes
     ----------
@@ -91,7 +95,7 @@ class PixelArray:
 
     def __array__(self, dtype=None, copy=None):
         if copy is False:
-            raise ValueError("A PixelArray has no memory to share; it is computed when asked for.")
+            raise ValueError("The pixels of a PixelArray need a copy: leave out copy=False.")
         return self.compute().astype(dtype or self.dtype, copy=False)
 
     def __repr__(self):
@@ -103,21 +107,22 @@ class PixelArray:
         Parameters
         ----------
         rows : sequence of int
-            Where they stand in this array, whatever their `numbers`.
+            Positions of the rows in this array (not their `numbers`).
 
         Returns
         -------
         pixels : ndarray of shape (n_read, ...), dtype `dtype`
             The rows that could be read, in order.
         errors : dict of int to ImageReadError
-            Those that could not (``on_error="nan"`` only), by where they stand in this array.
+            Errors of the rows that could not be read, by position in this array. With
+            ``on_error="raise"`` it is empty.
 
         Raises
         ------
         ImageReadError
-            If a row cannot be read and its loader says ``on_error="raise"``.
+            If a row cannot be read and its loader has ``on_error="raise"``.
         OSError or MemoryError
-            If the machine fails, whatever the loader says.
+            If the machine fails, also with ``on_error="nan"``.
         """
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         errors = {}
@@ -143,7 +148,7 @@ class PixelArray:
         Parameters
         ----------
         n_threads : int, default=None
-            Threads that decode. None: as many as this process may use.
+            Number of threads that decode. None: as many as this process may use.
 
         Returns
         -------
@@ -153,22 +158,24 @@ class PixelArray:
         Raises
         ------
         ValueError
-            If a row cannot be read, and ``on_error="raise"`` or dtype is uint8.
+            If a row cannot be read, and its loader has ``on_error="raise"`` or `dtype` is uint8.
         """
         return self._compute(range(len(self)), n_threads)
 
     def _compute(self, rows, n_threads=None):
+        """Compute `rows`; with ``on_error="nan"``, rows that cannot be read are NaN."""
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         failed: dict = {}
 
         def work(start, stop):
+            """Compute one batch: the rows from position `start` to `stop`."""
             pixels, errors = self.read(rows[start:stop])
             failed.update(errors)
             if errors and self.dtype == np.uint8:
                 first = next(iter(errors.values()))
                 raise RowError(
-                    f"{first.message}; uint8 pixels have no NaN to mark it with: use a float "
-                    "dtype, or leave the row out",
+                    f"{first.message}; it cannot be masked, because uint8 pixels cannot be NaN: "
+                    "use a float dtype, or leave the row out",
                     first.row,
                     first.source,
                 )
@@ -187,7 +194,7 @@ class PixelArray:
         """Write one PIL image as numbers into `out`, of shape `row_shape`."""
         if image.size != (self.width, self.height):
             raise ImageReadError(
-                f"its pixels are {image.size[0]} x {image.size[1]}, where its header said "
+                f"its pixels are {image.size[0]} x {image.size[1]}, but its header says "
                 f"{self.width} x {self.height}"
             )
         if self.colors == "L":
@@ -208,11 +215,12 @@ class PixelArray:
 
 
 def warn_of_failed_rows(errors, n_rows, problem="could not be read"):
-    """One warning that counts the masked rows and shows the first.
+    """Warn once, with the number of failed rows and the first error.
 
     Parameters
     ----------
     errors : dict of int to RowError
+        Errors by position of the row. If empty, there is no warning.
     n_rows : int
         Number of rows in all.
     problem : str

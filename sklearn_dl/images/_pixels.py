@@ -1,4 +1,4 @@
-"""PixelExtractor: from images to numbers, and back."""
+"""PixelExtractor: turns images into numbers, and numbers into images."""
 
 from numbers import Real
 
@@ -15,6 +15,8 @@ from sklearn_dl.utils._columns import row_index
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import StrOptions, output_container, wrap_output
 
+_NOT_FITTED = "Column names of flat pixels need a fitted PixelExtractor. Call fit first."
+
 
 class PixelExtractor(
     ImageStepMixin,
@@ -25,23 +27,24 @@ class PixelExtractor(
 ):
     """Turn images of one size into numbers, lazily.
 
-    ``value = (pixel - offset) * scale``. The result is a :class:`PixelArray`, computed batch by
-    batch by the scorer that follows; or, with ``layout="flat"``, an ordinary 2-D array.
+    Each value is ``(pixel - offset) * scale``. The result is a :class:`PixelArray`, which the
+    scorer that follows computes batch by batch. With ``layout="flat"`` it is an ordinary 2-D array.
 
     Parameters
     ----------
     colors : str, default="RGB"
-        The channels, in the order wanted: any of "R", "G", "B" and "A", each at most once
-        ("BGR"); or "L", grey levels. Without "A" the alpha of "RGBA" images is left out.
+        Channels in the wanted order: any of "R", "G", "B" and "A", each at most once (such as
+        "BGR"); or "L" for grey levels. Without "A", the alpha of "RGBA" images is left out.
     layout : {"NCHW", "NHWC", "flat"}, default="NCHW"
-        "NCHW": channel by channel; "NHWC": pixel by pixel; both lazy. "flat": the values of
-        "NCHW" side by side, a dense array of shape (n_samples, C * H * W).
+        Order of the axes. "NCHW" and "NHWC" are lazy. "flat" is a dense array of shape
+        (n_samples, C * H * W), with the values in the order of "NCHW".
     offset, scale : float or sequence of float, default=0.0 and 1.0
-        In grey levels (0 to 255), and per grey level; one for all channels, or one per channel in
-        the order of `colors`. For a network that wants ``(pixel / 255 - mean) / std``: offset is
-        ``255 * mean`` and scale ``1 / (255 * std)``.
+        `offset` is subtracted from each pixel (0 to 255), and the result is multiplied by `scale`.
+        One number for all channels, or one per channel in the order of `colors`. For a network
+        that takes ``(pixel / 255 - mean) / std``, `offset` is ``255 * mean`` and `scale` is
+        ``1 / (255 * std)``.
     dtype : {"float32", "float16", "uint8"}, default="float32"
-        Of the values. "uint8" needs offset 0 and scale 1.
+        Type of the values. "uint8" needs offset 0 and scale 1.
 
     Attributes
     ----------
@@ -50,19 +53,19 @@ class PixelExtractor(
     feature_names_in_ : ndarray of shape (1,)
         Name of the column, after `fit` on a data frame.
     image_size_ : tuple of int
-        (width, height) in pixels, after `fit` with ``layout="flat"``, which needs it for feature
-        names and `inverse_transform`.
+        (width, height) in pixels, after `fit` with ``layout="flat"``. The feature names and
+        `inverse_transform` of that layout need it.
 
     See Also
     --------
-    ImageResizer : The step before, for images that are not of one size.
+    ImageResizer : The step before, for images of different sizes.
     OnnxScorer : The step after.
 
     Notes
     -----
-    ML.NET's ExtractPixels (and ConvertToGrayscale, ``colors="L"``: ITU-R 601 luma, as Pillow
-    computes it); `inverse_transform` is its ConvertToImage. Pixels of dtype float32 are computed
-    in float32, float16 ones are rounded from it.
+    This is ML.NET's ExtractPixels, and `inverse_transform` is its ConvertToImage.
+    ``colors="L"`` is its ConvertToGrayscale (ITU-R 601 luma, as Pillow computes it). Values of
+    dtype float32 are computed in float32; values of dtype float16 are rounded from float32.
 
     Examples
     --------
@@ -93,7 +96,7 @@ class PixelExtractor(
 
     @all_or_nothing
     def fit(self, X, y=None):
-        """Check the parameters; note the column's name, and the size if the layout is "flat".
+        """Check the parameters; store the column's name, and the size if the layout is "flat".
 
         Parameters
         ----------
@@ -111,31 +114,32 @@ class PixelExtractor(
         return self
 
     def transform(self, X):
-        """Describe the pixels of each image, or compute them if the layout is "flat".
+        """Return the pixels of the images: lazily, or computed if the layout is "flat".
 
         Parameters
         ----------
         X : column of n_samples lazy images
-            What :class:`ImageLoader` or :class:`ImageResizer` gives.
+            Output of :class:`ImageLoader` or :class:`ImageResizer`.
 
         Returns
         -------
         pixels : PixelArray of shape (n_samples, C, H, W) or (n_samples, H, W, C)
             Or an ndarray of shape (n_samples, C * H * W) for ``layout="flat"`` (a data frame if
-            `set_output` asks for it). A PixelArray has no tabular form and is left alone.
+            `set_output` asks for it). `set_output` does not change a PixelArray.
 
         Raises
         ------
         ValueError
             If X is not one column of lazy images; if their sizes differ (without a resizer before,
-            they are read from the files' headers); if `colors` has alpha and the images do not.
+            the sizes are read from the files' headers); if `colors` has alpha and the images do
+            not.
         """
         self._validate_params()
         offset, scale = self._levels()
         images = lazy_images(X, self, reset=False)
         if "A" in self.colors and any(image.mode != "RGBA" for image in images):
             raise ValueError(
-                f'colors={self.colors!r} needs images with alpha: ImageLoader(colors="RGBA").'
+                f'colors={self.colors!r} needs images with alpha: use ImageLoader(colors="RGBA").'
             )
         seen = getattr(self, "image_size_", None) if self.layout == "flat" else None
         width, height = common_size(images, otherwise=seen)
@@ -154,11 +158,11 @@ class PixelExtractor(
             return pixels
         if seen not in (None, (width, height)):
             raise ValueError(
-                f"Images are {width} x {height}, those seen in fit were {seen[0]} x {seen[1]}."
+                f"Images are {width} x {height}, but those seen in fit were {seen[0]} x {seen[1]}."
             )
         flat = pixels.compute().reshape(len(pixels), -1)
         if output_container(self) != "default" and not hasattr(self, "image_size_"):
-            raise NotFittedError("Column names of flat pixels need a fitted PixelExtractor.")
+            raise NotFittedError(_NOT_FITTED)
         return wrap_output(self, flat, X)
 
     def inverse_transform(self, X):
@@ -167,13 +171,13 @@ class PixelExtractor(
         Parameters
         ----------
         X : array-like of shape (n_samples, C, H, W), (n_samples, H, W, C) or (n_samples, C * H * W)
-            As `transform` gives for this layout. "flat" needs a fitted extractor.
+            Values as `transform` gives them for this layout. "flat" needs a fitted extractor.
 
         Returns
         -------
         images : ndarray of shape (n_samples, 1), dtype object
-            Lazy images: ``X / scale + offset``, rounded and clipped to 0 to 255. Colours that
-            `colors` lacks are 0, alpha 255; "L" gives grey images.
+            Lazy images with the pixels ``X / scale + offset``, rounded and clipped to 0 to 255.
+            Red, green or blue is 0 if `colors` does not contain it. "L" gives grey images.
 
         Raises
         ------
@@ -189,7 +193,8 @@ class PixelExtractor(
         if self.layout == "flat":
             if not hasattr(self, "image_size_"):
                 raise NotFittedError(
-                    "The size of flat images is known after fit; call fit before inverse_transform."
+                    "The size of flat images is known only after fit. Call fit before "
+                    "inverse_transform."
                 )
             width, height = self.image_size_
             expected = f"(n_samples, {n_channels * height * width})"
@@ -208,7 +213,7 @@ class PixelExtractor(
             values = np.moveaxis(values, 3, 1)
         bad = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1))
         if len(bad):
-            raise ValueError(f"Row {bad[0]} holds NaN, which is no pixel.")
+            raise ValueError(f"Row {bad[0]} contains NaN, which cannot become a pixel.")
         mode = "L" if self.colors == "L" else "RGBA" if "A" in self.colors else "RGB"
         decoding = Decoding(mode, False, "raise", None)
         return image_column(
@@ -236,7 +241,7 @@ class PixelExtractor(
         if self.layout != "flat":
             return names
         if not hasattr(self, "image_size_"):
-            raise NotFittedError("Column names of flat pixels need a fitted PixelExtractor.")
+            raise NotFittedError(_NOT_FITTED)
         width, height = self.image_size_
         return np.array(
             [
@@ -249,7 +254,7 @@ class PixelExtractor(
         )
 
     def _levels(self):
-        """Offset and scale per channel, checked with `colors` and `dtype`."""
+        """Check `colors`, `offset` and `scale`; return offset and scale per channel."""
         colors = self.colors
         if colors != "L" and (
             not colors or set(colors) - set("RGBA") or len(set(colors)) != len(colors)
@@ -262,27 +267,29 @@ class PixelExtractor(
             value = np.asarray(getattr(self, name), dtype=np.float32)
             if value.shape not in ((), (len(colors),)):
                 raise ValueError(
-                    f"{name} must be a number or one per channel of colors={colors!r}, got shape "
-                    f"{value.shape}."
+                    f"{name} must be one number, or one number per channel of colors={colors!r}, "
+                    f"got shape {value.shape}."
                 )
             if not np.isfinite(value).all():
                 raise ValueError(f"{name}={getattr(self, name)!r} must be finite.")
             levels.append(np.broadcast_to(value, len(colors)))
         if self.dtype == "uint8" and ((levels[0] != 0).any() or (levels[1] != 1).any()):
             raise ValueError(
-                f"dtype='uint8' keeps pixels as they are, so offset={self.offset!r} and "
-                f"scale={self.scale!r} must be 0 and 1; use dtype='float32' to shift and scale."
+                "dtype='uint8' keeps pixels as they are: offset must be 0 and scale 1, got "
+                f"offset={self.offset!r} and scale={self.scale!r}. Use dtype='float32' to shift "
+                "and scale."
             )
         extremes = (np.array([[0.0], [255.0]]) - levels[0]) * levels[1].astype(np.float64)
         largest = np.iinfo(np.uint8).max if self.dtype == "uint8" else np.finfo(self.dtype).max
         if np.abs(extremes).max() > largest:
             raise ValueError(
-                f"With offset={self.offset!r} and scale={self.scale!r} pixels reach "
-                f"{np.abs(extremes).max():.4g}, more than {self.dtype} holds ({largest:.4g})."
+                f"With offset={self.offset!r} and scale={self.scale!r}, values reach "
+                f"{np.abs(extremes).max():.4g}, more than {self.dtype} can hold ({largest:.4g})."
             )
         return levels
 
     def _image(self, planes, offset, scale, mode):
+        """Return the pixels of one image, H x W x C (H x W for "L"), from its C x H x W values."""
         height, width = planes.shape[1:]
         levels = planes.astype(np.float64) / scale[:, None, None] + offset[:, None, None]
         levels = np.rint(levels).clip(0, 255).astype(np.uint8)
@@ -295,14 +302,15 @@ class PixelExtractor(
 
 
 def common_size(images, otherwise=None):
-    """(width, height) that all images have; those that cannot be read are passed over.
+    """Return the (width, height) of all images; those that cannot be read are skipped.
 
-    If none can be read it is `otherwise`.
+    If none can be read, it returns `otherwise`.
 
     Raises
     ------
     ValueError
-        If two differ, naming both, or none can be read and `otherwise` is None.
+        If two images differ in size (the message names both), or if none can be read and
+        `otherwise` is None.
     """
     first = None
     for row, image in enumerate(images):
@@ -324,5 +332,5 @@ def common_size(images, otherwise=None):
     if first is not None:
         return first[2]
     if otherwise is None:
-        raise ValueError("No image can be read, so their size is unknown.")
+        raise ValueError("No image can be read, so the size of the images is unknown.")
     return otherwise

@@ -1,4 +1,4 @@
-"""ImageResizer: every image to one size, when it is read."""
+"""ImageResizer: gives every image the same size, when it is read."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -21,8 +21,8 @@ _CENTERING = {
     "bottom": (0.5, 1.0),
 }
 _FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-# a JPEG decoded at no less than this many times the size asked for shows no difference: less than
-# one grey level on average ("box" would need more, "nearest" and "mlnet" pick single pixels)
+# a JPEG may be decoded at this multiple of the wanted size: it differs by less than one level on
+# average ("box" would need a larger multiple, "nearest" and "mlnet" pick single pixels)
 _REDUCING_GAP = {"hamming": 3, "bilinear": 2, "bicubic": 2, "lanczos": 2}
 
 
@@ -30,8 +30,8 @@ _REDUCING_GAP = {"hamming": 3, "bilinear": 2, "bicubic": 2, "lanczos": 2}
 class Resize:
     """One resizing step of a LazyImage.
 
-    `mode` is one of ImageResizer's, or "pad_end": "pad" with the picture in the upper left corner,
-    and its size rounded down, as YOLOX does.
+    `mode` is a `resize_mode` of ImageResizer, or "pad_end": like "pad", but the image is in the
+    upper left corner, and its size is rounded down, as in YOLOX.
     """
 
     width: int
@@ -45,7 +45,7 @@ class Resize:
         return f"{self.mode} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """(width, height) that a source of `size` may be decoded at, or None for its own."""
+        """Return the least (width, height) at which `size` may be decoded. None: only in full."""
         gap = _REDUCING_GAP.get(self.resample)
         if gap is None:
             return None
@@ -66,13 +66,13 @@ class Resize:
         ----------
         image : PIL.Image.Image
         reduced : Reduced or None
-            If `image` was decoded at a reduced scale: where its pixels belong.
+            None if `image` was decoded at its full size.
         """
         size = (self.width, self.height)
         color = _color(self.fill_color, image.mode)
         if self.resample == "mlnet":
             return _mlnet.resize(image, size, self.mode, self.anchor, color)
-        # what is kept and how large it is follow from the true size: no shift of half a pixel
+        # computed from the full size: the rounded reduced size could shift it by half a pixel
         kept, (left, top, right, bottom) = self.placement(
             image.size if reduced is None else reduced.size
         )
@@ -87,7 +87,10 @@ class Resize:
         return canvas
 
     def placement(self, size):
-        """Which box of a picture of `size` fills which box of the output: each x0, y0, x1, y1."""
+        """Return the part of an image of `size` that is kept, and the part of the output it fills.
+
+        Each part is a box (x0, y0, x1, y1).
+        """
         if self.mode == "crop":
             return self._kept(size), (0, 0, self.width, self.height)
         if self.mode == "fill":
@@ -101,7 +104,7 @@ class Resize:
         return (0, 0, *size), (left, top, left + width, top + height)
 
     def _kept(self, size):
-        """The box of a picture of `size` that "crop" keeps, in its pixels."""
+        """Return the box of an image of `size` that "crop" keeps, in pixels of the image."""
         scale = max(self.width / size[0], self.height / size[1])
         width, height = min(size[0], self.width / scale), min(size[1], self.height / scale)
         across, down = _CENTERING[self.anchor]
@@ -110,7 +113,7 @@ class Resize:
 
 
 def _into(box, reduced, limit):
-    """`box` of the true size, as a box of the reduced image, whose size is `limit`."""
+    """Convert `box` from the full size to a reduced image, whose size is `limit`."""
     left, top, right, bottom = reduced.box
     across, down = (right - left) / reduced.size[0], (bottom - top) / reduced.size[1]
     return (
@@ -122,7 +125,7 @@ def _into(box, reduced, limit):
 
 
 def width_and_height(image_size):
-    """The parameter `image_size`, an int or (width, height), as (width, height) in pixels.
+    """Return the parameter `image_size`, an int or (width, height), as (width, height) in pixels.
 
     Raises
     ------
@@ -132,12 +135,14 @@ def width_and_height(image_size):
     sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size,) * 2
     if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in sides):
         raise ValueError(
-            f"image_size={brief(image_size)} must be an int or (width, height), in pixels, from 1."
+            f"image_size={brief(image_size)} must be an int or (width, height), in pixels, and "
+            "at least 1."
         )
     return int(sides[0]), int(sides[1])
 
 
 def _color(fill_color, mode):
+    """Return `fill_color` as Pillow takes it for images of this mode."""
     if isinstance(fill_color, str):
         return ImageColor.getcolor(fill_color, mode)
     if isinstance(fill_color, Integral):
@@ -145,11 +150,11 @@ def _color(fill_color, mode):
     color = tuple(fill_color)
     for level in color:
         if not isinstance(level, Integral) or int(level) not in range(256):
-            raise ValueError(f"fill_color={fill_color!r} must hold integers from 0 to 255.")
+            raise ValueError(f"fill_color={fill_color!r} must contain integers from 0 to 255.")
     if len(color) != len(mode):
         raise ValueError(
-            f"fill_color={fill_color!r} has {len(color)} levels, but mode {mode!r} images have "
-            f"{len(mode)} channels."
+            f"fill_color={fill_color!r} has {len(color)} levels, but images of mode {mode!r} "
+            f"have {len(mode)} channels."
         )
     return int(color[0]) if mode == "L" else tuple(map(int, color))
 
@@ -165,16 +170,17 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     width, height : int, default=224
         Size of the output, in pixels.
     resize_mode : {"crop", "pad", "fill"}, default="crop"
-        "crop": cover the output, cut off what stands over. "pad": fit the whole image in, centred,
-        on `fill_color`. "fill": stretch.
+        "crop": scale the image until it covers the output, and cut off the rest. "pad": fit the
+        whole image into the output, centred, with a border of `fill_color`. "fill": stretch.
     anchor : {"center", "left", "right", "top", "bottom"}, default="center"
-        The edge that "crop" keeps; an edge on the side that is not cut has no effect.
+        Edge of the image that "crop" keeps. It has no effect if that edge would not be cut.
     resample : str, default="bilinear"
-        Pillow's filters, antialiased: "nearest" (not antialiased), "box", "bilinear", "hamming",
-        "bicubic", "lanczos". Or "mlnet": ML.NET's arithmetic, for networks whose input it made.
+        A filter of Pillow: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos" (all
+        but "nearest" are antialiased). Or "mlnet": ML.NET's arithmetic, for networks that were
+        trained on images that ML.NET resized.
     fill_color : int, tuple of int or str, default=0
-        Colour of the border with ``resize_mode="pad"``: one level (0 to 255) for every channel
-        (alpha included), one per channel, or a name or hexadecimal code that Pillow knows.
+        Colour of the border with ``resize_mode="pad"``: one level (0 to 255) for all channels
+        (alpha too), one level per channel, or a name or hexadecimal code that Pillow knows.
 
     Attributes
     ----------
@@ -190,11 +196,12 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
 
     Notes
     -----
-    ML.NET's ResizeImages: IsoCrop is "crop", IsoPad "pad", Fill "fill". With ``resample="mlnet"``
-    "fill" takes the nearest pixel (ties: the lower), "crop" and "pad" use Mitchell and
-    Netravali's cubic filter (B = C = 1/3; SIGGRAPH 1988) on 4 x 4 pixels, without antialiasing,
-    in the rectangle that ML.NET computes in float32: within one grey level. One bug is not
-    copied: for one size in twenty ML.NET's rounding leaves a black line of one pixel.
+    This is ML.NET's ResizeImages: IsoCrop is "crop", IsoPad is "pad" and Fill is "fill". With
+    ``resample="mlnet"``, "fill" takes the nearest pixel (ties: the lower). "crop" and "pad" use
+    Mitchell and Netravali's cubic filter (B = C = 1/3; SIGGRAPH 1988) on 4 x 4 pixels, without
+    antialiasing, in the rectangle that ML.NET computes in float32. The levels differ from
+    ML.NET's by at most one. One bug is not copied: for one size in twenty, ML.NET's rounding
+    leaves a black line of one pixel.
 
     Examples
     --------
@@ -240,7 +247,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         Parameters
         ----------
         X : column of n_samples lazy images
-            What :class:`ImageLoader` gives.
+            Output of :class:`ImageLoader`.
 
         Returns
         -------

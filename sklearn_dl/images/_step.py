@@ -1,4 +1,4 @@
-"""What the steps that map one image column to another share."""
+"""Code shared by the transformers that take a column of images."""
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin
@@ -9,11 +9,11 @@ from sklearn_dl.utils._columns import single_column
 
 
 class ImageStepMixin(OneToOneFeatureMixin):
-    """`fit` that learns nothing but the column's name, tags, and the output's name."""
+    """The tags, the output name and the `fit` of these transformers."""
 
     @all_or_nothing
     def fit(self, X, y=None):
-        """Check the parameters and note the column's name.
+        """Check the parameters and store the column's name.
 
         Parameters
         ----------
@@ -29,19 +29,20 @@ class ImageStepMixin(OneToOneFeatureMixin):
         return self
 
     def get_feature_names_out(self, input_features=None):
-        """Name of the output column.
+        """Return the name of the output column.
 
         Parameters
         ----------
         input_features : array-like of str of shape (1,) or None, default=None
-            Must be the name seen in `fit`, if there was one; without one the name is "image".
+            Must be the name seen in `fit`, if there was one. Otherwise the output's name is
+            "image".
 
         Returns
         -------
         names : ndarray of shape (1,), dtype object
         """
         if not hasattr(self, "feature_names_in_"):
-            return np.array(["image"], dtype=object)  # whatever X's name: so `transform` calls it
+            return np.array(["image"], dtype=object)  # the name that an unfitted `transform` gives
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):
@@ -56,7 +57,7 @@ class ImageStepMixin(OneToOneFeatureMixin):
 
 
 def lazy_images(X, estimator, *, reset):
-    """The lazy images of a column.
+    """Return the lazy images of a one-column X.
 
     Returns
     -------
@@ -65,7 +66,7 @@ def lazy_images(X, estimator, *, reset):
     Raises
     ------
     ValueError
-        If X is not one column, or a row is no LazyImage.
+        If X is not one column, or a row is not a LazyImage.
     """
     images = single_column(X, estimator, reset=reset)
     for row, image in enumerate(images):

@@ -92,7 +92,7 @@ def test_heic_is_read_without_being_registered():
 def test_the_size_of_heic_is_limited(monkeypatch):
     with pytest.raises(ImageReadError, match="8 x 6 pixels are more than max_pixels=47"):
         load(HEIC, max_pixels=47)
-    with pytest.raises(ImageReadError, match="pillow-heif does not read: no HEIC"):
+    with pytest.raises(ImageReadError, match="pillow-heif cannot read: no HEIC"):
         load(HEIC.replace(b"ftypheic", b"ftypheix"))
     monkeypatch.setattr(FakeHeif, "claimed", BIG)
     with pytest.raises(ImageReadError, match="20000 x 17850 pixels, more than Pillow's limit"):

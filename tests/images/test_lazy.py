@@ -281,7 +281,7 @@ def test_an_image_is_immutable(path):
 def test_pixels_as_an_array(path, pixels):
     image = lazy(path)
     np.testing.assert_array_equal(np.array(image, dtype=np.float32), pixels.astype(np.float32))
-    with pytest.raises(ValueError, match="cannot be had without a copy"):
+    with pytest.raises(ValueError, match="pixels of a LazyImage need a copy"):
         np.array(image, copy=False)
     own = np.asarray(lazy(pixels))
     own[:] = 0

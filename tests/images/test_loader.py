@@ -170,7 +170,10 @@ BAD_ROWS = [
         id="URL",
     ),
     pytest.param(
-        "a\0.png", ValueError, r"the path 'a\\x00.png' holds a null character", id="null character"
+        "a\0.png",
+        ValueError,
+        r"the path 'a\\x00.png' contains a null character",
+        id="null character",
     ),
     pytest.param("x" * 5000, ValueError, "File name too long", id="long name"),
     pytest.param(os.getcwd(), ValueError, "is a folder", id="folder"),
@@ -178,7 +181,7 @@ BAD_ROWS = [
     pytest.param(None, ValueError, r"missing \(None\)", id="None"),
     pytest.param(float("nan"), ValueError, r"missing \(nan\)", id="nan"),
     pytest.param(pd.NA, ValueError, r"missing \(<NA>\)", id="NA"),
-    pytest.param(3, ValueError, "int is no image", id="number"),
+    pytest.param(3, ValueError, "type int is not an image", id="number"),
     pytest.param(
         np.zeros((2, 2, 3)), ValueError, r"dtype float64 and shape \(2, 2, 3\)", id="float array"
     ),

@@ -68,7 +68,9 @@ def test_alpha_needs_rgba_in_every_row(without_alpha, colors):
     modes = ["RGBA"] * 3
     modes[without_alpha] = "RGB"
     column = np.vstack([ImageLoader(colors=mode).transform(PIXELS[:1]) for mode in modes])
-    with pytest.raises(ValueError, match=r'needs images with alpha: ImageLoader\(colors="RGBA"\)'):
+    with pytest.raises(
+        ValueError, match=r'needs images with alpha: use ImageLoader\(colors="RGBA"\)'
+    ):
         PixelExtractor(colors=colors).transform(column)
     # without alpha the modes may be mixed
     assert PixelExtractor(colors="RGB").transform(column).shape == (3, 3, 3, 5)
@@ -103,8 +105,8 @@ def test_uint8_neither_shifts_nor_scales(params):
         ({"colors": ""}, "must be 'L' or any of R, G, B and A"),
         ({"colors": "RGX"}, "colors='RGX' must be"),
         ({"colors": "RGR"}, "each at most once"),
-        ({"offset": [1, 2]}, "offset must be a number or one per channel"),
-        ({"scale": np.ones((3, 1))}, "scale must be a number or one per channel"),
+        ({"offset": [1, 2]}, "offset must be one number, or one number per channel"),
+        ({"scale": np.ones((3, 1))}, "scale must be one number, or one number per channel"),
         ({"offset": np.nan}, "offset=nan must be finite"),
         ({"scale": np.inf}, "scale=inf must be finite"),
     ],
@@ -138,7 +140,7 @@ def test_unequal_sizes_name_two_rows(path, layout):
 def test_header_that_lies(path):
     lazy = PixelExtractor().transform(ImageLoader().transform([path, path]))
     path.write_bytes(encode(gradient(4, 4), "PNG"))
-    message = r"Row 0: its pixels are 4 x 4, where its header said 12 x 8"
+    message = r"Row 0: its pixels are 4 x 4, but its header says 12 x 8"
     with pytest.raises(ImageReadError, match=message) as caught:
         np.asarray(lazy)
     assert (caught.value.row, caught.value.source) == (0, str(path))
@@ -154,7 +156,9 @@ def test_a_row_whose_size_cannot_be_read(path):
 def test_unreadable_rows_have_no_say_in_the_size(path):
     column = ImageLoader(on_error="nan").transform([None, path, b"text"])
     assert PixelExtractor().transform(column).shape == (3, 3, 8, 12)
-    with pytest.raises(ValueError, match="No image can be read, so their size is unknown"):
+    with pytest.raises(
+        ValueError, match="No image can be read, so the size of the images is unknown"
+    ):
         PixelExtractor().transform(column[[0, 2]])
 
 
@@ -162,7 +166,7 @@ def test_flat_keeps_the_size_of_fit(path):
     loader = ImageLoader(on_error="nan")
     flat = PixelExtractor(layout="flat").fit(loader.transform([path]))
     assert flat.image_size_ == (12, 8)
-    with pytest.raises(ValueError, match="Images are 3 x 2, those seen in fit were 12 x 8"):
+    with pytest.raises(ValueError, match="Images are 3 x 2, but those seen in fit were 12 x 8"):
         flat.transform(loader.transform([gradient(3, 2)]))
     with pytest.warns(UserWarning, match="1 of 1 images could not be read"):
         out = flat.transform(loader.transform([None]))
@@ -271,16 +275,16 @@ def test_inverse_of_a_wrong_shape(params, shape, expected):
 def test_inverse_errors():
     values = np.zeros((3, 3, 2, 2))
     values[1, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="Row 1 holds NaN"):
+    with pytest.raises(ValueError, match="Row 1 contains NaN"):
         PixelExtractor().inverse_transform(values)
     with pytest.raises(ValueError, match="scale=0 cannot be inverted"):
         PixelExtractor(scale=0).inverse_transform(np.zeros((1, 3, 2, 2)))
-    with pytest.raises(NotFittedError, match="call fit before inverse_transform"):
+    with pytest.raises(NotFittedError, match="Call fit before inverse_transform"):
         PixelExtractor(layout="flat").inverse_transform(np.zeros((1, 12)))
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [("float16", 1000), ("float32", 1e38)])
 def test_pixels_beyond_the_dtype_are_refused(dtype, scale):
     images = ImageLoader().transform([np.full((1, 1), 255, np.uint8)])
-    with pytest.raises(ValueError, match=f"more than {dtype} holds"):
+    with pytest.raises(ValueError, match=f"more than {dtype} can hold"):
         PixelExtractor(dtype=dtype, scale=scale).transform(images)

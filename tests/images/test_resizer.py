@@ -105,11 +105,11 @@ def test_fill_color(mode, fill_color, border, resample):
 @pytest.mark.parametrize(
     ("mode", "fill_color", "message"),
     [
-        ("L", (1, 2, 3), "has 3 levels, but mode 'L' images have 1 channels"),
-        ("RGB", (1, 2, 3, 4), "has 4 levels, but mode 'RGB' images have 3 channels"),
-        ("RGBA", (1, 2, 3), "has 3 levels, but mode 'RGBA' images have 4 channels"),
-        ("RGB", (1, 2, 256), "must hold integers from 0 to 255"),
-        ("RGB", (1, 2, 0.5), "must hold integers from 0 to 255"),
+        ("L", (1, 2, 3), "has 3 levels, but images of mode 'L' have 1 channels"),
+        ("RGB", (1, 2, 3, 4), "has 4 levels, but images of mode 'RGB' have 3 channels"),
+        ("RGBA", (1, 2, 3), "has 3 levels, but images of mode 'RGBA' have 4 channels"),
+        ("RGB", (1, 2, 256), "must contain integers from 0 to 255"),
+        ("RGB", (1, 2, 0.5), "must contain integers from 0 to 255"),
         ("RGB", "nocolor", "unknown color"),
     ],
     ids=["3 for L", "4 for RGB", "3 for RGBA", "256", "fraction", "name"],

@@ -70,7 +70,9 @@ TOO_LARGE_INSIDE = {
 @pytest.mark.parametrize("ask", [np.asarray, lambda image: image.size], ids=["pixels", "size"])
 def test_a_size_inside_is_limited_by_max_pixels(kind, ask, nothing_is_decoded):
     image = ImageLoader(max_pixels=1_000_000).transform([TOO_LARGE_INSIDE[kind]])[0, 0]
-    with pytest.raises(ImageReadError, match=r"inside has \d+ x \d+ pixels, more than max_pixels"):
+    with pytest.raises(
+        ImageReadError, match=r"inside the file has \d+ x \d+ pixels, more than max_pixels"
+    ):
         ask(image)
 
 

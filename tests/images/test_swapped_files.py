@@ -44,7 +44,7 @@ def swap_root(root):
 
 SWAPS = {"file": swap_file, "folder": swap_folder, "root": swap_root}
 every_swap = pytest.mark.parametrize("swap", SWAPS.values(), ids=SWAPS)
-LEAVES = "leaves the folder root=.* or may do so: it is reached by a symbolic link"
+LEAVES = "may leave the folder root=.*: a part of it became a symbolic link"
 
 
 @pytest.fixture(params=[True, False], ids=["descriptors", "comparing"])
