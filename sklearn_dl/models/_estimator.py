@@ -19,8 +19,9 @@ class _Carried(NamedTuple):
 class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
     """Estimator whose pickle contains the content of `model`, or its hash (``embed_model=False``).
 
-    Subclasses have the parameters `model` and `embed_model`, and define how a model is found (`_find_content`). The content from a pickle is
-    used as long as `model` has the value that was pickled. Clones share this content.
+    Subclasses have the parameters `model` and `embed_model`, and define how a model is found
+    (`_find_content`). The content from a pickle is used as long as `model` has the value that was
+    pickled. Clones share this content.
     """
 
     model: Any

@@ -103,7 +103,7 @@ def onnx_providers(device):
         return ["CPUExecutionProvider"]
     if kind == "cuda" and (not number or number.isdigit()):
         return [("CUDAExecutionProvider", {"device_id": int(number or 0)})]
-    raise ValueError(f"device={device!r} is no name of a device.")
+    raise ValueError(f"device={device!r} is not the name of a device.")
 
 
 class _TorchGraph:

@@ -526,7 +526,7 @@ def test_tokens_are_not_features(data, params):
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x"])
 def test_a_device_that_torch_does_not_know(clf, data, device):
-    with pytest.raises(ValueError, match=f"device='{device}' is (no|not the) name of a device"):
+    with pytest.raises(ValueError, match=f"device='{device}' is not the name of a device"):
         clf.set_params(device=device).fit(*data)
 
 
