@@ -1,6 +1,7 @@
 """Sphinx configuration. ``python -m sphinx -W docs site`` builds the site, without a network."""
 
 import os
+import sys
 import zlib
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from sphinx_gallery.sorting import ExplicitOrder
 import sklearn_dl
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
 project = "sklearn_dl"
 author = "The sklearn_dl developers"
 copyright = f"2026, {author}"
@@ -21,6 +23,7 @@ version = release = sklearn_dl.__version__
 extensions = [
     "myst_parser",
     "numpydoc",
+    "parameter_table",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",

@@ -42,7 +42,7 @@ pipe = make_pipeline(
     ImageResizer(224, 224),
     PixelExtractor(offset=127, scale=1 / 128),
     OnnxScorer("efficientnet-lite0", outputs="logits"),
-    ScoreClassifier(card.labels, activation="softmax", missing="unreadable"),
+    ScoreClassifier(card.labels, activation="softmax", on_error="nan", missing="unreadable"),
 )
 with warnings.catch_warnings(record=True, action="always") as caught:
     photos["predicted"] = pipe.predict(photos["file"])

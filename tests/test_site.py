@@ -129,3 +129,12 @@ def test_a_page_in_a_browser(browser, address, page_name, width, scheme):
     assert page.evaluate(size) >= 14
     assert 4.5 <= page.evaluate(CONTRAST) <= 21
     page.close()
+
+
+def test_the_table_of_parameters_is_whole():
+    from tests.test_parameters import PARAMETERS
+
+    text = (SITE / "parameters.html").read_text()
+    names = {name for parameters in PARAMETERS.values() for name in parameters}
+    assert [name for name in sorted(names) if f">{name}</span>" not in text] == []
+    assert text.count("<tr class=") == len(names) + 1

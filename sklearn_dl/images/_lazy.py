@@ -346,6 +346,11 @@ def as_strict(image):
     return replace(image, decoding=image.decoding._replace(on_error="raise"))
 
 
+def as_lenient(image):
+    """Return the same image with ``on_error="nan"``."""
+    return replace(image, decoding=image.decoding._replace(on_error="nan"))
+
+
 def image_column(images):
     """Return images as an object array of shape (n_images, 1)."""
     return object_array(images).reshape(-1, 1)

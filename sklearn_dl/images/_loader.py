@@ -35,14 +35,15 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         folder has become a symbolic link by the time the image is read. None: paths are used as
         they are.
     colors : {"RGB", "RGBA", "L"}, default="RGB"
-        Colour channels of the images, by the names of Pillow's modes. With "RGB" and "L",
-        transparent images are composited on black.
+        Colour channels, in their order: "RGB", for example, or "L" for grey levels. With "RGB" and
+        "L", transparent images are composited on black.
     exif_transpose : bool, default=True
         Turn images upright, as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"
-        What a row that cannot be read does: raise, naming its row and path; or be masked: it is
-        never scored, its outputs are NaN, and one warning counts such rows. Faults of the machine
-        (too many open files, no memory, a disk that fails) raise in any case.
+        What to do with a row that cannot be read. "raise": raise an error that names the row and
+        its path. "nan": later steps give missing values for it, and one warning counts these rows.
+        Faults of the machine (too many open files, no memory, a disk that fails) raise an error in
+        any case.
     max_pixels : int or None, default=178_956_970
         Largest number of pixels (width x height) of an image that is decoded: a guard against
         decompression bombs. It also limits what is inside a file: the icons of ICO and ICNS, the

@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import ImageReadError, source_name
-from sklearn_dl.utils._messages import RowError, warn_user
+from sklearn_dl.utils._messages import RowError, warn_of_failed_rows
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 
 
@@ -187,7 +187,7 @@ class PixelArray:
             out[good] = pixels
 
         for_each_batch(work, len(rows), 8, thread_budget(n_threads))
-        warn_of_failed_rows(failed, len(self))
+        warn_of_failed_rows(failed, len(self), "image")
         return out
 
     def _write(self, image, out):
@@ -212,22 +212,3 @@ class PixelArray:
                 np.multiply(plane, scale, out=plane)
             else:
                 plane[...] = (np.asarray(band) - offset) * scale
-
-
-def warn_of_failed_rows(errors, n_rows, problem="could not be read"):
-    """Warn once, with the number of failed rows and the first error.
-
-    Parameters
-    ----------
-    errors : dict of int to RowError
-        Errors by position of the row. If empty, there is no warning.
-    n_rows : int
-        Number of rows in all.
-    problem : str
-        What happened to these rows.
-    """
-    if errors:
-        warn_user(
-            f"{len(errors)} of {n_rows} images {problem}; their rows are missing values. "
-            f"{errors[min(errors)]}"
-        )

@@ -33,16 +33,17 @@ class PixelExtractor(
     Parameters
     ----------
     colors : str, default="RGB"
-        Channels in the wanted order: any of "R", "G", "B" and "A", each at most once (such as
-        "BGR"); or "L" for grey levels. Without "A", the alpha of "RGBA" images is left out.
+        Colour channels, in their order: "RGB", for example, or "L" for grey levels. Each of "R",
+        "G", "B" and "A" may be used once ("BGR"). Without "A", the alpha of "RGBA" images is left
+        out.
     layout : {"NCHW", "NHWC", "flat"}, default="NCHW"
         Order of the axes. "NCHW" and "NHWC" are lazy. "flat" is a dense array of shape
         (n_samples, C * H * W), with the values in the order of "NCHW".
     offset, scale : float or sequence of float, default=0.0 and 1.0
-        `offset` is subtracted from each pixel (0 to 255), and the result is multiplied by `scale`.
-        One number for all channels, or one per channel in the order of `colors`. For a network
-        that takes ``(pixel / 255 - mean) / std``, `offset` is ``255 * mean`` and `scale` is
-        ``1 / (255 * std)``.
+        A network gets ``(pixel - offset) * scale`` for each pixel of 0 to 255. Both are one number
+        for all channels, or one for each channel in the order of `colors`. For a network that takes
+        ``(pixel / 255 - mean) / std``, `offset` is ``255 * mean`` and `scale` is ``1 / (255 *
+        std)``.
     dtype : {"float32", "float16", "uint8"}, default="float32"
         Type of the values. "uint8" needs offset 0 and scale 1.
 

@@ -15,6 +15,7 @@ from sklearn_dl.scoring._input_sources import (
     naming_images,
     number_table,
     numbers_of,
+    pixel_source,
 )
 from sklearn_dl.utils._columns import (
     is_frame,
@@ -65,7 +66,8 @@ def _bind(X, graph, estimator, reset, allow_nan):
                 f"Pixels are for a graph with one input; this has {listed(graph.inputs)}."
             )
         _check_rows(len(X), estimator)
-        return {graph.inputs[0].name: PixelSource(X, graph.inputs[0])}, len(X)
+        spec = graph.inputs[0]
+        return {spec.name: pixel_source(X, spec, estimator)}, len(X)
     if not graph.inputs and not graph.optional_inputs:
         raise ValueError("The outputs asked for do not depend on any input of X; name others.")
     known = {spec.name for spec in (*graph.inputs, *graph.optional_inputs)} | {*graph.unused_inputs}
@@ -125,14 +127,14 @@ def _bind_mapping(X, graph, estimator, allow_nan):
 def _entry(values, spec, estimator, allow_nan):
     """The source of one input, and its number of rows, from its array."""
     if isinstance(values, PixelArray):
-        return PixelSource(values, spec), len(values)
+        return pixel_source(values, spec, estimator), len(values)
     reject_non_column(values, estimator)
     if not isinstance(values, (list, tuple)) and not is_frame(values) and not is_series(values):
         values = np.asarray(values)  # tensors of other packages
     cells = nested_cells(values, estimator)
     if cells is None and spec.dtype != object and np.ndim(values) > 1 and not is_frame(values):
-        numbers = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
-        return ArraySource(numbers, spec), len(numbers)
+        numbers, errors = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
+        return ArraySource(numbers, spec, errors), len(numbers)
     columns = [cells] if cells is not None else split_columns(values, estimator)[0]
     _check_rows(len(columns[0]) if columns else 0, estimator)
     return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
@@ -174,13 +176,13 @@ def _whole(X, spec, estimator, reset, allow_nan):
         if is_frame(X):
             columns, names, _ = split_columns(X, estimator)
             _check_rows(len(X), estimator)
-            values = number_table(columns, spec, estimator, allow_nan=allow_nan)
+            values, errors = number_table(columns, spec, estimator, allow_nan=allow_nan)
         else:
-            values = numbers_of(X, X, spec, estimator, allow_nan=allow_nan)
+            values, errors = numbers_of(X, X, spec, estimator, allow_nan=allow_nan)
         were_arrays = _after_arrays(estimator) and isinstance(X, (list, tuple)) and not reset
         if values.ndim == 2 and not were_arrays:
             set_or_check_features(estimator, X if names else values, names, reset=reset)
-        return ArraySource(values, spec), len(values)
+        return ArraySource(values, spec, errors), len(values)
     columns, names = [cells], None
     if cells is None or is_frame(X):
         columns, names, _ = split_columns(X, estimator)

@@ -9,15 +9,14 @@ from typing import Any
 from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
-from sklearn_dl.images import PixelArray
-from sklearn_dl.images._pixel_array import warn_of_failed_rows
+from sklearn_dl.images import ImageReadError, PixelArray
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.runtimes._collector import static_names
 from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._messages import short_messages
+from sklearn_dl.utils._messages import short_messages, warn_of_failed_rows
 from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
@@ -57,6 +56,7 @@ class GraphScorer(
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "embed_model": ["boolean"],
+        "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
     }
     inputs: Any
@@ -66,6 +66,7 @@ class GraphScorer(
     output_shape: str
     batch_size: Any
     n_threads: int | None
+    on_error: str
     verbose: Any
     _takes_bytes = False  # whether strings may be bytes
     _extra: str
@@ -150,14 +151,14 @@ class GraphScorer(
                 collector = score(session, sources, range(n_rows), batch_size, n_workers, done)
             if self.output_shape == "native":
                 arrays = collector.result()
-                warn_of_failed_rows(collector.errors, n_rows)
+                self._warn_of(collector.errors, n_rows)
                 if len(arrays) == 1:
                     return arrays[0]
                 return {
                     spec.name: array for spec, array in zip(session.outputs, arrays, strict=True)
                 }
             table = collector.table()
-            warn_of_failed_rows(collector.errors, n_rows)
+            self._warn_of(collector.errors, n_rows)
             index = X.index if isinstance(X, PixelArray) else None
             return wrap_output(self, table, X, collector.names, index)
 
@@ -200,6 +201,10 @@ class GraphScorer(
         with short_messages(), needed_by(self):
             return self._any_session().outputs
 
+    def _warn_of(self, errors, n_rows):
+        noun = "image" if all(isinstance(e, ImageReadError) for e in errors.values()) else "row"
+        warn_of_failed_rows(errors, n_rows, noun)
+
     def _share(self, X):
         """The thread budget, and how many of its threads take batches side by side.
 
@@ -236,6 +241,7 @@ class GraphScorer(
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_error == "nan"
         tags.transformer_tags.preserves_dtype = []
         tags.requires_fit = False
         return tags

@@ -3,6 +3,7 @@
 import os
 import reprlib
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 from sklearn.utils.validation import check_array
 
 from sklearn_dl.images import LazyImage, PixelExtractor
-from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mask
+from sklearn_dl.images._lazy import as_lenient
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mask, object_array
+from sklearn_dl.utils._messages import RowError
 
 
 class PixelSource:
@@ -46,31 +49,59 @@ class PixelSource:
 
 
 class ArraySource:
-    """Batches from an array in memory."""
+    """Batches from an array in memory.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, ...)
+    spec : TensorSpec
+    errors : dict of int to RowError, default=None
+        Errors of rows that have missing values. What `values` has there is not used.
+    """
 
     shapes = None
 
-    def __init__(self, values, spec):
+    def __init__(self, values, spec, errors=None):
         self.values, self.spec = fit_rank(values, spec), spec
+        self.errors = errors or {}
 
     def read(self, rows):
-        """Rows, cast to what the graph wants."""
-        key = slice(rows.start, rows.stop) if isinstance(rows, range) else rows
-        return cast(self.values[key], self.spec, rows), {}
+        """The rows without errors, cast to what the graph wants, and the errors of the others."""
+        errors = (
+            {row: self.errors[row] for row in rows if row in self.errors} if self.errors else {}
+        )
+        good = [row for row in rows if row not in errors] if errors else rows
+        key = slice(good.start, good.stop) if isinstance(good, range) else good
+        return cast(self.values[key], self.spec, good), errors
 
 
 class RaggedSource:
-    """Batches from rows of unequal shapes; a batch has rows of one shape only."""
+    """Batches from rows of unequal shapes; a batch has rows of one shape only.
 
-    def __init__(self, cells, spec):
-        self.cells, self.spec = cells, spec
+    Parameters
+    ----------
+    cells : list of ndarray
+    spec : TensorSpec
+    errors : dict of int to RowError, default=None
+        As those of ArraySource.
+    """
+
+    def __init__(self, cells, spec, errors=None):
+        self.cells, self.spec, self.errors = cells, spec, errors or {}
         self.shapes = [cell.shape for cell in cells]
         for row, cell in enumerate(cells):
             check_row_shape(cell.shape, spec, row)
 
     def read(self, rows):
-        """Rows of one shape, stacked and cast."""
-        return cast(np.stack([self.cells[row] for row in rows]), self.spec, rows), {}
+        """The rows without errors, all of one shape, and the errors of the others."""
+        good, errors = _split(rows, self.errors)
+        cells = np.stack([self.cells[row] for row in good or rows])[: len(good)]
+        return cast(cells, self.spec, good), errors
+
+
+def _split(rows, errors):
+    """The rows that have no error, and the errors of the others."""
+    return [row for row in rows if row not in errors], {r: errors[r] for r in rows if r in errors}
 
 
 def make_source(columns, spec, estimator, *, allow_nan):
@@ -97,8 +128,9 @@ def make_source(columns, spec, estimator, *, allow_nan):
         if any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells):
             return _nested_source(cells, spec, estimator, allow_nan)
     if spec.dtype == object:
-        return ArraySource(_strings(columns, spec, estimator), spec)
-    return ArraySource(number_table(columns, spec, estimator, allow_nan=allow_nan), spec)
+        return _string_source(columns, spec, estimator)
+    numbers, errors = number_table(columns, spec, estimator, allow_nan=allow_nan)
+    return ArraySource(numbers, spec, errors)
 
 
 def _image_source(columns, spec, estimator):
@@ -121,24 +153,28 @@ def _image_source(columns, spec, estimator):
             f"{extractor!r}."
         )
     pixels = extractor.transform(columns[0].reshape(-1, 1))
-    return PixelSource(pixels, spec, from_images=True)
+    return pixel_source(pixels, spec, estimator, from_images=True)
+
+
+def pixel_source(pixels, spec, estimator, *, from_images=False):
+    """A source of pixels, whose images are read as the estimator's `on_error` says."""
+    if estimator.on_error == "nan":
+        pixels = replace(
+            pixels, images=object_array([as_lenient(image) for image in pixels.images])
+        )
+    return PixelSource(pixels, spec, from_images)
 
 
 def number_table(columns, spec, estimator, *, allow_nan):
-    """Columns of numbers side by side, as `check_numbers` gives them.
+    """`numbers_of` columns of numbers side by side.
 
     For an input of integers each integer is exact, whatever stands beside it.
 
     Parameters
     ----------
     columns : list of ndarray of shape (n_samples,)
-    spec : TensorSpec
-    estimator : estimator, for messages
-    allow_nan : bool
-
-    Returns
-    -------
-    table : ndarray of shape (n_samples, n_columns)
+    spec, estimator, allow_nan
+        As those of `numbers_of`.
     """
     if any(column.dtype.kind in "Mm" for column in columns):
         dtypes = [str(column.dtype) for column in columns]
@@ -150,14 +186,40 @@ def number_table(columns, spec, estimator, *, allow_nan):
 
 
 def numbers_of(X, originals, spec, estimator, *, allow_nan):
-    """`check_numbers`, then `exact_integers`; objects that are missing count as NaN."""
+    """An array of numbers, checked; objects that are missing count as NaN.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+    originals : array-like of the shape of X
+        The numbers before numpy made one dtype of them.
+    spec : TensorSpec
+    estimator : estimator with the parameter `on_error`
+    allow_nan : bool
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples, ...)
+        0 in rows with errors.
+    errors : dict of int to RowError
+        The errors of rows that have NaN or infinity.
+
+    Raises
+    ------
+    RowError
+        If a row has NaN or infinity, unless `allow_nan` or ``on_error="nan"``.
+    """
     if isinstance(X, (list, tuple)):
         X = np.asarray(X)
     if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is not a number to numpy
         missing = missing_mask(X)
         X = np.where(missing, np.nan, X) if missing.any() else X
-    numbers = check_numbers(X, estimator, allow_nan=allow_nan, spec=spec)
-    return exact_integers(numbers, originals, spec)
+    numbers = check_numbers(X, estimator, spec=spec)
+    errors = {} if allow_nan else _not_finite_rows(numbers, estimator)
+    if errors:
+        numbers = numbers.copy()
+        numbers[list(errors)] = 0
+    return exact_integers(numbers, originals, spec), errors
 
 
 def exact_integers(numbers, originals, spec):
@@ -212,8 +274,12 @@ def _has_large_integers(column):
 
 
 def _nested_source(cells, spec, estimator, allow_nan):
-    arrays = []
+    """A source of a column whose cells are arrays."""
+    arrays, errors = [], {}
     for row, cell in enumerate(cells):
+        if is_missing(cell) and estimator.on_error == "nan":
+            errors[row] = RowError("the array is missing", row)
+            continue
         if not isinstance(cell, (np.ndarray, list, tuple)):
             raise ValueError(
                 f"Row {row} is {type(cell).__name__}, where other rows of this column are arrays."
@@ -229,47 +295,69 @@ def _nested_source(cells, spec, estimator, allow_nan):
             )
         if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
             kind = "a missing value (NaN or null)" if np.isnan(array).any() else "infinity"
-            raise _not_finite(f"Row {row} contains {kind}", estimator)
+            errors[row] = _not_finite(f"the array contains {kind}", row, estimator)
+            continue
         if spec.dtype == object:
-            array = _string_cells(array, row, spec, estimator)
+            error = next(
+                filter(None, (_string_error(c, row, spec, estimator) for c in array.flat)), None
+            )
+            if error is not None:
+                errors[row] = error
+                continue
+            array = array.astype(object)
         elif isinstance(cell, (list, tuple)):
             array = exact_integers(array, cell, spec)
         arrays.append(array)
+    if not arrays:
+        raise errors[min(errors)]
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
         # numpy would make floats of integers beside them
-        arrays = [cast(array[None], spec, [row])[0] for row, array in enumerate(arrays)]
+        good = [row for row in range(len(cells)) if row not in errors]
+        arrays = [
+            cast(array[None], spec, [row])[0] for row, array in zip(good, arrays, strict=True)
+        ]
+    for row in sorted(errors):
+        arrays.insert(row, arrays[0])
     if len({array.shape for array in arrays}) == 1:
-        return ArraySource(np.stack(arrays), spec)
-    return RaggedSource(arrays, spec)
+        return ArraySource(np.stack(arrays), spec, errors)
+    return RaggedSource(arrays, spec, errors)
 
 
-def _strings(columns, spec, estimator):
+def _string_source(columns, spec, estimator):
+    """A source of columns of strings side by side."""
+    errors: dict[int, RowError] = {}
     for column in columns:
         for row, cell in enumerate(column):
-            _check_string(cell, row, spec, estimator)
-    return np.column_stack([column.astype(object) for column in columns])
+            error = _string_error(cell, row, spec, estimator)
+            if error is not None:
+                errors.setdefault(row, error)
+    return ArraySource(np.column_stack([c.astype(object) for c in columns]), spec, errors)
 
 
-def _string_cells(array, row, spec, estimator):
-    for cell in array.flat:
-        _check_string(cell, row, spec, estimator)
-    return array.astype(object)
+def _string_error(cell, row, spec, estimator):
+    """The error of a row whose cell is missing, or None for a string.
 
-
-def _check_string(cell, row, spec, estimator):
+    Raises
+    ------
+    ValueError
+        If the cell is neither, or it is missing and ``on_error="raise"``.
+    """
     if isinstance(cell, np.bytes_):
         raise ValueError(
             f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Give the "
             "bytes in a list, or in an array of dtype object."
         )
     if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
-        return
+        return None
     shown = reprlib.repr(cell.item() if isinstance(cell, np.generic) else cell)
-    what = "missing" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
-    raise ValueError(f"Row {row}: the input {spec} takes strings, got {what}.")
+    what = "a missing value" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
+    error = RowError(f"the input {spec} takes strings, but got {what}.", row)
+    if estimator.on_error == "raise" or not is_missing(cell):
+        raise error
+    return error
 
 
-def check_numbers(X, estimator, *, allow_nan, spec):
+def check_numbers(X, estimator, *, spec):
     """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
     try:
         values = check_array(
@@ -283,21 +371,43 @@ def check_numbers(X, estimator, *, allow_nan, spec):
     except (TypeError, ValueError):
         _refuse_unread_images(X, spec, estimator)
         raise
-    # a finite sum is that of finite numbers: rows are looked for only where it is not
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspect = not allow_nan and values.dtype.kind == "f" and not np.isfinite(values.sum())
-    if suspect and not (finite := np.isfinite(values)).all():
-        where = tuple(np.argwhere(~finite)[0])
-        kind = "NaN" if np.isnan(values[where]) else "infinity"
-        raise _not_finite(f"Row {where[0]}: X contains {kind}", estimator)
     return values
 
 
-def _not_finite(what, estimator):
-    return ValueError(
+def _not_finite_rows(values, estimator):
+    """The errors of rows that have NaN or infinity, by row.
+
+    Raises
+    ------
+    RowError
+        If there is such a row, and ``on_error="raise"``.
+    """
+    if values.dtype.kind != "f":
+        return {}
+    # a finite sum is that of finite numbers: rows are looked for only where it is not
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return {}
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    errors = {}
+    for row in np.flatnonzero(bad).tolist():
+        cells = np.ravel(values[row])
+        first = cells[~np.isfinite(cells)][0]
+        kind = "NaN" if np.isnan(first) else "infinity"
+        errors[row] = _not_finite(f"X contains {kind}", row, estimator)
+    return errors
+
+
+def _not_finite(what, row, estimator):
+    """The error of a row with NaN or infinity: raised, or returned if ``on_error="nan"``."""
+    error = RowError(
         f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
-        "give it a meaning. Impute it, or leave the row out."
+        "give it a meaning. Impute it, leave the row out, or set on_error='nan'.",
+        row,
     )
+    if estimator.on_error == "raise":
+        raise error
+    return error
 
 
 @contextmanager

@@ -21,44 +21,54 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     Parameters
     ----------
     model : str, Path, bytes, bytearray or onnx.ModelProto
-        A file, its bytes, a parsed model, or the name of a registered model
-        (:func:`sklearn_dl.models.list_models`). A file with external data is followed within its
-        own folder, and in the cache of Hugging Face to the blobs of its own repository.
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        is that of an ONNX file. The file's bytes and a parsed model are taken, too. External data
+        is read from the file's own folder only, and in the Hugging Face cache from the files of its
+        own repository.
     inputs : dict of str to columns, or None, default=None
-        For each input of the graph the column or columns of X (name, position, list or slice of
-        them). None: a graph with one input takes all of X; with several, X is a data frame whose
-        columns carry their names.
+        For each input of the graph, the column or columns of X that it gets (name, position, list
+        or slice of them). None: a graph with one input gets all of X; with several inputs, X is a
+        data frame whose columns have their names.
     constants : dict of str to value, or None, default=None
-        Inputs with one value for all rows, which X then lacks: ``{"keep_prob": 1.0}``. Of an input
-        that has a row per row of X, the value is that of one row; of others the whole array. A
-        single number fills an input whose sizes are known.
+        Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
+        input has a row for each row of X, the value is that of one row; otherwise it is the whole
+        array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
-        How images become numbers where they stand beside other columns: for each input that takes
-        images, the scale and layout. Its column holds what ImageLoader or ImageResizer gives.
+        How images become numbers if they stand beside other columns: for each input that takes
+        images, their scaling and layout. The input's column contains what ImageLoader or
+        ImageResizer returns.
     outputs : str, list of str or None, default=None
-        Tensors to compute: outputs of the graph, or of any node inside it (the features before
-        the last layer, say): what they do not need is cut off. None: all outputs.
+        Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
+        the last layer. What they do not need is not computed. None: all outputs.
     output_shape : {"2d", "native"}, default="2d"
         "2d": each output flattened per row, side by side. "native": the graph's own shape; of
         several outputs a dict of arrays.
     batch_size : int or "auto", default="auto"
-        Rows per run. "auto" goes by the kind of graph and the device: 4 for image networks on a
-        processor; 1 for graphs with dynamic quantization, where a row's scores depend on the other
-        rows of its run. A graph with a fixed batch size is fed in that size, the last batch padded.
+        Number of rows in a batch. "auto" depends on the kind of graph and on the device: it is 4
+        for image networks on a CPU. It is 1 for graphs with dynamic quantization, where a row's
+        scores depend on the other rows of its batch. A graph with a fixed batch size gets batches
+        of that size; the last one is padded.
     providers : "auto" or list, default="auto"
-        ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
-        onnxruntime has it, else the processor.
+        ONNX Runtime's execution providers, best first. "auto" is CUDA where the installed
+        onnxruntime has it, else the CPU.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, no more than
-        ``OMP_NUM_THREADS``; inside a joblib worker its share of them.
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     embed_model : bool, default=True
-        Whether a pickle carries the model (up to 2 GiB). False: it carries the path or name and
-        the content's hash, and the model must be found where the pickle is loaded.
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded. A pickle contains up to 2 GiB.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": give missing values for it, and count these rows in one warning. A row counts as
+        unreadable, too, if a value is missing (None, NaN) or infinite, unless the graph has
+        operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
+        as with "nan".
     session_options : dict or None, default=None
         Attributes of `onnxruntime.SessionOptions` (enumerations by their names), and its config
         entries (names with a dot).
     verbose : int, default=0
-        1: a progress bar while scoring. 2: also ONNX Runtime's warnings.
+        0: nothing is printed. 1: a progress bar is shown. 2: ONNX Runtime's warnings are printed,
+        too.
 
     Attributes
     ----------
@@ -136,6 +146,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         providers="auto",
         n_threads=None,
         embed_model=True,
+        on_error="raise",
         session_options=None,
         verbose=0,
     ):
@@ -149,6 +160,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         self.providers = providers
         self.n_threads = n_threads
         self.embed_model = embed_model
+        self.on_error = on_error
         self.session_options = session_options
         self.verbose = verbose
 

@@ -14,6 +14,7 @@ from sklearn_dl.scoring._probabilities import (
     probabilities,
 )
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
+from sklearn_dl.utils._messages import RowsError
 from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_column
 
@@ -26,17 +27,22 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        One label per column of scores, in the order of the columns. With one column of scores:
-        two labels, the scores being those of the second. If None, column k belongs to the k-th
-        label of ``np.unique(y)``. Columns may have equal labels, as the two kinds of "crane" in
-        ImageNet's list have: see Notes.
+        Labels of the classes, in the order of the network's scores. For one column of scores, they
+        are two labels, and the scores are those of the second one. None: column k belongs to the
+        k-th label of ``np.unique(y)``. Several columns may have the same label, such as the two
+        kinds of "crane" among ImageNet's labels: see Notes.
     activation : {"softmax", "sigmoid"}, default=None
         What makes probabilities of scores. "softmax" over each row; "sigmoid" of each score, which
         with several columns is then divided by the sum of the row; None if the scores are
         probabilities already.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": give missing values for it. Such a row contains NaN, which the step before gives for
+        it. Infinite scores raise an error in any case.
     missing : label, default=None
-        The label of a row that contains NaN. If None, such a row is an error. For `score` to
-        compare it with `y` it should be of the type of the classes.
+        Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
+        labels are an object array, which scikit-learn's metrics refuse if it contains None. For
+        `score` to compare it with `y`, it should be of the type of the classes.
 
     Attributes
     ----------
@@ -83,18 +89,20 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     _parameter_constraints: dict = {
         "classes": ["array-like", None],
         "activation": [StrOptions({"softmax", "sigmoid"}), None],
+        "on_error": [StrOptions({"raise", "nan"})],
         "missing": "no_validation",
     }
 
-    def __init__(self, classes=None, *, activation=None, missing=None):
+    def __init__(self, classes=None, *, activation=None, on_error="raise", missing=None):
         self.classes = classes
         self.activation = activation
+        self.on_error = on_error
         self.missing = missing
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = self.classes is None
-        tags.input_tags.allow_nan = self.missing is not None
+        tags.input_tags.allow_nan = self.on_error == "nan"
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -243,7 +251,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     def _labels(self, indices, is_nan, columns):
         """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
         labels, order, _ = columns
-        if self.missing is None:
+        if self.on_error == "raise":
             return labels[order[indices]]
         return labels_of(indices, labels[order], is_nan, self.missing)
 
@@ -281,11 +289,12 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         elif X.dtype != np.float32:
             X = X.astype(np.float64)
         is_nan = np.isnan(X).any(axis=1)
-        if self.missing is None and is_nan.any():
+        if self.on_error == "raise" and is_nan.any():
             rows = np.flatnonzero(is_nan).tolist()
-            raise ValueError(
-                f"Scores contain NaN in row(s) {enumerated(rows)}: set missing=<a label> to give "
-                "such rows a label of their own."
+            raise RowsError(
+                f"Scores contain NaN in row(s) {enumerated(rows)}: leave these rows out, or set "
+                "on_error='nan', and missing=<a label> to give them a label.",
+                rows[0],
             )
         if columns.positions is not None:
             X = one_score_per_label(X, columns.positions, self.activation)
@@ -351,10 +360,9 @@ def top_k(classifier, X, k):
     is_nan = np.isnan(proba[:, 0])
     last = getattr(classifier, "best_estimator_", classifier)
     last = getattr(last, "_final_estimator", last)
-    missing = getattr(last, "missing", None)
-    if missing is None and not is_nan.any():
+    if getattr(last, "on_error", "raise") == "raise" and not is_nan.any():
         return classes[best], best_proba
-    return labels_of(best, classes, is_nan, missing), best_proba
+    return labels_of(best, classes, is_nan, getattr(last, "missing", None)), best_proba
 
 
 def _is_plain(X):

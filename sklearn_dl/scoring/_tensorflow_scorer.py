@@ -22,23 +22,28 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     Parameters
     ----------
     model : str, Path, tf.Module or keras.Model
-        The folder of a SavedModel, or one with numbered versions (the highest counts); a frozen
-        graph (`.pb`); a Keras file (`.keras`, `.h5`, `.hdf5`); or a model in memory.
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        is that of the folder of a SavedModel, of a folder with numbered versions (the highest is
+        used), of a frozen graph (`.pb`) or of a Keras file (`.keras`, `.h5`, `.hdf5`). A tf.Module
+        and a keras.Model are taken, too. The name of a repository in the Hugging Face cache
+        ("owner/name") stands for its folder.
     inputs : dict of str to columns, or None, default=None
-        For each input the column or columns of X (name, position, list or slice of them). None: a
-        model with one input takes all of X; with several, X is a data frame whose columns carry
-        their names. An input of rank 0 is one value for all rows.
+        For each input of the graph, the column or columns of X that it gets (name, position, list
+        or slice of them). None: a graph with one input gets all of X; with several inputs, X is a
+        data frame whose columns have their names. An input of rank 0 has one value for all rows.
     constants : dict of str to value, or None, default=None
-        Inputs with one value for all rows, which X then lacks: ``{"keep_prob": 1.0}``. Of an input
-        that has a row per row of X, the value is that of one row; of others the whole array. A
-        single number fills an input whose sizes are known.
+        Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
+        input has a row for each row of X, the value is that of one row; otherwise it is the whole
+        array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
-        How images become numbers where they stand beside other columns: for each input that takes
-        images, the scale and layout. Its column holds what ImageLoader or ImageResizer gives.
+        How images become numbers if they stand beside other columns: for each input that takes
+        images, their scaling and layout. The input's column contains what ImageLoader or
+        ImageResizer returns.
     outputs : str, list of str or None, default=None
-        Outputs of the signature, or tensors of the graph ("name" or "name:0"), inner ones
-        included: what they do not need is not run. None: all outputs of the signature; of a graph
-        without one, what no other node reads.
+        Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
+        the last layer. What they do not need is not computed. A tensor is given by its name, or as
+        "name:0". None: all outputs of the signature; for a graph without a signature, the tensors
+        that no other node reads.
     signature : str, default="serving_default"
         Of a SavedModel.
     tags : tuple of str, default=("serve",)
@@ -47,26 +52,33 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         "2d": each output flattened per row, side by side. "native": the graph's own shape; of
         several outputs a dict of arrays.
     batch_size : int or "auto", default="auto"
-        Rows per run. "auto" goes by the kind of graph and the device; it is 1 for graphs with
-        dynamic quantization, where a row's scores depend on the other rows of its run. A graph
-        with a fixed batch size is fed in that size, the last batch padded.
+        Number of rows in a batch. "auto" depends on the kind of graph and on the device. It is 1
+        for graphs with dynamic quantization, where a row's scores depend on the other rows of its
+        batch. A graph with a fixed batch size gets batches of that size; the last one is padded.
     add_batch_dim : bool, default=False
         Whether the shapes that the inputs declare are those of one row, without the batch: the
         graph is then run row by row. Inputs of unknown rank are fed batches in any case.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, no more than
-        ``OMP_NUM_THREADS``; inside a joblib worker its share of them. TensorFlow makes the threads
-        of its operations once in a process: the first number counts for them.
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     device : {"auto", "cpu"}, default="auto"
-        "auto": a GPU where TensorFlow finds one; its memory is taken as it is needed.
+        Device that computes. "auto" is a GPU if there is one, else the CPU. TensorFlow takes the
+        memory of a GPU as it is needed.
     embed_model : bool, default=True
-        Whether a pickle carries the model. False: it carries the path and the content's hash, and
-        the model must be found where the pickle is loaded. A model in memory always travels.
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded. A model in memory is in every pickle.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": give missing values for it, and count these rows in one warning. A row counts as
+        unreadable, too, if a value is missing (None, NaN) or infinite, unless the graph has
+        operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
+        as with "nan".
     allow_unsafe_ops : bool, default=False
         Whether operations that may touch files, the network, Python or the process are loaded,
         and code inside Keras files. Only for models whose source you trust.
     verbose : int, default=0
-        1: a progress bar while scoring. 2: also TensorFlow's messages.
+        0: nothing is printed. 1: a progress bar is shown. 2: TensorFlow's messages are printed,
+        too.
 
     Attributes
     ----------
@@ -143,6 +155,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         n_threads=None,
         device="auto",
         embed_model=True,
+        on_error="raise",
         allow_unsafe_ops=False,
         verbose=0,
     ):
@@ -159,6 +172,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         self.n_threads = n_threads
         self.device = device
         self.embed_model = embed_model
+        self.on_error = on_error
         self.allow_unsafe_ops = allow_unsafe_ops
         self.verbose = verbose
 

@@ -14,73 +14,80 @@ class TextRegressor(RegressorMixin, TextEstimator):
     Parameters
     ----------
     model : str or Path, default="all-minilm-l6-v2"
-        A name of :func:`sklearn_dl.models.list_models`, of a repository in the Hugging Face cache
-        ("owner/name"), or a folder with ``config.json``, the
-        tokenizer's files and ``model.safetensors``, of any text encoder that transformers'
-        AutoModel loads. Other formats of weights are refused, and so is code in the folder.
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        is that of a folder with ``config.json``, the tokenizer's files and ``model.safetensors``,
+        of a text encoder that transformers' AutoModel loads. Other formats of weights are refused,
+        and so is code in the folder. The name of a repository in the Hugging Face cache
+        ("owner/name") stands for its folder.
     max_length : int, default=128
-        Tokens of a text (of both texts of a pair that are read together) that are read, special
-        ones included. What is cut off is counted and warned of.
+        Largest number of tokens that are read of a text, special tokens included. A warning counts
+        the texts that are longer. Where a pair is read as one text, it is the number of tokens of
+        both.
     trainable_layers : "all" or int, default="all"
-        Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        none (0). With 0, embeddings are computed once, and a ridge regression is solved on them, in
-        seconds; :class:`~sklearn.linear_model.RidgeCV` chooses its regularisation.
+        Which part of the pretrained network is trained: "all" of it, a number of its last layers,
+        or none (0). With 0, embeddings are computed once, and a ridge regression is solved on them,
+        in seconds.
     max_epochs : int, default=3
-        Passes over the training rows.
+        Number of passes over the training rows.
     batch_size : int, default=16
-        Rows of a training step. Rows of similar length share a batch.
+        Number of rows in a batch. It is that of a training step; rows of similar length share a
+        batch.
     learning_rate : float, default=2e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
-        Of matrices and filters; biases and normalisations do not decay.
+        Weight decay of matrices and filters. Biases and normalisation layers have none.
     warmup_ratio : float, default=0.06
-        Share of the steps in which the learning rate rises linearly; then it falls to 0.
+        Share of the training steps in which the learning rate rises linearly; then it falls to 0.
     max_grad_norm : float or None, default=1.0
-        Gradients with a larger norm are scaled down to it. None: never.
+        Gradients with a larger norm are scaled down to this norm. None: they are not scaled.
     early_stopping : bool, default=False
-        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
-        the lowest loss), and stop when it rises no longer.
+        Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
+        the weights of the epoch with the best score (among equal scores, the lowest loss).
     validation_fraction : float or int, default=0.1
-        Share or number of rows to hold out, if `fit` gets no `X_val`.
+        Share or number of the rows to hold out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=3
-        Epochs without a score that is better by `tol`, after which training stops.
+        Number of epochs without a score that is better by `tol`, after which training stops.
     tol : float, default=1e-4
-        See `n_iter_no_change`.
+        Smallest improvement of the score that counts: see `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
-        AMX, most GPUs), and float32 elsewhere. In bfloat16 a prediction depends on the other
-        texts of the call by up to 1e-2 of the standard deviation of `y`, in float32 by 1e-5.
+        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
+        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results of a
+        text depend on the other texts of the call by up to 1e-2, in float32 by 1e-6.
     device : str, default="auto"
-        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+        Device that computes. "auto" is a GPU if there is one, else the CPU. It is the name of a
+        torch device, such as "cuda:1" or "mps"; "auto" prefers cuda to mps. It is resolved again
+        where a pickle is loaded.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, no more than
-        ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
-        them.
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
+        at most ``torch.get_num_threads()``.
     memory : str, Path, joblib.Memory or None, default=None
         Folder in which the features of rows are kept, so that the folds of a cross-validation and
-        the candidates of a grid search compute them once. A row is found again by its content.
-        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
-        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
-        written, one warning says so, and features are computed.
+        the candidates of a grid search compute them once. A row is found again by its content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. The file holds
+        up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be written, one
+        warning says so, and features are computed.
     checkpoint_dir : str or Path, default=None
-        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
-        killed goes on from there when it is run again, and ends with the same weights. A finished
-        fit removes its file.
+        Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
+        was killed resumes from there when it is run again, and ends with the same weights. The file
+        is removed when the fit has finished.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last `fit`.
+        Whether `fit` continues from the weights of the last `fit`.
     embed_model : bool, default=True
-        Whether a pickle carries the pretrained model. If False it carries its hash, and the model
-        is looked up where needed. What was trained is in every pickle.
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded. Trained weights are in every pickle.
     on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
-        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
-        missing values for it elsewhere; one warning counts such rows.
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": leave the row out of `fit`, and give missing values for it elsewhere; one warning
+        counts these rows. A row counts as unreadable, too, if the network gives NaN or infinity for
+        it.
     random_state : int, RandomState instance or None, default=None
-        Of the rows that are held out, the batches and dropout. The same int, machine and number of
-        threads give the same bits. None: another one for each fit, never from numpy's global
-        generator; with a `checkpoint_dir` it follows from the data.
+        Seed of the rows that are held out, of the order of the batches and of dropout. The same int
+        gives the same bits on the same machine with the same number of threads. None: a new seed
+        for each fit, which is not drawn from numpy's global generator; with a `checkpoint_dir` it
+        follows from the data.
     verbose : int, default=0
-        1 prints a line after each epoch.
+        0: nothing is printed. 1: a line is printed after each epoch.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sklearn_dl.training._batches import some_positions
-from sklearn_dl.utils._messages import RowError, warn_user, what_happened
+from sklearn_dl.utils._messages import RowError, warn_of_failed_rows
 
 if TYPE_CHECKING:
     from typing import Self
@@ -111,12 +111,7 @@ class Rows(ABC):
         left_out : bool
             Whether a fit leaves them out, or a prediction makes them missing values.
         """
-        if errors:
-            what = f"{len(errors)} of {n_rows} {self.noun}s {what_happened(errors)}"
-            then = (
-                " and were left out of the fit." if left_out else "; their rows are missing values."
-            )
-            warn_user(f"{what}{then} {errors[0]}")
+        warn_of_failed_rows(dict(enumerate(errors)), n_rows, self.noun, left_out=left_out)
 
     def warn(self, read: Read) -> None:
         """Warn of what a prediction could not read, and of what it has cut."""

@@ -112,12 +112,6 @@ class RowsError(RowError):
         return self.message
 
 
-def what_happened(errors):
-    """What happened to rows, by their errors, for the warning that counts them."""
-    scored = any(isinstance(error, NotFiniteError) for error in errors)
-    return "could not be read or scored" if scored else "could not be read"
-
-
 def chain_of(error, outside):
     """Yield an exception and the exceptions that it comes from.
 
@@ -168,3 +162,25 @@ def warn_user(message):
 
 def _is_ours(module):
     return module.partition(".")[0] in ("joblib", "sklearn", "sklearn_dl")
+
+
+def warn_of_failed_rows(errors, n_rows, noun="row", *, left_out=False):
+    """Warn once, with the number of failed rows and the first error.
+
+    Parameters
+    ----------
+    errors : dict of int to RowError
+        Errors by position of the row. If empty, there is no warning.
+    n_rows : int
+        Number of rows in all.
+    noun : str, default="row"
+        What a row is called.
+    left_out : bool, default=False
+        Whether the rows were left out of a fit. If not, their results are missing values.
+    """
+    if not errors:
+        return
+    is_scored = any(isinstance(error, NotFiniteError) for error in errors.values())
+    problem = "could not be read or scored" if is_scored else "could not be read"
+    then = " and were left out of the fit." if left_out else "; their rows are missing values."
+    warn_user(f"{len(errors)} of {n_rows} {noun}s {problem}{then} {errors[min(errors)]}")

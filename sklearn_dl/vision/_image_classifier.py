@@ -36,18 +36,19 @@ class ImageClassifier(
     Parameters
     ----------
     model : str, Path or callable, default="efficientnet-lite0"
-        A name of :func:`sklearn_dl.models.list_models`, or of a repository in the Hugging Face
-        cache ("owner/name"); a folder that transformers'
-        AutoModelForImageClassification loads (safetensors only); an ONNX file with one output, or
-        one called "features" (for ``trainable_layers=0``); or a callable without arguments that
-        makes a torch.nn.Module from pixels (n, 3, H, W) to features. A registered model and a
-        folder say how their pixels are scaled; the others get ImageNet's mean and standard
-        deviation.
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        is that of a folder that transformers' AutoModelForImageClassification loads (safetensors
+        only), or of an ONNX file with one output, or with one called "features" (for
+        ``trainable_layers=0``). Or a callable without arguments that makes a torch.nn.Module from
+        pixels (n, 3, H, W) to features. A registered model and a folder define how pixels are
+        scaled; for the others, ImageNet's mean and standard deviation are used. The name of a
+        repository in the Hugging Face cache ("owner/name") stands for its folder.
     image_size : int or (width, height), default=224
-        Size, in pixels, that images are resized and cropped to. An int is the width and the height.
+        Size in pixels that images are resized to. An int is the width and the height. Images are
+        cropped to the shape of the output.
     trainable_layers : "all" or int, default=0
-        Which part of the pretrained network is trained: all of it, a number of its last layers, or
-        none (0). A block counts as a layer.
+        Which part of the pretrained network is trained: "all" of it, a number of its last layers,
+        or none (0). A block counts as a layer.
     C : float, default=1.0
         Inverse strength of the regularisation of the logistic regression on features, which is
         the head, or what the head starts from. Features are brought to equal variances before, and
@@ -60,69 +61,73 @@ class ImageClassifier(
         fine-tuned network sees new views in each epoch; a head on features learns from three views
         beside the photograph itself.
     max_epochs : int, default=5
-        Passes over the training rows. This and the following, up to `tol`, but for `class_weight`,
-        have no effect with ``trainable_layers=0``.
+        Number of passes over the training rows. This parameter and the following ones, up to `tol`
+        (except `class_weight`), have no effect with ``trainable_layers=0``.
     batch_size : int, default=32
-        Rows of a training step.
+        Number of rows in a batch. It is that of a training step.
     learning_rate : float, default=1e-3
-        Highest learning rate of AdamW. It rises over 6 % of the steps and falls to 0.
+        Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
+        0.
     weight_decay : float, default=0.01
-        Of matrices and filters; biases and normalisations do not decay.
+        Weight decay of matrices and filters. Biases and normalisation layers have none.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, times `sample_weight`, as in scikit-learn.
+        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn.
     early_stopping : bool, default=False
-        Hold out rows, keep the weights of the epoch with the best `score` on them (among equals
-        the lowest loss), and stop when it rises no longer.
+        Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
+        the weights of the epoch with the best score (among equal scores, the lowest loss).
     validation_fraction : float or int, default=0.1
-        Share or number of rows to hold out, if `fit` gets no `X_val`. Each class gives its share.
+        Share or number of the rows to hold out, if `fit` gets no `X_val`. Each class gives its
+        share.
     n_iter_no_change : int, default=3
-        Epochs without a score that is better by `tol`, after which training stops.
+        Number of epochs without a score that is better by `tol`, after which training stops.
     tol : float, default=1e-4
-        See `n_iter_no_change`.
+        Smallest improvement of the score that counts: see `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of matrix products. "auto" is bfloat16 where the processor computes with it (avx512_bf16,
-        AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the features of ONNX
-        backbones that are not fine-tuned, has float32.
+        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
+        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
+        features of ONNX backbones that are not fine-tuned, uses float32.
     device : str, default="auto"
-        A torch device; "auto" is cuda, else mps, else cpu. Found again where a pickle is loaded.
+        Device that computes. "auto" is a GPU if there is one, else the CPU. It is the name of a
+        torch device, such as "cuda:1" or "mps"; "auto" prefers cuda to mps. It is resolved again
+        where a pickle is loaded.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, no more than
-        ``OMP_NUM_THREADS`` or ``torch.get_num_threads()``; inside a joblib worker its share of
-        them.
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
+        at most ``torch.get_num_threads()``.
     memory : str, Path, joblib.Memory or None, default=None
         Folder in which the features of rows are kept, so that the folds of a cross-validation and
-        the candidates of a grid search compute them once. A row is found again by its content.
-        Only features of the pretrained network are kept, not those of a fine-tuned one. The file
-        holds up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be
-        written, one warning says so, and features are computed.
-        Features of random views, and of a callable without a version (see Notes), are not kept.
+        the candidates of a grid search compute them once. A row is found again by its content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. The file holds
+        up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be written, one
+        warning says so, and features are computed. Features of random views, and of a callable
+        without a version (see Notes), are not kept.
     checkpoint_dir : str or Path, default=None
-        Folder to save the state of the fit to, after each epoch and once a minute. A fit that was
-        killed goes on from there when it is run again, and ends with the same weights. A finished
-        fit removes its file. With callables that have no version (see Notes) it does not
-        go on, and raises.
+        Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
+        was killed resumes from there when it is run again, and ends with the same weights. The file
+        is removed when the fit has finished. A fit with a callable that has no version (see Notes)
+        does not resume: it raises an error.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last `fit`. A callable `model` needs a
+        Whether `fit` continues from the weights of the last `fit`. A callable `model` needs a
         version (see Notes).
     embed_model : bool, default=True
-        Whether a pickle carries the pretrained model. If False it carries its hash, and the model
-        is looked up where needed. What was trained is in every pickle.
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded. Trained weights are in every pickle.
     on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
-        "raise": raise an error that names the row. "nan": leave the row out of `fit`, and give
-        missing values for it elsewhere; one warning counts such rows.
-        Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine
-        (too many open files, no memory, a disk that fails) raise an error in any case.
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": leave the row out of `fit`, and give missing values for it elsewhere; one warning
+        counts these rows. A row counts as unreadable, too, if the network gives NaN or infinity for
+        it. Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the
+        machine (too many open files, no memory, a disk that fails) raise an error in any case.
     missing : label, default=None
         Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
         labels are an object array, which scikit-learn's metrics refuse if it contains None.
     random_state : int, RandomState instance or None, default=None
-        Of the rows that are held out, the batches and dropout. The same int, machine and number of
-        threads give the same bits. None: another one for each fit, never from numpy's global
-        generator; with a `checkpoint_dir` it follows from the data. Random views
-        follow from it, too.
+        Seed of the rows that are held out, of the order of the batches and of dropout. The same int
+        gives the same bits on the same machine with the same number of threads. None: a new seed
+        for each fit, which is not drawn from numpy's global generator; with a `checkpoint_dir` it
+        follows from the data. The random views follow from it, too.
     verbose : int, default=0
-        1 prints a line after each epoch.
+        0: nothing is printed. 1: a line is printed after each epoch.
 
     Attributes
     ----------

@@ -6,7 +6,6 @@ from numbers import Integral, Real
 import numpy as np
 
 from sklearn_dl.images._loader import load_column
-from sklearn_dl.images._pixel_array import warn_of_failed_rows
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
 from sklearn_dl.models._estimator import ModelEstimator
@@ -18,7 +17,7 @@ from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
-from sklearn_dl.utils._messages import what_happened
+from sklearn_dl.utils._messages import warn_of_failed_rows
 from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
@@ -35,7 +34,8 @@ class ObjectDetector(ModelEstimator):
     Parameters
     ----------
     model : str, Path, bytes, bytearray or onnx.ModelProto
-        A file, its bytes, a parsed model, or the name of a registered model.
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        is that of an ONNX file. The file's bytes and a parsed model are taken, too.
     format : str or callable
         What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
         "detr" or "rt-detr". Or ``decode(outputs, geometry)``, called once per image with its
@@ -44,18 +44,23 @@ class ObjectDetector(ModelEstimator):
         that overlap are suppressed as those of the formats are. Several threads may call it at
         once.
     classes : sequence or dict, default=None
-        Label of each class, in the network's order (without background); or a dict from the
-        classes' numbers to their labels, as Ultralytics and transformers have it. None: their
-        numbers.
+        Labels of the classes, in the order of the network's scores. The background is not a class.
+        A dict from the numbers of the classes to their labels, as Ultralytics and transformers have
+        it, is taken, too. None: the labels are the numbers.
     image_size : int or (width, height), default=None
-        Input of the network in pixels. None: what the graph states, else the format's.
+        Size in pixels that images are resized to. An int is the width and the height. None: what
+        the graph states, else the size of the format.
     resize_mode : {"pad", "pad_end", "fill", "crop"}, default=None
-        "pad": fitted in, centred on grey; "pad_end": fitted in at the upper left; "fill":
-        stretched; "crop": what stands over is cut off. None: the format's.
+        "crop": the image is scaled until it covers the output, and the rest is cut off. "pad": the
+        whole image is fitted into the output, with a border. "fill": the image is stretched.
+        "pad_end": as "pad", with the image at the upper left. None: the mode of the format.
     colors : str, default=None
-        "RGB", "BGR", ... or "L". None: the format's.
+        Colour channels, in their order: "RGB", for example, or "L" for grey levels. None: those of
+        the format.
     offset, scale : float or sequence of float, default=None
-        ``(pixel - offset) * scale``, as in :class:`~sklearn_dl.PixelExtractor`. None: the format's.
+        A network gets ``(pixel - offset) * scale`` for each pixel of 0 to 255. Both are one number
+        for all channels, or one for each channel in the order of `colors`. None: the numbers of the
+        format.
     anchors : array-like of shape (n_anchors, 2), default=None
         Widths and heights in grid cells, for "yolov2". None: Tiny YOLOv2's.
     extra_inputs : dict of str to callable or array-like, default=None
@@ -70,24 +75,25 @@ class ObjectDetector(ModelEstimator):
     max_detections : int, default=300
         Detections of an image at most, the highest scores first.
     batch_size : int, default=8
-        Images per run; a graph with a fixed batch size is fed in that size, one with dynamic
-        quantization, where an image's scores would depend on the others, an image at a time.
+        Number of rows in a batch. A graph with a fixed batch size gets batches of that size. A
+        graph with dynamic quantization, where an image's scores would depend on the others, gets
+        one image at a time.
     providers : "auto" or list, default="auto"
-        ONNX Runtime's execution providers, best first. "auto": CUDA where the installed
-        onnxruntime has it, else the processor.
+        ONNX Runtime's execution providers, best first. "auto" is CUDA where the installed
+        onnxruntime has it, else the CPU.
     n_threads : int or None, default=None
-        Threads that are busy at once. None: the CPUs that this process may use, no more than
-        ``OMP_NUM_THREADS``; inside a joblib worker its share of them.
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that cannot be read, or for which the network gives NaN or infinity.
-        "raise": raise an error that names the row. "nan": the row's result is None; one
-        warning counts such rows.
-        Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine
-        (too many open files, no memory, a disk that fails) raise an error in any case. A callable
-        `format` may give infinity a meaning; NaN in any output is an error.
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": its result is None, and one warning counts these rows. A row counts as unreadable,
+        too, if the network gives NaN or infinity for it. Images from
+        ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine (too many
+        open files, no memory, a disk that fails) raise an error in any case. A callable `format`
+        may give infinity a meaning; NaN in any output is an error.
     embed_model : bool, default=True
-        Whether a pickle carries the model. False: it carries the path or name and the content's
-        hash, and the model must be found where the pickle is loaded.
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded.
 
     Attributes
     ----------
@@ -292,7 +298,7 @@ class ObjectDetector(ModelEstimator):
             n_workers,
             collector=collector,
         )
-        warn_of_failed_rows(collector.errors, len(images), what_happened(collector.errors.values()))
+        warn_of_failed_rows(collector.errors, len(images), "image")
         return object_array(collector.detections)
 
     def predict_frame(self, X):

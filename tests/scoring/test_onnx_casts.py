@@ -94,7 +94,7 @@ def test_integers_become_floats():
 
 
 def test_numbers_are_not_strings_nor_strings_numbers():
-    with pytest.raises(ValueError, match=r"Row 0: .* takes strings, got 1"):
+    with pytest.raises(ValueError, match=r"Row 0: .* takes strings, but got 1"):
         OnnxScorer(same(str)).transform(np.array([[1, 2]]))
     with pytest.raises(ValueError, match=r"could not convert|dtype"):
         OnnxScorer(same()).transform(np.array([["a", "b"]]))

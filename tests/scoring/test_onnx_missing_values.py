@@ -14,9 +14,10 @@ def test_numbers_with_missing_values_are_refused():
         OnnxScorer(negate()).transform([[1.0, np.nan]])
     with pytest.raises(ValueError, match="Row 0: X contains infinity"):
         OnnxScorer(negate()).transform([[1.0, np.inf]])
-    with pytest.raises(ValueError, match=r"Row 1 contains a missing value \(NaN or null\), which"):
+    message = r"Row 1: the array contains a missing value \(NaN or null\), which"
+    with pytest.raises(ValueError, match=message):
         OnnxScorer(row_sum()).transform([np.ones(1), np.array([1, np.nan])])
-    with pytest.raises(ValueError, match="Row 1 contains infinity, which OnnxScorer accepts only"):
+    with pytest.raises(ValueError, match="Row 1: the array contains infinity, which OnnxScorer"):
         OnnxScorer(row_sum()).transform([np.ones(1), np.array([1, np.inf])])
 
 
@@ -45,7 +46,7 @@ LISTS = [[1.0, 2.0], [1.0, None]]
     ],
 )
 def test_a_null_inside_a_list_is_a_missing_value(X):
-    with pytest.raises(ValueError, match="Row 1 contains a missing value"):
+    with pytest.raises(ValueError, match="Row 1: the array contains a missing value"):
         OnnxScorer(negate()).transform(X)
     shape = ["N", "F"]
     is_nan = model([node("IsNaN", ["x"], ["y"])], {"x": (np.float32, shape)}, {"y": (bool, shape)})

@@ -53,13 +53,13 @@ def test_ragged_strings():
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=["None", "NaN", "pd.NA"])
 def test_missing_string(missing):
-    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, got missing"):
+    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, but got a missing value"):
         OnnxScorer(same(str, ["N", 1])).transform(pd.DataFrame({"x": ["a", missing]}))
-    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, got missing"):
+    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, but got a missing value"):
         OnnxScorer(same(str)).transform(pd.Series([["a", "b"], ["c", missing]]))
 
 
 @pytest.mark.parametrize(("cell", "kind"), [(3, "int"), (b"b", "bytes")], ids=["int", "bytes"])
 def test_cells_that_are_not_strings(cell, kind):
-    with pytest.raises(ValueError, match=f"Row 1: .*takes strings, got {cell!r}, a {kind}"):
+    with pytest.raises(ValueError, match=f"Row 1: .*takes strings, but got {cell!r}, a {kind}"):
         OnnxScorer(same(str, ["N", 1])).transform(["a", cell])

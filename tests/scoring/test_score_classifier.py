@@ -173,7 +173,7 @@ def test_equal_labels_of_independent_scores():
 
 
 def test_equal_labels_with_missing_rows():
-    clf = ScoreClassifier(["a", "b", "a"], activation="softmax", missing="?")
+    clf = ScoreClassifier(["a", "b", "a"], activation="softmax", on_error="nan", missing="?")
     X = [[1.0, 0.0, 1.0], [np.nan, 5.0, 0.0], [0.0, 9.0, 0.0]]
     assert clf.predict(X).tolist() == ["a", "?", "b"]
     assert np.isnan(clf.predict_proba(X)[1]).all()
@@ -195,7 +195,7 @@ def test_a_missing_label_is_named():
 
 def test_top_k_behind_a_pipeline():
     X = np.array([[2.0, 1.0, 0.0], [0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]])
-    clf = ScoreClassifier(["dog", "cat", "bird"], activation="softmax", missing="?")
+    clf = ScoreClassifier(["dog", "cat", "bird"], activation="softmax", on_error="nan", missing="?")
     pipeline = make_pipeline(FunctionTransformer(), clf)
     labels, scores = top_k(pipeline, X, 2)
     assert labels.tolist() == [["dog", "cat"], ["bird", "cat"], ["?", "?"]]
@@ -324,7 +324,9 @@ def test_predictions_fitted_or_not(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_do_not_depend_on_the_batch(method):
-    call = getattr(ScoreClassifier(LABELS, activation="sigmoid", missing="?"), method)
+    call = getattr(
+        ScoreClassifier(LABELS, activation="sigmoid", on_error="nan", missing="?"), method
+    )
     X = np.vstack([LOGITS, [[np.nan, 1, 2]]]).astype("f4")
     X.flags.writeable = False
     whole = call(X)
@@ -344,7 +346,10 @@ def test_rows_do_not_depend_on_the_batch(method):
         (np.empty((0, 3)), "Found array with 0 sample"),
         ([["a", "b", "c"]], "strings|could not convert"),
         ([[np.inf, 0.0, 1.0]], "infinity"),
-        ([[0.0, 1.0, 2.0], [np.nan, 0, 1]], r"NaN in row\(s\) 1: set missing="),
+        (
+            [[0.0, 1.0, 2.0], [np.nan, 0, 1]],
+            r"NaN in row\(s\) 1: leave these rows out, or set on_error='nan'",
+        ),
         (np.full((9, 3), np.nan), r"row\(s\) 0, 1, 2, 3, 4 and 4 more"),
     ],
     ids=["1-D", "no row", "strings", "infinity", "NaN", "NaN in many rows"],
@@ -378,7 +383,7 @@ def test_bad_X(method, X, message):
 )
 @pytest.mark.parametrize("activation", [None, "softmax", "sigmoid"])
 def test_missing(classes, missing, dtype, activation):
-    clf = ScoreClassifier(classes, activation=activation, missing=missing)
+    clf = ScoreClassifier(classes, activation=activation, on_error="nan", missing=missing)
     X = np.array([[0.25, 0.75], [np.nan, 0.5], [np.nan, np.nan], [0.75, 0.25]], dtype="f4")
     predicted = clf.predict(X)
     assert predicted.tolist() == [classes[1], missing, missing, classes[0]]
@@ -395,11 +400,11 @@ def test_missing(classes, missing, dtype, activation):
 
 
 def test_missing_with_three_classes_and_one_column():
-    three = ScoreClassifier(LABELS, activation="softmax", missing="?")
+    three = ScoreClassifier(LABELS, activation="softmax", on_error="nan", missing="?")
     scores = three.decision_function([[np.nan, 1, 2], [1, 2, 3]])
     assert np.isnan(scores[0]).all()
     assert scores[1].tolist() == [3, 2, 1]
-    one = ScoreClassifier(["b", "a"], activation="sigmoid", missing="?")
+    one = ScoreClassifier(["b", "a"], activation="sigmoid", on_error="nan", missing="?")
     assert one.predict([[np.nan], [1.0]]).tolist() == ["?", "a"]
     assert np.isnan(one.decision_function([[np.nan], [1.0]])).tolist() == [True, False]
 

@@ -61,7 +61,7 @@ def test_strings(tmp_path):
     result = scorer.transform(pd.Series(words, dtype=object))
     assert result.dtype == object
     assert result.ravel().tolist() == words
-    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, got missing"):
+    with pytest.raises(ValueError, match=r"Row 1: .* takes strings, but got a missing value"):
         scorer.transform(["a", None])
 
 
