@@ -1,1 +1,1 @@
-"""The one fit loop of the package's trainable networks: internal, without public names."""
+"""How all estimators that train a network are fitted. Internal: there are no public names."""

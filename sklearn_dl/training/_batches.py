@@ -1,28 +1,32 @@
-"""Which rows make which batch: a function of the seed, the epoch and the lengths alone."""
+"""Draw batches and validation rows at random.
+
+The result depends only on the arguments: the same seed gives the same rows.
+"""
 
 import numpy as np
 
-# rows of this many batches are sorted by length together, at most
+# at most, the rows of this many batches are sorted by length together
 _BATCHES_PER_GROUP = 50
 
 
 def epoch_batches(lengths, batch_size, seed, epoch):
-    """The batches of one epoch: each row once, rows of similar length together.
+    """The batches of one epoch: each row is in one batch, with rows of similar length.
 
     Parameters
     ----------
     lengths : int ndarray of shape (n_rows,)
-        Batches hold rows of similar length; of one length, they are drawn at random.
+        The length of each row. If all are equal, the batches are drawn at random.
     batch_size, seed, epoch : int
 
     Returns
     -------
     batches : list of int ndarray
-        Row numbers. All have `batch_size` rows but one, which has the rest.
+        The positions of the rows of each batch. One batch has the rest if the number of rows is
+        not a multiple of `batch_size`.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
-    # at least four groups: sorted as one, the same rows would meet in every epoch
+    # at least four groups: if all rows were sorted together, each epoch would have the same batches
     n_batches = min(_BATCHES_PER_GROUP, max(1, len(order) // (4 * batch_size)))
     batches = []
     for start in range(0, len(order), batch_size * n_batches):
@@ -33,21 +37,23 @@ def epoch_batches(lengths, batch_size, seed, epoch):
 
 
 def split_rows(n_rows, fraction, seed, strata=None):
-    """Hold out rows for validation, in proportion from each stratum.
+    """Split rows into some to train on and some held out for validation.
+
+    Each stratum gives the same share of its rows to the validation.
 
     Parameters
     ----------
     n_rows : int
     fraction : float or int
-        Share of the rows, or their number.
+        Share (float) or number (int) of the rows to hold out.
     seed : int
     strata : int ndarray of shape (n_rows,) or None
-        Not negative. Each stratum keeps a row to train on.
+        The stratum of each row, not negative. At least one row of each stratum is trained on.
 
     Returns
     -------
     train, held_out : int ndarray
-        Ascending row numbers.
+        Positions of the rows, ascending.
 
     Raises
     ------
@@ -61,18 +67,18 @@ def split_rows(n_rows, fraction, seed, strata=None):
         candidates = candidates[np.diff(strata[candidates], prepend=-1) == 0]
     wanted = fraction if isinstance(fraction, (int, np.integer)) else round(fraction * n_rows)
     wanted = min(max(1, wanted), len(candidates))
-    # evenly spaced in an order of strata: every stratum gets its share
+    # the candidates are ordered by stratum: evenly spaced ones are in proportion to the strata
     positions = ((np.arange(wanted) + 0.5) * len(candidates) / max(wanted, 1)).astype(int)
     held_out = np.sort(candidates[positions])
     train = np.setdiff1d(np.arange(n_rows), held_out)
     if not len(held_out) or not len(train):
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves {len(train)} to train on and "
-            f"{len(held_out)} to validate with; give X_val and y_val, or more rows."
+            f"{len(held_out)} to validate with: change it, give more rows, or give X_val and y_val."
         )
     return train, held_out
 
 
 def some_positions(n_rows, seed, most):
-    """At most so many of `n_rows` rows, drawn at random."""
+    """Positions of at most `most` of `n_rows` rows, drawn at random."""
     return np.random.default_rng([seed, 1]).permutation(n_rows)[:most]

@@ -1,4 +1,4 @@
-"""One file that is whole or absent, and knows which fit it belongs to."""
+"""The checkpoint of a fit: one file, which is never half written and names the fit."""
 
 import json
 import os
@@ -12,24 +12,30 @@ from safetensors.torch import save_file
 
 
 class Checkpoint:
-    """The state of a fit in the folder `folder`.
+    """The file in a folder that holds the state of a fit, so that the fit can be resumed.
 
     Parameters
     ----------
     folder : str or Path
-        Made if it does not exist.
-    belongs : dict of str
-        What makes the fit what it is: hashes of its data and model, its parameters.
+        `load` makes it if it does not exist.
+    identity : dict of str to object
+        What tells this fit from others: hashes of its data and model, and its parameters. Only a
+        fit with an equal identity can be resumed from the file. Values are compared as strings.
     """
 
-    def __init__(self, folder, belongs):
+    def __init__(self, folder, identity):
         self.folder = Path(folder)
-        self.belongs = {name: str(value) for name, value in belongs.items()}
-        identity = sha256(json.dumps(self.belongs, sort_keys=True).encode()).hexdigest()[:16]
-        self.path = self.folder / f"checkpoint-{identity}.safetensors"
+        self.identity = {name: str(value) for name, value in identity.items()}
+        digest = sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+        self.path = self.folder / f"checkpoint-{digest}.safetensors"
 
     def load(self):
-        """What `save` was last given, or None.
+        """Return the state that was saved last.
+
+        Returns
+        -------
+        state : tuple of facts and tensors, or None
+            As given to `save`. None: there is no checkpoint.
 
         Raises
         ------
@@ -37,32 +43,33 @@ class Checkpoint:
             If the folder holds a checkpoint of another fit, or a damaged one.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        # of a process that was killed while it wrote
+        # a process that was killed while it wrote has left these
         for leftover in self.folder.glob(f".{self.path.name}.*"):
             leftover.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("checkpoint-*.safetensors")):
             if path != self.path:
                 raise ValueError(
                     f"checkpoint_dir holds {path}, which belongs to another fit "
-                    f"({self._difference(path)}). Remove it, or give another folder."
+                    f"({self._difference(path)}). Remove the file, or give another folder."
                 )
         if not self.path.exists():
             return None
-        belongs, facts, tensors = self._read(self.path)
-        if belongs != self.belongs:
+        identity, facts, tensors = self._read(self.path)
+        if identity != self.identity:
             raise ValueError(self._damaged(self.path))
         return facts, tensors
 
     def save(self, facts, tensors):
-        """Write the state aside, then put it in the place of the one before.
+        """Write the state to a new file, which then replaces the previous checkpoint.
 
         Parameters
         ----------
-        facts : dict that JSON can hold
-        tensors : dict of Tensor
+        facts : dict
+            Its values can be written as JSON.
+        tensors : dict of str to Tensor
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        about = json.dumps([self.belongs, facts])
+        about = json.dumps([self.identity, facts])
         metadata = {"about": about, "sha256": _digest(about, tensors)}
         aside = self.folder / f".{self.path.name}.{uuid.uuid4().hex}"
         try:
@@ -77,12 +84,13 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
     def _read(self, path):
+        """Identity, facts and tensors of a checkpoint; a damaged one raises a ValueError."""
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata["sha256"] != _digest(metadata["about"], tensors):
-                raise ValueError("other bytes than were written")
+                raise ValueError("the bytes are not those that were written")
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise ValueError(self._damaged(path)) from error
         return *json.loads(metadata["about"]), tensors
@@ -91,9 +99,10 @@ class Checkpoint:
         return f"checkpoint_dir holds {path}, which is damaged: remove it to start the fit anew."
 
     def _difference(self, path):
+        """The names of the values in which the identity in a file differs, for the message."""
         theirs = self._read(path)[0]
-        names = sorted(theirs.keys() | self.belongs.keys())
-        return "other " + ", ".join(n for n in names if theirs.get(n) != self.belongs.get(n))
+        names = sorted(theirs.keys() | self.identity.keys())
+        return "different " + ", ".join(n for n in names if theirs.get(n) != self.identity.get(n))
 
 
 def _digest(about, tensors):

@@ -1,4 +1,4 @@
-"""What the estimators that train a network have in common, whatever they read."""
+"""The base class of the estimators that train a network, on texts or on images."""
 
 import os
 from abc import abstractmethod
@@ -22,19 +22,20 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, RealNotInt, StrOptio
 
 
 def fit_method(fit):
-    """Decorate a `fit`: with callbacks, and if it or they raise, the estimator is as it was."""
+    """Decorate a `fit`: callbacks are called; after an error the estimator is as it was before."""
     return all_or_nothing(with_callbacks(fit))
 
 
 class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
-    Their parameters have these names. A subclass's `fit` is a `fit_method` and calls `_fit`.
+    A subclass has the parameters below. Its `fit` is decorated with `fit_method` and calls `_fit`.
     """
 
-    # the extra of the package that installs torch for it
+    # the extra of sklearn-dl that installs torch for this estimator
     _extra: str
-    # parameters that change what happens around a fit, not its result; a subclass adds its own
+    # parameters that are not compared when a fit is resumed: the result does not depend on them, or
+    # what they determine is compared instead (the precision on the device, the seed, ...)
     _around_the_fit = frozenset(
         {
             "checkpoint_dir",
@@ -97,23 +98,23 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     }
 
     def _store(self, arguments):
-        """Store the arguments of `__init__`, which are its ``locals()``, under their names."""
+        """Store the arguments of `__init__` as attributes; `arguments` is its ``locals()``."""
         self.__dict__.update({k: v for k, v in arguments.items() if k not in ("self", "__class__")})
 
     @property
     def device_(self):
-        """Name of the torch device that predictions are computed on, on this machine."""
+        """Name of the torch device that computes predictions on this machine."""
         check_is_fitted(self)
         return str(self._where().resolved().device)
 
     def __copy__(self):
-        # callbacks copy the estimator in each epoch: not by way of __getstate__, which reads files
+        # callbacks copy the estimator in each epoch; __getstate__ would read files each time
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)
         return copied
 
     def _fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
-        """`fit`: all of it but the name and the docstring."""
+        """Fit the estimator; the `fit` of a subclass calls this."""
         self._validate_params()
         if y is None:
             raise ValueError(
@@ -131,22 +132,22 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     @abstractmethod
     def _rows(self, X, reset: bool) -> Rows:
-        """What is read of X; `reset` in `fit`."""
+        """Check X and return its rows; `reset` as in scikit-learn's `validate_data`."""
 
     @abstractmethod
     def _new_problem(self) -> Problem:
-        """What y means; it has learned nothing yet."""
+        """A Problem that says what y means, and has not learned anything yet."""
 
     @abstractmethod
     def _network_to_start(self, content, earlier: Fitted | None) -> FittedNetwork:
-        """The pretrained network of the model's `content`, or the one of an earlier fit."""
+        """The network of the `earlier` fit; if that is None, the pretrained one of `content`."""
 
     def _trains(self):
-        """Whether a fit trains the network, and not only a head on it."""
+        """Whether `fit` trains the network; if not, it only solves a head on its features."""
         return self.trainable_layers != 0
 
     def _where(self):
-        """Where and how precisely this estimator computes."""
+        """The device, precision and threads with which this estimator computes."""
         return Where(
             self.device,
             self.precision,
@@ -161,7 +162,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return self._rows(X, reset=False)
 
     def _outputs(self, rows):
-        """Outputs of the fitted network: float64. Rows that cannot be read are NaN."""
+        """Outputs of the fitted network for rows: float64, NaN for rows that cannot be read."""
         predictor = self._present_predictor()
         with needed_by(self):
             read = predictor.outputs(rows, self._where())
@@ -169,7 +170,10 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return read.values
 
     def _present_predictor(self):
-        """The predictor; where the folder of its pretrained network is gone, `model` counts."""
+        """The predictor.
+
+        If the folder of its pretrained network is gone, the network is loaded from `model`.
+        """
         network = self._predictor.network
         is_path = isinstance(self.model, (str, os.PathLike))
         if network.is_trained or not is_path or not network.is_gone():
@@ -177,26 +181,28 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return self._predictor._replace(network=network.at(self.model))
 
     def _earlier(self, content):
-        """The fit to go on from, if `warm_start` asks for it and there is one."""
+        """The fit to continue from; None without `warm_start`, or if there was no fit yet."""
         if not self.warm_start or not self.__sklearn_is_fitted__():
             return None
         network = self._predictor.network
         if network.content.sha256 != content.sha256:
             raise ValueError(
-                f"warm_start=True cannot go on with model={self.model!r}: the "
-                f"fitted network comes from {network.model!r}. Set warm_start=False to start anew."
+                f"warm_start=True cannot continue with model={self.model!r}: it is not the model "
+                f"that was fitted, {network.model!r} (sha256 {content.sha256[:12]}, it was "
+                f"{network.content.sha256[:12]}). Set warm_start=False to start anew."
             )
         return Fitted.of(self)
 
     def _parameters_of_the_fit(self):
+        """The parameters that must be equal for a fit to be resumed."""
         params = self.get_params(deep=False)
         return {k: v for k, v in params.items() if k not in self._around_the_fit}
 
     def _check_validation_arguments(self, X_val, y_val, sample_weight_val):
         if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val are given together, or neither is.")
+            raise ValueError("X_val and y_val must be given together: one of them is None.")
         if X_val is None and sample_weight_val is not None:
-            raise ValueError("sample_weight_val was given without X_val and y_val.")
+            raise ValueError("sample_weight_val is used only with X_val and y_val, which are None.")
         if X_val is not None and not self.early_stopping:
             raise ValueError("X_val and y_val are used only with early_stopping=True.")
 
@@ -204,7 +210,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         path, _ = self._fitted_with or (None, "")
         if self.embed_model or not self.__sklearn_is_fitted__() or not self._is_at(path):
             return super()._content_for_pickle()
-        # the hash is all that travels: what was trained can be saved whatever is there now
+        # the pickle needs only the hash, so what was trained can be saved even if the model is gone
         return self._predictor.network.content.for_pickle(False)
 
     def __getstate__(self):

@@ -1,4 +1,4 @@
-"""Features of images and texts, kept in a file for other folds and other runs."""
+"""The file that keeps features of images and texts, for other folds and other runs."""
 
 import os
 import sqlite3
@@ -13,42 +13,43 @@ from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief, warn_user
 from sklearn_dl.utils._stamp import file_stamp
 
-# about 400,000 images of 1,280 features; the oldest rows make room for new ones
+# about 400,000 images of 1,280 features; if the file holds more, the oldest rows are removed
 MAX_BYTES = 2 * 2**30
-# what another process may take to write its rows
+# how long to wait for another process that writes its rows
 _SECONDS_TO_WAIT = 10.0
 _ROWS_AT_ONCE = 1000
-# SQLite before 3.32 takes no more values in one statement
+# the most values in one statement that SQLite before 3.32 takes
 _KEYS_AT_ONCE = 999
 
 
 class FeatureStore:
-    """Features of inputs by a hash of all that they depend on, in a file below a joblib.Memory.
+    """Features of inputs, kept in a file. The key is a hash of all that they depend on.
 
-    SQLite's: several processes may read and write at once, and what is there is whole. A row
-    carries a checksum of its key and its features. The file is never needed: where it is damaged,
-    locked or cannot be written, one warning says so, and this object finds and keeps nothing more.
-    Other objects of the process neither warn of that file nor wait for it again while it has the
-    same stamp, but use what they can.
+    The file is an SQLite database: several processes may read and write it at once. Each row of it
+    has a checksum of its key and features. All works without the file. If it is damaged, locked or
+    cannot be written, this object warns once, and from then on it neither finds nor keeps
+    features. Other objects of the process still try that file; as long as its stamp is the same,
+    they do not wait for a lock and do not warn again.
 
     Parameters
     ----------
     location : str or Path
-    belongs : tuple
-        What features depend on besides the input.
+        The folder of a joblib.Memory; the file is in its subfolder ``sklearn_dl``.
+    depends_on : tuple
+        All that the features depend on besides the input.
     """
 
-    def __init__(self, location, belongs):
+    def __init__(self, location, depends_on):
         self.path = Path(location, "sklearn_dl", "features.sqlite")
-        self.belongs = repr(belongs).encode()
+        self._depends_on = repr(depends_on).encode()
         self._in_use, self._has_warned = True, False
 
     def key(self, digest):
-        """The key of an input of the network, by its hash (bytes)."""
-        return sha256(self.belongs + digest).digest()
+        """The key of the features of an input whose hash is `digest` (bytes)."""
+        return sha256(self._depends_on + digest).digest()
 
     def load(self, keys):
-        """Dict of key to float32 ndarray of those that are there, and are what was kept."""
+        """The features that the file has for some keys, undamaged: dict of key to float32 array."""
         found: dict = {}
         n_damaged = 0
 
@@ -70,7 +71,7 @@ class FeatureStore:
         return found
 
     def save(self, features):
-        """Keep a dict of key to float32 ndarray."""
+        """Write features to the file: dict of key to float32 array."""
         rows = [
             (key, len(row), value, _checksum(key, value))
             for key, row in features.items()
@@ -91,7 +92,7 @@ class FeatureStore:
             self._try(write)
 
     def _try(self, work):
-        """Do `work` with the database; what goes wrong is a warning, and the last attempt."""
+        """Call ``work(database)``; after an error, warn and do not use the file again."""
         if not self._in_use:
             return
         unusable = _unusable_stamps(os.path.abspath(self.path))
@@ -107,8 +108,8 @@ class FeatureStore:
             unusable.add(_stamp(self.path))
             if not is_known:
                 self._warn(
-                    f"The features in {self.path} cannot be used ({error}): they are computed, and "
-                    "not kept. If the file is damaged, remove it."
+                    f"The features in {self.path} cannot be used ({error}): features are computed "
+                    "and not kept. If the file is damaged, remove it."
                 )
 
     def _warn(self, message):
@@ -120,11 +121,12 @@ class FeatureStore:
 @also_clear
 @lru_cache(maxsize=100)
 def _unusable_stamps(path):
-    """The stamps that a file had when it could not be used: a set to add to."""
+    """The stamps that the file at `path` had when it could not be used: a set to add to."""
     return set()
 
 
 def _stamp(path):
+    """The stamp of a file; None if there is no such file."""
     try:
         return file_stamp(path)
     except OSError:
@@ -132,6 +134,7 @@ def _stamp(path):
 
 
 def _rows_of(database, keys):
+    """Yield (key, width, value, checksum) of the rows that the database has for `keys`."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ", ".join("?" * len(some))
@@ -142,7 +145,7 @@ def _rows_of(database, keys):
 
 def _make_table(database):
     columns = [column for _, column, *_ in database.execute("PRAGMA table_info(features)")]
-    if columns == ["key", "value"]:  # of an older version, without checksums
+    if columns == ["key", "value"]:  # an older version wrote it, without checksums
         database.execute("DROP TABLE features")
     database.execute(
         "CREATE TABLE IF NOT EXISTS features "
@@ -163,7 +166,7 @@ def _evict(database):
     size = page_size * (n_pages - n_free)
     if size <= MAX_BYTES:
         return
-    # down to nine tenths, so that not every call has to
+    # down to nine tenths of the limit, so that not every call has to remove rows
     (n_rows,) = database.execute("SELECT count(*) FROM features").fetchone()
     n_oldest = int(n_rows * (1 - 0.9 * MAX_BYTES / size)) + 1
     database.execute(
@@ -173,17 +176,22 @@ def _evict(database):
 
 
 def memory_location(memory):
-    """Folder of a `memory` parameter: a path, a joblib.Memory or None.
+    """The folder of a `memory` parameter, which is a path, a joblib.Memory or None.
+
+    Returns
+    -------
+    location : str, Path or None
 
     Raises
     ------
     ValueError
-        If it is an object without a folder on disk, or no file system has such a path.
+        If `memory` is an object without a `location`, or a string that cannot be a path.
     """
     is_path = memory is None or isinstance(memory, (str, os.PathLike))
     if not is_path and not hasattr(memory, "location"):
         raise ValueError(
-            f"memory={memory!r} must be a folder or a joblib.Memory: features are kept in a file."
+            f"memory={memory!r} has no folder to keep features in: give a path, a joblib.Memory or "
+            "None."
         )
     location = memory if is_path else memory.location
     if location is None:

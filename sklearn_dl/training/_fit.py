@@ -1,4 +1,4 @@
-"""How rows, a problem and a network become a predictor: the one road of every fit."""
+"""The steps of every fit: from rows, a problem and a network to a predictor."""
 
 import math
 from contextlib import nullcontext
@@ -16,12 +16,12 @@ from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
-from sklearn_dl.training._setup import make_seed, training_setup, what_it_belongs_to
+from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
 class Data(NamedTuple):
-    """What a person gives to `fit`, unchecked."""
+    """The arguments of an estimator's `fit`, unchecked."""
 
     X: Any
     y: Any
@@ -30,7 +30,7 @@ class Data(NamedTuple):
 
 @dataclass
 class Fitted:
-    """What a fit leaves.
+    """The result of a fit.
 
     Attributes
     ----------
@@ -54,14 +54,14 @@ class Fitted:
             **self.problem.attributes(),
             "_problem": self.problem,
             "_predictor": self.predictor,
-            # NaN where an epoch has no such entry
+            # NaN for epochs without this entry
             "history_": {n: [record.get(n, math.nan) for record in self.records] for n in names},
             "best_epoch_": self.best_epoch,
         }
 
     @classmethod
     def of(cls, estimator):
-        """What an earlier fit has left on an estimator."""
+        """The result of the earlier fit of a fitted estimator."""
         columns = estimator.history_
         epochs = zip(*columns.values(), strict=True)
         records = [dict(zip(columns, epoch, strict=True)) for epoch in epochs]
@@ -69,29 +69,30 @@ class Fitted:
 
 
 class _Parts(NamedTuple):
-    """What one fit is put together from."""
+    """All that one fit needs; each step of the fit returns a changed copy."""
 
     problem: Problem
     network: FittedNetwork
     examples: Examples
     held_out: Examples | None
     where: Where
-    trains: bool  # the network, and not only a head on it
-    earlier: Fitted | None  # the fit that this one goes on from
-    keeps_head: bool  # whether training goes on with the head of that fit
+    trains: bool  # whether the network is trained; if not, only a head is solved
+    earlier: Fitted | None  # the fit that this one continues from
+    keeps_head: bool  # whether training starts with the head of the earlier fit
 
 
 def fit(estimator, data, held_out_data, context):
-    """Fit a TrainedEstimator: rows are made of X, a problem of y, a network of the model.
+    """Fit a TrainedEstimator.
 
     Parameters
     ----------
     estimator : TrainedEstimator
-        With valid parameters. Only `n_features_in_` and `feature_names_in_` are set.
+        Its parameters are valid. Of its attributes, only `n_features_in_` and `feature_names_in_`
+        are set here.
     data : Data
-        What to learn from.
+        X, y and weights to learn from.
     held_out_data : Data or None
-        What to validate with.
+        X, y and weights for validation.
     context : CallbackContext of scikit-learn
 
     Returns
@@ -109,14 +110,18 @@ def fit(estimator, data, held_out_data, context):
 
 
 def _processes(parts):
-    """The processes that fit together; one, if each can do it alone, without torch."""
+    """Context with the processes that share the fit.
+
+    It is OneProcess if nothing is trained, torch is not needed and no row is augmented: then each
+    process gets the same result alone.
+    """
     if parts.trains or parts.network.needs_torch or parts.examples.rows.is_augmented:
         return training_processes(parts.where)
     return nullcontext(OneProcess())
 
 
 def _checked(estimator, data, held_out_data):
-    """The parts of a fit, of which nothing is read or computed yet."""
+    """Check the arguments of a fit and return its parts, before any row is read."""
     rows = estimator._rows(data.X, reset=True)
     check_consistent_length(rows, data.y)
     content = estimator._content()
@@ -145,12 +150,16 @@ def _checked(estimator, data, held_out_data):
 
 
 def _of_positive_weight(rows, targets, sample_weight, name):
+    """Examples of the rows whose weight is positive."""
     kept, weights = positive_weights(sample_weight, len(rows), name)
     return Examples(rows.take(kept), targets[kept], weights[kept])
 
 
 def _readable(parts):
-    """The parts without the rows that cannot be read, with features where a head needs them."""
+    """The parts without rows that cannot be read.
+
+    Features are computed if only a head is solved, or if rows may turn out to be unreadable.
+    """
     examples, held_out = parts.examples, parts.held_out
     n_rows = len(examples)
     examples, errors = _without_unreadable(examples)
@@ -172,7 +181,7 @@ def _readable(parts):
 
 
 def _without_unreadable(examples):
-    """The examples without the rows that are known to be unreadable, and the errors of these."""
+    """The examples without rows that are known to be unreadable, and the errors of those rows."""
     errors = examples.rows.unreadable_rows()
     return _without(examples, errors), [errors[position] for position in sorted(errors)]
 
@@ -186,24 +195,26 @@ def _without(examples, errors):
 
 
 def _with_features(examples, parts):
-    """The examples that can be read, with their features, and the errors of the others."""
+    """The examples that can be read, with their features, and the errors of the other rows."""
     read = parts.network.features(examples.rows, parts.where)
     if read.cut is not None:
         examples.rows.warn_of_cut(read.cut)
     errors = [read.errors[position] for position in sorted(read.errors)]
     examples = _without(replace(examples, features=read.values), read.errors)
-    # a row that was read must not fail from here on
+    # these rows could be read: if one of them fails later, that is an error
     return replace(examples, rows=examples.rows.strict()), errors
 
 
 def _weighted(parts):
-    """The parts with what the problem makes of the weights of rows, without those of weight 0."""
+    """The parts with the problem's weights (see `Problem.weights`), without rows of weight 0."""
 
     def weighted(examples, name):
         weights = parts.problem.weights(examples.targets, examples.weights)
         kept = np.flatnonzero(weights > 0)
         if not len(kept):
-            raise ValueError(f"class_weight and {name} leave no row with a positive weight.")
+            raise ValueError(
+                f"class_weight and {name} leave no row with a positive weight: change one of them."
+            )
         return replace(examples, weights=weights).take(kept)
 
     held_out = parts.held_out
@@ -214,14 +225,14 @@ def _weighted(parts):
 
 
 def _solved(estimator, parts, processes):
-    """The network stays as it is, and a head is solved on its features."""
+    """Solve a head on the features of the network, which stays as it is."""
     examples, network = parts.examples, parts.network
-    belongs = what_it_belongs_to(estimator, parts, processes) if processes.count > 1 else {}
+    identity = checkpoint_identity(estimator, parts, processes) if processes.count > 1 else {}
     features, targets, weights = examples.features, examples.targets, examples.weights
     if examples.rows.is_augmented:
-        rng = np.random.default_rng(processes.from_first(make_seed(estimator, belongs)))
+        rng = np.random.default_rng(processes.from_first(make_seed(estimator, identity)))
         views = examples.rows.views(rng)
-        where = parts.where._replace(memory=None)  # nobody will see the same views again
+        where = parts.where._replace(memory=None)  # no later fit has the same views
         features = np.concatenate(
             [features, *(network.features(rows, where).values for rows in views)]
         )
@@ -235,7 +246,7 @@ def _solved(estimator, parts, processes):
 
 
 def _trained(estimator, parts, setup, context, data):
-    """The network is trained, and a head with it."""
+    """Train the network together with its head."""
     from sklearn_dl.training._task import Task
 
     problem, examples, held_out = parts.problem, parts.examples, parts.held_out
@@ -264,7 +275,10 @@ def _trained(estimator, parts, setup, context, data):
 
 
 def _start(problem, predictor, examples, setup):
-    """Learn the scale and the first head from the untrained network; the first process's count."""
+    """Start the problem and solve the first head, with the network as it is before training.
+
+    All processes that share the fit get the result of the first one.
+    """
 
     def outputs(rows):
         return predictor.outputs(rows, setup.where).values
@@ -275,7 +289,7 @@ def _start(problem, predictor, examples, setup):
         some = examples.some(network.rows_of_first_head, setup.seed)
         features = some.features
         if features is None:
-            # as in training; for few rows a copy of the network in bfloat16 would cost more
+            # autocast, as in training: for few rows, a copy of the network in bfloat16 costs more
             with autocast(setup.where.precision, setup.where.device):
                 where = setup.where._replace(precision="float32")
                 features = predictor.features(some.rows, where).values
@@ -290,7 +304,7 @@ def _start(problem, predictor, examples, setup):
 
 
 class _Epochs:
-    """What comes after each epoch, validation and callbacks, with one predictor for both."""
+    """Validation and callbacks after each epoch; both use the same predictor."""
 
     def __init__(self, estimator, problem, held_out, where, now, past, context, data):
         self.estimator, self.problem = estimator, problem
@@ -300,13 +314,13 @@ class _Epochs:
         self.predictor = None
 
     def evaluate(self):
-        """Loss and score of the rows held out."""
+        """Loss and score on the rows that are held out."""
         self.predictor = self.now()
         outputs = self.predictor.outputs(self.held_out.rows, self.where).values
         return self.problem.evaluate(outputs, self.held_out.targets, self.held_out.weights)
 
     def after_epoch(self, records):
-        """Print what `verbose` asks for, and call the callbacks; True if one wants to stop."""
+        """Print the epoch if `verbose`, and call the callbacks; return True if one says to stop."""
         estimator, last = self.estimator, records[-1]
         if estimator.verbose:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
@@ -321,7 +335,7 @@ class _Epochs:
 
 
 def _run_loop(estimator, task, setup, epochs):
-    """Train, from a checkpoint if there is one: records of the epochs, and the best of them."""
+    """Train, from the checkpoint if there is one; return the records and the best epoch."""
     from sklearn_dl.training._checkpoint import Checkpoint
     from sklearn_dl.training._training_loop import Settings, train
 
@@ -333,7 +347,7 @@ def _run_loop(estimator, task, setup, epochs):
     settings = Settings(**params, seed=setup.seed)
     checkpoint = None
     if estimator.checkpoint_dir is not None:
-        checkpoint = Checkpoint(estimator.checkpoint_dir, setup.belongs)
+        checkpoint = Checkpoint(estimator.checkpoint_dir, setup.identity)
     records, best_epoch = train(
         task,
         settings,
@@ -349,18 +363,25 @@ def _run_loop(estimator, task, setup, epochs):
 
 
 def positive_weights(sample_weight, n_rows, name="sample_weight"):
-    """Which rows have a positive weight, and the weights.
+    """The positions of rows with a positive weight, and the weights of all rows.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_rows,), float or None
+    n_rows : int
+    name : str, default="sample_weight"
+        The parameter's name, for messages.
 
     Returns
     -------
     kept : int ndarray
-        Row numbers.
+        Positions, ascending.
     weights : float64 ndarray of shape (n_rows,)
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, their number is wrong, or all are zero.
+        If a weight is negative or not finite, all are zero, or there is not one for each row.
     """
     rows = np.empty((n_rows, 1))
     weights = check_sample_weight(
@@ -372,5 +393,5 @@ def positive_weights(sample_weight, n_rows, name="sample_weight"):
     )
     kept = np.flatnonzero(weights > 0)
     if not len(kept):
-        raise ValueError(f"{name} is zero for every row: nothing is left to learn from.")
+        raise ValueError(f"{name} is zero for every row: there is nothing to learn from.")
     return kept, weights

@@ -1,4 +1,4 @@
-"""A network that an estimator has fitted: live in this process, bytes in a pickle."""
+"""The network of a fitted estimator, and how it is loaded, moved, copied and pickled."""
 
 import copy
 import os
@@ -16,22 +16,25 @@ if TYPE_CHECKING:  # it imports torch
 
 
 class FittedNetwork(ABC):
-    """A pretrained network as it is, or what training has made of it.
+    """The network of a fitted estimator: the pretrained one, or one that `fit` has trained.
+
+    A trained torch module is loaded only when it is needed. Then it is "live".
 
     Parameters
     ----------
     model : str, Path or callable
-        Where `content` was found.
+        The estimator's `model`, from which `content` comes.
     content : ModelContent
-        Of the pretrained model.
+        The pretrained model.
     live : NetworkWithHead or None
-        The trained network. It is not trained further while this object is in use.
+        The trained network. It must not be trained while this object is in use; a later fit trains
+        a copy of it.
     trained : bytes or None
-        Its trained tensors as safetensors, in place of `live`. With neither, the pretrained
-        network counts.
+        The trained tensors of the network as safetensors, until the network is live. If both
+        `live` and `trained` are None, this is the pretrained network.
     """
 
-    # how many rows the head that training starts with is solved on; None: all
+    # at most this number of rows is used to solve the head that training starts with; None: all
     rows_of_first_head: int | None = None
 
     def __init__(self, model, content, live=None, trained=None):
@@ -44,76 +47,77 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def features(self, rows: Rows, where: Where) -> Read:
-        """What the network gives for rows, from before its head.
+        """The features that the network gives for rows.
 
         Raises
         ------
         RowError
-            If a row cannot be read, or the network gives NaN or infinity for it, and the rows say
-            that this raises.
+            If a row cannot be read or the network gives NaN or infinity for it, unless the rows
+            say that such a row is skipped.
         """
 
     @abstractmethod
     def feed(self, rows: Rows, network) -> "Feed":
-        """What the live `network` is fed for rows in training.
+        """The Feed that gives rows to the live `network` in training.
 
         Raises
         ------
         ValueError
-            If the network cannot read such rows.
+            If the network cannot read these rows.
         """
 
     @property
     def takes_head(self):
-        """Whether it has a head, or is to get one; without one its features are its outputs."""
+        """Whether the network has a head or can get one; if not, its features are its outputs."""
         return True
 
     @property
     def needs_torch(self):
-        """Whether it computes with torch."""
+        """Whether the network computes with torch."""
         return True
 
     def resolved(self, where: Where) -> Where:
         """`where`, resolved if this network computes with torch."""
         return where.resolved() if self.needs_torch else where
 
-    def check(self, trainable_layers) -> None:  # noqa: B027 - not all can tell before they load
-        """Raise a ValueError if so many layers cannot be trained, before any row is read."""
+    def check(self, trainable_layers) -> None:  # noqa: B027 - optional
+        """Raise a ValueError if the network does not have this number of layers to train."""
 
     @abstractmethod
     def for_pickle(self, content):
-        """A copy without anything live, that carries `content`."""
+        """A copy for a pickle, without a live network; its content is `content`."""
 
     @abstractmethod
     def _key(self) -> tuple:
-        """What identifies the pretrained network among all that a process has loaded."""
+        """The key of the pretrained network in the cache of loaded networks."""
 
     @abstractmethod
     def _has_all(self) -> bool:
-        """Whether `content` has all that the pretrained network is made from."""
+        """Whether `content` has in memory all that the pretrained network is loaded from."""
 
     @abstractmethod
     def _find(self):
-        """The content of `model` as it is now."""
+        """Find the content of `model` as it is now."""
 
     @abstractmethod
     def _pretrained(self):
-        """The pretrained network, on the CPU, for the caller alone."""
+        """Load the pretrained network on the CPU; nobody else has the same object."""
 
     @abstractmethod
     def _load(self):
-        """The network with the tensors `trained`."""
+        """Load the network on the CPU with the tensors in `trained`."""
 
     @property
     def is_trained(self):
+        """Whether a fit has trained the network."""
         return self.live is not None or self.trained is not None
 
     def on(self, device, precision):
-        """The network for scoring on `device` in "float32" or "bfloat16".
+        """The live network for scoring on `device` in "float32" or "bfloat16".
 
-        One that is there already is neither moved nor copied.
+        It is neither moved nor copied if it is on the device already.
         """
-        # a network made in another default dtype, or in inference mode, would stay so
+        # a network that is made in another default dtype or in inference mode would keep them
         with torch_settings(), self._lock:
             if not self.is_trained:
                 return self._shared(device, precision)
@@ -125,10 +129,12 @@ class FittedNetwork(ABC):
             return self._bfloat16
 
     def _shared(self, device, precision):
-        """The pretrained network as it is: one for the process, not to be trained."""
+        """The pretrained network, which all estimators of this process share: do not train it."""
         key = (*self._key(), str(device), precision)
         try:
-            content = self._whole_content()  # if it has changed, what is loaded is not used either
+            content = (
+                self._whole_content()
+            )  # an error if the model has changed, though the old one is loaded
         except FileNotFoundError:
             loaded = find_session(key)
             if loaded is None:
@@ -142,19 +148,20 @@ class FittedNetwork(ABC):
         return cached_session(key, load, content.n_bytes, str(device))
 
     def _whole_content(self):
-        """`content`, or what is found in its place if a pickle has left some of it out."""
+        """`content`; if a pickle has left out some of it, the same content as found now."""
         if self._has_all() or self.content.is_unchanged():
             return self.content
         found = self._find()
         if found.sha256 != self.content.sha256:
             raise ValueError(
-                f"model={self.model!r} is not the one that this estimator was fitted "
-                f"with (sha256 {found.sha256[:12]}, it was {self.content.sha256[:12]}): fit it "
+                f"model={self.model!r} is not the one that this estimator was fitted with (sha256 "
+                f"{found.sha256[:12]}, it was {self.content.sha256[:12]}): fit the estimator "
                 "again, or put the model back."
             )
         return found
 
     def _live_on(self, device):
+        """The trained network, loaded if it is not live yet, on `device`."""
         if self.live is None:
             self.live, self.trained = self._load().move_to(device), None
         if next(self.live.parameters()).device != device:
@@ -162,11 +169,11 @@ class FittedNetwork(ABC):
         return self.live
 
     def network_to_train(self, device):
-        """A network with the same weights that belongs to the caller."""
+        """A new network with the same weights on `device`, for the caller to train."""
         with torch_settings(), self._lock:
             if self.is_trained:
                 network = copy.deepcopy(self._live_on(device))
-                network.changed = set(network.changed_tensors())  # before others are frozen
+                network.changed = set(network.changed_tensors())  # before other layers are frozen
                 return network
             return self._pretrained().move_to(device)
 
@@ -177,26 +184,26 @@ class FittedNetwork(ABC):
         return self.on(where.resolved().device, "float32").linear_head()
 
     def with_content(self, content):
-        """The same network, with a content that was found anew and has the same hash."""
+        """The same network with another content, which must have the same hash."""
         copied = copy.copy(self)
         copied.content = content
         return copied
 
     def is_gone(self):
-        """Whether nothing is left at the path that its files were found at."""
+        """Whether the network must be loaded from a path that no longer exists."""
         if self._has_all() or self.content.is_unchanged() or callable(self.model):
             return False
         path = os.fspath(self.model)
         return os.sep in path and not os.path.exists(path)
 
     def at(self, model):
-        """The same network, whose files lie elsewhere now."""
+        """The same network, to be loaded from another `model`."""
         copied = copy.copy(self)
         copied.model, copied.content = model, self.content.for_pickle(False)
         return copied
 
     def with_live(self, network):
-        """The same pretrained network, trained to `network`."""
+        """The same pretrained network with the trained `network` as its live one."""
         copied = copy.copy(self)
         copied.live, copied.trained, copied._bfloat16 = network, None, None
         return copied
@@ -212,7 +219,7 @@ class FittedNetwork(ABC):
         return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
     def _tensors_to_keep(self, network):
-        """Tensors of a trained network that a pickle carries, by name."""
+        """The tensors of a trained network that a pickle contains, by name."""
         return network.changed_tensors()
 
     def __copy__(self):

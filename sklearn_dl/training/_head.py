@@ -1,4 +1,4 @@
-"""Heads that scikit-learn solves on the features of a frozen network."""
+"""Linear heads that scikit-learn's estimators solve on the features of a network."""
 
 from contextlib import nullcontext
 from functools import lru_cache
@@ -10,15 +10,21 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
-# rows * features * classes up to which one thread of BLAS solved a head faster than two: up to 13
-# times, though its products alone gain from two (why was not found; more cores were not measured)
+# up to this rows * features * classes, one thread of BLAS solved a head faster than two, up to 13
+# times (measured on two cores; the cause is not known: the products alone gain from two)
 _FOR_ONE_THREAD = 1_000_000_000
-# more would hardly change which regularisation is best, and would cost more than the head
+# more rows would hardly change which regularisation is best, and would take longer than the head
 _ROWS_TO_TUNE_ON = 4096
 
 
 class LinearHead(NamedTuple):
-    """Outputs from features: ``features @ weights.T + bias``."""
+    """A linear layer: its outputs are ``features @ weights.T + bias``.
+
+    Attributes
+    ----------
+    weights : float64 ndarray of shape (n_outputs, n_features)
+    bias : float64 ndarray of shape (n_outputs,)
+    """
 
     weights: np.ndarray
     bias: np.ndarray
@@ -28,11 +34,27 @@ class LinearHead(NamedTuple):
 
 
 def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
-    """A head whose outputs are logits, by `LogisticRegression`.
+    """Solve a head whose outputs are logits, by `LogisticRegression`.
 
-    A class without rows gets the logit -inf. With `scale` the features are brought to mean 0 and
-    equal variances before, such that the squares of a row add up to 1 on average: what `C` means
-    does not depend on the network. The head takes them as they are.
+    Parameters
+    ----------
+    features : float64 ndarray of shape (n_rows, n_features)
+    codes : int ndarray of shape (n_rows,)
+        The class of each row, from 0 to ``n_classes - 1``. A class without rows gets the logit
+        -inf.
+    n_classes : int
+    weights : float64 ndarray of shape (n_rows,)
+        Weights of the rows.
+    C : float, default=1.0
+        Inverse of the regularisation strength, as in `LogisticRegression`.
+    scale : bool, default=False
+        Whether to solve on features of mean 0 and equal variances that add up to 1, so that the
+        effect of `C` does not depend on the network. The returned head takes features that are
+        not scaled.
+
+    Returns
+    -------
+    head : LinearHead
     """
     if scale:
         scaler = _scaler(features, weights)
@@ -56,8 +78,8 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
 
 
 def _scaler(features, weights):
-    """Brings features to mean 0 and equal variances, which add up to 1."""
-    # arrays, whatever sklearn.set_config asks transformers for
+    """A fitted StandardScaler that gives features mean 0 and equal variances that add up to 1."""
+    # arrays, also if sklearn.set_config asks for data frames
     scaler = StandardScaler().set_output(transform="default")
     scaler.fit(features, sample_weight=weights)
     scaler.scale_ *= features.shape[1] ** 0.5
@@ -65,15 +87,16 @@ def _scaler(features, weights):
 
 
 def blas_threads(n_threads):
-    """Context in which products of numpy take so many threads; None: as many as they do."""
-    # the limit is the process's: side by side with another one, the wrong number would stay
+    """Context in which numpy's products use `n_threads` threads; None changes nothing."""
+    # the limit is one for the process: two threads that set it at once could leave the wrong number
     if n_threads is None or current_thread() is not main_thread():
         return nullcontext()
     return _thread_pools().limit(limits=n_threads, user_api="blas")
 
 
 def _few_threads(size):
-    # the limit is the process's: side by side with another one, the wrong number would stay
+    """Context in which BLAS uses one thread, if that is faster for a head of this size."""
+    # the main thread only, as in blas_threads
     if size > _FOR_ONE_THREAD or current_thread() is not main_thread():
         return nullcontext()
     return _thread_pools().limit(limits=1, user_api="blas")
@@ -81,20 +104,31 @@ def _few_threads(size):
 
 @lru_cache(maxsize=1)
 def _thread_pools():
-    return ThreadpoolController()  # looks through all that is loaded
+    return ThreadpoolController()  # slow: it looks through all loaded libraries
 
 
 def ridge_head(features, targets, weights, tune=False):
-    """A head of one output, or of several (2-D targets), by `Ridge`.
+    """Solve a head that predicts numbers, by `Ridge`.
 
-    With `tune` the features are scaled as `logistic_head` does, and the regularisation of each
-    output is the one of `RidgeCV` on some of the rows; else features are taken as they are, with
-    ``alpha=1``.
+    Parameters
+    ----------
+    features : float64 ndarray of shape (n_rows, n_features)
+    targets : float64 ndarray of shape (n_rows,) or (n_rows, n_outputs)
+    weights : float64 ndarray of shape (n_rows,)
+        Weights of the rows.
+    tune : bool, default=False
+        True: the features are scaled as in `logistic_head`, and `RidgeCV` chooses the
+        regularisation of each output on some of the rows. False: the features are not scaled, and
+        ``alpha=1``.
+
+    Returns
+    -------
+    head : LinearHead
     """
     if not tune:
         solver = Ridge().fit(features, targets, sample_weight=weights)
         return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))
-    weights = weights / weights.mean()  # what a regularisation means must not depend on their sum
+    weights = weights / weights.mean()  # the effect of alpha must not depend on their sum
     scaler = _scaler(features, weights)
     scaled = scaler.transform(features)
     some = np.random.default_rng(0).permutation(len(targets))[:_ROWS_TO_TUNE_ON]

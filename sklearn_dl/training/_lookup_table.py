@@ -1,15 +1,17 @@
-"""Lookup tables of tokens, whose gradient costs little on a CPU. Importing this imports torch."""
+"""Embedding layers with a fast gradient on a CPU. Importing this module imports torch."""
 
 import torch
 
 
 class LookupTable(torch.nn.Embedding):
-    """`torch.nn.Embedding`, whose gradient is a new table of zeros in each step.
+    """Table of token embeddings whose gradient is faster on a CPU than `torch.nn.Embedding`'s.
 
-    Here the table is kept from step to step, and only the rows that the last step wrote are
-    cleared. The table must not be used elsewhere in the network.
+    In each step, torch makes a new gradient, a table of zeros as large as the weights. Here that
+    table is kept, and each step clears only the rows that the step before it has written. The
+    weights must not be used elsewhere in the network.
     """
 
+    # the gradient, and the ids of its rows that are not zero
     _table: torch.Tensor | None = None
     _written: torch.Tensor | None = None
 
@@ -19,29 +21,32 @@ class LookupTable(torch.nn.Embedding):
         return _Lookup.apply(self.weight, ids, self)
 
     def release_gradient(self):
-        """Give the table's memory back: training has ended."""
+        """Free the memory of the gradient. Call this at the end of the training."""
         self._table = self._written = None
 
     def __getstate__(self):
         return {**self.__dict__, "_table": None, "_written": None}
 
     def _add_gradient(self, ids, gradient):
+        """Add the gradient of the embeddings of `ids` to the gradient of the weights."""
         ids, gradient = ids.reshape(-1), gradient.reshape(-1, self.embedding_dim)
         if self.padding_idx is not None:
-            real = ids != self.padding_idx
-            ids, gradient = ids[real], gradient[real]
+            is_token = ids != self.padding_idx
+            ids, gradient = ids[is_token], gradient[is_token]
         if self.weight.grad is None:
             if self._table is None:
                 self._table = torch.zeros_like(self.weight)
             else:
                 self._table[self._written] = 0.0
             self.weight.grad, self._written = self._table, ids
-        elif self.weight.grad is self._table:  # the second call in one step
+        elif self.weight.grad is self._table:  # another call in the same step
             self._written = ids if self._written is None else torch.cat([self._written, ids])
         self.weight.grad.index_add_(0, ids, gradient.to(self.weight.dtype))
 
 
 class _Lookup(torch.autograd.Function):
+    """The lookup, whose backward pass gives the gradient to the LookupTable and not to torch."""
+
     @staticmethod
     def forward(ctx, weight, ids, module):
         ctx.ids, ctx.module = ids, module
@@ -54,7 +59,10 @@ class _Lookup(torch.autograd.Function):
 
 
 def use_lookup_tables(network):
-    """Put `LookupTable` in the place of every plain `torch.nn.Embedding` inside `network`."""
+    """Replace every `torch.nn.Embedding` inside `network` with a LookupTable.
+
+    One that is sparse, or has a `max_norm`, stays.
+    """
     for module in list(network.modules()):
         for name, child in module.named_children():
             if type(child) is torch.nn.Embedding and child.max_norm is None and not child.sparse:

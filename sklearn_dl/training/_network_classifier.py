@@ -1,4 +1,4 @@
-"""What the classifiers that train a network have in common, whatever they read."""
+"""The mixin of the classifiers that train a network, on texts or on images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of
 
 
 class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
-    """Classes, their weights, and predictions from logits, for a TrainedEstimator."""
+    """Predictions of classes from logits, for a TrainedEstimator."""
 
     _classifier_constraints: dict = {
         "class_weight": [dict, StrOptions({"balanced"}), None],
@@ -75,7 +75,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         return log_softmax(self._outputs(self._rows_to_predict(X)), axis=1)
 
     def decision_function(self, X):
-        """Logits.
+        """Logits of each row.
 
         Parameters
         ----------
@@ -85,8 +85,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Returns
         -------
         logits : float64 ndarray of shape (n_samples,) or (n_samples, n_classes)
-            In the order of `classes_`; with two classes, what the second one's exceeds the first
-            one's by.
+            In the order of `classes_`. With two classes: the logit of the second class minus that
+            of the first.
         """
         logits = self._outputs(self._rows_to_predict(X))
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

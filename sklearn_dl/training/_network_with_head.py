@@ -1,4 +1,4 @@
-"""What a network that is trained here has. Importing this module imports torch."""
+"""Base class of the torch modules that are trained. Importing this module imports torch."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -12,13 +12,14 @@ from sklearn_dl.training._head import LinearHead
 
 
 class NetworkWithHead(torch.nn.Module, ABC):
-    """A pretrained body, and a linear head on its features.
+    """A torch module: a pretrained body, and a linear head on its features.
 
     Parameters
     ----------
     n_features : int
-    n_outputs : int
-        Of the head; 0: there is none.
+        Number of features that the head takes.
+    n_outputs : int, default=0
+        Number of outputs of the head. 0: there is no head.
     """
 
     head: torch.nn.Linear | None
@@ -27,42 +28,42 @@ class NetworkWithHead(torch.nn.Module, ABC):
     def __init__(self, n_features, n_outputs=0):
         super().__init__()
         self.head = None
-        # names of tensors that earlier fits have trained
+        # names of the tensors that earlier fits have trained
         self.changed: set[str] = set()
         if n_outputs:
             self.make_head(n_features, n_outputs)
 
     @abstractmethod
     def move_to(self, device):
-        """Move to a torch device, and compute there in the way that is fastest."""
+        """Move the network to a torch device, in the memory layout that is fastest there."""
 
     @abstractmethod
     def train_last(self, n_layers):
-        """Train the last `n_layers` layers of the body and the head; "all": all of it."""
+        """Let gradients train the head and the last `n_layers` layers of the body, or "all"."""
 
     def changed_tensors(self):
-        """The tensors that a fit has changed, or may change: by name."""
+        """The tensors that an earlier fit has changed or this fit can change, by name."""
         frozen = {name for name, p in self.named_parameters() if not p.requires_grad}
         frozen -= self.changed
         return {name: t for name, t in self.state_dict().items() if name not in frozen}
 
     def make_head(self, n_features, n_outputs):
-        """A head whose weights are not set."""
+        """Make a head whose weights are not set yet, and return it."""
         self.head = skip_init(torch.nn.Linear, n_features, n_outputs)
         return self.head
 
     def in_bfloat16(self):
-        """A copy for scoring, whose body computes in bfloat16; the head does not."""
+        """A copy for scoring. Its body computes in bfloat16, its head in float32."""
         memo = {
             id(p): torch.nn.Parameter(p.detach().to(torch.bfloat16), requires_grad=False)
             for p in self.body.parameters()
-        }  # so that the float32 tensors are not copied first
+        }  # so that deepcopy does not copy the float32 tensors first
         copied = copy.deepcopy(self, memo)
         copied.body.to(torch.bfloat16)
         return copied.requires_grad_(False)
 
     def add_head(self, solved):
-        """A head on the body's device that computes what the LinearHead `solved` does."""
+        """Add a head with the weights of the LinearHead `solved`."""
         device = next(self.parameters()).device
         head = self.make_head(*solved.weights.shape[::-1])
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Equal inputs of a network, and those whose values are kept, are computed once."""
+"""Compute the values of equal inputs only once, and not at all if a store has them."""
 
 import numpy as np
 
@@ -7,38 +7,41 @@ from sklearn_dl.utils._messages import RowError
 
 
 def computed_once(keys, compute, store=None, *, cuts=False):
-    """What a network makes of inputs, of which some may be equal, or known from earlier calls.
+    """Compute the values of all inputs, and the values of equal inputs only once.
 
     Parameters
     ----------
     keys : sequence of hashable or None
-        Equal inputs have equal keys. None: the input is like no other.
+        The key of each input. Equal inputs have equal keys. None: the input is computed on its own
+        and not stored.
     compute : callable(positions) -> Read
-        What the network makes of the inputs at some positions (int ndarray).
+        Computes the inputs at some positions (int ndarray).
     store : object with ``load(keys)`` and ``save(values)``, default=None
-        Keeps values from call to call: dicts of key to ndarray.
+        Keeps values for later calls, as a dict of key to ndarray. Values that it has are not
+        computed.
     cuts : bool, default=False
-        Whether the store keeps with the values of an input whether it was cut.
+        Whether the Reads have `cut`. If so, the store keeps it as the last value of each input.
 
     Returns
     -------
     read : Read
-        Of all inputs.
+        The values and errors of all inputs.
     """
     known = {} if store is None else store.load(keys)
     known_cut: dict = {}
     if cuts:
         known_cut = {key: bool(values[-1]) for key, values in known.items()}
         known = {key: values[:-1] for key, values in known.items()}
-    source = np.full(len(keys), -1)  # which of the computed inputs each one is equal to
+    # for each input: the index in `made` of its result; -1: it is in `known`
+    source = np.full(len(keys), -1)
     firsts: dict = {}
     positions: list = []
     for position, key in enumerate(keys):
         if key in known:
             continue
-        number = len(positions) if key is None else firsts.setdefault(key, len(positions))
-        source[position] = number
-        if number == len(positions):
+        index = len(positions) if key is None else firsts.setdefault(key, len(positions))
+        source[position] = index
+        if index == len(positions):
             positions.append(position)
     nothing = Read(np.empty((0, 0), np.float32), {}, np.empty(0, dtype=bool) if cuts else None)
     read = compute(np.array(positions)) if positions else nothing
@@ -53,7 +56,7 @@ def computed_once(keys, compute, store=None, *, cuts=False):
         pairs = zip(keys, source, strict=True)
         cut = np.array([known_cut[key] if i < 0 else read.cut[i] for key, i in pairs])
     made = _results(read, len(positions))
-    # an error names its own row: the others of its kind are tried on their own
+    # an error names its row: compute inputs equal to a failed one again, for errors of their own
     failed = np.isin(source, list(read.errors))
     failed[positions] = False
     again = np.flatnonzero(failed)
@@ -61,7 +64,7 @@ def computed_once(keys, compute, store=None, *, cuts=False):
         source[again] = len(made) + np.arange(len(again))
         made += _results(compute(again), len(again))
     results = [
-        known[key] if number < 0 else made[number] for key, number in zip(keys, source, strict=True)
+        known[key] if index < 0 else made[index] for key, index in zip(keys, source, strict=True)
     ]
     errors = {i: result for i, result in enumerate(results) if isinstance(result, RowError)}
     width = max((len(row) for i, row in enumerate(results) if i not in errors), default=0)
@@ -73,5 +76,5 @@ def computed_once(keys, compute, store=None, *, cuts=False):
 
 
 def _results(read, n_inputs):
-    """The values of each input, or its error."""
+    """For each input of a Read, its values or its error."""
     return [read.errors[i] if i in read.errors else read.values[i] for i in range(n_inputs)]

@@ -1,4 +1,4 @@
-"""A network and its head: what a fit leaves, and what pickles carry."""
+"""A network with its head: the part of a fitted estimator that predicts."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,14 @@ from sklearn_dl.training._rows import Read, read_in_chunks
 
 
 class Predictor(NamedTuple):
-    """A network and, if its body is frozen, the head that was solved on its features.
+    """A network and, if only a head was fitted, that head.
 
     Attributes
     ----------
     network : FittedNetwork
     head : LinearHead or None
-        None: the network's own head counts, if it has one.
+        The head that was solved on the features of the network. None: the network's own head is
+        used, if it has one.
     """
 
     network: FittedNetwork
@@ -24,7 +25,7 @@ class Predictor(NamedTuple):
 
     @property
     def is_trained(self):
-        """Whether the network was trained to give its outputs, and no head was solved since."""
+        """Whether the network was trained, and no head was solved on its features after that."""
         return self.head is None and self.network.is_trained
 
     def linear_head(self, where):
@@ -32,11 +33,11 @@ class Predictor(NamedTuple):
         return self.network.linear_head(where) if self.head is None else self.head
 
     def features(self, rows, where):
-        """What the network gives for rows, from before the head: a Read."""
+        """The features that the network gives for rows: a Read."""
         return self.network.features(rows, where)
 
     def outputs(self, rows, where):
-        """What the head gives for rows.
+        """The outputs of the head for rows.
 
         Parameters
         ----------
@@ -51,14 +52,15 @@ class Predictor(NamedTuple):
         Raises
         ------
         RowError
-            If a row cannot be read, or the network gives NaN or infinity for it, and the rows say
-            that this raises.
+            If a row cannot be read or the network gives NaN or infinity for it, unless the rows
+            say that such a row is skipped.
         """
         where = self.network.resolved(where)
         head = self.linear_head(where)
         return read_in_chunks(rows, lambda some: self._outputs(head, some, where))
 
     def _outputs(self, head, rows, where):
+        """`outputs` of rows whose features fit in memory at once."""
         read = self.features(rows, where)
         if head is None:
             return read
@@ -66,7 +68,7 @@ class Predictor(NamedTuple):
             return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = head(read.values.astype(np.float64, copy=False))
-        # a class that had no row to learn from has a bias of -inf
+        # the bias is -inf for a class without rows to learn from, and that is no error
         bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
         errors = dict(read.errors)
         for position in np.flatnonzero(bad).tolist():
@@ -76,5 +78,5 @@ class Predictor(NamedTuple):
         return Read(outputs, errors, read.cut)
 
     def for_pickle(self, content):
-        """A copy without anything live, whose network carries `content`."""
+        """A copy for a pickle, without a live network; its content is `content`."""
         return Predictor(self.network.for_pickle(content), self.head)

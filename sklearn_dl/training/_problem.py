@@ -1,4 +1,4 @@
-"""What y means: how it is checked, encoded, learned from, scored and predicted."""
+"""Problems: how targets are checked, encoded, learned from, scored and predicted."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_dl.training._head import LinearHead, logistic_head, ridge_head
-from sklearn_dl.training._targets import numbers
+from sklearn_dl.training._targets import as_numbers
 from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._targets import target_column
 
@@ -23,20 +23,29 @@ if TYPE_CHECKING:
 
     Outputs = Callable[[Rows], np.ndarray]
 
-# below the least finite logit, in place of -inf, which a loss cannot hold
+# a first head has this much less than its least finite logit instead of -inf: losses must be finite
 _RARELY = 10.0
 
 
 class Problem(ABC):
-    """What the targets of one fit are; it is kept with the fitted estimator.
+    """What the targets of a fit mean. The fitted estimator keeps it for its predictions.
 
-    A fit calls `learn` or `go_on`, and `encode` for the y of validation rows; `weights` and
-    `refuse` for the rows. For a frozen network `solve` follows. For one that is trained: `strata`
-    if some rows are held out, `start`, `first_head` if the network has no head yet, `goals`,
-    `losses` for each batch, and `evaluate` for the rows held out. Only `losses` needs torch.
+    A fit calls these methods:
+
+    - `learn` or `go_on`, and `encode` for the y of validation rows;
+    - `weights` and `refuse`;
+    - if only a head is solved: `solve`;
+    - if the network is trained: `strata` if some rows are to be held out, `start`, `first_head` if
+      the network has no head yet, `goals`, `losses` for each batch, and `evaluate` for the rows
+      that are held out.
+
+    Only `losses` needs torch.
+
+    In this module, targets are the values of y as `learn` and `encode` return them, and goals are
+    what `losses` compares the outputs of the network with.
     """
 
-    # what the estimator's learning_rate="auto" means
+    # the value of learning_rate="auto"
     learning_rate: float
 
     @abstractmethod
@@ -46,40 +55,45 @@ class Problem(ABC):
         Raises
         ------
         ValueError
-            If y is not what this problem learns from.
+            If this problem cannot learn from y.
         """
 
     @abstractmethod
     def go_on(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
-        """`learn` for a fit that goes on from the one of `earlier`.
+        """Do what `learn` does, for a fit that continues from an earlier one.
 
         Parameters
         ----------
         earlier : Problem
+            The problem of the earlier fit.
         y : array-like
         keeps_head : bool
-            Whether the head that was trained stays, or a new one is made.
+            Whether training starts with the head of the earlier fit; if not, a new head is made.
 
         Raises
         ------
         ValueError
-            If y does not fit to what was learned earlier.
+            If this problem cannot learn from y, or y does not fit to what was learned earlier.
         """
 
     @abstractmethod
     def encode(self, y, name: str) -> np.ndarray:
-        """Targets as numbers: ndarray of shape (n_samples,) or (n_samples, n_outputs).
+        """Check y and return it encoded, as `learn` does, without learning anything from it.
 
         Parameters
         ----------
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         name : str
-            Of y, for messages.
+            What messages call `y`.
+
+        Returns
+        -------
+        targets : ndarray of shape (n_samples,) or (n_samples, n_outputs)
 
         Raises
         ------
         ValueError
-            If a target is missing, or one that was not learned.
+            If a target is missing or does not fit to what was learned.
         """
 
     @abstractmethod
@@ -88,7 +102,7 @@ class Problem(ABC):
 
     @abstractmethod
     def solve(self, features, targets, weights) -> LinearHead | None:
-        """The best head on the features of a frozen network; None if it takes none.
+        """The best head on the features of a network; None if the network takes no head.
 
         Parameters
         ----------
@@ -99,7 +113,7 @@ class Problem(ABC):
 
     @abstractmethod
     def first_head(self, features, goals, weights) -> LinearHead:
-        """The head that training starts with, on the features of the untrained network.
+        """The head that training starts with, solved on features of the untrained network.
 
         Parameters
         ----------
@@ -111,12 +125,12 @@ class Problem(ABC):
         Returns
         -------
         head : LinearHead
-            All its numbers are finite.
+            Its weights and bias are finite.
         """
 
     @abstractmethod
     def losses(self, outputs: "torch.Tensor", goals: "torch.Tensor") -> "torch.Tensor":
-        """The loss of each row of a batch.
+        """The unweighted loss of each row of a batch.
 
         Parameters
         ----------
@@ -130,7 +144,7 @@ class Problem(ABC):
 
     @abstractmethod
     def evaluate(self, outputs, targets, weights) -> tuple[float, float]:
-        """Loss and score of rows that were held out.
+        """Loss and score on the rows that are held out.
 
         Parameters
         ----------
@@ -148,33 +162,33 @@ class Problem(ABC):
         return {}
 
     def weights(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The weights of rows, of which this problem may know more."""
+        """The weights of rows, multiplied by the weights of their classes if classes have any."""
         return weights
 
     def strata(self, targets: np.ndarray) -> np.ndarray | None:
-        """Groups that held-out rows are taken from in proportion, if there are such."""
+        """The stratum of each row, as in `split_rows`; None: rows are held out at random."""
         return None
 
     def start(self, examples: "Examples", outputs: "Outputs", seed: int) -> None:  # noqa: B027
-        """Learn from the examples that are trained on, before any training.
+        """Prepare for training, with the examples that are trained on.
 
         Parameters
         ----------
         examples : Examples
         outputs : callable(Rows) -> float64 ndarray
-            Outputs of the untrained network; only for a network that takes no head.
+            Computes outputs of the untrained network. Call it only if the network takes no head.
         seed : int
         """
 
     def goals(self, targets: np.ndarray, layout: object = None) -> np.ndarray:
-        """Targets in the units of the outputs.
+        """The goals of targets: what `losses` compares the outputs of the network with.
 
         Parameters
         ----------
         targets : ndarray of n_rows rows
         layout : object, default=None
-            Of the Feed: where in the outputs for a row its targets belong. None: all of the outputs
-            are for the one target of the row.
+            The `layout` of the Feed: which output is for which target. None: all outputs of a row
+            are for its one target.
 
         Returns
         -------
@@ -188,7 +202,7 @@ class Problem(ABC):
 
 
 class Classes(Problem):
-    """One class for each row.
+    """One class for each row: the targets are codes, which are indices in `classes`.
 
     Parameters
     ----------
@@ -197,9 +211,9 @@ class Classes(Problem):
     class_weight : dict, "balanced" or None
     label_smoothing : float, default=0.0
     C : float, default=1.0
-        Of the logistic regression that is the head.
+        As in `logistic_head`.
     scale : bool, default=False
-        Whether features are brought to equal variances before.
+        As in `logistic_head`.
     """
 
     classes: np.ndarray
@@ -219,8 +233,9 @@ class Classes(Problem):
         return codes.astype(np.int64)
 
     def go_on(self, earlier, y, keeps_head):
+        """As in Problem; y may lack classes of the earlier fit if its head is kept."""
         codes = self.learn(y)
-        # a head that is there knows classes that these rows lack; one that is solved anew does not
+        # a kept head also knows the classes without a row here; a new head would not
         self._keeps_head = keeps_head
         if np.array_equal(self.classes, earlier.classes):
             return codes
@@ -229,13 +244,13 @@ class Classes(Problem):
             hint = "Set warm_start=False to start anew."
             if known:
                 hint = (
-                    "A trained network learns from rows of some of its classes; here the head is "
-                    "solved anew, from these rows alone: give rows of each class, or set "
-                    "warm_start=False to start anew."
+                    "A fit that trains the network can continue with rows of some classes only; "
+                    "here the head is solved anew, from these rows alone: give rows of each class, "
+                    "or set warm_start=False to start anew."
                 )
             raise ValueError(
-                "warm_start=True cannot change the classes: fitted were "
-                f"{earlier.classes.tolist()}, y holds {self.classes.tolist()}. {hint}"
+                "warm_start=True cannot change the classes: the estimator was fitted to "
+                f"{earlier.classes.tolist()}, and y has {self.classes.tolist()}. {hint}"
             )
         known_codes = np.searchsorted(earlier.classes, self.classes)
         self.classes = earlier.classes
@@ -245,7 +260,7 @@ class Classes(Problem):
         y = target_column(y, name)
         unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes)})
         if unknown:
-            raise ValueError(f"{name} holds classes that y does not: {unknown}.")
+            raise ValueError(f"{name} has classes that y does not have: {unknown}.")
         return np.searchsorted(self.classes, y).astype(np.int64)
 
     def attributes(self):
@@ -293,20 +308,20 @@ class Classes(Problem):
 
 
 class Numbers(Problem):
-    """One number for each row, or several: ``slope * output + intercept``.
+    """One number for each row, or several; predictions are ``slope * output + intercept``.
 
-    The network is trained on standard scores. A head on a frozen network is solved on the numbers
-    as they are.
+    A network is trained on numbers that are scaled to mean 0 and standard deviation 1. If only a
+    head is solved, the numbers are not scaled.
 
     Parameters
     ----------
     what : str
-        What the numbers are, in the plural, for messages.
+        What messages call the numbers, in the plural.
     several : bool, default=False
-        Whether a row may have more than one.
+        Whether a row may have more than one number.
     tune : bool, default=False
-        Whether the regularisation of a ridge regression on a frozen network is chosen from the
-        rows. The head that training starts with is one of small weights in any case.
+        As in `ridge_head`, if only a head is solved. The head that training starts with is never
+        tuned.
     """
 
     slope: Any = 1.0
@@ -320,7 +335,7 @@ class Numbers(Problem):
         self.tune = tune
 
     def learn(self, y):
-        y = numbers(y, "y", self.several)
+        y = as_numbers(y, "y", self.several)
         self._n_outputs = _width(y)
         return y
 
@@ -330,16 +345,17 @@ class Numbers(Problem):
             if self._n_outputs != earlier._n_outputs:
                 raise ValueError(
                     f"warm_start=True cannot change the number of columns of y: it had "
-                    f"{earlier._n_outputs or 1} and has {self._n_outputs or 1}."
+                    f"{earlier._n_outputs or 1} and has {self._n_outputs or 1}. Set "
+                    "warm_start=False to start anew."
                 )
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
         return y
 
     def encode(self, y, name):
-        y = numbers(y, name, self.several)
+        y = as_numbers(y, name, self.several)
         if _width(y) != self._n_outputs:
             raise ValueError(
-                f"{name} has {counted(_width(y) or 1, 'column')}, y has {self._n_outputs or 1}."
+                f"{name} has {counted(_width(y) or 1, 'column')}, but y has {self._n_outputs or 1}."
             )
         return y
 
@@ -358,7 +374,7 @@ class Numbers(Problem):
         targets, weights = examples.targets, examples.weights
         self.intercept = np.average(targets, axis=0, weights=weights)
         spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
-        # the spread of equal numbers may be that of rounding
+        # the spread of equal numbers may not be 0, because of rounding
         self.slope = np.where(np.ptp(targets, axis=0) > 0, spread, 1.0)
         if targets.ndim == 1:
             self.slope, self.intercept = float(self.slope), float(self.intercept)
@@ -383,7 +399,7 @@ class Numbers(Problem):
         variance = np.average((targets - center) ** 2, axis=0, weights=weights)
         if errors.ndim == 1:
             error = mean(errors, weights)
-            # of equal numbers there is no R²: the order of epochs is that of their errors
+            # equal numbers have no R²: then the epoch with the smallest error is the best
             return error / self.slope**2, float(1 - error / variance if variance else -error)
         error = np.array([mean(column, weights) for column in errors.T])
         varies = np.ptp(targets, axis=0) > 0
@@ -397,10 +413,10 @@ class Numbers(Problem):
 
 
 def _width(y):
-    """Number of columns; None of an array of one dimension."""
+    """Number of columns of an array; None if it is 1-D."""
     return y.shape[1] if y.ndim == 2 else None
 
 
 def mean(values, weights):
-    """The weighted mean, which does not depend on the order of the rows."""
+    """The weighted mean, computed so that it does not depend on the order of the rows."""
     return math.fsum(values * weights) / math.fsum(weights)

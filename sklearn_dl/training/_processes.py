@@ -1,4 +1,4 @@
-"""The processes that train one network together under torchrun; mostly there is one."""
+"""The processes that share one fit: several under torchrun, otherwise one."""
 
 import os
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ _group_numbers = count()
 
 
 class OneProcess:
-    """A fit that is not shared out."""
+    """The only process of a fit; it has the same methods as TorchProcesses."""
 
     count, rank, per_machine = 1, 0, 1
     device = None
@@ -28,7 +28,19 @@ class OneProcess:
 
 
 class TorchProcesses:
-    """The processes of a torch process group."""
+    """The processes of a torch process group.
+
+    Attributes
+    ----------
+    count : int
+        Number of processes.
+    rank : int
+        Number of this process, from 0.
+    per_machine : int
+        Number of processes on this machine.
+    device : torch.device
+        The device of this process.
+    """
 
     def __init__(self, state):
         self.count, self.rank = state.num_processes, state.process_index
@@ -36,7 +48,7 @@ class TorchProcesses:
         self.device = state.device
 
     def sum_gradients(self, parameters):
-        """Replace each gradient by its sum over the processes (a missing one counts as zero)."""
+        """Replace each gradient by its sum over the processes; a missing gradient is zero."""
         import torch
 
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -47,13 +59,13 @@ class TorchProcesses:
             parameter.grad = part.view_as(parameter)
 
     def from_first(self, value):
-        """The value that the first process passes."""
+        """The `value` that the first process passes; all processes get it."""
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
 
     def gather(self, value):
-        """The values of all processes, in the order of their ranks."""
+        """The values that all processes pass, in the order of their ranks."""
         from accelerate.utils import gather_object
 
         return gather_object([value])
@@ -61,12 +73,18 @@ class TorchProcesses:
 
 @contextmanager
 def training_processes(where):
-    """The processes that this fit is shared out to, from the variables that torchrun sets.
+    """Context with the processes that share this fit, as the variables of torchrun say.
 
-    `where` is a Where; torch is imported, and its device found, only if there are several.
+    Without torchrun, this imports neither torch nor accelerate, which keeps state for the whole
+    Python process. At the end, environment variables and the number of threads are as before.
 
-    accelerate joins the process group; without torchrun nothing of it is used, because its state
-    is one for the whole process. Environment variables and threads are afterwards as before.
+    Parameters
+    ----------
+    where : Where
+
+    Yields
+    ------
+    processes : OneProcess or TorchProcesses
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 or "RANK" not in os.environ:
         yield OneProcess()
@@ -81,7 +99,7 @@ def training_processes(where):
     stateful = bool(accelerate.PartialState._shared_state)
     n_threads = torch.get_num_threads()
     try:
-        # accelerate warns where OMP_NUM_THREADS is not set, and sets torch's threads
+        # if OMP_NUM_THREADS is not set, accelerate warns and sets torch's threads
         os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
         options = {} if found else _new_group()
         processes = TorchProcesses(
@@ -100,7 +118,7 @@ def training_processes(where):
 
 
 def _new_group():
-    """Where the processes find each other: not where those of the fit before did."""
+    """Arguments for a new process group, which is kept apart from those of earlier fits."""
     from torch.distributed import PrefixStore
 
     store, rank, n_processes = _meeting_point()
@@ -110,6 +128,7 @@ def _new_group():
 
 @lru_cache(maxsize=1)
 def _meeting_point():
+    """The store through which the processes find each other, this one's rank and their number."""
     import torch
 
     return next(torch.distributed.rendezvous("env://"))

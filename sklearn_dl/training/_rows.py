@@ -1,4 +1,8 @@
-"""Rows of X as a network reads them, and examples: rows with targets and weights."""
+"""Rows of X, what a network computes from them, and rows with targets and weights.
+
+The *number* of a row is its index in X; messages use it. The *position* of a row is its index in
+the rows at hand, which may be only some of the rows of X.
+"""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -14,16 +18,19 @@ if TYPE_CHECKING:
 
 
 class Read(NamedTuple):
-    """What a network makes of rows.
+    """The result of computing rows with a network: values, and errors of the rows that failed.
 
     Attributes
     ----------
     values : float ndarray of shape (n_rows, n_values)
-        NaN where a row could not be read; of width 0 if none could.
+        For example features or outputs. NaN in rows with an error. If all rows have an error, it
+        may have no columns.
     errors : dict of int to RowError
-        Why a row could not be read, by its position among these rows.
+        The errors of rows that could not be read, or for which the network gave NaN or infinity,
+        by their positions in `values`.
     cut : bool ndarray of n_rows rows, or None
-        Which of the inputs (a row may have several) were longer than what is read of them.
+        Which of the inputs (a row may have several) were longer than the part of them that is
+        read. None: inputs are never cut.
     """
 
     values: np.ndarray
@@ -31,29 +38,30 @@ class Read(NamedTuple):
     cut: np.ndarray | None = None
 
 
-# rows whose features are in memory at once, where something smaller is made of them
+# at most this many rows have their features in memory at once, if only their outputs are kept
 CHUNK = 8192
 
 
 class Rows(ABC):
-    """What is read of some rows of X: texts or images, and how they are read.
+    """Some rows of X: their texts or images, and how they are to be read.
 
-    What a network is fed for them, such as tokens or scaled pixels, is the network's to say.
+    A network makes its inputs (tokens or scaled pixels) from them.
 
     Attributes
     ----------
     numbers : int ndarray of shape (n_rows,)
-        Where the rows stand in X, for messages.
+        The number of each row, which is its index in X.
     """
 
     numbers: np.ndarray
-    # what a row is called in messages
+    # what messages call a row
     noun = "row"
-    # whether a row may turn out to be unreadable when it is read
+    # whether it may turn out that a row cannot be read, only when it is read
     may_fail = False
-    # whether such a row is left out of a fit, and predicted as a missing value; else it raises
+    # whether rows that cannot be read are skipped (left out of a fit, missing in predictions);
+    # if not, they raise an error
     skips: bool = False
-    # the RowError, or None, of each row, if some are known to be unreadable before they are read
+    # for each row the RowError, or None; None instead of an array: no row is known to be unreadable
     unreadable: np.ndarray | None = None
 
     def __len__(self):
@@ -61,20 +69,20 @@ class Rows(ABC):
 
     @property
     def is_augmented(self) -> bool:
-        """Whether fits learn from random views of the rows."""
+        """Whether a fit learns from random views of the rows."""
         return False
 
     @abstractmethod
     def take(self, positions: np.ndarray | slice) -> "Self":
-        """Some of the rows, with their numbers in X."""
+        """The rows at some positions; each keeps its number in X."""
 
     @abstractmethod
     def digest(self) -> bytes:
-        """A hash of what is read, whatever the numbers of the rows are."""
+        """A hash of what is read. It does not depend on the numbers of the rows."""
 
     @abstractmethod
     def not_finite(self, position: int, values: np.ndarray, what: str) -> "RowError":
-        """The error of a row for which a network gives NaN or infinity.
+        """Return the error for a row for which a network gives NaN or infinity.
 
         Parameters
         ----------
@@ -82,26 +90,26 @@ class Rows(ABC):
         values : ndarray
             What the network gives for the row.
         what : str
-            Name of the values, in the plural.
+            What messages call the values, in the plural.
 
         Raises
         ------
         RowError
-            If such a row is to raise.
+            If such a row is not to be skipped: the error is raised, not returned.
         """
 
     @abstractmethod
     def warn_of_cut(self, cut: np.ndarray) -> None:
-        """Warn once of inputs that were longer than what is read of them, if there are such."""
+        """Warn once if inputs were longer than the part of them that is read; `cut` as in Read."""
 
     def unreadable_rows(self) -> "dict[int, RowError]":
-        """The errors of rows that are known to be unreadable, by their positions."""
+        """The errors of the rows that are known to be unreadable, by their positions."""
         if self.unreadable is None:
             return {}
         return {i: error for i, error in enumerate(self.unreadable) if error is not None}
 
     def warn_of_errors(self, errors: "list[RowError]", n_rows: int, left_out: bool) -> None:
-        """Warn once of rows, of `n_rows` in all, that could not be read, if there are such.
+        """Warn once if some of `n_rows` rows could not be read.
 
         Parameters
         ----------
@@ -109,42 +117,43 @@ class Rows(ABC):
             In the order of the rows.
         n_rows : int
         left_out : bool
-            Whether a fit leaves them out, or a prediction makes them missing values.
+            Whether these rows are left out of a fit; if not, they are missing values in a
+            prediction.
         """
         warn_of_failed_rows(dict(enumerate(errors)), n_rows, self.noun, left_out=left_out)
 
     def warn(self, read: Read) -> None:
-        """Warn of what a prediction could not read, and of what it has cut."""
+        """Warn of the rows that a prediction could not read, and of the inputs that it has cut."""
         errors = [read.errors[position] for position in sorted(read.errors)]
         self.warn_of_errors(errors, len(self), left_out=False)
         if read.cut is not None:
             self.warn_of_cut(read.cut)
 
     def views(self, rng: np.random.Generator) -> "list[Self]":
-        """Random views of the rows, which a head on a frozen network learns from too."""
+        """Random views of the rows, for a fit that solves only a head; [] if there are none."""
         return []
 
-    def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - what is in memory can be read
+    def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - optional
         """Read all rows, without a network, and raise a RowError if one cannot be read."""
 
     def strict(self) -> "Self":
-        """The same rows, of which one that can no longer be read raises."""
+        """The same rows, but one that cannot be read raises an error and is not skipped."""
         return self
 
 
 def read_readable(rows, compute):
-    """``compute(rows) -> Read`` of the rows that are not known to be unreadable.
+    """Call ``compute(rows) -> Read`` with the rows that are not known to be unreadable.
 
     Returns
     -------
     read : Read
-        Of all rows: the others are NaN, and their errors are those of `unreadable_rows`.
+        The result for all rows. The unreadable ones have their error and NaN.
     """
     errors = rows.unreadable_rows()
     if not errors:
         return compute(rows)
     good = np.setdiff1d(np.arange(len(rows)), list(errors))
-    # if no row can be read, one is computed all the same: it tells how many values a row has
+    # if no row can be read, compute the first one, only to see how many values a row has
     read = compute(rows.take(good if len(good) else np.arange(1)))
     values = np.full((len(rows), read.values.shape[1]), np.nan, dtype=read.values.dtype)
     values[good] = read.values[: len(good)]
@@ -157,7 +166,7 @@ def read_readable(rows, compute):
 
 
 def read_in_chunks(rows, compute):
-    """``compute(rows) -> Read`` for some rows after others, joined."""
+    """Call ``compute(rows) -> Read`` for `CHUNK` rows at a time, and join the results."""
     chunks = range(0, len(rows), CHUNK)
     parts = [compute(rows.take(slice(start, start + CHUNK))) for start in chunks]
     if len(parts) == 1:
@@ -174,16 +183,16 @@ def read_in_chunks(rows, compute):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Rows with their targets and weights.
+    """Rows to learn from or to validate with, and their targets and weights.
 
     Attributes
     ----------
     rows : Rows
     targets : ndarray of n_rows rows
-        As a Problem encodes them.
+        The values of y, as the Problem encodes them.
     weights : float64 ndarray of shape (n_rows,)
     features : ndarray of shape (n_rows, n_features) or None
-        Of the network that the fit starts from, if they are known.
+        The features that the network gives before training. None: they are not computed yet.
     """
 
     rows: Rows
@@ -195,7 +204,7 @@ class Examples:
         return len(self.rows)
 
     def take(self, positions):
-        """Some of the examples."""
+        """The examples at some positions."""
         features = None if self.features is None else self.features[positions]
         rows = self.rows.take(positions)
         return replace(
@@ -207,5 +216,5 @@ class Examples:
         )
 
     def some(self, most, seed):
-        """At most so many of the examples, drawn at random; None: all."""
+        """At most `most` of the examples, drawn at random; None: all of them."""
         return self if most is None else self.take(some_positions(len(self), seed, most))

@@ -1,4 +1,4 @@
-"""Where a fit takes place, from which seed, and how another run of the same fit is known."""
+"""The setting in which a network is trained, the seed, and the identity of a fit."""
 
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,33 +14,39 @@ from sklearn_dl.runtimes.torch._device import Where, own_random_state, torch_set
 
 
 class Setup(NamedTuple):
-    """Where a network is trained.
+    """The processes, device, seed and identity of a fit that trains a network.
 
     Attributes
     ----------
     processes : OneProcess or TorchProcesses
+        The processes that share the fit.
     where : Where
-        Resolved.
+        The device, precision and threads of this process, resolved.
     seed : int
-    belongs : dict
-        What a checkpoint must have in common with the fit.
+        The seed of all random numbers of the training.
+    identity : dict of str to object
+        The `checkpoint_identity` of the fit, and its seed.
     """
 
     processes: Any
     where: Where
     seed: int
-    belongs: dict
+    identity: dict
 
 
 @contextmanager
 def training_setup(estimator, parts, processes):
-    """Where a network is trained, alone there, with all that torch keeps for the process as it was.
+    """Context in which a network is trained.
+
+    Inside, torch has its default settings, and no other fit in this Python process trains. At the
+    end, torch's settings and random states are as they were before.
 
     Parameters
     ----------
     estimator : TrainedEstimator
-    parts : named tuple with problem, network, examples, held_out, where
-    processes : of `training_processes`
+    parts : _Parts
+        The parts of the fit (see `fit`).
+    processes : OneProcess or TorchProcesses
 
     Yields
     ------
@@ -49,25 +55,39 @@ def training_setup(estimator, parts, processes):
     where = parts.where.resolved()
     if processes.count > 1 and where.device.type != "cpu":
         where = where._replace(device=processes.device)
-    belongs = what_it_belongs_to(estimator, parts._replace(where=where), processes)
-    seed = processes.from_first(make_seed(estimator, belongs))
+    identity = checkpoint_identity(estimator, parts._replace(where=where), processes)
+    seed = processes.from_first(make_seed(estimator, identity))
     with torch_settings(where.n_threads, processes.per_machine), own_random_state(where.device):
-        yield Setup(processes, where, seed, {**belongs, "seed": seed})
+        yield Setup(processes, where, seed, {**identity, "seed": seed})
 
 
-def what_it_belongs_to(estimator, parts, processes):
-    """What makes a fit what it is, by name: checkpoints carry it, and processes compare it.
+def checkpoint_identity(estimator, parts, processes):
+    """The identity of a fit: what tells it from other fits, by name. The seed is added later.
 
-    It is empty if the fit has no checkpoint and one process, for which nothing asks.
+    It contains hashes of the data and the model, the parameters, the precision and the number of
+    processes. A fit is resumed only from a checkpoint with the same identity. Processes that share
+    a fit must have the same identity; this function compares them.
+
+    Parameters
+    ----------
+    estimator : TrainedEstimator
+    parts : _Parts
+        The parts of the fit (see `fit`).
+    processes : OneProcess or TorchProcesses
+
+    Returns
+    -------
+    identity : dict of str to object
+        Empty if the fit has one process and no checkpoint, because it is not needed then.
 
     Raises
     ------
     ValueError
-        If the processes do not fit the same.
+        If the processes have different identities.
     """
     if estimator.checkpoint_dir is None and processes.count == 1:
         return {}
-    belongs = {
+    identity = {
         "data": _fingerprint(parts.problem, parts.examples, parts.held_out),
         "model": parts.network.content.sha256,
         **_identities(estimator._parameters_of_the_fit()),
@@ -76,20 +96,20 @@ def what_it_belongs_to(estimator, parts, processes):
     }
     if parts.network.is_trained:
         trained = sha256(parts.network.trained_bytes()).hexdigest()
-        belongs["start"] = f"{trained}, its head {'kept' if parts.keeps_head else 'made anew'}"
-    for theirs in processes.gather(belongs):
-        names = sorted(belongs.keys() | theirs.keys())
-        others = [n for n in names if repr(theirs.get(n)) != repr(belongs.get(n))]
-        if others:
+        identity["start"] = f"{trained}, its head {'kept' if parts.keeps_head else 'made anew'}"
+    for theirs in processes.gather(identity):
+        names = sorted(identity.keys() | theirs.keys())
+        unequal = [n for n in names if repr(theirs.get(n)) != repr(identity.get(n))]
+        if unequal:
             raise ValueError(
-                f"The {processes.count} processes of this fit have other {', '.join(others)}: each "
-                "must call fit with the same rows and parameters."
+                f"The {processes.count} processes of this fit have different {', '.join(unequal)}: "
+                "each must call fit with the same rows and parameters."
             )
-    return belongs
+    return identity
 
 
 def _fingerprint(problem, *parts):
-    """A hash of all that a fit learns from."""
+    """A hash of the examples in `parts`: of their rows, targets and weights."""
     digest = sha256()
     for part in parts:
         if part is not None:
@@ -100,21 +120,25 @@ def _fingerprint(problem, *parts):
 
 
 def _identities(params):
-    """The values of parameters; callables are replaced by what identifies them in any process."""
-    known: dict = {}
+    """The values of parameters, with names or hashes instead of callables.
+
+    A callable's repr has its address in memory, which is different in each Python process.
+    """
+    found: dict = {}
     for name, value in sorted(params.items()):
-        known[name] = value
+        found[name] = value
         if callable(value):
             version = getattr(value, "version", None)
-            known[name] = _name_of(value, version)
-            known[f"version of {name}"] = version
-    return known
+            found[name] = _name_of(value, version)
+            found[f"version of {name}"] = version
+    return found
 
 
 def _name_of(function, version):
-    """The name of a function, whose repr holds its address; of other callables a hash.
+    """The name of a function, or a hash of a callable without a name.
 
-    A `version` stands for all that a callable without a name holds.
+    It is the name of the callable's type instead of a hash if there is a `version`, which says
+    whether the callable has changed, or if the callable cannot be hashed.
     """
     name = getattr(function, "__qualname__", None)
     if name is not None:
@@ -125,10 +149,12 @@ def _name_of(function, version):
         return type(function).__qualname__
 
 
-def make_seed(estimator, belongs):
-    """A seed from `random_state`; with a `checkpoint_dir` and None it follows from the data.
+def make_seed(estimator, identity):
+    """Return a seed from `random_state`.
 
-    scikit-learn's None is numpy's global generator, which a draw would change.
+    ``random_state=None`` gives another seed each time, and does not draw from numpy's global
+    generator, whose state a fit must not change. With a `checkpoint_dir`, None gives a seed that
+    depends only on the identity of the fit, so that the fit can be resumed.
     """
     random_state = estimator.random_state
     if isinstance(random_state, Integral):
@@ -136,5 +162,5 @@ def make_seed(estimator, belongs):
     if random_state is not None:
         return int(check_random_state(random_state).randint(2**31))
     if estimator.checkpoint_dir is not None:
-        return int(sha256(repr(belongs).encode()).hexdigest()[:8], 16)
+        return int(sha256(repr(identity).encode()).hexdigest()[:8], 16)
     return int(np.random.SeedSequence().generate_state(1)[0])

@@ -1,18 +1,18 @@
-"""Targets that are numbers: checked before anything is trained."""
+"""Check targets that must be numbers."""
 
 import numpy as np
 
 from sklearn_dl.utils._targets import split_targets, target_column
 
 
-def numbers(y, name, several=False):
-    """`y` as finite float64 numbers.
+def as_numbers(y, name, several=False):
+    """Return `y` as finite float64 numbers.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     name : str
-        Of `y`, for messages.
+        What messages call `y`.
     several : bool, default=False
         Whether `y` may have several columns.
 
@@ -28,7 +28,7 @@ def numbers(y, name, several=False):
     columns = split_targets(y, name) if several else [y]
     if len(columns) > 1:
         names = [f"column {j} of {name}" for j in range(len(columns))]
-        return np.column_stack([numbers(*pair) for pair in zip(columns, names, strict=True)])
+        return np.column_stack([as_numbers(*pair) for pair in zip(columns, names, strict=True)])
     y = target_column(y, name)
     try:
         values = np.asarray(y, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What the loop trains: a network that is fed, towards the goals of a problem.
+"""What the fit loop trains: a network, with its inputs and the losses of a problem.
 
 Importing this module imports torch.
 """
@@ -10,16 +10,16 @@ import torch
 
 
 class Feed(ABC):
-    """What a network is fed for some rows, ready for training.
+    """Rows, ready to be given to a network in training.
 
     Attributes
     ----------
     lengths : int ndarray of shape (n_rows,)
-        Rows of similar length share a batch.
+        The length of each row: rows of similar length share a batch.
     cut : bool ndarray or None
-        Which of the inputs were longer than what is read of them.
+        Which inputs were longer than the part of them that is read.
     layout : object or None
-        Where in the outputs for a row its targets belong, for networks that give several.
+        For networks that give several outputs per row: which output is for which target.
     """
 
     lengths: np.ndarray
@@ -28,11 +28,11 @@ class Feed(ABC):
 
     @abstractmethod
     def outputs(self, network, positions: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The network's outputs for the rows at `positions`; `rng` is for augmentation."""
+        """The network's outputs for the rows at `positions`; `rng` draws their random views."""
 
 
 class Task:
-    """The training of a live network: a TrainingTask of the loop.
+    """The TrainingTask of an estimator: a network, its feed, and the losses of its problem.
 
     Parameters
     ----------
@@ -50,6 +50,6 @@ class Task:
             goals = goals.astype(np.float32)
         self._goals = torch.from_numpy(goals).to(next(network.parameters()).device)
 
-    def losses(self, rows, rng):
-        outputs = self.feed.outputs(self.network, rows, rng)
-        return self.problem.losses(outputs, self._goals[rows])
+    def losses(self, positions, rng):
+        outputs = self.feed.outputs(self.network, positions, rng)
+        return self.problem.losses(outputs, self._goals[positions])

@@ -17,35 +17,35 @@ from sklearn_dl.training._batches import epoch_batches
 from sklearn_dl.training._lookup_table import LookupTable
 from sklearn_dl.training._processes import OneProcess
 
-# within an epoch; what a killed fit loses at most
+# within an epoch: a fit that is killed loses at most the work of this time
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
 class TrainingTask(Protocol):
-    """What is trained on which rows.
+    """What `train` needs: a network, the lengths and weights of rows, and their losses.
 
     Attributes
     ----------
     network : torch.nn.Module
         Its parameters with `requires_grad` are trained, in place.
     lengths : int ndarray of shape (n_rows,)
-        Rows of similar length share a batch.
+        The length of each row: rows of similar length share a batch.
     weights : float ndarray of shape (n_rows,)
-        Positive.
+        The weight of each row, positive.
     """
 
     network: torch.nn.Module
     lengths: np.ndarray
     weights: np.ndarray
 
-    def losses(self, rows: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The unweighted loss of each of `rows`; `rng` is for augmentation."""
+    def losses(self, positions: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """The unweighted losses of the rows at `positions`; `rng` draws their random views."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The parameters of `train` that the estimators share, resolved."""
+    """The parameters of an estimator that `train` needs, with values in place of "auto"."""
 
     max_epochs: int
     batch_size: int
@@ -61,7 +61,7 @@ class Settings:
 
 @dataclass
 class Progress:
-    """How far a fit has come: with the tensors, all that a checkpoint holds."""
+    """How far a fit has come. A checkpoint contains this and the tensors."""
 
     epoch: int = 0
     batch: int = 0
@@ -83,25 +83,27 @@ def train(
     ----------
     task : TrainingTask
     settings : Settings
-    processes : of `training_processes`, default=None
-        Each batch is shared out to them.
+    processes : OneProcess or TorchProcesses, default=None
+        Each of them computes a part of each batch. None: OneProcess.
     evaluate : callable() -> (loss, score), default=None
-        On rows held out, after each epoch. The network ends with the weights of the epoch with
-        the highest score (among equals the lowest loss), and training stops when the score has
-        not risen by `tol` for `n_iter_no_change` epochs.
+        Called after each epoch; gives loss and score on the rows that are held out. The network
+        ends with the weights of the epoch with the highest score (with equal scores, the lowest
+        loss). Training stops when the score has not risen by `tol` for `n_iter_no_change` epochs.
     checkpoint : Checkpoint, default=None
-        Where to go on from, and to save to.
+        The state is saved to it after each epoch, and about once a minute within an epoch. If it
+        has a saved state, training is resumed from there.
     after_epoch : callable(history) -> bool, default=None
-        Called after each epoch with all records so far; True stops.
+        Called after each epoch with all records so far; True stops the training.
     first : int, default=0
-        Epochs of earlier fits that this one goes on from: batches are drawn after theirs.
+        Number of epochs of the earlier fits that this one continues from. The epochs of this fit
+        are numbered, and their batches drawn, as those after them.
 
     Returns
     -------
     history : list of dict
-        A record per epoch.
+        One record for each epoch.
     best_epoch : int
-        From 1; that whose weights are kept.
+        Number of the epoch whose weights are kept, from 1.
 
     Raises
     ------
@@ -156,6 +158,7 @@ def train(
 
 
 def _learning_rate(settings, step, n_steps):
+    """The learning rate of a step: a linear rise to `learning_rate`, then a linear fall to 0."""
     warmup = math.ceil(settings.warmup_ratio * n_steps)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
@@ -163,16 +166,16 @@ def _learning_rate(settings, step, n_steps):
 
 
 def trained_tensors(network):
-    """The tensors of a network that training changes: trainable parameters, saved buffers."""
+    """The tensors that training changes, by name: trainable parameters, and buffers."""
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
     return {name: t for name, t in network.state_dict().items() if name not in frozen}
 
 
 def _are_finite(tensors):
-    """Whether each tensor holds neither NaN nor infinity.
+    """For each tensor, whether all its numbers are finite: a list of bool.
 
-    A finite sum is that of finite numbers, and many times faster to have than `isfinite` of each:
-    only where it is not, they are looked at.
+    If the sum of numbers is finite, all of them are. The sum is many times faster than `isfinite`
+    of each number, which is computed only if the sum is not finite.
     """
     sums = torch.stack([tensor.detach().sum(dtype=torch.float32) for tensor in tensors])
     finite = sums.isfinite().tolist()
@@ -183,15 +186,15 @@ def _are_finite(tensors):
 
 
 class _Run:
-    """The optimiser, the best weights so far, and the checkpoint."""
+    """The state of a training: the optimiser, the best weights so far, and the checkpoint."""
 
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
-        # a pretrained table may hold NaN in rows that no text reads
+        # only these are checked: a pretrained table may have NaN for tokens that no text has
         self.sound = list(compress(self.parameters, _are_finite(self.parameters)))
         self.device = self.parameters[0].device
-        # matrices decay; biases and the weights of normalisations do not
+        # weight decay is for matrices, not for biases and the weights of normalisations
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -210,10 +213,10 @@ class _Run:
             self._restore(*found)
         self.saved = time.monotonic()
 
-    def step(self, rows, learning_rate, seeds):
-        """One step on the batch `rows`; returns its weighted sum of losses."""
+    def step(self, batch, learning_rate, seeds):
+        """Train one step on the rows at positions `batch`; return the weighted sum of losses."""
         task, processes = self.task, self.processes
-        mine = rows[processes.rank :: processes.count]
+        mine = batch[processes.rank :: processes.count]
         rng = np.random.default_rng([*seeds, processes.rank])
         seed_dropout(self.device, int(rng.integers(2**63)))
         weighted = torch.zeros((), device=self.device)
@@ -222,16 +225,16 @@ class _Run:
                 losses = task.losses(mine, rng)
             weights = torch.as_tensor(task.weights[mine], dtype=torch.float32, device=self.device)
             weighted = (losses.float() * weights).sum()
-            # a weight of 2 counts as two rows, whatever the other rows of the batch weigh
-            (weighted / (len(rows) * self.mean_weight)).backward()
+            # by the mean weight of all rows: a weight of 2 counts as two rows in every batch
+            (weighted / (len(batch) * self.mean_weight)).backward()
         processes.sum_gradients(self.parameters)
         loss = sum(processes.gather(weighted.item()))
         norm = torch.nn.utils.clip_grad_norm_(
             self.parameters, self.settings.max_grad_norm or math.inf
         )
         if not math.isfinite(loss) or not math.isfinite(norm):
-            batch = self.progress.batch + 1
-            raise self._diverged(f"The loss is {loss:g} and its gradient's norm {norm:g}", batch)
+            what = f"The loss is {loss:g} and the norm of its gradient is {norm:g}"
+            raise self._diverged(what, self.progress.batch + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
@@ -239,19 +242,20 @@ class _Run:
         return loss
 
     def check_weights(self):
-        """Raise a ValueError if a step has left a weight that is not finite."""
+        """Raise a ValueError if a weight is no longer finite."""
         if self.sound and not all(_are_finite(self.sound)):
             raise self._diverged("Weights are infinite or NaN", self.progress.batch)
 
-    def _diverged(self, what, batch):
+    def _diverged(self, what, batch_number):
+        """The error for a loss or weights that are not finite."""
         return ValueError(
-            f"{what} in epoch {self.progress.epoch + 1}, batch {batch}: "
+            f"{what} in epoch {self.progress.epoch + 1}, batch {batch_number}: "
             f"lower learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
             "precision='float32'."
         )
 
     def compare(self, epoch, loss, score):
-        """Keep the weights if this epoch is the best; stop if nothing has become better."""
+        """Keep the weights if this epoch is the best so far; stop if the score no longer rises."""
         progress = self.progress
         improved = score > progress.best[0] + self.settings.tol
         progress.without_improvement = 0 if improved else progress.without_improvement + 1
@@ -261,6 +265,7 @@ class _Run:
         progress.stopped = progress.without_improvement >= self.settings.n_iter_no_change
 
     def take_best(self):
+        """Give the network the weights of the best epoch, if epochs were evaluated."""
         if self.best:
             self.task.network.load_state_dict(self.best, strict=False)
 
@@ -269,6 +274,7 @@ class _Run:
             self.save()
 
     def save(self):
+        """Save the checkpoint, if there is one and this is the first process."""
         self.saved = time.monotonic()
         if self.checkpoint is None or self.processes.rank != 0:
             return
@@ -279,6 +285,7 @@ class _Run:
         self.checkpoint.save(asdict(self.progress), tensors)
 
     def _restore(self, facts, tensors):
+        """Restore the state from the facts and tensors of a checkpoint."""
         self.progress = Progress(**facts)
         kinds: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
         for name, tensor in tensors.items():
@@ -292,7 +299,7 @@ class _Run:
             number, _, key = name.partition("/")
             parameter = parameters[int(number)]
             if tensor.shape == parameter.shape:
-                # the fused optimiser takes for granted that strides are the parameter's
+                # the fused optimiser needs the strides of the parameter
                 tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
             state.setdefault(int(number), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]

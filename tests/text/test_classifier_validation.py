@@ -16,7 +16,9 @@ def test_validation_rows_may_lack_a_class(clf):
 
 def test_a_label_of_the_validation_rows_that_y_lacks(clf):
     clf.set_params(early_stopping=True)
-    with pytest.raises(ValueError, match=r"y_val holds classes that y does not: \['new', 'red'\]"):
+    with pytest.raises(
+        ValueError, match=r"y_val has classes that y does not have: \['new', 'red'\]"
+    ):
         clf.fit(X[TWO], Y[TWO], X_val=["x", "y", "z"], y_val=["yes", "red", "new"])
     with pytest.raises(ValueError, match=r"y_val is missing \(NaN or None\) in row\(s\) 1: drop"):
         clf.fit(X, Y, X_val=["x", "y"], y_val=["yes", None])
@@ -27,7 +29,7 @@ def test_validation_rows_need_early_stopping(clf):
         clf.fit(X, Y, X_val=X, y_val=Y)
     with pytest.raises(ValueError, match="given together"):
         clf.set_params(early_stopping=True).fit(X, Y, X_val=X)
-    with pytest.raises(ValueError, match="sample_weight_val was given without"):
+    with pytest.raises(ValueError, match="sample_weight_val is used only with X_val and y_val"):
         clf.fit(X, Y, sample_weight_val=np.ones(24))
 
 

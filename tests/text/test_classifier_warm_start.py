@@ -76,10 +76,12 @@ def test_warm_start_refuses_other_classes_and_models(clf, other_encoder):
     clf.set_params(warm_start=True).fit(X, Y)
     expected = clf.predict_proba(X)
     for y in (np.where(Y == "yes", "oui", Y), np.where(Y == "yes", "oui", "no")):
-        with pytest.raises(ValueError, match=r"warm_start=True cannot change the classes: fitted"):
+        with pytest.raises(
+            ValueError, match=r"warm_start=True cannot change the classes: the estimator was fitted"
+        ):
             clf.fit(X, y)
     clf.set_params(model=other_encoder)
-    with pytest.raises(ValueError, match="warm_start=True cannot go on with model="):
+    with pytest.raises(ValueError, match="warm_start=True cannot continue with model="):
         clf.fit(X, Y)
     assert_array_equal(clf.predict_proba(X), expected)
     assert clf.history_["epoch"] == [1, 2]

@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 
-BELONGS = {"data": "0f", "seed": 3}
+IDENTITY = {"data": "0f", "seed": 3}
 TENSORS = {
     "network/weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),
     "optimizer/0/step": torch.tensor(7.0),
@@ -28,7 +28,7 @@ FACTS = {"epoch": 2, "best": (0.1 + 0.2, float("-inf")), "history": [{"train_los
 
 @pytest.fixture
 def saved(tmp_path):
-    checkpoint = Checkpoint(tmp_path, BELONGS)
+    checkpoint = Checkpoint(tmp_path, IDENTITY)
     assert checkpoint.load() is None
     checkpoint.save(FACTS, TENSORS)
     return checkpoint
@@ -42,7 +42,7 @@ def small_fit(folder=None, task=None, **changes):
         epoch = int(task.network[1].num_batches_tracked) // 5
         return 1.0, [0.5, 0.8, 0.7, 0.6, 0.55][epoch - 1]
 
-    checkpoint = folder and Checkpoint(folder, BELONGS)
+    checkpoint = folder and Checkpoint(folder, IDENTITY)
     with torch_settings(), torch.random.fork_rng([]):
         history, best_epoch = train(
             task,
@@ -72,7 +72,7 @@ def test_what_was_saved_is_loaded_bit_for_bit(saved):
 
 
 def test_a_folder_that_is_not_there_is_made(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "a" / "b", BELONGS)
+    checkpoint = Checkpoint(tmp_path / "a" / "b", IDENTITY)
     assert checkpoint.load() is None
     checkpoint.save(FACTS, TENSORS)
     assert checkpoint.path.exists()
@@ -101,11 +101,11 @@ def test_a_write_that_fails_leaves_the_one_before(saved, monkeypatch):
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        ({"data": "1a", "seed": 3}, "other data"),
-        ({"data": "0f", "seed": 4}, "other seed"),
-        ({"data": "1a", "seed": 4}, "other data, seed"),
-        ({"data": "0f", "seed": 3, "start": "2b"}, "other start"),
-        ({"data": "0f"}, "other seed"),
+        ({"data": "1a", "seed": 3}, "different data"),
+        ({"data": "0f", "seed": 4}, "different seed"),
+        ({"data": "1a", "seed": 4}, "different data, seed"),
+        ({"data": "0f", "seed": 3, "start": "2b"}, "different start"),
+        ({"data": "0f"}, "different seed"),
     ],
 )
 def test_the_checkpoint_of_another_fit_is_refused_by_name(saved, other, difference):
@@ -249,8 +249,8 @@ def test_a_fit_that_was_killed_when_it_had_stopped_does_not_go_on(tmp_path, stop
 
     first, again = LinearTask(), LinearTask()
     # train does not remove the file: that is done with the result at hand
-    history, best_epoch = fit(first, Checkpoint(tmp_path, BELONGS))
-    assert fit(again, Checkpoint(tmp_path, BELONGS)) == (history, best_epoch)
+    history, best_epoch = fit(first, Checkpoint(tmp_path, IDENTITY))
+    assert fit(again, Checkpoint(tmp_path, IDENTITY)) == (history, best_epoch)
     assert best_epoch == (stops_at or 3)
     assert not again.seen
     assert same_bits(tensors_of(first.network), tensors_of(again.network))
@@ -260,7 +260,7 @@ def test_the_optimiser_goes_on_with_its_moments(tmp_path, monkeypatch):
     monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     assert in_child(lambda: small_fit(tmp_path, DyingTask(7))) == -9
     (path,) = tmp_path.iterdir()
-    _, tensors = Checkpoint(tmp_path, BELONGS).load()
+    _, tensors = Checkpoint(tmp_path, IDENTITY).load()
     assert tensors["optimizer/0/step"] == 7
     assert tensors["optimizer/0/exp_avg"].abs().sum() > 0
     assert tensors["best/1.num_batches_tracked"] == 5

@@ -72,7 +72,7 @@ def test_classes_are_numbered_in_their_order():
     assert problem.attributes()["classes_"].tolist() == ["a", "b", "c"]
     assert_array_equal(problem.encode(["c", "a"], "y"), [2, 0])
     assert problem.encode(["c", "a"], "y").dtype == np.int64
-    with pytest.raises(ValueError, match=r"y_val holds classes that y does not: \['d'\]"):
+    with pytest.raises(ValueError, match=r"y_val has classes that y does not have: \['d'\]"):
         problem.encode(["a", "d"], "y_val")
     outputs = np.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     assert problem.predictions(outputs).tolist() == ["b", "a"]
@@ -109,7 +109,9 @@ def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
 )
 def test_a_fit_cannot_go_on_with_other_classes(y, keeps_head, message):
     earlier = learned_classes(["a", "b"])
-    with pytest.raises(ValueError, match=f"cannot change the classes: fitted were.*{message}"):
+    with pytest.raises(
+        ValueError, match=f"cannot change the classes: the estimator was fitted to.*{message}"
+    ):
         Classes("Estimator", None).go_on(earlier, y, keeps_head)
 
 
@@ -227,8 +229,8 @@ def test_a_head_of_several_numbers_is_solved():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1.0, 2.0], "y_val has 1 column, y has 2"),
-        ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 columns, y has 2"),
+        ([1.0, 2.0], "y_val has 1 column, but y has 2"),
+        ([[1.0, 2.0, 3.0]] * 2, "y_val has 3 columns, but y has 2"),
         ([[1.0, 2.0], [1.0]], "Row 1 of y_val has 1 value, but row 0 has 2"),
         (
             [[1.0, 2.0], [1.0, np.nan]],

@@ -200,7 +200,7 @@ def test_a_fit_of_two_processes_resumes_to_the_same_bits(run):
 def test_processes_with_other_rows_are_refused(run):
     _, _, results = run
     for result in results:
-        assert "2 processes of this fit have other data" in result["other rows"]["error"]
+        assert "2 processes of this fit have different data" in result["other rows"]["error"]
 
 
 @pytest.mark.parametrize("name", ["frozen views", "first head"])
@@ -212,7 +212,7 @@ def test_heads_are_those_of_the_first_process(run, name):
 def test_processes_with_other_pixels_are_refused(run):
     _, _, results = run
     for result in results:
-        assert "2 processes of this fit have other data" in result["other pixels"]["error"]
+        assert "2 processes of this fit have different data" in result["other pixels"]["error"]
 
 
 @pytest.mark.parametrize("name", [*FITS, "other rows", "killed"])
@@ -234,7 +234,9 @@ def test_the_scale_of_numbers_is_that_of_the_first_process(run):
 def test_frozen_fits_of_other_pixels_are_refused(run):
     _, _, results = run
     for result in results:
-        assert "2 processes of this fit have other data" in result["other frozen pixels"]["error"]
+        assert (
+            "2 processes of this fit have different data" in result["other frozen pixels"]["error"]
+        )
 
 
 def test_processes_without_a_seed_share_the_rows_too(run):
@@ -250,7 +252,7 @@ def test_one_process_does_not_go_on_from_the_checkpoint_of_two(run, still_encode
     alone = TextClassifier(still_encoder, max_length=16, batch_size=3, learning_rate=1e-3)
     alone.set_params(max_epochs=2, precision="float32", random_state=0)
     alone.set_params(checkpoint_dir=folder / "left")
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other processes\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different processes\)"):
         alone.fit(TEXTS[:19], LABELS[:19])
 
 

@@ -112,7 +112,7 @@ def test_another_fit_does_not_go_on_from_the_checkpoint(
 ):
     (path,) = checkpoint_dir.iterdir()
     other = make_classifier(checkpoint_dir=checkpoint_dir, **params)
-    with pytest.raises(ValueError, match=rf"other {difference}\)") as error:
+    with pytest.raises(ValueError, match=rf"different {difference}\)") as error:
         other.fit(TEXTS, LABELS)
     assert str(path) in str(error.value)
     assert not hasattr(other, "classes_")
@@ -126,7 +126,7 @@ def test_other_data_do_not_go_on_from_the_checkpoint(make_classifier, checkpoint
         "labels": (TEXTS, LABELS[::-1], None),
         "weights": (TEXTS, LABELS, np.arange(1, 21)),
     }
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different data\)"):
         make_classifier(checkpoint_dir=checkpoint_dir).fit(*changed[other])
 
 
@@ -134,7 +134,7 @@ def test_another_encoder_does_not_go_on_from_the_checkpoint(
     make_classifier, checkpoint_dir, tmp_path
 ):
     other = tiny_bert(tmp_path / "other", seed=1)
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other model\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different model\)"):
         make_classifier(checkpoint_dir=checkpoint_dir).set_params(model=other).fit(TEXTS, LABELS)
 
 
@@ -144,7 +144,7 @@ def test_other_rows_to_validate_with_do_not_go_on_from_the_checkpoint(make_class
     killed(classifier, 6, **held_out)
     changed = [{"y_val": ["no"] * 6}, {"X_val": TEXTS[6:12]}, {"sample_weight_val": [2] * 6}]
     for other in changed:
-        with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
+        with pytest.raises(ValueError, match=r"belongs to another fit \(different data\)"):
             classifier.fit(TEXTS, LABELS, **held_out | other)
     classifier.fit(TEXTS, LABELS, **held_out)
 
@@ -155,7 +155,7 @@ def test_a_fit_from_other_weights_does_not_go_on_from_the_checkpoint(make_classi
         return classifier.set_params(checkpoint_dir=tmp_path, random_state=0)
 
     killed(fitted(0), 6)
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other start\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different start\)"):
         fitted(1).fit(TEXTS, LABELS)
 
 
@@ -164,7 +164,7 @@ def test_a_precision_goes_by_what_auto_means_here(make_classifier, tmp_path):
     killed(classifier, 6)
     here = classifier._where().resolved().precision
     other = {"float32": "bfloat16", "bfloat16": "float32"}[here]
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other precision\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different precision\)"):
         classifier.set_params(precision=other).fit(TEXTS, LABELS)
     classifier.set_params(precision=here).fit(TEXTS, LABELS)
     assert not list(tmp_path.iterdir())
@@ -189,5 +189,5 @@ def test_a_checkpoint_is_of_a_fit_that_keeps_its_head_or_makes_one(make_classifi
         return classifier.set_params(checkpoint_dir=tmp_path, trainable_layers="all")
 
     killed(fitted("all"), 2)
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other start\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different start\)"):
         fitted("all", 0).fit(TEXTS, LABELS)

@@ -263,7 +263,7 @@ def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
 
     assert in_child(work) == -9
     (checkpoint,) = (tmp_path / "killed").iterdir()
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other data\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different data\)"):
         clone(clf).fit(data[0][::-1], data[1][::-1])
     clf.fit(*data)
     assert same(state_of(clf), state_of(whole))

@@ -352,7 +352,9 @@ def test_memory_that_is_not_a_folder(clf, data):
         def cache(self, function):
             return function
 
-    with pytest.raises(ValueError, match=r"must be a folder or a joblib\.Memory"):
+    with pytest.raises(
+        ValueError, match=r"^memory=.* has no folder .*: give a path, a joblib\.Memory"
+    ):
         clf.set_params(memory=Cache()).fit(*data)
     clf.set_params(memory=joblib.Memory(None)).fit(*data)
 

@@ -91,7 +91,7 @@ def test_warm_start(params, data, edit, layers):
         clf.fit(*data)
     np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
     clf = clone(clf).set_params(model=versioned("1")).fit(*data).fit(*data)
-    with pytest.raises(ValueError, match="warm_start=True cannot go on"):
+    with pytest.raises(ValueError, match="warm_start=True cannot continue with model="):
         clf.set_params(model=versioned("2")).fit(*data)
 
 
@@ -119,7 +119,7 @@ def test_checkpoints(params, data, tmp_path, monkeypatch):
     # a fit that is not interrupted needs no version
     ImageClassifier(Edited, **options).fit(*data)
     stopped(ImageClassifier(versioned("1"), **options), data, monkeypatch)
-    with pytest.raises(ValueError, match=r"belongs to another fit \(other model\)"):
+    with pytest.raises(ValueError, match=r"belongs to another fit \(different model\)"):
         ImageClassifier(versioned("2"), **options).fit(*data)
     resumed = ImageClassifier(versioned("1"), **options).fit(*data)
     assert resumed.history_["epoch"] == [1, 2]
@@ -140,7 +140,7 @@ def test_checkpoints_and_views_of_the_user(params, data, resnet, tmp_path, monke
     first, second = (functools.partial(same) for _ in range(2))
     first.version, second.version = "1", "2"
     stopped(ImageClassifier(resnet, augment=first, **options), data, monkeypatch)
-    with pytest.raises(ValueError, match=r"another fit \(other version of augment\)"):
+    with pytest.raises(ValueError, match=r"another fit \(different version of augment\)"):
         ImageClassifier(resnet, augment=second, **options).fit(*data)
     ImageClassifier(resnet, augment=first, **options).fit(*data)
     assert list(tmp_path.iterdir()) == []
