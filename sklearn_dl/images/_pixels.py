@@ -1,6 +1,6 @@
 """PixelExtractor: turns images into numbers, and numbers into images."""
 
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -13,7 +13,7 @@ from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import row_index
 from sklearn_dl.utils._output import OwnOutputMixin
-from sklearn_dl.utils._sklearn import StrOptions, output_container, wrap_output
+from sklearn_dl.utils._sklearn import Interval, StrOptions, output_container, wrap_output
 
 _NOT_FITTED = "Column names of flat pixels need a fitted PixelExtractor. Call fit first."
 
@@ -42,10 +42,13 @@ class PixelExtractor(
     offset, scale : float or sequence of float, default=0.0 and 1.0
         A network gets ``(pixel - offset) * scale`` for each pixel of 0 to 255. Both are one number
         for all channels, or one for each channel in the order of `colors`. For a network that takes
-        ``(pixel / 255 - mean) / std``, `offset` is ``255 * mean`` and `scale` is ``1 / (255 *
-        std)``.
+        ``(pixel / 255 - mean) / std``, they are ``255 * mean`` and ``1 / (255 * std)``.
     dtype : {"float32", "float16", "uint8"}, default="float32"
         Type of the values. "uint8" needs offset 0 and scale 1.
+    n_threads : int or None, default=None
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It counts
+        for ``layout="flat"``; a PixelArray is computed with the threads of the scorer that follows.
 
     Attributes
     ----------
@@ -86,14 +89,25 @@ class PixelExtractor(
         "offset": [Real, "array-like"],
         "scale": [Real, "array-like"],
         "dtype": [StrOptions({"float32", "float16", "uint8"})],
+        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def __init__(self, *, colors="RGB", layout="NCHW", offset=0.0, scale=1.0, dtype="float32"):
+    def __init__(
+        self,
+        *,
+        colors="RGB",
+        layout="NCHW",
+        offset=0.0,
+        scale=1.0,
+        dtype="float32",
+        n_threads=None,
+    ):
         self.colors = colors
         self.layout = layout
         self.offset = offset
         self.scale = scale
         self.dtype = dtype
+        self.n_threads = n_threads
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -161,7 +175,7 @@ class PixelExtractor(
             raise ValueError(
                 f"Images are {width} x {height}, but those seen in fit were {seen[0]} x {seen[1]}."
             )
-        flat = pixels.compute().reshape(len(pixels), -1)
+        flat = pixels.compute(self.n_threads).reshape(len(pixels), -1)
         if output_container(self) != "default" and not hasattr(self, "image_size_"):
             raise NotFittedError(_NOT_FITTED)
         return wrap_output(self, flat, X)

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
-from sklearn_dl.images import ImageReadError
+from sklearn_dl.images import ImageReadError, _pixel_array
 from tests.images.image_files import encode, gradient, png
 
 PIXELS = np.stack([gradient(5, 3, 4), gradient(5, 3, 4)[::-1]])  # 2 x 3 x 5 x 4
@@ -288,3 +288,24 @@ def test_pixels_beyond_the_dtype_are_refused(dtype, scale):
     images = ImageLoader().transform([np.full((1, 1), 255, np.uint8)])
     with pytest.raises(ValueError, match=f"more than {dtype} can hold"):
         PixelExtractor(dtype=dtype, scale=scale).transform(images)
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_flat_pixels_are_computed_by_so_many_threads(n_threads, monkeypatch):
+    seen, for_each_batch = [], _pixel_array.for_each_batch
+
+    def noted(work, n_rows, size, budget):
+        seen.append(budget)
+        return for_each_batch(work, n_rows, size, budget)
+
+    monkeypatch.setattr(_pixel_array, "for_each_batch", noted)
+    monkeypatch.setattr("sklearn_dl.utils._threads._cpu_count", lambda *args: 4)
+    flat = extract(layout="flat", colors="RGB", n_threads=n_threads)
+    assert seen == [n_threads]
+    assert_array_equal(flat, extract(layout="flat", colors="RGB"))
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 1.5, "2"], ids=repr)
+def test_a_wrong_number_of_threads(n_threads):
+    with pytest.raises(ValueError, match="n_threads"):
+        extract(n_threads=n_threads)
