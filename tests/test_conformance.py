@@ -103,12 +103,16 @@ ON_LAZY_IMAGES = {
 }
 ON_TEXTS = {
     "TextEncoder": TextEncoder(ENCODER, **TEXT),
+    "TextEncoder-masked": TextEncoder(ENCODER, on_error="nan", **TEXT),
     "TextClassifier": TextClassifier(ENCODER, **TRAINED),
     "TextRegressor": TextRegressor(ENCODER, **TRAINED),
 }
 ON_PAIRS = {
     "TextClassifier-frozen": TextClassifier(ENCODER, trainable_layers=0, **TEXT),
     "TextRegressor-frozen": TextRegressor(ENCODER, trainable_layers=0, **TEXT),
+    "TextRegressor-frozen-masked": TextRegressor(
+        ENCODER, trainable_layers=0, on_error="nan", **TEXT
+    ),
     "SentenceSimilarityRegressor": SentenceSimilarityRegressor(ENCODER, **TRAINED),
     "SentenceSimilarityRegressor-cross-encoder": SentenceSimilarityRegressor(
         ENCODER, architecture="cross-encoder", **TRAINED
@@ -116,8 +120,12 @@ ON_PAIRS = {
 }
 ON_NUMBERS = {
     "OnnxScorer": OnnxScorer(RELU),
+    "OnnxScorer-masked": OnnxScorer(RELU, on_error="nan"),
     "TensorFlowScorer": TensorFlowScorer(TF_RELU),
     "ScoreClassifier": ScoreClassifier(["c", "a", "b"], activation="softmax"),
+    "ScoreClassifier-masked": ScoreClassifier(
+        ["c", "a", "b"], activation="softmax", on_error="nan", missing="?"
+    ),
     "ScoreClassifier-learned": ScoreClassifier(activation="sigmoid"),
 }
 ON_CHANNELS_FIRST = {"OnnxScorer-images": OnnxScorer(MEAN_COLOR, n_threads=2)}
