@@ -8,13 +8,11 @@ from scipy.sparse import issparse
 from sklearn_dl.images import LazyImage, PixelArray
 from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
+from sklearn_dl.scoring._input_checks import naming_images, number_table, numbers_of
 from sklearn_dl.scoring._input_sources import (
     ArraySource,
     PixelSource,
     make_source,
-    naming_images,
-    number_table,
-    numbers_of,
     pixel_source,
 )
 from sklearn_dl.utils._columns import (

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_dl.runtimes._scoring_loop import TensorSpec, listed
-from sklearn_dl.scoring._input_sources import cast, exact_integers
+from sklearn_dl.scoring._input_casts import cast, exact_integers
 from sklearn_dl.utils._messages import brief
 
 

@@ -1,18 +1,14 @@
-"""Batches of one input of a graph, cast to what it takes."""
+"""Batches of one input of a graph, from pixels, from an array, or from arrays of any shapes."""
 
-import os
-import reprlib
-from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 
 import numpy as np
-from PIL import Image
-from sklearn.utils.validation import check_array
 
 from sklearn_dl.images import LazyImage, PixelExtractor
 from sklearn_dl.images._lazy import as_lenient
-from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mask, object_array
+from sklearn_dl.scoring._input_casts import cast, check_row_shape, exact_integers, fit_rank
+from sklearn_dl.scoring._input_checks import not_finite_error, number_table, string_error
+from sklearn_dl.utils._columns import is_missing, missing_mask, object_array
 from sklearn_dl.utils._messages import RowError
 
 
@@ -165,114 +161,6 @@ def pixel_source(pixels, spec, estimator, *, from_images=False):
     return PixelSource(pixels, spec, from_images)
 
 
-def number_table(columns, spec, estimator, *, allow_nan):
-    """`numbers_of` columns of numbers side by side.
-
-    For an input of integers each integer is exact, whatever stands beside it.
-
-    Parameters
-    ----------
-    columns : list of ndarray of shape (n_samples,)
-    spec, estimator, allow_nan
-        As those of `numbers_of`.
-    """
-    if any(column.dtype.kind in "Mm" for column in columns):
-        dtypes = [str(column.dtype) for column in columns]
-        raise ValueError(f"The graph expects {spec}; X has columns of dtype {dtypes}.")
-    table = np.column_stack(columns)
-    rounded = _may_round(table, spec) and any(map(_has_large_integers, columns))
-    originals = np.column_stack([c.astype(object) for c in columns]) if rounded else table
-    return numbers_of(table, originals, spec, estimator, allow_nan=allow_nan)
-
-
-def numbers_of(X, originals, spec, estimator, *, allow_nan):
-    """An array of numbers, checked; objects that are missing count as NaN.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, ...)
-    originals : array-like of the shape of X
-        The numbers before numpy made one dtype of them.
-    spec : TensorSpec
-    estimator : estimator with the parameter `on_error`
-    allow_nan : bool
-
-    Returns
-    -------
-    numbers : ndarray of shape (n_samples, ...)
-        0 in rows with errors.
-    errors : dict of int to RowError
-        The errors of rows that have NaN or infinity.
-
-    Raises
-    ------
-    RowError
-        If a row has NaN or infinity, unless `allow_nan` or ``on_error="nan"``.
-    """
-    if isinstance(X, (list, tuple)):
-        X = np.asarray(X)
-    if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is not a number to numpy
-        missing = missing_mask(X)
-        X = np.where(missing, np.nan, X) if missing.any() else X
-    numbers = check_numbers(X, estimator, spec=spec)
-    errors = {} if allow_nan else _not_finite_rows(numbers, estimator)
-    if errors:
-        numbers = numbers.copy()
-        numbers[list(errors)] = 0
-    return exact_integers(numbers, originals, spec), errors
-
-
-def exact_integers(numbers, originals, spec):
-    """Numbers for the input, with the integers that float64 rounds as they were.
-
-    Parameters
-    ----------
-    numbers : ndarray
-        What numpy makes of `originals`.
-    originals : ndarray or nested list of the same shape
-        Read only if rounding is possible.
-    spec : TensorSpec
-
-    Returns
-    -------
-    numbers : ndarray of the same shape
-        As given where nothing can be rounded, else of the dtype of `spec`.
-
-    Raises
-    ------
-    ValueError
-        If a number does not fit into that dtype.
-    """
-    kept = isinstance(originals, np.ndarray) and originals.dtype.kind != "O"
-    if kept or not _may_round(numbers, spec):
-        return numbers
-    large = np.isfinite(numbers) & (np.abs(numbers) >= MAX_EXACT_INTEGER)
-    if not large.any():
-        return numbers
-    originals = np.asarray(originals, dtype=object)
-    out = cast(np.where(large, 0, numbers), spec, range(len(numbers)))
-    info = np.iinfo(spec.dtype)
-    for position in map(tuple, np.argwhere(large)):
-        value = originals[position]
-        if isinstance(value, (str, bytes)):
-            value = Decimal(value if isinstance(value, str) else value.decode())
-        whole = int(value)
-        if whole != value or not info.min <= whole <= info.max:
-            raise _unfit_value(position[0], originals[position], spec)
-        out[position] = whole
-    return out
-
-
-def _may_round(numbers, spec):
-    return spec.dtype is not None and spec.dtype.kind in "iu" and numbers.dtype == np.float64
-
-
-def _has_large_integers(column):
-    if column.dtype.kind not in "iu" or not column.size:
-        return False
-    return column.max() > MAX_EXACT_INTEGER or column.min() < -MAX_EXACT_INTEGER
-
-
 def _nested_source(cells, spec, estimator, allow_nan):
     """A source of a column whose cells are arrays."""
     arrays, errors = [], {}
@@ -295,11 +183,11 @@ def _nested_source(cells, spec, estimator, allow_nan):
             )
         if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
             kind = "a missing value (NaN or null)" if np.isnan(array).any() else "infinity"
-            errors[row] = _not_finite(f"the array contains {kind}", row, estimator)
+            errors[row] = not_finite_error(f"the array contains {kind}", row, estimator)
             continue
         if spec.dtype == object:
             error = next(
-                filter(None, (_string_error(c, row, spec, estimator) for c in array.flat)), None
+                filter(None, (string_error(c, row, spec, estimator) for c in array.flat)), None
             )
             if error is not None:
                 errors[row] = error
@@ -328,200 +216,7 @@ def _string_source(columns, spec, estimator):
     errors: dict[int, RowError] = {}
     for column in columns:
         for row, cell in enumerate(column):
-            error = _string_error(cell, row, spec, estimator)
+            error = string_error(cell, row, spec, estimator)
             if error is not None:
                 errors.setdefault(row, error)
     return ArraySource(np.column_stack([c.astype(object) for c in columns]), spec, errors)
-
-
-def _string_error(cell, row, spec, estimator):
-    """The error of a row whose cell is missing, or None for a string.
-
-    Raises
-    ------
-    ValueError
-        If the cell is neither, or it is missing and ``on_error="raise"``.
-    """
-    if isinstance(cell, np.bytes_):
-        raise ValueError(
-            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Give the "
-            "bytes in a list, or in an array of dtype object."
-        )
-    if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
-        return None
-    shown = reprlib.repr(cell.item() if isinstance(cell, np.generic) else cell)
-    what = "a missing value" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
-    error = RowError(f"the input {spec} takes strings, but got {what}.", row)
-    if estimator.on_error == "raise" or not is_missing(cell):
-        raise error
-    return error
-
-
-def check_numbers(X, estimator, *, spec):
-    """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
-    try:
-        values = check_array(
-            X,
-            dtype="numeric",
-            allow_nd=True,
-            ensure_all_finite=False,
-            estimator=estimator,
-            input_name="X",
-        )
-    except (TypeError, ValueError):
-        _refuse_unread_images(X, spec, estimator)
-        raise
-    return values
-
-
-def _not_finite_rows(values, estimator):
-    """The errors of rows that have NaN or infinity, by row.
-
-    Raises
-    ------
-    RowError
-        If there is such a row, and ``on_error="raise"``.
-    """
-    if values.dtype.kind != "f":
-        return {}
-    # a finite sum is that of finite numbers: rows are looked for only where it is not
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
-            return {}
-    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    errors = {}
-    for row in np.flatnonzero(bad).tolist():
-        cells = np.ravel(values[row])
-        first = cells[~np.isfinite(cells)][0]
-        kind = "NaN" if np.isnan(first) else "infinity"
-        errors[row] = _not_finite(f"X contains {kind}", row, estimator)
-    return errors
-
-
-def _not_finite(what, row, estimator):
-    """The error of a row with NaN or infinity: raised, or returned if ``on_error="nan"``."""
-    error = RowError(
-        f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
-        "give it a meaning. Impute it, leave the row out, or set on_error='nan'.",
-        row,
-    )
-    if estimator.on_error == "raise":
-        raise error
-    return error
-
-
-@contextmanager
-def naming_images(X, spec, estimator):
-    """Where X does not fit because it holds images that no step has read, say so."""
-    try:
-        yield
-    except (TypeError, ValueError):
-        objects = isinstance(X, np.ndarray) and X.dtype == object
-        if spec.dtype != object and (objects or isinstance(X, (list, tuple))):
-            _refuse_unread_images(X, spec, estimator)
-        raise
-
-
-def _refuse_unread_images(X, spec, estimator):
-    """Raise if cells are images, or paths of images, where the graph takes numbers."""
-    cells = X.tolist() if isinstance(X, np.ndarray) else list(X)
-    for row, cell in enumerate(cells):
-        if isinstance(cell, (list, tuple)) and len(cell) == 1:
-            cell = cell[0]
-        text = isinstance(cell, str) and (
-            len(spec.row_shape or ()) == 3
-            or os.path.splitext(cell)[1].lower() in Image.registered_extensions()
-        )
-        if text or isinstance(cell, (os.PathLike, bytes, bytearray, Image.Image)):
-            name = type(estimator).__name__
-            path = text or isinstance(cell, os.PathLike)
-            what = "the path of an image" if path else f"an image ({type(cell).__name__})"
-            raise ValueError(
-                f"Row {row}: the graph expects {spec}, got {what}. {name} takes numbers: put "
-                "ImageLoader, ImageResizer and PixelExtractor before it."
-            ) from None
-
-
-def fit_rank(values, spec):
-    """Reshape rows to what the input declares, where that is unambiguous.
-
-    A 2-D X, the only shape that most of scikit-learn knows, is reshaped if the graph states every
-    size of a row and their product is the number of columns.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit: it states the shape expected and that seen.
-    """
-    row = spec.row_shape
-    if row is not None and values.ndim == 2 and values.ndim != len(row) + 1:
-        if row == () and values.shape[1] == 1:
-            return values[:, 0]
-        if row and None not in row and values.shape[1] == np.prod(row):
-            return values.reshape(len(values), *row)
-    check_row_shape(values.shape[1:], spec)
-    return values
-
-
-def check_row_shape(seen, spec, row=None):
-    """Raise if rows of shape `seen` cannot be the input."""
-    expected = spec.row_shape
-    if expected is None:
-        return
-    if len(seen) != len(expected) or any(
-        e is not None and s != e for s, e in zip(seen, expected, strict=True)
-    ):
-        where = "rows" if row is None else f"row {row}"
-        raise ValueError(f"The graph expects {spec}; X has {where} of shape {tuple(seen)}.")
-
-
-def cast(values, spec, rows):
-    """Cast numbers to the input's dtype.
-
-    What numpy's "same_kind" allows, plus numbers to integers where every value is integral; a
-    value that is out of the new type's range is an error, never wrapped or made infinite.
-
-    Parameters
-    ----------
-    values : ndarray
-    spec : TensorSpec
-    rows : sequence of int
-        Row numbers of `values`, for messages.
-    """
-    dtype = spec.dtype
-    if dtype is None:
-        raise ValueError(f"The input {spec} has a type that numpy does not know.")
-    if values.dtype == dtype:
-        return np.ascontiguousarray(values)
-    if dtype.kind == "O" or values.dtype.kind not in "biuf":
-        raise ValueError(f"The graph expects {spec}; X has dtype {values.dtype}.")
-    bad = _unfit(values, dtype)
-    if bad.any():
-        where = np.argwhere(bad)[0]
-        raise _unfit_value(rows[where[0]], values[tuple(where)], spec)
-    return np.ascontiguousarray(values, dtype=dtype)
-
-
-def _unfit_value(row, value, spec):
-    return ValueError(
-        f"Row {row}: the value {value} cannot be {spec.dtype} without loss; the graph expects "
-        f"{spec}."
-    )
-
-
-def _unfit(values, dtype):
-    """Which numbers the dtype cannot hold: out of range, or not integral."""
-    if values.dtype.kind == "b":
-        return np.zeros(values.shape, bool)
-    if dtype.kind == "b":
-        return (values != 0) & (values != 1)
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return np.isinf(values.astype(dtype)) & ~np.isinf(values)
-    info = np.iinfo(dtype)
-    if values.dtype.kind != "f":
-        return (values < info.min) | (values > info.max)
-    # powers of two are exact in float64, the largest int64 is not
-    wide = values.astype(np.result_type(values, np.float64))
-    too_large = wide >= 2.0 ** (info.bits - (dtype.kind == "i"))
-    return (wide < info.min) | too_large | (wide != np.rint(wide))

@@ -11,7 +11,7 @@ from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
-from sklearn_dl.scoring._input_sources import cast, check_row_shape
+from sklearn_dl.scoring._input_casts import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import NotFiniteError, RowError
 from sklearn_dl.vision._detection_formats import FORMATS, Candidates, Format, OwnFormat, fitting

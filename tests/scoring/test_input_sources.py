@@ -14,7 +14,8 @@ from sklearn_dl import ImageLoader, PixelExtractor
 from sklearn_dl.runtimes._collector import Collector, column_names, static_names
 from sklearn_dl.runtimes._scoring_loop import TensorSpec, _groups, score
 from sklearn_dl.scoring._binding import select_columns
-from sklearn_dl.scoring._input_sources import ArraySource, PixelSource, RaggedSource, cast, fit_rank
+from sklearn_dl.scoring._input_casts import cast, fit_rank
+from sklearn_dl.scoring._input_sources import ArraySource, PixelSource, RaggedSource
 
 F32 = np.dtype(np.float32)
 NUMBERS = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes(sizes=(16, 32, 64))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn_dl import OnnxScorer
 from sklearn_dl.runtimes._collector import Collector
 from sklearn_dl.runtimes._scoring_loop import TensorSpec
-from sklearn_dl.scoring import _input_sources
+from sklearn_dl.scoring import _input_checks
 from tests.scoring.onnx_graphs import model, node, same
 
 BIG = 2**53 + 1
@@ -128,13 +128,13 @@ def test_calls_do_not_grow_with_rows(dtype):
 )
 def test_integers_are_read_again_only_where_floats_round_them(monkeypatch, integers, read):
     seen = []
-    exact_integers = _input_sources.exact_integers
+    exact_integers = _input_checks.exact_integers
 
     def spy(numbers, originals, spec):
         seen.append(originals.dtype)
         return exact_integers(numbers, originals, spec)
 
-    monkeypatch.setattr(_input_sources, "exact_integers", spy)
+    monkeypatch.setattr(_input_checks, "exact_integers", spy)
     X = pd.DataFrame({"a": integers, "b": [1.0, 2.0**60]})
     out = OnnxScorer(same(np.int64, ["N", 2])).transform(X)
     assert out.tolist() == [[integers[0], 1], [integers[1], 2**60]]

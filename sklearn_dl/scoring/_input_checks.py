@@ -1,0 +1,184 @@
+"""Check the numbers and strings of X, and find the rows that have missing or infinite values."""
+
+import os
+import reprlib
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image
+from sklearn.utils.validation import check_array
+
+from sklearn_dl.scoring._input_casts import exact_integers, may_round
+from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, is_missing, missing_mask
+from sklearn_dl.utils._messages import RowError
+
+
+def number_table(columns, spec, estimator, *, allow_nan):
+    """`numbers_of` columns of numbers side by side.
+
+    For an input of integers each integer is exact, whatever stands beside it.
+
+    Parameters
+    ----------
+    columns : list of ndarray of shape (n_samples,)
+    spec, estimator, allow_nan
+        As those of `numbers_of`.
+    """
+    if any(column.dtype.kind in "Mm" for column in columns):
+        dtypes = [str(column.dtype) for column in columns]
+        raise ValueError(f"The graph expects {spec}; X has columns of dtype {dtypes}.")
+    table = np.column_stack(columns)
+    rounded = may_round(table, spec) and any(map(_has_large_integers, columns))
+    originals = np.column_stack([c.astype(object) for c in columns]) if rounded else table
+    return numbers_of(table, originals, spec, estimator, allow_nan=allow_nan)
+
+
+def _has_large_integers(column):
+    if column.dtype.kind not in "iu" or not column.size:
+        return False
+    return column.max() > MAX_EXACT_INTEGER or column.min() < -MAX_EXACT_INTEGER
+
+
+def numbers_of(X, originals, spec, estimator, *, allow_nan):
+    """An array of numbers, checked; objects that are missing count as NaN.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, ...)
+    originals : array-like of the shape of X
+        The numbers before numpy made one dtype of them.
+    spec : TensorSpec
+    estimator : estimator with the parameter `on_error`
+    allow_nan : bool
+
+    Returns
+    -------
+    numbers : ndarray of shape (n_samples, ...)
+        0 in rows with errors.
+    errors : dict of int to RowError
+        The errors of rows that have NaN or infinity.
+
+    Raises
+    ------
+    RowError
+        If a row has NaN or infinity, unless `allow_nan` or ``on_error="nan"``.
+    """
+    if isinstance(X, (list, tuple)):
+        X = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype == object:  # pandas.NA is not a number to numpy
+        missing = missing_mask(X)
+        X = np.where(missing, np.nan, X) if missing.any() else X
+    numbers = check_numbers(X, estimator, spec=spec)
+    errors = {} if allow_nan else _not_finite_rows(numbers, estimator)
+    if errors:
+        numbers = numbers.copy()
+        numbers[list(errors)] = 0
+    return exact_integers(numbers, originals, spec), errors
+
+
+def check_numbers(X, estimator, *, spec):
+    """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
+    try:
+        values = check_array(
+            X,
+            dtype="numeric",
+            allow_nd=True,
+            ensure_all_finite=False,
+            estimator=estimator,
+            input_name="X",
+        )
+    except (TypeError, ValueError):
+        _refuse_unread_images(X, spec, estimator)
+        raise
+    return values
+
+
+def _not_finite_rows(values, estimator):
+    """The errors of rows that have NaN or infinity, by row.
+
+    Raises
+    ------
+    RowError
+        If there is such a row, and ``on_error="raise"``.
+    """
+    if values.dtype.kind != "f":
+        return {}
+    # a finite sum is that of finite numbers: rows are looked for only where it is not
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return {}
+    bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    errors = {}
+    for row in np.flatnonzero(bad).tolist():
+        cells = np.ravel(values[row])
+        first = cells[~np.isfinite(cells)][0]
+        kind = "NaN" if np.isnan(first) else "infinity"
+        errors[row] = not_finite_error(f"X contains {kind}", row, estimator)
+    return errors
+
+
+def not_finite_error(what, row, estimator):
+    """The error of a row with NaN or infinity: raised, or returned if ``on_error="nan"``."""
+    error = RowError(
+        f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
+        "give it a meaning. Impute it, leave the row out, or set on_error='nan'.",
+        row,
+    )
+    if estimator.on_error == "raise":
+        raise error
+    return error
+
+
+def string_error(cell, row, spec, estimator):
+    """The error of a row whose cell is missing, or None for a string.
+
+    Raises
+    ------
+    ValueError
+        If the cell is neither, or it is missing and ``on_error="raise"``.
+    """
+    if isinstance(cell, np.bytes_):
+        raise ValueError(
+            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Give the "
+            "bytes in a list, or in an array of dtype object."
+        )
+    if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
+        return None
+    shown = reprlib.repr(cell.item() if isinstance(cell, np.generic) else cell)
+    what = "a missing value" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
+    error = RowError(f"the input {spec} takes strings, but got {what}.", row)
+    if estimator.on_error == "raise" or not is_missing(cell):
+        raise error
+    return error
+
+
+@contextmanager
+def naming_images(X, spec, estimator):
+    """Where X does not fit because it holds images that no step has read, say so."""
+    try:
+        yield
+    except (TypeError, ValueError):
+        objects = isinstance(X, np.ndarray) and X.dtype == object
+        if spec.dtype != object and (objects or isinstance(X, (list, tuple))):
+            _refuse_unread_images(X, spec, estimator)
+        raise
+
+
+def _refuse_unread_images(X, spec, estimator):
+    """Raise if cells are images, or paths of images, where the graph takes numbers."""
+    cells = X.tolist() if isinstance(X, np.ndarray) else list(X)
+    for row, cell in enumerate(cells):
+        if isinstance(cell, (list, tuple)) and len(cell) == 1:
+            cell = cell[0]
+        text = isinstance(cell, str) and (
+            len(spec.row_shape or ()) == 3
+            or os.path.splitext(cell)[1].lower() in Image.registered_extensions()
+        )
+        if text or isinstance(cell, (os.PathLike, bytes, bytearray, Image.Image)):
+            name = type(estimator).__name__
+            path = text or isinstance(cell, os.PathLike)
+            what = "the path of an image" if path else f"an image ({type(cell).__name__})"
+            raise ValueError(
+                f"Row {row}: the graph expects {spec}, got {what}. {name} takes numbers: put "
+                "ImageLoader, ImageResizer and PixelExtractor before it."
+            ) from None
