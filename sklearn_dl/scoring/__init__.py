@@ -1,4 +1,4 @@
-"""Pixels, features and strings to scores of a pretrained graph, and scores to labels."""
+"""Score images, numbers and strings with pretrained graphs, and turn scores into labels."""
 
 from sklearn_dl.runtimes._sessions import clear_sessions
 from sklearn_dl.scoring._image_pipeline import image_pipeline

@@ -1,4 +1,4 @@
-"""Which columns of X are which inputs of a graph."""
+"""Find the values in X for each input of a graph."""
 
 from collections.abc import Mapping
 
@@ -16,6 +16,7 @@ from sklearn_dl.scoring._input_sources import (
     pixel_source,
 )
 from sklearn_dl.utils._columns import (
+    counted,
     is_frame,
     is_series,
     object_array,
@@ -26,52 +27,62 @@ from sklearn_dl.utils._columns import (
 
 
 def bind(X, graph, estimator, *, reset, allow_nan):
-    """Bind X to the inputs of a graph.
+    """Make the source of each input of a graph from X.
 
     Parameters
     ----------
     X : as a scorer's `transform` takes it
     graph : opened graph
-        With `inputs` and `optional_inputs`, tuples of TensorSpec, and `unused_inputs`, names that
-        other outputs of the graph need.
+        As `GraphScorer` describes it.
     estimator : estimator with the parameters `inputs` and `pixels`
-        Gets `n_features_in_` and `feature_names_in_` if `reset`, else X is checked against them.
-    reset, allow_nan : bool
+        If `reset`, its `n_features_in_` and `feature_names_in_` are set. If not, X is checked
+        against them.
+    reset : bool
+    allow_nan : bool
+        Whether numbers may be NaN or infinite.
 
     Returns
     -------
     sources : dict of str to source
+        By the name of the input.
     n_rows : int
     """
     sources, n_rows = _bind(X, graph, estimator, reset, allow_nan)
     for name in estimator.pixels or ():
         if name in sources and not getattr(sources[name], "from_images", False):
             raise ValueError(
-                f"`pixels` says how images become {name!r}, but X has no images there. Put "
-                "ImageLoader and ImageResizer before, without a PixelExtractor, or leave "
+                f"`pixels` has the input {name!r}, but X has no images for it. Put ImageLoader and "
+                "ImageResizer before the scorer, without a PixelExtractor, or leave "
                 f"{name!r} out of `pixels`."
             )
     for source in sources.values():
-        if isinstance(source, PixelSource) and not reset:  # `transform` follows a `fit`
+        if isinstance(source, PixelSource) and not reset:
+            # only in `transform`, which follows `fit`: one warning for both
             warn_of_other_pixels(source.pixels, estimator.model)
     return sources, n_rows
 
 
 def _bind(X, graph, estimator, reset, allow_nan):
+    """The sources by input, and the number of rows, before `pixels` is compared with them."""
     if isinstance(X, PixelArray):
         if estimator.inputs is not None or len(graph.inputs) != 1:
             raise ValueError(
-                f"Pixels are for a graph with one input; this has {listed(graph.inputs)}."
+                "X is the output of a PixelExtractor, which is only for graphs with one input, and "
+                f"with `inputs` at None; the inputs of this graph are {listed(graph.inputs)}."
             )
         _check_rows(len(X), estimator)
         spec = graph.inputs[0]
         return {spec.name: pixel_source(X, spec, estimator)}, len(X)
     if not graph.inputs and not graph.optional_inputs:
-        raise ValueError("The outputs asked for do not depend on any input of X; name others.")
+        raise ValueError(
+            "The outputs do not depend on any input of the graph: name others in `outputs`."
+        )
     known = {spec.name for spec in (*graph.inputs, *graph.optional_inputs)} | {*graph.unused_inputs}
     unknown = [name for name in estimator.pixels or () if name not in known]
     if unknown:
-        raise ValueError(f"`pixels` has unknown inputs {unknown}; X is for {sorted(known)}.")
+        raise ValueError(
+            f"`pixels` has unknown inputs {unknown}; X is for the inputs {sorted(known)}."
+        )
     if isinstance(X, Mapping) and not issparse(X):
         return _bind_mapping(X, graph, estimator, allow_nan)
     reject_non_column(X, estimator)
@@ -92,29 +103,31 @@ def _bind(X, graph, estimator, reset, allow_nan):
 
 
 def _bind_mapping(X, graph, estimator, allow_nan):
-    """A dict of arrays, whose keys are the inputs."""
+    """The sources by input, and the number of rows, of a dict whose keys name the inputs."""
     specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
     if len(specs) + len(graph.unused_inputs) == 1:
         (name,) = specs
         raise ValueError(
-            f"X is a dict, which is for graphs with several inputs; X is only for {name!r} here: "
-            "give the array itself."
+            "X is a dict, which is for graphs with several inputs; here X is only for the input "
+            f"{name!r}: give the array itself."
         )
     if estimator.inputs is not None:
         raise ValueError(
-            "X is a dict, whose keys are the inputs: leave `inputs` at None, or give a data frame."
+            "X is a dict, whose keys name the inputs: leave `inputs` at None, or give a data frame."
         )
     unknown = [key for key in X if key not in specs and key not in graph.unused_inputs]
     left = [spec.name for spec in graph.inputs if spec.name not in X]
     if unknown or left:
-        what = f"the unknown inputs {unknown}" if unknown else f"nothing for {left}"
-        raise ValueError(f"X is a dict with {what}; the graph has {listed(specs.values())}.")
+        what = f"has unknown keys {unknown}" if unknown else f"lacks the inputs {left}"
+        raise ValueError(
+            f"X is a dict that {what}; the inputs of the graph are {listed(specs.values())}."
+        )
     sources, lengths = {}, {}
     for name in specs.keys() & X.keys():
         with naming_images(X[name], specs[name], estimator):
             sources[name], lengths[name] = _entry(X[name], specs[name], estimator, allow_nan)
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"The arrays of X differ in their numbers of rows: {lengths}.")
+        raise ValueError(f"The arrays of X have different numbers of rows: {lengths}.")
     n_rows = next(iter(lengths.values()))
     _check_rows(n_rows, estimator)
     for attribute in ("n_features_in_", "feature_names_in_"):
@@ -123,7 +136,7 @@ def _bind_mapping(X, graph, estimator, allow_nan):
 
 
 def _entry(values, spec, estimator, allow_nan):
-    """The source of one input, and its number of rows, from its array."""
+    """The source of one input, and its number of rows, from its value in a dict."""
     if isinstance(values, PixelArray):
         return pixel_source(values, spec, estimator), len(values)
     reject_non_column(values, estimator)
@@ -139,18 +152,20 @@ def _entry(values, spec, estimator, allow_nan):
 
 
 def _wanted_columns(X, graph, estimator):
-    """Columns of X for each input, or None where one input takes all of X."""
+    """The columns of X for each input, or None if one input takes all of X."""
     required = [spec.name for spec in graph.inputs]
     wanted = estimator.inputs
     if wanted is not None:
-        # columns for inputs that other `outputs` need are left aside
+        # inputs that only other `outputs` need may stay in `inputs`
         wanted = {name: key for name, key in wanted.items() if name not in graph.unused_inputs}
         known = required + [spec.name for spec in graph.optional_inputs]
         unknown = [name for name in wanted if name not in known]
         left = [name for name in required if name not in wanted]
         if unknown or left or not wanted:
             what = f"unknown inputs {unknown}" if unknown else f"no columns for {left}"
-            raise ValueError(f"`inputs` has {what}; the graph has {listed(graph.inputs)}.")
+            raise ValueError(
+                f"`inputs` has {what}; the inputs of the graph are {listed(graph.inputs)}."
+            )
         return wanted
     if len(required) == 1 and not graph.unused_inputs:
         return None
@@ -160,14 +175,14 @@ def _wanted_columns(X, graph, estimator):
     if set(required) - set(names):
         raise ValueError(
             f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Give a data frame "
-            f"whose columns carry their names (X has {names or 'no names'}) or a dict of arrays, "
-            "or set `inputs`; an input with one value for all rows goes into `constants`."
+            f"whose columns have these names (X has {names or 'no column names'}), or a dict of "
+            "arrays, or set `inputs`. Put an input with one value for all rows into `constants`."
         )
     return {name: name for name in required}
 
 
 def _whole(X, spec, estimator, reset, allow_nan):
-    """All of X for the only input."""
+    """The source of the only input, and its number of rows, from all of X."""
     cells = nested_cells(X, estimator)
     if cells is None and spec.dtype != object:
         names = None
@@ -192,7 +207,10 @@ def _whole(X, spec, estimator, reset, allow_nan):
 
 
 def _after_arrays(estimator):
-    """Whether `fit` may have seen a column of arrays: rows of one length now look like a table."""
+    """Whether `fit` may have seen a column of arrays.
+
+    Lists of one length then look like a table, but must not be checked as its columns.
+    """
     return getattr(estimator, "n_features_in_", None) == 1
 
 
@@ -205,26 +223,29 @@ def _check_rows(n_rows, estimator):
 
 
 def select_columns(X, wanted, estimator):
-    """Columns of X for each input.
+    """The columns of X for each input.
 
     Parameters
     ----------
     X : DataFrame or 2-D array
-    wanted : dict of str to (str, int, list or slice), or None
-        None: columns that carry the names of the inputs.
-    estimator : estimator, for messages
+    wanted : dict of str to (str, int, list or slice)
+        Names or positions of the columns, by the name of the input.
+    estimator : estimator
+        Error messages name it.
 
     Returns
     -------
-    blocks : dict of str to list of ndarray
+    blocks : dict of str to list of ndarray of shape (n_samples,)
     """
     columns, names, one_dimensional = split_columns(X, estimator)
     if one_dimensional:
         raise ValueError(
-            "Several inputs need a data frame, a 2-D array or a dict of arrays, got one column."
+            "`inputs` selects columns of a data frame or of a 2-D array, but X is one column. Give "
+            "one of these, or leave `inputs` at None."
         )
 
     def pick(name, key):
+        """The columns that `key` selects for the input `name`."""
         if isinstance(key, slice):
             key = range(*key.indices(len(columns)))
         keys = key if isinstance(key, (list, tuple, range, np.ndarray)) else [key]
@@ -234,18 +255,20 @@ def select_columns(X, wanted, estimator):
                 if names is None or one not in names:
                     raise ValueError(
                         f"inputs[{name!r}] names the column {one!r}; X has "
-                        f"{'no column names' if names is None else names}."
+                        f"{'no column names' if names is None else f'the columns {names}'}."
                     )
                 picked.append(columns[names.index(one)])
             else:
                 if not isinstance(one, (int, np.integer)) or isinstance(one, bool):
                     raise ValueError(
-                        f"inputs[{name!r}]={key!r} must be names or positions of columns."
+                        f"inputs[{name!r}]={key!r} must be the name or position of a column, a "
+                        "list of these, or a slice."
                     )
                 position = int(one)
                 if not -len(columns) <= position < len(columns):
                     raise ValueError(
-                        f"inputs[{name!r}] asks for column {position} of {len(columns)}."
+                        f"inputs[{name!r}] asks for column {position}, but X has "
+                        f"{counted(len(columns), 'column')}."
                     )
                 picked.append(columns[position])
         if not picked:
@@ -256,11 +279,19 @@ def select_columns(X, wanted, estimator):
 
 
 def nested_cells(X, estimator):
-    """The cells of a column whose rows are arrays, or None if X is none such.
+    """The cells of X if it is a column of arrays or lazy images, else None.
+
+    A list of lists is such a column only if the inner lists have different shapes.
 
     Parameters
     ----------
     X : list, ndarray, Series or frame
+    estimator : estimator
+        Error messages name it.
+
+    Returns
+    -------
+    cells : object ndarray of shape (n_samples,) or None
     """
     if isinstance(X, (list, tuple)):
         if not X or not all(isinstance(row, (np.ndarray, list, tuple, LazyImage)) for row in X):
@@ -269,7 +300,7 @@ def nested_cells(X, estimator):
             return object_array(X)
         try:
             np.asarray(X)
-        except ValueError:  # numpy makes no array of rows of unequal shapes
+        except ValueError:  # the rows have different shapes
             return object_array(X)
         return None
     if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim > 2):

@@ -1,4 +1,4 @@
-"""Pixels that a registered network gets, against those that its card says."""
+"""Compare how pixels were made with what the card of a registered model says."""
 
 import os
 import warnings
@@ -11,7 +11,7 @@ _DEFAULTS = {"colors": "RGB", "layout": "NCHW", "offset": 0.0, "scale": 1.0}
 
 
 def warn_of_other_pixels(pixels, model):
-    """Warn if `model` is registered, and its card says that its pixels are made otherwise.
+    """Warn if `model` is registered and its card says that pixels are made in another way.
 
     Parameters
     ----------
@@ -22,26 +22,26 @@ def warn_of_other_pixels(pixels, model):
         return
     card = model_card(model).pixels
     if card is None or set(card) - {*_DEFAULTS, "dtype"}:
-        return  # nothing is said, or not in PixelExtractor's words
+        return  # the card says nothing, or not in the parameters of a PixelExtractor
     wanted = _DEFAULTS | card
     if (pixels.colors, pixels.layout) == (wanted["colors"], wanted["layout"]):
         black, white = _ends(wanted["offset"], wanted["scale"])
-        # a quarter of a grey level is what different ways of writing a scale differ by
+        # a quarter of a grey level: a scale may be written with more or with fewer digits
         tolerance = 0.001 * np.abs(white - black)
         if (np.abs(_ends(pixels.offset, pixels.scale) - [black, white]) <= tolerance).all():
             return
     seen = {name: getattr(pixels, name) for name in _DEFAULTS}
     warnings.warn(
-        f"{model!r} gets other pixels than its card says, and its scores may mean nothing: "
-        f"{_shown(seen)}, where the card has {_shown(wanted)}. All steps at once, as the card "
-        f"says: sklearn_dl.scoring.image_pipeline({model!r}).",
+        f"{model!r} gets other pixels than its card says, so its scores may be meaningless. It "
+        f"gets {_shown(seen)}; the card says {_shown(wanted)}. To make all steps as the card says, "
+        f"use sklearn_dl.scoring.image_pipeline({model!r}).",
         UserWarning,
         stacklevel=2,
     )
 
 
 def _ends(offset, scale):
-    """What a black and a white pixel become: shape (2, n_channels) or (2, 1)."""
+    """The numbers for a black and a white pixel: shape (2, n_channels) or (2, 1)."""
     levels = np.array([[0.0], [255.0]])
     return (levels - np.float32(offset)) * np.float32(scale)
 

@@ -11,11 +11,12 @@ from sklearn_dl.utils._messages import brief
 
 
 def fill(graph, constants, takes_bytes):
-    """A graph whose constant inputs are fed by itself.
+    """Return the graph with its constants filled in: X is then only for the other inputs.
 
     Parameters
     ----------
-    graph : opened graph, as `GraphScorer` describes it
+    graph : opened graph
+        As `GraphScorer` describes it.
     constants : dict of str to value, or None
         Numbers, strings or arrays, by the name of the input.
     takes_bytes : bool
@@ -24,7 +25,7 @@ def fill(graph, constants, takes_bytes):
     Returns
     -------
     graph : opened graph
-        Whose `inputs` and `optional_inputs` are those that X is for.
+        Its `inputs` and `optional_inputs` do not contain the constants.
 
     Raises
     ------
@@ -37,10 +38,13 @@ def fill(graph, constants, takes_bytes):
     unknown = [name for name in constants if name not in specs and name not in graph.unused_inputs]
     if unknown:
         raise ValueError(
-            f"`constants` has unknown inputs {unknown}; the graph has {listed(specs.values())}."
+            f"`constants` has unknown inputs {unknown}; the inputs of the graph are "
+            f"{listed(specs.values())}."
         )
     if not specs.keys() - constants.keys():
-        raise ValueError("`constants` has every input of the graph: leave out that which X is for.")
+        raise ValueError(
+            "`constants` has every input of the graph: leave out the inputs that X is for."
+        )
     batches = {
         spec.shape[0] for name, spec in specs.items() if name not in constants and spec.shape
     }
@@ -54,15 +58,16 @@ def fill(graph, constants, takes_bytes):
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value for all rows.
+    """An input that has one value for all rows.
 
     Parameters
     ----------
     spec : TensorSpec
+        The input.
     value : ndarray
         The whole input, or one row of it.
     by_row : bool
-        Whether it is repeated for each row.
+        Whether `value` is one row, which is repeated for each row of a batch.
     """
 
     spec: TensorSpec
@@ -70,14 +75,17 @@ class Constant:
     by_row: bool
 
     def feed(self, n_rows):
-        """What the graph is fed for a batch."""
+        """The array that the graph is fed for a batch of `n_rows` rows."""
         if not self.by_row:
             return self.value
         return np.ascontiguousarray(np.broadcast_to(self.value, (n_rows, *self.value.shape)))
 
 
 class FilledGraph:
-    """An opened graph with constants; all else is the graph's own."""
+    """An opened graph that feeds its constants to itself.
+
+    All other attributes are those of the graph.
+    """
 
     def __init__(self, graph, constants):
         self._graph, self._constants = graph, constants
@@ -90,21 +98,22 @@ class FilledGraph:
         return getattr(self._graph, name)
 
     def run(self, feeds):
-        """Run the graph; safe to be called by several threads at once."""
+        """Run the graph; several threads may call it at once."""
         n_rows = len(next(iter(feeds.values())))
         filled = {name: constant.feed(n_rows) for name, constant in self._constants.items()}
         return self._graph.run({**feeds, **filled})
 
 
 def _constant(value, spec, batches, takes_bytes):
-    """A constant in the dtype and shape of its input.
+    """Make a Constant of a value, in the dtype and shape of its input.
 
     Parameters
     ----------
     value : number, str or array-like
     spec : TensorSpec
+        The input.
     batches : set
-        The first sizes of the inputs that X is for.
+        The sizes or names of the first axes of the inputs that X is for.
     takes_bytes : bool
     """
     where = f"constants[{spec.name!r}]"
@@ -117,7 +126,7 @@ def _constant(value, spec, batches, takes_bytes):
     if shape is None:
         return Constant(spec, array, by_row=False)
     first = shape[0] if shape else 0
-    # an axis with a name of its own is not a batch: the value is the whole input
+    # an axis whose name no other input has is not the batch: the value is the whole input
     is_batch = not isinstance(first, int) and (first is None or first in batches)
     if is_batch and array.ndim == len(shape) and len(array) == 1:
         array = array[0]
@@ -128,20 +137,21 @@ def _constant(value, spec, batches, takes_bytes):
         isinstance(size, int) and size != seen
         for size, seen in zip(wanted, array.shape, strict=True)
     ):
-        what = "a value for one row of the" if is_batch else "the"
+        what = "a value for one row of the" if is_batch else "a value for the whole"
         raise ValueError(
-            f"{where} has shape {array.shape}; give {what} input {spec}, or a single number where "
-            "all sizes are known."
+            f"{where} has shape {array.shape}. Give {what} input {spec}, or a single number if all "
+            "its sizes are known."
         )
     return Constant(spec, array, is_batch)
 
 
 def _typed(value, spec, takes_bytes):
+    """The value as an array of the dtype of its input, in its own shape."""
     if spec.dtype == object:
         array = np.asarray(value, dtype=object)
         kinds = (str, bytes) if takes_bytes else str
         if not all(isinstance(cell, kinds) for cell in array.flat):
-            raise ValueError("it takes strings")
+            raise ValueError(f"it takes strings, got {brief(value)}")
         return array
     array = np.asarray(value)
     if array.dtype == object and any(cell is None for cell in array.flat):

@@ -1,4 +1,4 @@
-"""What the scorers of all runtimes share: X to a graph's inputs, its outputs to a table."""
+"""GraphScorer: base class of the scorers, which score rows of X with a pretrained graph."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
 from sklearn_dl.utils._threads import thread_budget
 
-# rows per run by kind of graph and device; measured on 2 cores for "cpu" (docs/benchmarks.md): an
-# image network is fastest while its activations stay in the caches
+# by kind of graph and device; measured on a CPU with 2 cores (docs/benchmarks.md): a convolutional
+# network is fastest while its activations stay in the CPU's caches
 _AUTO_BATCH_SIZE = {
     ("convolution", "cpu"): 4,
     ("sequence", "cpu"): 16,
@@ -40,11 +40,15 @@ class GraphScorer(
     ModelEstimator,
     auto_wrap_output_keys=None,  # type: ignore[call-arg]
 ):
-    """Scores rows with a pretrained graph. Subclasses open it (`_session`, `_any_session`).
+    """Base class of transformers that score rows with a pretrained graph.
 
-    An opened graph has `inputs`, `optional_inputs` and `outputs`, tuples of TensorSpec,
-    `unused_inputs`, names that other outputs need, `kind`, `on_gpu` and `mixes_rows` for the batch
-    size, `handles_nan`, and ``run(feeds)``.
+    Subclasses open the graph (`_session`, `_any_session`). An opened graph has these attributes:
+
+    - `inputs`, `optional_inputs` and `outputs`: tuples of TensorSpec
+    - `unused_inputs`: names of the inputs that only other outputs need
+    - `kind`, `on_gpu` and `mixes_rows`: the batch size depends on them
+    - `handles_nan`: whether it has operators that give NaN a meaning
+    - ``run(feeds)``: its method that computes the outputs of a batch
     """
 
     _parameter_constraints: dict = {
@@ -69,22 +73,22 @@ class GraphScorer(
     on_error: str
     verbose: Any
     _takes_bytes = False  # whether strings may be bytes
-    _extra: str
+    _extra: str  # the extra of sklearn-dl that installs the runtime
 
     @abstractmethod
     def _session(self, n_threads=None, n_workers=1):
-        """The graph for `n_workers` threads that call it at once, from the process's cache."""
+        """The opened graph, from the process's cache, for `n_workers` threads that run it."""
 
     @abstractmethod
     def _any_session(self):
-        """The graph, open for some number of threads: for the specs."""
+        """The opened graph for any number of threads: enough to read its inputs and outputs."""
 
     @all_or_nothing
     def fit(self, X, y=None):
         """Check the parameters, the graph and X; nothing is learned.
 
-        The first row is scored if the graph does not state the size of its outputs, which
-        `get_feature_names_out` needs.
+        If the graph does not state the sizes of its outputs, the first row that can be read is
+        scored: `get_feature_names_out` needs these sizes.
 
         Parameters
         ----------
@@ -106,7 +110,7 @@ class GraphScorer(
                 for row in range(n_rows):
                     collector = score(session, sources, [row], 1)
                     if not collector.errors:
-                        collector.table()  # rows of unequal shapes raise
+                        collector.table()  # an error if the output is not a table
                         self._learned_names = collector.names()
                         break
         return self
@@ -118,25 +122,27 @@ class GraphScorer(
         ----------
         X : PixelArray, array-like of shape (n_samples, n_features) or (n_samples, ...), frame, or
             dict of these
-            Numbers for numeric inputs, strings for string inputs; a column of arrays, whose
-            shapes may differ from row to row where the graph allows it; a column of images for
-            the inputs in `pixels`. Flat rows are reshaped if the graph states every size. A dict
-            is for graphs with several inputs, whose names are its keys; scikit-learn cannot
-            select rows of it, for a cross-validation say, as it can of a data frame.
+            Numbers for numeric inputs, strings for string inputs, and a column of images for each
+            input in `pixels`. Rows with several axes may be a column of arrays; their shapes may
+            differ if the graph allows it. Flat rows are reshaped if the graph states every size
+            of a row. A dict is for graphs with several inputs; its keys are their names.
+            scikit-learn cannot select rows of a dict, so it cannot be cross-validated; a data frame
+            can.
 
         Returns
         -------
         scores : ndarray of shape (n_samples, n_outputs)
-            Of the graph's dtype (the common one of several outputs; object if any is a string), or
-            a data frame if `set_output` asks for it. With ``output_shape="native"`` an array of
-            the graph's own shape, or a dict of such arrays; rows of unequal shapes give an object
-            array. Rows whose image could not be read (``ImageLoader(on_error="nan")``) are NaN
-            (integers become float64) or None, with one warning.
+            The dtype is that of the output. Several outputs get a common dtype, which is object
+            if one of them has strings. The result is a data frame if `set_output` asks for it. With
+            ``output_shape="native"``, it is an array of the output's own shape, or a dict of
+            arrays by the names of the outputs; rows of different shapes give an object array. Rows
+            that could not be read (``on_error="nan"``) are NaN, or None for strings, and one
+            warning counts them; integers become float64 then.
 
         Raises
         ------
         ValueError
-            If X does not fit the inputs, or an output does not exist; expected and seen are named.
+            If X does not fit the inputs, or an output does not exist.
         FileNotFoundError
             If the model cannot be found.
         """
@@ -163,7 +169,7 @@ class GraphScorer(
             return wrap_output(self, table, X, collector.names, index)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
@@ -172,13 +178,14 @@ class GraphScorer(
         Returns
         -------
         names : ndarray of str objects
-            The output's name, with the position of the value in the flattened row if there are
-            several; the keys of a ZipMap.
+            The name of the output. If a row of the output has several values, the name is followed
+            by the position of the value in the flattened row ("y_0"). For a ZipMap, the name is
+            followed by the key.
 
         Raises
         ------
         NotFittedError
-            If the graph does not state the sizes of its outputs, before `fit`.
+            If the graph does not state the sizes of its outputs, and `fit` was not called.
         """
         names = static_names(self.outputs_)
         if names is None:
@@ -191,13 +198,13 @@ class GraphScorer(
 
     @property
     def inputs_(self):
-        """Inputs of the graph: tuple of (name, shape, dtype)."""
+        """Name, shape and dtype of each input of the graph: tuple of TensorSpec."""
         with short_messages(), needed_by(self):
             return self._any_session().inputs
 
     @property
     def outputs_(self):
-        """Outputs asked for: tuple of (name, shape, dtype)."""
+        """Name, shape and dtype of each output that is computed: tuple of TensorSpec."""
         with short_messages(), needed_by(self):
             return self._any_session().outputs
 
@@ -206,9 +213,9 @@ class GraphScorer(
         warn_of_failed_rows(errors, n_rows, noun)
 
     def _share(self, X):
-        """The thread budget, and how many of its threads take batches side by side.
+        """The number of threads, and how many of them score batches at the same time.
 
-        Photographs gain from it, arrays do not.
+        Only images gain from several batches at a time: each thread decodes those of its batch.
         """
         budget = thread_budget(self.n_threads)
         return budget, budget if _n_images(X, self.pixels) >= 2 * budget else 1
@@ -218,7 +225,9 @@ class GraphScorer(
         if outputs is None:
             return None
         if not outputs or len(set(outputs)) != len(outputs):
-            raise ValueError(f"outputs={self.outputs!r} must name one or more, each once.")
+            raise ValueError(
+                f"outputs={self.outputs!r} must name at least one tensor, and each only once."
+            )
         return tuple(outputs)
 
     def _batch_size(self, session):
@@ -230,7 +239,7 @@ class GraphScorer(
 
     @contextmanager
     def _progress(self, n_rows):
-        """What to call after each batch with its number of rows, or None."""
+        """A function to call after each batch with its number of rows, or None if not `verbose`."""
         if not self.verbose:
             yield None
             return
@@ -248,7 +257,7 @@ class GraphScorer(
 
 
 def _n_images(X, pixels):
-    """Rows of X that have images: all or none."""
+    """The number of rows of X if they may have images, else 0."""
     if isinstance(X, Mapping):
         return max((_n_images(values, pixels) for values in X.values()), default=0)
     return len(X) if isinstance(X, PixelArray) or (pixels and hasattr(X, "__len__")) else 0

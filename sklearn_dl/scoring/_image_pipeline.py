@@ -1,4 +1,4 @@
-"""From the name of a registered network to the steps that it needs."""
+"""The pipeline of a registered image network, from its name."""
 
 import os
 
@@ -17,36 +17,39 @@ _TRAINED_AT = 224
 
 
 def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeline:
-    """The steps from images to what a registered image network says, as its card has them.
+    """Make the pipeline from images to the labels or outputs of a registered image network.
 
-    The same as `make_pipeline` of :class:`~sklearn_dl.ImageLoader`,
-    :class:`~sklearn_dl.ImageResizer`, :class:`~sklearn_dl.PixelExtractor` with the card's `pixels`,
-    and :class:`~sklearn_dl.OnnxScorer`; if the card has labels and `outputs` is None, with the
-    scores as output and a :class:`~sklearn_dl.ScoreClassifier` at the end. It needs no `fit`.
+    Its steps are :class:`~sklearn_dl.ImageLoader`, :class:`~sklearn_dl.ImageResizer`,
+    :class:`~sklearn_dl.PixelExtractor` with the `pixels` of the model's card, and
+    :class:`~sklearn_dl.OnnxScorer`. If the card has labels and `outputs` is None, the scorer
+    computes the scores, and a :class:`~sklearn_dl.ScoreClassifier` is the last step. The pipeline
+    needs no `fit`.
 
     Parameters
     ----------
     model : str
-        A name of :func:`sklearn_dl.models.list_models` whose card says how pixels are made.
+        A name from :func:`sklearn_dl.models.list_models`. The card of this model must say how
+        pixels are made.
     outputs : str, list of str or None, default=None
-        Tensors of the graph, as in :class:`~sklearn_dl.OnnxScorer`; the pipeline ends there.
-        None: labels if the card has them, else all outputs of the graph.
+        Tensors to compute, as in :class:`~sklearn_dl.OnnxScorer`, which is then the last step.
+        None: the pipeline gives labels if the card has them, else all outputs of the graph.
     image_size : int or (width, height), default=None
-        In pixels; images are cropped to it. None: what the graph states, else 224.
+        Size in pixels to which images are resized and cropped. None: the size that the graph
+        states, else 224.
     root : str, Path or None, default=None
         Folder of the images, as in :class:`~sklearn_dl.ImageLoader`.
 
     Returns
     -------
     pipeline : :class:`~sklearn.pipeline.Pipeline`
-        An ordinary one: its steps are exchanged and their parameters set as always.
+        Its steps can be replaced, and their parameters set, as in any pipeline.
 
     Raises
     ------
     ValueError
         If no ONNX model has this name, or its card does not say how pixels are made; if the graph
-        has several inputs; if none or several of its outputs have one score per label; if
-        `image_size` is something else.
+        does not have exactly one input, for images; if not exactly one of its outputs has one score
+        per label; if `image_size` is not a size.
 
     See Also
     --------
@@ -67,19 +70,20 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     """
     if not isinstance(model, str) or model not in list_models():
         raise ValueError(
-            f"model={brief(model)} is not a registered model; registered are {list_models()}. A "
-            "file of your own goes into OnnxScorer, after ImageLoader, ImageResizer and "
-            "PixelExtractor."
+            f"model={brief(model)} is not a registered model; the registered models are "
+            f"{list_models()}. For a file of your own, make a pipeline of ImageLoader, "
+            "ImageResizer, PixelExtractor and OnnxScorer."
         )
     card = model_card(model)
     if card.pixels is None:
         raise ValueError(
-            f"The card of {model!r} does not say how pixels are made: register it with `pixels=` "
-            "if it is an image network."
+            f"The card of {model!r} does not say how pixels are made. If it is an image network, "
+            "register it with `pixels=`."
         )
     if os.path.exists(model):
         raise ValueError(
-            f"model={model!r} is also a file or folder here, which OnnxScorer would take."
+            f"model={model!r} is also a file or folder here, which OnnxScorer would load instead "
+            "of the registered model: rename it, or work in another folder."
         )
     extractor = PixelExtractor(**card.pixels)
     scorer = OnnxScorer(model, outputs=outputs)
@@ -97,13 +101,13 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
 
 
 def _image_input(scorer, model):
-    """The only input of the graph, which takes images."""
+    """The only input of the graph; an error unless it can take images."""
     inputs = scorer.inputs_
     if len(inputs) != 1 or len(_row_shape(inputs[0])) != 3:
         raise ValueError(
-            f"image_pipeline is for graphs with one input, of images; {model!r} has "
-            f"{listed(inputs)}. Put the steps together yourself: `inputs`, `constants` and "
-            "`pixels` of OnnxScorer say what each input gets."
+            "image_pipeline is for graphs with one input, which takes images; the inputs of "
+            f"{model!r} are {listed(inputs)}. Make the pipeline yourself: the parameters `inputs`, "
+            "`constants` and `pixels` of OnnxScorer say what each input gets."
         )
     return inputs[0]
 
@@ -126,14 +130,15 @@ def _scores(scorer, model, n_labels):
     names = [spec.name for spec in scorer.outputs_ if spec.width == n_labels]
     if len(names) != 1:
         raise ValueError(
-            f"{model!r} has {n_labels} labels, and {len(names)} outputs of that width among "
-            f"{[spec.name for spec in scorer.outputs_]}; name one in `outputs`."
+            f"{model!r} has {n_labels} labels, so one of its outputs "
+            f"{[spec.name for spec in scorer.outputs_]} should have {n_labels} values per row, but "
+            f"{len(names)} have that: name an output in `outputs`."
         )
     return names[0]
 
 
 def _ends_in_probabilities(model, output):
-    """Whether the graph makes that output by a softmax."""
+    """Whether the output is that of a softmax, perhaps reshaped or cast."""
     content = find_onnx(model)
     nodes = parse(content.read(), content.name).graph.node
     makers = {name: node for node in nodes for name in node.output}

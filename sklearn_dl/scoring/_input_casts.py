@@ -8,15 +8,15 @@ from sklearn_dl.utils._columns import MAX_EXACT_INTEGER
 
 
 def fit_rank(values, spec):
-    """Reshape rows to what the input declares, where that is unambiguous.
+    """Reshape flat rows to the row shape of the input, and check the shape.
 
-    A 2-D X, the only shape that most of scikit-learn knows, is reshaped if the graph states every
-    size of a row and their product is the number of columns.
+    Most of scikit-learn knows only a 2-D X. It is reshaped if the graph states every size of a row,
+    and their product is the number of columns.
 
     Raises
     ------
     ValueError
-        If the shape does not fit: it states the shape expected and that seen.
+        If the rows do not have the shape of the input.
     """
     row = spec.row_shape
     if row is not None and values.ndim == 2 and values.ndim != len(row) + 1:
@@ -29,7 +29,15 @@ def fit_rank(values, spec):
 
 
 def check_row_shape(seen, spec, row=None):
-    """Raise if rows of shape `seen` cannot be the input."""
+    """Raise a ValueError if rows of shape `seen` cannot be fed to the input.
+
+    Parameters
+    ----------
+    seen : tuple of int
+    spec : TensorSpec
+    row : int or None, default=None
+        The row that has this shape, for the message. None: all rows have it.
+    """
     expected = spec.row_shape
     if expected is None:
         return
@@ -43,8 +51,8 @@ def check_row_shape(seen, spec, row=None):
 def cast(values, spec, rows):
     """Cast numbers to the input's dtype.
 
-    What numpy's "same_kind" allows, plus numbers to integers where every value is integral; a
-    value that is out of the new type's range is an error, never wrapped or made infinite.
+    Floats may be rounded. A number that is out of the range of the dtype, or that is not whole if
+    the dtype is an integer, raises an error: it is never wrapped, cut off or made infinite.
 
     Parameters
     ----------
@@ -52,6 +60,10 @@ def cast(values, spec, rows):
     spec : TensorSpec
     rows : sequence of int
         Row numbers of `values`, for messages.
+
+    Returns
+    -------
+    values : ndarray of the input's dtype, C-contiguous
     """
     dtype = spec.dtype
     if dtype is None:
@@ -60,33 +72,34 @@ def cast(values, spec, rows):
         return np.ascontiguousarray(values)
     if dtype.kind == "O" or values.dtype.kind not in "biuf":
         raise ValueError(f"The graph expects {spec}; X has dtype {values.dtype}.")
-    bad = _unfit(values, dtype)
+    bad = _unfit_mask(values, dtype)
     if bad.any():
         where = np.argwhere(bad)[0]
-        raise _unfit_value(rows[where[0]], values[tuple(where)], spec)
+        raise _unfit_error(rows[where[0]], values[tuple(where)], spec)
     return np.ascontiguousarray(values, dtype=dtype)
 
 
 def exact_integers(numbers, originals, spec):
-    """Numbers for the input, with the integers that float64 rounds as they were.
+    """Restore the integers that float64 may have rounded.
 
     Parameters
     ----------
     numbers : ndarray
-        What numpy makes of `originals`.
+        The array that numpy made of `originals`.
     originals : ndarray or nested list of the same shape
-        Read only if rounding is possible.
+        It is read only if a number may have been rounded.
     spec : TensorSpec
+        Only an input of integers needs exact integers.
 
     Returns
     -------
     numbers : ndarray of the same shape
-        As given where nothing can be rounded, else of the dtype of `spec`.
+        `numbers` itself if nothing was rounded, else a new array of the input's dtype.
 
     Raises
     ------
     ValueError
-        If a number does not fit into that dtype.
+        If a number cannot be one of the input's dtype.
     """
     kept = isinstance(originals, np.ndarray) and originals.dtype.kind != "O"
     if kept or not may_round(numbers, spec):
@@ -103,24 +116,25 @@ def exact_integers(numbers, originals, spec):
             value = Decimal(value if isinstance(value, str) else value.decode())
         whole = int(value)
         if whole != value or not info.min <= whole <= info.max:
-            raise _unfit_value(position[0], originals[position], spec)
+            raise _unfit_error(position[0], originals[position], spec)
         out[position] = whole
     return out
 
 
 def may_round(numbers, spec):
+    """Whether `numbers` are float64, so that integers for the input may have been rounded."""
     return spec.dtype is not None and spec.dtype.kind in "iu" and numbers.dtype == np.float64
 
 
-def _unfit_value(row, value, spec):
+def _unfit_error(row, value, spec):
     return ValueError(
         f"Row {row}: the value {value} cannot be {spec.dtype} without loss; the graph expects "
         f"{spec}."
     )
 
 
-def _unfit(values, dtype):
-    """Which numbers the dtype cannot hold: out of range, or not integral."""
+def _unfit_mask(values, dtype):
+    """Mask of the numbers that are out of the range of the dtype, or not whole for an integer."""
     if values.dtype.kind == "b":
         return np.zeros(values.shape, bool)
     if dtype.kind == "b":

@@ -14,15 +14,20 @@ from sklearn_dl.utils._messages import RowError
 
 
 def number_table(columns, spec, estimator, *, allow_nan):
-    """`numbers_of` columns of numbers side by side.
+    """Put columns of numbers side by side, and check them with `numbers_of`.
 
-    For an input of integers each integer is exact, whatever stands beside it.
+    For an input of integers, integers stay exact beside a column of floats, too.
 
     Parameters
     ----------
     columns : list of ndarray of shape (n_samples,)
     spec, estimator, allow_nan
-        As those of `numbers_of`.
+        As in `numbers_of`.
+
+    Returns
+    -------
+    numbers, errors
+        As from `numbers_of`.
     """
     if any(column.dtype.kind in "Mm" for column in columns):
         dtypes = [str(column.dtype) for column in columns]
@@ -34,29 +39,33 @@ def number_table(columns, spec, estimator, *, allow_nan):
 
 
 def _has_large_integers(column):
+    """Whether a column of integers has some that float64 may round."""
     if column.dtype.kind not in "iu" or not column.size:
         return False
     return column.max() > MAX_EXACT_INTEGER or column.min() < -MAX_EXACT_INTEGER
 
 
 def numbers_of(X, originals, spec, estimator, *, allow_nan):
-    """An array of numbers, checked; objects that are missing count as NaN.
+    """Check numbers, and find the rows that have missing or infinite values.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, ...)
+        Missing values may be NaN, None or pandas.NA.
     originals : array-like of the shape of X
-        The numbers before numpy made one dtype of them.
+        The numbers before numpy cast them to one dtype.
     spec : TensorSpec
+        The input that gets them.
     estimator : estimator with the parameter `on_error`
     allow_nan : bool
+        Whether the graph takes NaN and infinity.
 
     Returns
     -------
     numbers : ndarray of shape (n_samples, ...)
-        0 in rows with errors.
+        Rows with errors contain 0.
     errors : dict of int to RowError
-        The errors of rows that have NaN or infinity.
+        The errors of rows that have NaN or infinity, by row.
 
     Raises
     ------
@@ -69,7 +78,7 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
         missing = missing_mask(X)
         X = np.where(missing, np.nan, X) if missing.any() else X
     numbers = check_numbers(X, estimator, spec=spec)
-    errors = {} if allow_nan else _not_finite_rows(numbers, estimator)
+    errors = {} if allow_nan else _not_finite_errors(numbers, estimator)
     if errors:
         numbers = numbers.copy()
         numbers[list(errors)] = 0
@@ -77,7 +86,15 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
 
 
 def check_numbers(X, estimator, *, spec):
-    """2-D or N-D numbers, as scikit-learn checks them (dtype kept, no copy where possible)."""
+    """Check numbers with two or more axes as scikit-learn does.
+
+    The dtype is kept, and nothing is copied if possible.
+
+    Raises
+    ------
+    ValueError or TypeError
+        If X does not contain numbers. The message says so if X contains images.
+    """
     try:
         values = check_array(
             X,
@@ -93,17 +110,17 @@ def check_numbers(X, estimator, *, spec):
     return values
 
 
-def _not_finite_rows(values, estimator):
+def _not_finite_errors(values, estimator):
     """The errors of rows that have NaN or infinity, by row.
 
     Raises
     ------
     RowError
-        If there is such a row, and ``on_error="raise"``.
+        If a row has NaN or infinity, and ``on_error="raise"``.
     """
     if values.dtype.kind != "f":
         return {}
-    # a finite sum is that of finite numbers: rows are looked for only where it is not
+    # if the sum is finite, all numbers are: this is faster than a look at each
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):
             return {}
@@ -118,7 +135,15 @@ def _not_finite_rows(values, estimator):
 
 
 def not_finite_error(what, row, estimator):
-    """The error of a row with NaN or infinity: raised, or returned if ``on_error="nan"``."""
+    """Return the error of a row with NaN or infinity; with ``on_error="raise"``, raise it.
+
+    Parameters
+    ----------
+    what : str
+        The start of the message, such as "X contains NaN".
+    row : int
+    estimator : estimator with the parameter `on_error`
+    """
     error = RowError(
         f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
         "give it a meaning. Impute it, leave the row out, or set on_error='nan'.",
@@ -130,12 +155,12 @@ def not_finite_error(what, row, estimator):
 
 
 def string_error(cell, row, spec, estimator):
-    """The error of a row whose cell is missing, or None for a string.
+    """Return the error of a cell that is missing, or None if the cell is a string.
 
     Raises
     ------
     ValueError
-        If the cell is neither, or it is missing and ``on_error="raise"``.
+        If the cell is not a string, unless it is missing and ``on_error="nan"``.
     """
     if isinstance(cell, np.bytes_):
         raise ValueError(
@@ -154,7 +179,7 @@ def string_error(cell, row, spec, estimator):
 
 @contextmanager
 def naming_images(X, spec, estimator):
-    """Where X does not fit because it holds images that no step has read, say so."""
+    """Replace an error raised inside by a clearer one if X contains images that were not read."""
     try:
         yield
     except (TypeError, ValueError):
@@ -165,7 +190,7 @@ def naming_images(X, spec, estimator):
 
 
 def _refuse_unread_images(X, spec, estimator):
-    """Raise if cells are images, or paths of images, where the graph takes numbers."""
+    """Raise a ValueError if a cell is an image or the path of one: the graph takes numbers."""
     cells = X.tolist() if isinstance(X, np.ndarray) else list(X)
     for row, cell in enumerate(cells):
         if isinstance(cell, (list, tuple)) and len(cell) == 1:

@@ -1,4 +1,9 @@
-"""Batches of one input of a graph, from pixels, from an array, or from arrays of any shapes."""
+"""Sources of batches: each gives the values of one input of a graph, for some rows.
+
+A source has ``read(rows)``. It returns the values of the rows that can be read, cast to the input's
+dtype, and the errors of the other rows, by row. `shapes` is None, or the shape of each row if rows
+have different shapes; `read` then takes rows of one shape only.
+"""
 
 from dataclasses import replace
 
@@ -19,10 +24,12 @@ class PixelSource:
     ----------
     pixels : PixelArray
     spec : TensorSpec
+        The input that gets them.
     from_images : bool, default=False
-        Whether the scorer made the PixelArray itself.
+        Whether the scorer made the PixelArray from images in X.
     numbers : sequence of int or None, default=None
-        What `read` calls the rows of `pixels`, in their order. None: counted from 0.
+        The numbers by which `read` takes the rows of `pixels`, in their order. None: their
+        positions in `pixels`.
     """
 
     shapes = None
@@ -33,7 +40,7 @@ class PixelSource:
         check_row_shape(pixels.row_shape, spec)
 
     def read(self, rows):
-        """The rows that can be read, and the errors of those that cannot, by row."""
+        """Return the pixels of the rows that can be read, and the errors of the others."""
         if self._positions is None:
             values, errors = self.pixels.read(rows)
         else:
@@ -51,8 +58,9 @@ class ArraySource:
     ----------
     values : ndarray of shape (n_samples, ...)
     spec : TensorSpec
+        The input that gets them.
     errors : dict of int to RowError, default=None
-        Errors of rows that have missing values. What `values` has there is not used.
+        Errors of rows that cannot be read. Their values are not used.
     """
 
     shapes = None
@@ -62,7 +70,7 @@ class ArraySource:
         self.errors = errors or {}
 
     def read(self, rows):
-        """The rows without errors, cast to what the graph wants, and the errors of the others."""
+        """Return the values of the rows that have no error, and the errors of the others."""
         errors = (
             {row: self.errors[row] for row in rows if row in self.errors} if self.errors else {}
         )
@@ -72,14 +80,16 @@ class ArraySource:
 
 
 class RaggedSource:
-    """Batches from rows of unequal shapes; a batch has rows of one shape only.
+    """Batches from rows of different shapes; a batch has rows of one shape only.
 
     Parameters
     ----------
     cells : list of ndarray
+        One for each row.
     spec : TensorSpec
+        The input that gets them.
     errors : dict of int to RowError, default=None
-        As those of ArraySource.
+        Errors of rows that cannot be read. Their cells are not used.
     """
 
     def __init__(self, cells, spec, errors=None):
@@ -89,31 +99,34 @@ class RaggedSource:
             check_row_shape(cell.shape, spec, row)
 
     def read(self, rows):
-        """The rows without errors, all of one shape, and the errors of the others."""
+        """Return the values of the rows that have no error, and the errors of the others."""
         good, errors = _split(rows, self.errors)
+        # without good rows, the empty array still needs the shape of a row
         cells = np.stack([self.cells[row] for row in good or rows])[: len(good)]
         return cast(cells, self.spec, good), errors
 
 
 def _split(rows, errors):
-    """The rows that have no error, and the errors of the others."""
+    """Split rows into those that have no error, and the errors of the others, by row."""
     return [row for row in rows if row not in errors], {r: errors[r] for r in rows if r in errors}
 
 
 def make_source(columns, spec, estimator, *, allow_nan):
-    """A source for one input of the graph from columns of X.
+    """Make the source of one input of the graph from columns of X.
 
     Parameters
     ----------
     columns : list of ndarray of shape (n_samples,)
     spec : TensorSpec
-    estimator : estimator with the parameter `pixels`
+        The input.
+    estimator : estimator with the parameters `pixels` and `on_error`
     allow_nan : bool
+        Whether numbers may be NaN or infinite.
 
     Raises
     ------
     ValueError
-        If the cells are of a kind that the input cannot take.
+        If the input cannot take the cells.
     """
     with_objects = [column for column in columns if column.dtype == object]
     types = {t for column in with_objects for t in set(map(type, column))}
@@ -130,7 +143,7 @@ def make_source(columns, spec, estimator, *, allow_nan):
 
 
 def _image_source(columns, spec, estimator):
-    """Pixels of a column of lazy images, as the estimator's `pixels` says."""
+    """The source of a column of lazy images: pixels, made as the estimator's `pixels` says."""
     name = type(estimator).__name__
     if len(columns) > 1:
         raise ValueError(
@@ -139,9 +152,8 @@ def _image_source(columns, spec, estimator):
     extractor = (estimator.pixels or {}).get(spec.name)
     if extractor is None:
         raise ValueError(
-            f"{name} got images, not numbers: put a PixelExtractor before. Where the images stand "
-            f"beside other columns, {name} makes the numbers: give their scale and layout by "
-            f"pixels={{{spec.name!r}: PixelExtractor(...)}}."
+            f"{name} got images, not numbers: put a PixelExtractor before it. If X has other "
+            f"columns beside the images, set pixels={{{spec.name!r}: PixelExtractor(...)}} instead."
         )
     if not isinstance(extractor, PixelExtractor) or extractor.layout == "flat":
         raise ValueError(
@@ -153,7 +165,10 @@ def _image_source(columns, spec, estimator):
 
 
 def pixel_source(pixels, spec, estimator, *, from_images=False):
-    """A source of pixels, whose images are read as the estimator's `on_error` says."""
+    """The source of a PixelArray.
+
+    If the estimator has ``on_error="nan"``, an image that cannot be read is an error of its row.
+    """
     if estimator.on_error == "nan":
         pixels = replace(
             pixels, images=object_array([as_lenient(image) for image in pixels.images])
@@ -162,7 +177,7 @@ def pixel_source(pixels, spec, estimator, *, from_images=False):
 
 
 def _nested_source(cells, spec, estimator, allow_nan):
-    """A source of a column whose cells are arrays."""
+    """The source of a column of arrays: a RaggedSource if their shapes differ."""
     arrays, errors = [], {}
     for row, cell in enumerate(cells):
         if is_missing(cell) and estimator.on_error == "nan":
@@ -170,7 +185,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
             continue
         if not isinstance(cell, (np.ndarray, list, tuple)):
             raise ValueError(
-                f"Row {row} is {type(cell).__name__}, where other rows of this column are arrays."
+                f"Row {row} is {type(cell).__name__}, but other rows of this column are arrays."
             )
         array = np.asarray(cell, dtype=object if spec.dtype == object else None)
         if array.dtype == object and spec.dtype != object:
@@ -199,7 +214,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
     if not arrays:
         raise errors[min(errors)]
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
-        # numpy would make floats of integers beside them
+        # `np.stack` would turn integers into floats beside floats, and round them
         good = [row for row in range(len(cells)) if row not in errors]
         arrays = [
             cast(array[None], spec, [row])[0] for row, array in zip(good, arrays, strict=True)
@@ -212,7 +227,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
 
 
 def _string_source(columns, spec, estimator):
-    """A source of columns of strings side by side."""
+    """The source of columns of strings, side by side."""
     errors: dict[int, RowError] = {}
     for column in columns:
         for row, cell in enumerate(column):

@@ -15,8 +15,8 @@ from sklearn_dl.utils._threads import thread_budget
 class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Score a pretrained ONNX graph: any of its tensors becomes columns of numbers.
 
-    Rows are fed in batches. Images are decoded by threads while others are scored, so memory is
-    that of a few batches, whatever the number of photographs. No `fit` is needed.
+    Rows are scored in batches. Threads decode images while others are scored. Only a few batches
+    of pixels are in memory at a time, for any number of images. No `fit` is needed.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
         as with "nan".
     session_options : dict or None, default=None
-        Attributes of `onnxruntime.SessionOptions` (enumerations by their names), and its config
-        entries (names with a dot).
+        Attributes of `onnxruntime.SessionOptions`, with the names of enumeration values as strings.
+        A name with a dot is a configuration entry of the session. None: no further options.
     verbose : int, default=0
         0: nothing is printed. 1: a progress bar is shown. 2: ONNX Runtime's warnings are printed,
         too.
@@ -73,9 +73,11 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     Attributes
     ----------
     inputs_, outputs_ : tuple of TensorSpec
-        (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
+        Name, shape and dtype of each input of the graph, and of each output that is computed. They
+        need no `fit`.
     tensors_ : tuple of TensorSpec
-        The same of all tensors that `outputs` can name. Needs no `fit`.
+        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It needs no
+        `fit`.
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -85,16 +87,18 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     --------
     PixelExtractor : The step before, for images.
     ScoreClassifier : The step after: scores to labels.
-    sklearn_dl.clear_sessions : Gives the memory of loaded graphs back.
+    sklearn_dl.clear_sessions : Free the memory of loaded graphs.
 
     Notes
     -----
-    ML.NET's ApplyOnnxModel and DnnFeaturizeImage, which run one row at a time. Numbers are cast
-    to what the graph wants as numpy's "same_kind" allows, and to integers if every value is
-    integral and in range; anything else is an error. Loaded graphs live in one cache of the
-    process, which clones, folds of a cross-validation and unpickled copies share. ONNX custom
-    operator libraries are not loaded; operators that touch files, the network or Python are
-    refused, so that "EPContext" models cannot be scored.
+    This is ML.NET's ApplyOnnxModel and DnnFeaturizeImage, which run one row at a time.
+
+    Numbers are cast to the dtype of their input. Floats may be rounded. A number that is out of
+    the range of the dtype, or that is not whole if the dtype is an integer, raises an error.
+
+    A process keeps its loaded graphs in one cache. Clones, the folds of a cross-validation and
+    unpickled copies share it. Libraries of custom operators are not loaded. Operators that use
+    files, the network or Python are refused; "EPContext" models have such operators.
 
     Examples
     --------
@@ -125,7 +129,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
             os.PathLike,
             bytes,
             bytearray,
-            memoryview,  # refused when it is read, with what to give
+            memoryview,  # refused later, with a message that says what to give
             HasMethods("SerializeToString"),
         ],
         "providers": [list, tuple, StrOptions({"auto"})],
@@ -168,7 +172,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         return find_onnx(self.model)
 
     def _session(self, n_threads=None, n_workers=1):
-        """The session for `n_workers` threads that call it at once, from the process's cache."""
+        """The session, from the process's cache, for `n_workers` threads that run it."""
         return shared_session(
             self._content(),
             self._asked_outputs(),
@@ -180,14 +184,15 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
 
     @property
     def tensors_(self):
-        """Tensors inside the graph that `outputs` can name: tuple of (name, shape, dtype).
+        """Tensors inside the graph that `outputs` can name: tuple of TensorSpec.
 
-        In the order in which they are computed. None for what is not known before the graph runs.
+        They are in the order in which they are computed. A shape or dtype that is known only when
+        the graph runs is None.
         """
         content = cast(OnnxModel, self._content())
         return inner_tensors(parse(content.read(), content.name))
 
     def _any_session(self):
-        """A session that is open for some number of threads, else a new one: for the specs."""
+        """A session that is open already, for any number of threads; else a new one."""
         opened = find_session((self._content().sha256, self._asked_outputs()))
         return opened or self._session()

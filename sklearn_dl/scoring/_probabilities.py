@@ -1,4 +1,4 @@
-"""The arithmetic of ScoreClassifier: scores to probabilities, and its labels."""
+"""Functions of ScoreClassifier: turn scores into probabilities, and check its classes."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _ROUNDING = 1e-6
 
 
 def probabilities(scores, rows, activation, *, log):
-    """Probabilities, or their logarithms, of rows of scores.
+    """Turn rows of scores into probabilities, or into their logarithms.
 
     Parameters
     ----------
@@ -23,7 +23,9 @@ def probabilities(scores, rows, activation, *, log):
     rows : ndarray of shape (n,)
         Their row numbers, for messages.
     activation : {"softmax", "sigmoid"} or None
+        As in ScoreClassifier.
     log : bool
+        Whether to return logarithms.
 
     Returns
     -------
@@ -37,14 +39,15 @@ def probabilities(scores, rows, activation, *, log):
         with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
             return np.log(values)
     if activation == "sigmoid":
-        # numbers whose softmax is the sigmoid, divided by the row's sum if there are several
+        # the softmax of these is the sigmoid, divided by the sum of the row for several columns
         one = scores.shape[1] == 1
         scores = np.hstack([np.zeros_like(scores), scores]) if one else log_expit(scores)
-    with np.errstate(over="ignore"):  # scores further apart than floats reach: 0 and 1
+    with np.errstate(over="ignore"):  # an overflow gives 0 and 1, which is right
         return (log_softmax if log else softmax)(scores, axis=1)
 
 
 def _normalised(scores, rows):
+    """Scores that are probabilities already, checked and divided by the sum of their row."""
     low, high = scores.min(axis=1), scores.max(axis=1)
     if scores.shape[1] == 1:
         bad, advice = (low < -_ROUNDING) | (high > 1 + _ROUNDING), "'sigmoid'"
@@ -52,7 +55,7 @@ def _normalised(scores, rows):
         total = scores.sum(axis=1)
     else:
         total = scores.sum(axis=1)
-        # with no score below 0 and this sum, one above 1 is rounding
+        # if no score is below 0 and the sum is 1, a score is above 1 only by rounding
         bad, advice = (
             (low < -_ROUNDING) | (abs(total - 1) > _SUM_TOLERANCE),
             "'softmax' or 'sigmoid'",
@@ -60,8 +63,9 @@ def _normalised(scores, rows):
     if bad.any():
         i = int(np.argmax(bad))
         raise ValueError(
-            f"Row {rows[i]} of X holds no probabilities: its scores range from {low[i]:.6g} to "
-            f"{high[i]:.6g}, summing to {total[i]:.6g}. For raw scores set activation={advice}."
+            f"Row {rows[i]} of X does not contain probabilities: its scores range from "
+            f"{low[i]:.6g} to {high[i]:.6g}, and their sum is {total[i]:.6g}. For raw scores, set "
+            f"activation={advice}."
         )
     scores = scores.clip(0, 1)
     return scores / scores.sum(axis=1, keepdims=True)
@@ -73,11 +77,11 @@ class ColumnLabels(NamedTuple):
     Parameters
     ----------
     labels : ndarray of shape (n_classes,)
-        Each once, in the order of first sight.
+        Each label once, in the order of its first column.
     order : ndarray of shape (n_classes,)
-        What sorts them.
+        The positions that sort the labels: ``labels[order]`` is in ascending order.
     positions : ndarray of shape (n_columns,) or None
-        For each column the position of its label; None if there is one column per label.
+        The position of each column's label in `labels`. None if each label has one column.
     """
 
     labels: np.ndarray
@@ -86,12 +90,18 @@ class ColumnLabels(NamedTuple):
 
     @property
     def n_columns(self):
-        """Number of labels, those that occur again included."""
+        """Number of columns: a label that several columns have counts once for each."""
         return len(self.labels if self.positions is None else self.positions)
 
     @classmethod
     def of(cls, labels):
-        """Labels with their order; ValueError if they have none."""
+        """Make them of the array of all columns' labels.
+
+        Raises
+        ------
+        ValueError
+            If a label is missing, or the labels cannot be sorted.
+        """
         first: dict = {}
         for j, label in enumerate(labels.tolist()):
             if is_missing(label):
@@ -105,11 +115,13 @@ class ColumnLabels(NamedTuple):
         try:
             return cls(labels, np.argsort(labels, kind="stable"), positions)
         except TypeError as error:
-            raise ValueError(f"classes must be of one type to be sorted ({error}).") from error
+            raise ValueError(
+                f"classes must be of one type, so that they can be sorted ({error})."
+            ) from error
 
 
 def one_score_per_label(scores, positions, activation):
-    """Scores of columns with equal labels made one, so that their probabilities add up.
+    """Join the scores of columns that have the same label, so that their probabilities add up.
 
     Parameters
     ----------
@@ -117,7 +129,7 @@ def one_score_per_label(scores, positions, activation):
     positions : ndarray of shape (n_columns,)
         As in ColumnLabels.
     activation : {"softmax", "sigmoid"} or None
-        Independent scores ("sigmoid") do not add up: the largest counts.
+        With "sigmoid", scores are independent and do not add up: the largest is taken.
 
     Returns
     -------
@@ -132,11 +144,16 @@ def one_score_per_label(scores, positions, activation):
 
 
 def column_labels(classes, estimator):
-    """`classes` checked: 1-D, sortable, no missing one.
+    """Check the parameter `classes` of a ScoreClassifier.
 
     Returns
     -------
     column_labels : ColumnLabels
+
+    Raises
+    ------
+    ValueError
+        If `classes` is not 1-D, contains a missing label, or cannot be sorted.
     """
     if isinstance(classes, (list, tuple)):
         try:
@@ -154,13 +171,16 @@ def column_labels(classes, estimator):
 
 @lru_cache(maxsize=32)
 def _of_strings(labels):
-    """Labels that are all strings, remembered: asked at every predict, and often long."""
+    """The ColumnLabels of a tuple of strings; None if a label is not a string.
+
+    They are cached, because every `predict` needs them, and `classes` is often long.
+    """
     if not all(type(label) is str for label in labels):
         return None
     return ColumnLabels.of(np.asarray(labels, dtype=str))
 
 
 def enumerated(items, at_most=5):
-    """The first items and how many more there are, in words."""
+    """The first items, and the number of the others, as text for a message."""
     more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
     return ", ".join(map(repr, items[:at_most])) + more

@@ -1,4 +1,4 @@
-"""Scores of a network to labels."""
+"""ScoreClassifier and top_k: turn the scores of a network into labels."""
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -22,7 +22,7 @@ from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_colum
 class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     """Turn the scores of a network into labels: the last step of a pipeline.
 
-    Learns nothing from X. Without `fit` it works if `classes` is given.
+    It learns nothing from X, and needs no `fit` if `classes` is given.
 
     Parameters
     ----------
@@ -32,9 +32,9 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         k-th label of ``np.unique(y)``. Several columns may have the same label, such as the two
         kinds of "crane" among ImageNet's labels: see Notes.
     activation : {"softmax", "sigmoid"}, default=None
-        What makes probabilities of scores. "softmax" over each row; "sigmoid" of each score, which
-        with several columns is then divided by the sum of the row; None if the scores are
-        probabilities already.
+        How scores become probabilities. "softmax": by the softmax of each row. "sigmoid": by the
+        sigmoid of each score; with several columns, it is then divided by the sum of its row.
+        None: the scores are probabilities already.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": give missing values for it. Such a row contains NaN, which the step before gives for
@@ -47,26 +47,28 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels in ascending order. All outputs follow it, as scikit-learn's metrics assume.
+        The labels in ascending order. The columns of all outputs are in this order, as
+        scikit-learn's metrics assume.
     n_features_in_ : int
-        Number of columns of scores seen by `fit`.
+        Number of columns of scores, after `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns, if X was a frame with string column names.
+        Names of the columns, after `fit` on a data frame whose column names are strings.
 
     See Also
     --------
-    OnnxScorer : Scores of an ONNX model.
-    LabelKeyMapper : Labels to integer keys.
+    OnnxScorer : Compute scores with an ONNX model.
+    LabelKeyMapper : Map labels to integer keys.
 
     Notes
     -----
-    This is ML.NET's step from Score to PredictedLabel. Scores in float16 are computed in float32,
-    float32 stays float32, all else is float64. Equal probabilities are a tie, which the first
-    label of `classes_` wins. With ``activation=None`` the probabilities of a row must lie in
-    [0, 1] and sum to 1 within 0.005 (which float16 keeps); they are divided by that sum.
+    This is ML.NET's step from Score to PredictedLabel. Scores in float32 and float16 are computed
+    in float32, all others in float64. If probabilities are equal, the label that comes first in
+    `classes_` is predicted. With ``activation=None``, the
+    probabilities of a row must lie in [0, 1], and their sum must be 1 within 0.005, which float16
+    can keep; they are divided by that sum.
 
-    Columns with equal labels are one class, whose probability is the sum of theirs; with
-    ``activation="sigmoid"``, where scores are independent, the largest score counts.
+    Columns with the same label are one class, and its probability is the sum of theirs. With
+    ``activation="sigmoid"``, scores are independent: the class gets the largest of its scores.
 
     Examples
     --------
@@ -112,11 +114,11 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     def classes_(self):
         """The labels in ascending order."""
         if not self.__sklearn_is_fitted__():
-            raise AttributeError("classes_ is known after fit, or if classes is given.")
+            raise AttributeError("classes_ is known after fit, or if `classes` is given.")
         try:
             labels, order, _ = self._column_labels()
         except ValueError as error:
-            # the notebook repr looks at every property: only an AttributeError may leave one
+            # the notebook repr reads every property, and catches only AttributeError
             raise AttributeError(str(error)) from error
         return labels[order]
 
@@ -138,8 +140,8 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         Raises
         ------
         ValueError
-            If a label is missing (its row is named) or is not in `classes`; if the number of
-            columns does not match; if X is not finite (NaN is allowed with `missing`).
+            If a label is missing or is not in `classes`; if the number of columns does not match
+            the classes; if X contains infinity, or NaN with ``on_error="raise"``.
         """
         self._validate_params()
         y = y if y is None else target_column(y, "y")
@@ -151,12 +153,14 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             known = set(self._column_labels().labels.tolist())
             unknown = [label for label in seen.tolist() if label not in known]
             if unknown:
-                raise ValueError(f"y holds labels that are not in classes: {enumerated(unknown)}.")
+                raise ValueError(
+                    f"y contains labels that are not in classes: {enumerated(unknown)}."
+                )
         self._check_scores(X)
         return self
 
     def predict(self, X):
-        """Most probable label of each row.
+        """Return the most probable label of each row.
 
         Parameters
         ----------
@@ -165,14 +169,15 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            In the dtype of `classes_`; object if `missing` is given and is of another type.
+            Their dtype is that of `classes_`. With ``on_error="nan"``, it is object if `missing` is
+            of another type than the classes.
         """
         proba, columns = self._probabilities(X, log=False)
-        # argmax of a row of NaN is 0
+        # the argmax of a row of NaN is 0; `_labels` replaces it
         return self._labels(proba.argmax(axis=1), np.isnan(proba[:, 0]), columns)
 
     def predict_proba(self, X):
-        """Probability of each class.
+        """Return the probability of each class.
 
         Parameters
         ----------
@@ -186,7 +191,9 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return self._probabilities(X, log=False)[0]
 
     def predict_log_proba(self, X):
-        """Logarithm of the probability of each class, exact where the probability underflows.
+        """Return the logarithm of the probability of each class.
+
+        It is exact even if the probability itself underflows to 0.
 
         Parameters
         ----------
@@ -200,7 +207,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return self._probabilities(X, log=True)[0]
 
     def decision_function(self, X):
-        """Scores as they are, in the order of `classes_`.
+        """Return the scores of the classes, without the activation.
 
         Parameters
         ----------
@@ -209,12 +216,14 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32 or float64
-            Of columns with equal labels one score: of the sum of their probabilities, or the
-            largest ("sigmoid"). With two classes one number per row, positive where
-            ``classes_[1]`` is the more probable: its score less the other one; of a single column
-            the score itself
-            (``activation="sigmoid"``), or what the probability exceeds 0.5 by
-            (``activation=None``), negated if that column is the score of ``classes_[0]``.
+            With three or more classes: the score of each class, in the order of `classes_`. With
+            two classes: one number per row, which is positive if ``classes_[1]`` is the more
+            probable. It is the score of ``classes_[1]`` minus that of ``classes_[0]``. If X has a
+            single column, it is the score (``activation="sigmoid"``) or the probability minus 0.5
+            (``activation=None``), with the sign changed if the column belongs to ``classes_[0]``.
+
+            Columns with the same label have one score: the largest of theirs ("sigmoid"), or the
+            score that gives the sum of their probabilities. Rows with NaN give NaN.
         """
         scores, is_nan, columns = self._check_call(X)
         if scores.shape[1] == 1:
@@ -225,7 +234,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
     def top_k(self, X, k):
-        """The k most probable labels of each row.
+        """Return the k most probable labels of each row.
 
         Parameters
         ----------
@@ -236,29 +245,32 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         Returns
         -------
         labels : ndarray of shape (n_samples, k)
-            Most probable first; equally probable ones in the order of `classes_`.
+            The most probable label first. Equally probable labels are in the order of `classes_`.
         probabilities : ndarray of shape (n_samples, k), float32 or float64
             Their probabilities.
         """
         return top_k(self, X, k)
 
     def _column_labels(self):
-        """The labels in the order of the columns, and the order of the labels."""
+        """The ColumnLabels of `classes`, or of the labels that `fit` saw."""
         if self.classes is None:
             return ColumnLabels(self._seen_classes, np.arange(len(self._seen_classes)))
         return column_labels(self.classes, self)
 
     def _labels(self, indices, is_nan, columns):
-        """Labels of indices into `classes_`, `missing` in the rows that are NaN."""
+        """The labels at `indices` in `classes_`; rows that are NaN get the label `missing`."""
         labels, order, _ = columns
         if self.on_error == "raise":
             return labels[order[indices]]
         return labels_of(indices, labels[order], is_nan, self.missing)
 
     def _check_call(self, X):
+        """Check that the classes are known, and X; return the result of `_check_scores`."""
         self._validate_params()
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError("This ScoreClassifier needs fit, or `classes`.")
+            raise NotFittedError(
+                "This ScoreClassifier does not know its classes: call fit, or give `classes`."
+            )
         options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
         if hasattr(self, "n_features_in_"):
             X = validate_data(self, X, reset=False, **options)
@@ -267,7 +279,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return self._check_scores(X)
 
     def _check_scores(self, X):
-        """Scores as floats, which rows are NaN, and the labels of the columns."""
+        """The scores as floats, one per class; the mask of rows with NaN; and the ColumnLabels."""
         columns = self._column_labels()
         n_columns, n_classes = X.shape[1], columns.n_columns
         if n_columns == 1 and self.activation == "softmax":
@@ -277,12 +289,13 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         if n_classes != (2 if n_columns == 1 else n_columns):
             raise ValueError(
                 f"X has {n_columns} column(s) of scores, but there are {n_classes} classes: "
-                f"{enumerated(columns.labels.tolist())}. One column needs two classes, several "
-                "need one class each."
+                f"{enumerated(columns.labels.tolist())}. One column needs two classes; several "
+                "columns need one class each."
             )
         if columns.positions is not None and len(columns.labels) == 1:
             raise ValueError(
-                f"classes holds one label only, {columns.labels.tolist()[0]!r}: give two or more."
+                "classes contains only one label, "
+                f"{columns.labels.tolist()[0]!r}: give two or more."
             )
         if X.dtype == np.float16:
             X = X.astype(np.float32)
@@ -301,6 +314,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return X, is_nan, columns
 
     def _probabilities(self, X, *, log):
+        """The probabilities in the order of `classes_`, NaN for rows with NaN; the ColumnLabels."""
         scores, is_nan, columns = self._check_call(X)
         rows = np.flatnonzero(~is_nan)
         values = probabilities(scores[rows], rows, self.activation, log=log)
@@ -310,12 +324,12 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
 
 
 def top_k(classifier, X, k):
-    """The k most probable labels of each row, of any classifier with probabilities.
+    """Return the k most probable labels of each row, for any classifier with probabilities.
 
     Parameters
     ----------
     classifier : classifier with `predict_proba` and `classes_`
-        A Pipeline or a search is one, too.
+        A Pipeline, or a search such as GridSearchCV, is one, too.
     X : as the classifier's `predict_proba` takes it
     k : int
         From 1 to the number of classes.
@@ -323,8 +337,8 @@ def top_k(classifier, X, k):
     Returns
     -------
     labels : ndarray of shape (n_samples, k)
-        Most probable first; equally probable ones in the order of `classes_`. Rows whose
-        probabilities are NaN get the label that the classifier's parameter `missing` names.
+        The most probable label first. Equally probable labels are in the order of `classes_`. Rows
+        whose probabilities are NaN get the label in the classifier's parameter `missing`.
     probabilities : ndarray of shape (n_samples, k), float32 or float64
         Their probabilities.
 
@@ -335,7 +349,7 @@ def top_k(classifier, X, k):
 
     See Also
     --------
-    ScoreClassifier : Scores of a network to labels.
+    ScoreClassifier : Turn the scores of a network into labels.
 
     Examples
     --------
@@ -354,7 +368,9 @@ def top_k(classifier, X, k):
     classes = np.asarray(classifier.classes_)
     n_classes = len(classes)
     if not isinstance(k, (int, np.integer)) or isinstance(k, bool) or not 1 <= k <= n_classes:
-        raise ValueError(f"k must be an int from 1 to the {n_classes} classes, got {k!r}.")
+        raise ValueError(
+            f"k must be an int from 1 to {n_classes}, the number of classes, got {k!r}."
+        )
     best = np.argsort(-proba, axis=1, kind="stable")[:, :k]
     best_proba = np.take_along_axis(proba, best, axis=1)
     is_nan = np.isnan(proba[:, 0])
@@ -366,6 +382,9 @@ def top_k(classifier, X, k):
 
 
 def _is_plain(X):
-    """Whether X is what a scorer gives: `check_array` would cost one row more than its score."""
+    """Whether X is a 2-D array of floats without infinity, as a scorer gives it.
+
+    It needs no `check_array`, which would take longer than the score of a single row.
+    """
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind == "f"
     return plain and not np.isinf(X).any()

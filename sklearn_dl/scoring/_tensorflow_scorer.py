@@ -16,8 +16,8 @@ from sklearn_dl.utils._threads import thread_budget
 class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Score a TensorFlow or Keras model: any of its tensors becomes columns of numbers.
 
-    Rows are fed in batches. Images are decoded by threads while others are scored, so memory is
-    that of a few batches, whatever the number of photographs. No `fit` is needed.
+    Rows are scored in batches. Threads decode images while others are scored. Only a few batches
+    of pixels are in memory at a time, for any number of images. No `fit` is needed.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         "name:0". None: all outputs of the signature; for a graph without a signature, the tensors
         that no other node reads.
     signature : str, default="serving_default"
-        Of a SavedModel.
+        Name of the signature of a SavedModel that is used.
     tags : tuple of str, default=("serve",)
-        Of the graph in a SavedModel.
+        Tags of the graph in a SavedModel that is used.
     output_shape : {"2d", "native"}, default="2d"
         "2d": each output flattened per row, side by side. "native": the graph's own shape; of
         several outputs a dict of arrays.
@@ -56,8 +56,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         for graphs with dynamic quantization, where a row's scores depend on the other rows of its
         batch. A graph with a fixed batch size gets batches of that size; the last one is padded.
     add_batch_dim : bool, default=False
-        Whether the shapes that the inputs declare are those of one row, without the batch: the
-        graph is then run row by row. Inputs of unknown rank are fed batches in any case.
+        Whether the shapes that the inputs declare are those of one row, without a batch axis. If
+        True, the graph is run row by row. Inputs of unknown rank get batches in any case.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
@@ -74,8 +74,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
         as with "nan".
     allow_unsafe_ops : bool, default=False
-        Whether operations that may touch files, the network, Python or the process are loaded,
-        and code inside Keras files. Only for models whose source you trust.
+        Whether operations that may use files, the network, Python or the process are loaded, and
+        code inside Keras files. Set it to True only for models whose source you trust.
     verbose : int, default=0
         0: nothing is printed. 1: a progress bar is shown. 2: TensorFlow's messages are printed,
         too.
@@ -83,13 +83,16 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     Attributes
     ----------
     inputs_, outputs_ : tuple of TensorSpec
-        (name, shape, dtype) of the inputs, and of the outputs asked for. Need no `fit`.
+        Name, shape and dtype of each input of the graph, and of each output that is computed. They
+        need no `fit`.
     tensors_ : tuple of TensorSpec
-        The same of all tensors that `outputs` can name. Needs no `fit`.
+        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It needs no
+        `fit`.
     signatures_ : dict of str to Signature
-        `inputs` and `outputs` of each signature. Needs no `fit`.
+        The `inputs` and `outputs` of each signature, by its name. It needs no `fit`.
     model_path_ : str or None
-        The file or folder that is loaded (of the highest version, say).
+        The file or folder that is loaded, such as the folder of the highest version. None for a
+        model in memory or from a pickle.
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -99,21 +102,23 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     --------
     OnnxScorer : The same for ONNX graphs.
     ScoreClassifier : The step after: scores to labels.
-    sklearn_dl.clear_sessions : Gives the memory of loaded graphs back.
+    sklearn_dl.clear_sessions : Free the memory of loaded graphs.
 
     Notes
     -----
-    ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time. Numbers are
-    cast as OnnxScorer casts them; bfloat16 comes back as float32, strings as str (bytes where they
-    are not UTF-8). Inputs of strings take str, and bytes: encoded images, or serialized
-    `tf.Example`. A ragged output gives an array per row, with ``output_shape="native"``; a sparse
-    one of known width becomes dense, with 0 or "" where it has no value.
+    This is ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time.
 
-    Before anything of a model is loaded its graphs and functions are searched: each operation must
-    be on a list of those that only compute. Everything runs in a version-1 session:
-    nothing is traced again for batches of other sizes. A model in memory is exported again when its
-    weights, layers or vocabularies have changed; a Keras model with classes or functions of the
-    user at every call.
+    Numbers are cast as in OnnxScorer. Outputs of bfloat16 become float32. Outputs of strings
+    become str, or bytes if they are not UTF-8. Inputs of strings take str and bytes, such as
+    encoded images or serialized `tf.Example`. A ragged output gives one array per row; it needs
+    ``output_shape="native"``. A sparse output of known width becomes dense, with 0 or "" where
+    it has no value.
+
+    Before a model is loaded, all operations of its graphs and functions are checked: each must be
+    on a list of operations that only compute. A model runs in a version-1 session, which does not
+    trace it again for batches of other sizes. A model in memory is exported again if its weights,
+    layers or vocabularies have changed. A Keras model with your own classes or functions is
+    exported again at every call.
 
     Examples
     --------
@@ -178,14 +183,14 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
 
     @property
     def signatures_(self):
-        """Signatures of the model: dict of name to Signature(inputs, outputs)."""
+        """Signatures of the model, by name: dict of str to Signature(inputs, outputs)."""
         return self._any_session().signatures
 
     @property
     def tensors_(self):
-        """Tensors inside the graph that `outputs` can name: tuple of (name, shape, dtype).
+        """Tensors inside the graph that `outputs` can name: tuple of TensorSpec.
 
-        Those inside its functions, which all of a TensorFlow 2 model may be, cannot be named.
+        Tensors inside functions cannot be named. A whole TensorFlow 2 model may be one function.
         """
         return self._any_session().inner_tensors()
 
@@ -212,7 +217,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         )
 
     def _session(self, n_threads=None, n_workers=1):
-        import_tensorflow(self.verbose)  # says so in a forked process, before a cache is asked
+        """The opened graph, from the process's cache, for `n_threads` threads."""
+        import_tensorflow(self.verbose)  # before the cache: a forked process gets an error here
         n_threads = n_threads or thread_budget(self.n_threads)
         content = self._content()
         return cached_session(

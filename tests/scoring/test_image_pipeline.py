@@ -127,7 +127,7 @@ def test_names_and_labels_that_are_refused(register, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="all-minilm-l6-v2' does not say how pixels are made"):
         image_pipeline("all-minilm-l6-v2")
     name = register(name="two", labels=list("abcdefg"))
-    with pytest.raises(ValueError, match="'two' has 7 labels, and 0 outputs of that width"):
+    with pytest.raises(ValueError, match=r"'two' has 7 labels, .* 7 values per row, but 0 have"):
         image_pipeline(name)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="model='mine' is also a file or folder here"):
@@ -161,7 +161,9 @@ def test_graphs_whose_inputs_are_not_one_image(register, shapes):
         outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
     name = register(model(nodes, inputs, outputs, []))
     for size in (None, 8):
-        with pytest.raises(ValueError, match="graphs with one input, of images; 'mine' has "):
+        with pytest.raises(
+            ValueError, match="graphs with one input, which takes images; the inputs of 'mine' are "
+        ):
             image_pipeline(name, image_size=size)
 
 
@@ -214,8 +216,8 @@ def score_with_pixels(name, **settings):
 def test_other_pixels_than_the_card_says(register, other):
     name = register()
     message = (
-        r"^'mine' gets other pixels than its card says, .*: colors='(RGB|BGR)', .*, where the card "
-        r"has colors='BGR', layout='NCHW', offset=\[1.0, 2.0, 3.0\], scale=0.5\. .*"
+        r"^'mine' gets other pixels than its card says, .* It gets colors='(RGB|BGR)', .*; the "
+        r"card says colors='BGR', layout='NCHW', offset=\[1.0, 2.0, 3.0\], scale=0.5\. .*"
         r"sklearn_dl\.scoring\.image_pipeline\('mine'\)"
     )
     with pytest.warns(UserWarning, match=message) as caught:

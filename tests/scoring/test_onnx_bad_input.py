@@ -123,11 +123,11 @@ EXPECTED_3 = r"The graph expects 'x': shape \('N', 3\), float32; X has rows of s
         ("one string", "got a single str: wrap it in a list"),
         (
             {"x": [1]},
-            "X is a dict, which is for graphs with several inputs; .* 'x' here: give the array",
+            "X is a dict, which is for graphs with several inputs; here .* 'x': give the array",
         ),
         (None, "got a single NoneType"),
         ([[1, 2, 3], None], r"Row 1 is NoneType|float\(\) argument|inhomogeneous"),
-        (pd.Series([np.ones(3), None]), "Row 1 is NoneType, where other rows .* are arrays"),
+        (pd.Series([np.ones(3), None]), "Row 1 is NoneType, but other rows .* are arrays"),
         (pd.Series([["a", "b", "c"], ["d"]]), "Row 0: an array of dtype <U1 cannot be the input"),
         (pd.DataFrame({"a": [[1, 2]], "b": [[3, 4]]}), "one column of arrays, got 2 columns"),
         ([[1, 2], [3]], "float32; X has row 0 of shape"),

@@ -124,7 +124,7 @@ def test_two_images_of_which_either_may_fail():
         ({"image": PixelExtractor(layout="flat")}, "layout is 'NCHW' or 'NHWC'"),
         ({"image": {"scale": 1}}, r"pixels\['image'\] must be a PixelExtractor"),
         ({"image": PixelExtractor(layout="NHWC")}, r"X has rows of shape \(4, 4, 3\)"),
-        ({"image": PixelExtractor(), "meta": PixelExtractor()}, "X has no images there"),
+        ({"image": PixelExtractor(), "meta": PixelExtractor()}, "X has no images for it"),
     ],
     ids=[
         "none",
@@ -149,7 +149,7 @@ def test_images_among_other_cells():
     scorer.set_params(inputs={"image": ["image", "age"], "meta": ["age", "sex"]})
     with pytest.raises(ValueError, match="takes one column of images, got 2 columns"):
         scorer.transform(table())
-    with pytest.raises(ValueError, match="'image', but X has no images there"):
+    with pytest.raises(ValueError, match="'image', but X has no images for it"):
         scorer.set_params(inputs=None).transform(
             {"image": PixelExtractor().transform(lazy(IMAGES)), "meta": np.ones((4, 2))}
         )

@@ -112,10 +112,13 @@ def test_inputs_from_columns(inputs, frame):
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"a": 0, "c": 1}, r"unknown inputs \['c'\]; the graph has 'a': shape"),
+        ({"a": 0, "c": 1}, r"unknown inputs \['c'\]; the inputs of the graph are 'a': shape"),
         ({"a": 0}, r"no columns for \['b'\]"),
-        ({"a": 0, "b": 9}, r"inputs\['b'\] asks for column 9 of 4"),
-        ({"a": 0, "b": "z"}, r"inputs\['b'\] names the column 'z'; X has \['p', 'q', 'r', 's'\]"),
+        ({"a": 0, "b": 9}, r"inputs\['b'\] asks for column 9, but X has 4 columns"),
+        (
+            {"a": 0, "b": "z"},
+            r"inputs\['b'\] names the column 'z'; X has the columns \['p', 'q', 'r', 's'\]",
+        ),
         ({}, "no columns for"),
         (None, r"2 inputs: 'a': shape .*X has \['p', 'q', 'r', 's'\]"),
     ],
@@ -135,9 +138,9 @@ def test_wrong_inputs(inputs, message):
 
 
 def test_several_inputs_need_columns():
-    with pytest.raises(ValueError, match="X has no names"):
+    with pytest.raises(ValueError, match="X has no column names"):
         OnnxScorer(add_and_multiply()).transform(np.ones((2, 4)))
-    with pytest.raises(ValueError, match="got one column"):
+    with pytest.raises(ValueError, match="but X is one column"):
         OnnxScorer(add_and_multiply(), inputs={"a": 0, "b": 1}).transform(["x", "y"])
 
 

@@ -73,10 +73,10 @@ def three_outputs():
 @pytest.mark.parametrize(
     ("X", "message"),
     [
-        ({"a": A}, r"nothing for \['b'\]; the graph has 'a': shape"),
-        ({"a": A, "b": B, "c": A}, r"the unknown inputs \['c'\]"),
-        ({}, r"nothing for \['a', 'b'\]"),
-        ({"a": A, "b": B[:2]}, "differ in their numbers of rows: {'a': 3, 'b': 2}|'b': 2, 'a': 3"),
+        ({"a": A}, r"lacks the inputs \['b'\]; the inputs of the graph are 'a': shape"),
+        ({"a": A, "b": B, "c": A}, r"has unknown keys \['c'\]"),
+        ({}, r"lacks the inputs \['a', 'b'\]"),
+        ({"a": A, "b": B[:2]}, "have different numbers of rows: {'a': 3, 'b': 2}|'b': 2, 'a': 3"),
         ({"a": A[:0], "b": B[:0]}, r"0 sample\(s\)"),
         ({"a": A, "b": B[:, :1]}, r"expects 'b': .* X has rows of shape \(1,\)"),
         ({"a": A, "b": "text"}, "got a single str"),
@@ -102,7 +102,7 @@ def test_dict_that_does_not_fit(X, message):
 
 def test_a_dict_that_is_not_expected():
     with pytest.raises(
-        ValueError, match=r"for graphs with several inputs; .*'x' here: give the arr"
+        ValueError, match=r"for graphs with several inputs; here .* 'x': give the array"
     ):
         OnnxScorer(negate()).transform({"x": A})
     with pytest.raises(ValueError, match="leave `inputs` at None"):
@@ -208,18 +208,22 @@ def test_integers_in_constants_are_exact():
 @pytest.mark.parametrize(
     ("shape", "constants", "message"),
     [
-        ([], {"keep": 1}, r"`constants` has unknown inputs \['keep'\]; the graph has 'x'"),
+        (
+            [],
+            {"keep": 1},
+            r"`constants` has unknown inputs \['keep'\]; the inputs of the graph are 'x'",
+        ),
         ([], {"factor": "a"}, r"constants\['factor'\] does not fit the input 'factor'"),
         ([], {"factor": None}, r"constants\['factor'\] does not fit"),
         ([], {"factor": 1e39}, r"constants\['factor'\] .*float32: the value 1e\+39 cannot"),
         ([], {"factor": 2**2000}, r"constants\['factor'\] does not fit .* too large"),
         ([], {"factor": "a" * 10**5}, r"constants\['factor'\] .*: it takes numbers, got 'aa"),
         ([], {"factor": 1j}, r"constants\['factor'\] does not fit .*: it takes numbers, got 1j"),
-        ([2], {"factor": [1, 2, 3]}, r"has shape \(3,\); give the input"),
+        ([2], {"factor": [1, 2, 3]}, r"has shape \(3,\)\. Give a value for the whole input"),
         # three rows: a value per row would be that of other rows in the next batch
-        (["N", 2], {"factor": A}, r"has shape \(3, 2\); give a value for one row of the input"),
-        ([None, 2], {"factor": A}, r"has shape \(3, 2\); give a value for one row of the input"),
-        (["N", "F"], {"factor": 1}, r"has shape \(\); .* a single number where all sizes"),
+        (["N", 2], {"factor": A}, r"has shape \(3, 2\)\. Give a value for one row of the input"),
+        ([None, 2], {"factor": A}, r"has shape \(3, 2\)\. Give a value for one row of the input"),
+        (["N", "F"], {"factor": 1}, r"has shape \(\)\. .* a single number if all its sizes"),
         ([], {"factor": 1, "x": [1, 2]}, "`constants` has every input of the graph"),
     ],
     ids=[
@@ -258,5 +262,5 @@ def test_strings_in_constants():
     )
     out = OnnxScorer(proto, constants={"word": "a"}).transform(A)
     assert out[:, 2].tolist() == ["a"] * 3
-    with pytest.raises(ValueError, match="takes strings"):
+    with pytest.raises(ValueError, match="it takes strings, got 1"):
         OnnxScorer(proto, constants={"word": 1}).transform(A)

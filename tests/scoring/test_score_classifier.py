@@ -66,7 +66,7 @@ def test_one_column(classes, in_order):
     clf.set_params(activation=None)
     assert_allclose(clf.predict_proba(p), expected, rtol=1e-14)
     assert_allclose(clf.decision_function(p), (p[:, 0] - 0.5) * (1 if in_order else -1))
-    with pytest.raises(ValueError, match=r"Row 0 of X .* from 3 to 3,.*activation='sigmoid'\."):
+    with pytest.raises(ValueError, match=r"Row 0 of X .* from 3 to 3, .*activation='sigmoid'\."):
         clf.predict(X)
     with pytest.raises(ValueError, match="'softmax' of one column"):
         clf.set_params(activation="softmax").predict(X)
@@ -95,9 +95,9 @@ def test_probabilities_are_checked():
     rounded = np.array([[0.2, 0.302, 0.5]])
     assert clf.predict_proba(rounded).sum() == pytest.approx(1, abs=1e-15)
     for bad, seen in (
-        ([0.2, 0.3, 0.6], "summing to 1.1"),
+        ([0.2, 0.3, 0.6], "their sum is 1.1"),
         ([-0.1, 0.5, 0.6], "from -0.1 to 0.6"),
-        ([2.0, 0.0, 1.0], "from 0 to 2, summing to 3"),
+        ([2.0, 0.0, 1.0], "from 0 to 2, and their sum is 3"),
     ):
         for method in ("predict", "predict_proba", "predict_log_proba"):
             with pytest.raises(ValueError, match=f"Row 1 of X.*{seen}.*'softmax' or 'sigmoid'"):
@@ -215,7 +215,7 @@ def test_top_k():
     assert_array_equal(clf.top_k(X, 1)[0][:, 0], clf.predict(X))
     assert clf.top_k(X, np.int64(2))[0].shape == (2, 2)
     for k in (0, 4, -1, 1.0, True, "1"):
-        with pytest.raises(ValueError, match="k must be an int from 1 to the 3 classes"):
+        with pytest.raises(ValueError, match="k must be an int from 1 to 3, the number of classes"):
             clf.top_k(X, k)
 
 
@@ -261,7 +261,7 @@ def test_bool_classes():
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["crane", "crane", "crane"], "classes holds one label only, 'crane'"),
+        (["crane", "crane", "crane"], "classes contains only one label, 'crane'"),
         (["crane", None, "dog"], r"classes\[1\] is missing"),
         (["crane", 1, "dog"], "must be of one type"),
         ([["a"], ["b"], ["c"]], "classes must be 1-D"),

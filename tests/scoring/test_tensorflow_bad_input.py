@@ -80,7 +80,7 @@ def test_wrong_names(tmp_path):
     graph = frozen(tmp_path / "model.pb", two_layers)
     fails("has no output 'hiden'; .*similar names: .*'hidden'", graph, outputs="hiden")
     fails("unknown inputs", graph, inputs={"z": [0]})
-    fails("must name one or more, each once", graph, outputs=[])
+    fails("must name at least one tensor, and each only once", graph, outputs=[])
 
 
 def test_wrong_shapes_and_types(tmp_path):
