@@ -1,4 +1,4 @@
-"""Random views of photographs for training: steps of lazy images."""
+"""Random views of images for training, as steps of lazy images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,22 +9,24 @@ from PIL import Image, ImageEnhance
 from sklearn_dl.images._resizer import _into
 
 KINDS = ("flip", "crop", "color")
-# share of the picture that a crop keeps, and how far brightness, contrast and colour may go
+# least share of the area that a crop keeps, before one side of the box is shortened
 _LEAST_AREA = 0.5
+# greatest relative change of brightness, contrast and saturation
 _JITTER = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class RandomView:
-    """One random view of a picture, which `seed` determines: crop, resize, flip, colour.
+    """One random view of an image: a resized part of it, perhaps flipped, in changed colours.
 
     Parameters
     ----------
     width, height : int
         Size of the view, in pixels.
     kinds : tuple of str
-        Of KINDS.
+        The kinds of change: some of KINDS.
     seed : int
+        Determines the view.
     """
 
     width: int
@@ -36,13 +38,13 @@ class RandomView:
         return f"view {self.seed} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """(width, height) that a source of `size` may be decoded at."""
+        """Return the least (width, height) at which an image of `size` may be decoded."""
         left, top, right, bottom = self._box(size)
         scale = 2 * max(self.width / (right - left), self.height / (bottom - top))
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     def apply(self, image, reduced=None):
-        """The view of a PIL image."""
+        """Return the view of a PIL image. `reduced` is as in `Resize.apply`."""
         box = self._box(image.size if reduced is None else reduced.size)
         if reduced is not None:
             box = _into(box, reduced, image.size)
@@ -56,7 +58,7 @@ class RandomView:
         return view
 
     def _box(self, size):
-        """The box of a picture of `size` that is seen: of the view's proportions, as it is kept."""
+        """Return the box (x0, y0, x1, y1) of an image of `size` that the view shows."""
         scale = max(self.width / size[0], self.height / size[1])
         width, height = min(size[0], self.width / scale), min(size[1], self.height / scale)
         across = down = 0.5
@@ -72,14 +74,16 @@ class RandomView:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnView:
-    """What the user's function makes of a resized picture.
+class CallableView:
+    """The view that the user's function makes of a resized image.
 
     Parameters
     ----------
     width, height : int
+        Size of the resized image and of the view, in pixels.
     function : callable(PIL.Image.Image, numpy.random.Generator) -> PIL.Image.Image
     seed : int
+        Seed of the Generator that the function gets.
     """
 
     width: int
@@ -94,26 +98,30 @@ class OwnView:
         view = self.function(image, np.random.default_rng(self.seed))
         if not isinstance(view, Image.Image) or view.size != image.size:
             raise ValueError(
-                f"augment={self.function!r} must give a PIL image of the size that it gets, "
-                f"{image.size}, got {getattr(view, 'size', type(view).__name__)}"
+                f"augment={self.function!r} must return a PIL image of the size that it gets, "
+                f"{image.size}, but returned {getattr(view, 'size', type(view).__name__)}."
             )
         return view
 
 
 def views(images, augment, resize, seeds):
-    """Lazy images with one random view each.
+    """Return lazy images that each show one random view of an image.
 
     Parameters
     ----------
     images : sequence of LazyImage
     augment : tuple of str or callable
+        As `checked_augment` returns it.
     resize : Resize
-        What images get that are not augmented.
+        The step of images that are not augmented. A view has the same size.
     seeds : sequence of int
+        The seed of each view.
     """
     if callable(augment):
         return [
-            image.with_step(resize).with_step(OwnView(resize.width, resize.height, augment, int(s)))
+            image.with_step(resize).with_step(
+                CallableView(resize.width, resize.height, augment, int(s))
+            )
             for image, s in zip(images, seeds, strict=True)
         ]
     return [
@@ -123,18 +131,19 @@ def views(images, augment, resize, seeds):
 
 
 def checked_augment(augment):
-    """`augment` as a tuple of kinds, a callable or None.
+    """Return the parameter `augment` as a tuple of kinds, a callable or None.
 
     Raises
     ------
     ValueError
-        If a kind is not known.
+        If it is something else, or a kind is unknown.
     """
     if augment is None or callable(augment):
         return augment
     kinds = KINDS if augment == "standard" else tuple(augment)
     if (isinstance(augment, str) and augment != "standard") or set(kinds) - set(KINDS):
         raise ValueError(
-            f"augment={augment!r} must be None, 'standard', some of {KINDS}, or a callable."
+            f"augment={augment!r} must be None, 'standard', a tuple of some of {KINDS}, or a "
+            "callable."
         )
     return kinds or None

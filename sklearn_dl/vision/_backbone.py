@@ -1,4 +1,4 @@
-"""Backbones of ImageClassifier: pretrained networks from pixels to features, wherever they are."""
+"""Backbones of ImageClassifier: pretrained networks that compute features from pixels."""
 
 import copy
 import os
@@ -28,7 +28,7 @@ from sklearn_dl.vision._features import (
 )
 from sklearn_dl.vision._image_rows import digest_or_none
 
-# (pixel / 255 - mean) / std of ImageNet, for whatever does not say what it wants
+# (pixel / 255 - mean) / std of ImageNet, for models that do not define how pixels are scaled
 IMAGENET_PIXELS = {
     "offset": (123.675, 116.28, 103.53),
     "scale": (1 / 58.395, 1 / 57.12, 1 / 57.375),
@@ -37,11 +37,12 @@ IMAGENET_PIXELS = {
 
 @dataclass(frozen=True)
 class Backbone(ABC):
-    """The content of a backbone, and how its input is made.
+    """A pretrained network without its head, and how its input is made.
 
     Attributes
     ----------
     content : OnnxModel, FolderContent or _Module
+        What the network is loaded from.
     pixels : dict
         Arguments of PixelExtractor.
     """
@@ -51,7 +52,7 @@ class Backbone(ABC):
 
     @property
     def is_identified(self):
-        """Whether two networks of one `sha256` compute the same."""
+        """Whether backbones with the same `sha256` compute the same features."""
         return True
 
     @property
@@ -70,7 +71,7 @@ class Backbone(ABC):
         return self.content.n_bytes()
 
     def is_unchanged(self):
-        """Whether its files are known to be what they were."""
+        """Whether it is known that the files have not changed since they were found."""
         return False
 
     def for_pickle(self, embed):
@@ -78,26 +79,35 @@ class Backbone(ABC):
 
     @abstractmethod
     def network(self, weights=True):
-        """The ImageNetwork, on the CPU; without its weights if they are to be replaced."""
+        """Load the ImageNetwork on the CPU.
+
+        With ``weights=False`` its weights are random, for a caller that replaces them.
+        """
 
 
 @dataclass(frozen=True)
 class OnnxBackbone(Backbone):
-    """An ONNX graph; `registered` names a model whose torch module is known too."""
+    """An ONNX graph.
+
+    Attributes
+    ----------
+    registered : str or None
+        Name of the model if it is a registered one; its torch module may be known, too.
+    """
 
     registered: str | None = None
 
     def network(self, weights=True):
-        from sklearn_dl.vision._image_network import own_network
+        from sklearn_dl.vision._image_network import image_network
 
         body = torch_network(self.registered, weights) if self.registered else None
         if body is None:
             raise ValueError(
-                f"{self.content.name} is an ONNX graph, of which the head only can be trained: "
-                "set trainable_layers=0, or give a folder in transformers' format, a registered "
-                "model or a callable that makes a torch.nn.Module."
+                f"{self.content.name} is an ONNX graph, whose layers cannot be trained. Set "
+                "trainable_layers=0 to train only a head, or give a folder in transformers' "
+                "format, a registered model or a callable that makes a torch.nn.Module."
             )
-        return own_network(body)
+        return image_network(body)
 
     def session(self, n_threads, providers):
         output = _feature_output(self.content)
@@ -119,34 +129,34 @@ class FolderBackbone(Backbone):
 
 @dataclass(frozen=True)
 class ModuleBackbone(Backbone):
-    """What a callable of the user makes."""
+    """The torch module that the user's callable makes."""
 
     @property
     def is_identified(self):
-        """Whether the person wrote a version: tensors and names do not tell an edited `forward`."""
+        """Whether the callable has a version: the hash does not show that its code was edited."""
         return self.content.version is not None
 
     def network(self, weights=True):
-        from sklearn_dl.vision._image_network import own_network
+        from sklearn_dl.vision._image_network import image_network
 
         made = self.content.network
-        return own_network(self.content.make()) if made is None else copy.deepcopy(made)
+        return image_network(self.content.make()) if made is None else copy.deepcopy(made)
 
 
 class _Module:
-    """What a callable of the user makes, made once, its version and its hash."""
+    """A callable of the user, the torch module that it has made once, its version and its hash."""
 
     data = None
     name = "a network of a callable"
 
     def __init__(self, make):
-        from sklearn_dl.vision._image_network import module_hash, own_network
+        from sklearn_dl.vision._image_network import image_network, module_hash
 
         self.make = make
-        self.network = own_network(make())
+        self.network = image_network(make())
         self.version = version_of(make)
         self.sha256 = module_hash(self.network, self.version)
-        # what the same callable makes another time may be another network
+        # the same callable may make another network the next time
         self.identity = uuid.uuid4().hex
 
     def n_bytes(self):
@@ -159,31 +169,32 @@ class _Module:
 
 
 def version_of(function):
-    """The attribute `version` that a person gave to a callable, or None."""
+    """Return the attribute `version` that the user gave to a callable, or None."""
     version = getattr(function, "version", None)
-    # a class of modules may have a property of that name
+    # in a class of torch modules the attribute may be a property, which is not a version
     return version if isinstance(version, (str, int)) else None
 
 
 def find_backbone(model):
-    """The Backbone that an estimator's parameter means.
+    """Find the Backbone that an estimator's parameter `model` stands for.
 
     Parameters
     ----------
     model : str, Path or callable
-        A registered name, an ONNX file, a folder in transformers' format, or what makes a module.
+        The name of a registered model, the path of an ONNX file or of a folder in transformers'
+        format, a repository in the Hugging Face cache, or a callable that makes a torch module.
 
     Raises
     ------
     FileNotFoundError
-        If it is a name or path of nothing.
+        If it is neither a path that exists nor a known name.
     ValueError
-        If it is no model.
+        If it stands for something that is not a model, or it is a torch module itself.
     """
     if hasattr(model, "state_dict") and not isinstance(model, type):
         raise ValueError(
-            "model is a torch module; give a callable that makes it, so that a fit can start "
-            "anew: model=lambda: copy.deepcopy(module)."
+            "model is a torch module. Give a callable that makes it, so that each fit can start "
+            "with a new one: model=lambda: copy.deepcopy(module)."
         )
     if callable(model):
         return ModuleBackbone(_Module(model), IMAGENET_PIXELS)
@@ -196,7 +207,7 @@ def find_backbone(model):
 
 
 def _folder_pixels(content):
-    """Arguments of PixelExtractor from a folder's preprocessor_config.json, or None."""
+    """Return the arguments of PixelExtractor that preprocessor_config.json implies, or None."""
     if "preprocessor_config.json" not in content.names():
         return None
     try:
@@ -212,26 +223,28 @@ def _folder_pixels(content):
         }
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
-            f"{content.name}: preprocessor_config.json cannot be used: {error!r}"
+            f"{content.name}: its preprocessor_config.json cannot be used: {error!r}"
         ) from error
 
 
 @also_clear
 @lru_cache(maxsize=32)
 def _feature_output(content):
+    """Return the name of the output of an ONNX graph that gives the features."""
     names = [output.name for output in parse(content.read(), content.name).graph.output]
     if "features" in names:
         return "features"
     if len(names) == 1:
         return names[0]
     raise ValueError(
-        f"{content.name} has the outputs {names}: a backbone has one output, or one called "
-        "'features'. Cut the graph with onnx.utils.extract_model."
+        f"{content.name} has the outputs {names}, and it is not known which of them gives "
+        "features. Give a graph with one output, or with one called 'features'. To cut the graph, "
+        "use onnx.utils.extract_model."
     )
 
 
 class FittedImageNetwork(FittedNetwork):
-    """A FittedNetwork of a Backbone."""
+    """The network of a fitted ImageClassifier. Its `content` is a Backbone."""
 
     content: Backbone
 
@@ -240,6 +253,7 @@ class FittedImageNetwork(FittedNetwork):
         return self.is_trained or not isinstance(self.content, OnnxBackbone)
 
     def features(self, rows, where):
+        """The features that the network gives for ImageRows, from `where.memory` if it has them."""
         where = self.resolved(where)
 
         def compute(positions):
@@ -270,16 +284,16 @@ class FittedImageNetwork(FittedNetwork):
         self.content.network(weights=False).train_last(trainable_layers)
 
     def _runs_on(self, where):
-        """What features depend on besides the network and the image."""
+        """What computes the features: ONNX Runtime and its providers, or a torch device."""
         if not self.needs_torch:
             return "onnxruntime", resolve_providers(onnx_providers(where.device))
         return str(where.device), where.precision
 
     def for_pickle(self, content):
-        """A copy without anything live, that carries `content`."""
+        """A copy for a pickle, without a live network; its content is `content`."""
         trained = self.trained_bytes()
         if trained is None and isinstance(self.content, ModuleBackbone):
-            # what the callable makes elsewhere may be another network
+            # the callable may make another network where the pickle is loaded
             trained = self.with_live(self._pretrained()).trained_bytes()
         return FittedImageNetwork(self.model, content, trained=trained)
 
@@ -302,8 +316,9 @@ class FittedImageNetwork(FittedNetwork):
         from safetensors.torch import load
 
         tensors = load(self.trained)
-        small = isinstance(self.content, FolderBackbone) and self.content.data is None
-        content = self._whole_content() if small else self.content
+        # the module's structure is in the folder
+        needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
+        content = self._whole_content() if needs_files else self.content
         network = content.network(weights=False)
         if "head.weight" in tensors:
             network.make_head(*tensors["head.weight"].shape[::-1])

@@ -1,4 +1,4 @@
-"""What the outputs of pretrained detectors mean: formats, each a class with its defaults."""
+"""Formats: what the outputs of pretrained detectors mean, and which input they need."""
 
 from typing import Any, NamedTuple
 
@@ -25,23 +25,24 @@ class Candidates(NamedTuple):
 
 
 class Format:
-    """How the outputs of a family of detectors are read.
+    """How to read the outputs of a family of detectors, and the defaults of their input.
 
     Attributes
     ----------
     size : int
-        Width and height of the input in pixels, where the graph leaves them open.
+        Width and height of the input in pixels, if the graph does not state them.
     resize_mode : {"pad", "pad_end", "fill"}
     fill_color : int
-        Of the border in the modes "pad" and "pad_end".
+        Grey level of the border in the modes "pad" and "pad_end".
     colors : str
     offset, scale : float or tuple of float
-        ``(pixel - offset) * scale``.
+        The network gets ``(pixel - offset) * scale``.
     anchors : tuple of (float, float) or None
+        Widths and heights in grid cells. None: the format has no anchors.
     suppresses : bool
-        Whether overlapping candidates are to be suppressed.
+        Whether to leave out candidates that overlap with better ones.
     infinities : tuple of float
-        Those that the outputs may hold.
+        Infinities that the outputs may contain.
     expects : str
         Shapes of the outputs of one image, for messages.
     """
@@ -58,12 +59,12 @@ class Format:
     expects: str
 
     def choose(self, shapes, size, anchors):
-        """Positions of the outputs that `decode` gets, or None if these are not of the format.
+        """Return the positions of the outputs that `decode` gets; None if the shapes do not fit.
 
         Parameters
         ----------
         shapes : dict of str to tuple
-            Row shape of each output by name; None is a size that the data decide.
+            Shape of each output for one image, by name. A size that is None is not known yet.
         size : tuple of int
             (width, height) of the network's input.
         anchors : sequence or None
@@ -71,11 +72,11 @@ class Format:
         raise NotImplementedError
 
     def n_classes(self, shapes, anchors):
-        """Number of classes, from the row shapes of the chosen outputs; None: not known."""
+        """Return the number of classes, from the shapes of the chosen outputs. None: not known."""
         raise NotImplementedError
 
     def decode(self, outputs, size, anchors, threshold):
-        """Candidates whose score is at least `threshold`.
+        """Return the Candidates whose score is at least `threshold`.
 
         Parameters
         ----------
@@ -90,17 +91,18 @@ class Format:
 
 
 class Yolov2(Format):
-    """One grid: per cell and anchor tx, ty, tw, th, objectness and classes, all before sigmoids.
+    """One grid: raw tx, ty, tw, th, objectness and classes of each cell and anchor.
 
-    Redmon and Farhadi, YOLO9000, 2017. The defaults are Tiny YOLOv2's as ML.NET's sample uses it:
-    416 pixels, levels 0 to 255, 5 anchors in grid cells.
+    Raw means that no sigmoid, softmax or exponential is applied yet. Redmon and Farhadi, YOLO9000,
+    2017. The defaults are those of Tiny YOLOv2 in ML.NET's sample: 416 pixels, levels 0 to 255,
+    5 anchors in grid cells.
     """
 
     size = 416
     resize_mode = "fill"
     scale = 1.0
     anchors = ((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52))
-    expects = "one of shape (n_anchors * (5 + n_classes), rows, columns)"
+    expects = "one output of shape (n_anchors * (5 + n_classes), rows, columns)"
 
     def choose(self, shapes, size, anchors):
         if len(shapes) != 1:
@@ -115,6 +117,7 @@ class Yolov2(Format):
         return None if depth is None else depth // len(anchors) - 5
 
     def decode(self, outputs, size, anchors, threshold):
+        """Decode the cells; the score is the objectness times the probability of the class."""
         _, rows, columns = outputs[0].shape
         grid = outputs[0].astype(np.float64).reshape(len(anchors), -1, rows, columns)
         _refuse_probabilities("yolov2", grid[:, 4])
@@ -133,12 +136,13 @@ class Yolov2(Format):
 
 
 class Yolov8(Format):
-    """One table without objectness: per column center, sides in pixels, class probabilities.
+    """One table: each column has a center and sides in pixels, and class probabilities.
 
-    Ultralytics' YOLOv8 and later heads of that shape (v9, v11, v12), exported without suppression.
+    Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12), exported without suppression.
+    There is no objectness.
     """
 
-    expects = "one of shape (4 + n_classes, n_boxes)"
+    expects = "one output of shape (4 + n_classes, n_boxes)"
 
     def choose(self, shapes, size, anchors):
         shape = _only_table(shapes)
@@ -158,25 +162,28 @@ class Yolov8(Format):
         boxes = table[:4, kept].T.astype(np.float64)
         if len(kept) and table[:4].max() <= 2:
             raise ValueError(
-                f'format="yolov8" reads boxes in pixels, but none of {table.shape[1]} reaches '
-                "beyond 2: they look like fractions of the input. Give a callable that decodes "
-                "them."
+                f'format="yolov8" reads boxes in pixels, but no number of the {table.shape[1]} '
+                "boxes is above 2: they look like fractions of the input. Give a callable that "
+                "decodes them."
             )
         return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best)
 
 
 class Yolox(Format):
-    """One table in the order of three grids: per row center, sides, objectness, classes.
+    """One table: each row has the center, sides, objectness and classes of a cell of three grids.
 
-    Center and sides are raw: relative to the cell, in units of the strides 8, 16 and 32, sides as
-    logarithms; objectness and classes are probabilities. Ge et al., YOLOX, 2021: BGR levels 0 to
-    255, the picture in the upper left corner.
+    The centers are relative to their cells, and the sides are logarithms; the unit is the stride
+    of the grid (8, 16 or 32). Objectness and classes are probabilities. Ge et al., YOLOX, 2021:
+    BGR levels 0 to 255, the image in the upper left corner.
     """
 
     resize_mode = "pad_end"
     colors = "BGR"
     scale = 1.0
-    expects = "one of shape (n_boxes, 5 + n_classes), n_boxes the cells of strides 8, 16 and 32"
+    expects = (
+        "one output of shape (n_boxes, 5 + n_classes), with one box for each cell of the grids "
+        "with the strides 8, 16 and 32"
+    )
     _strides = (8, 16, 32)
 
     def choose(self, shapes, size, anchors):
@@ -190,6 +197,7 @@ class Yolox(Format):
         return None if shapes[0][1] is None else shapes[0][1] - 5
 
     def decode(self, outputs, size, anchors, threshold):
+        """Decode the table; the score is the objectness times the probability of the class."""
         table = outputs[0]
         _check_probabilities("yolox", table[:, 4:])
         cells, strides = self._cells(np.arange(len(table)), size)
@@ -210,7 +218,7 @@ class Yolox(Format):
         return Candidates(boxes, scores[certain], best[certain])
 
     def _cells(self, positions, size):
-        """Column and row of the cells at `positions` of the table, and their strides."""
+        """Return (column, row) of the cells at `positions` of the table, and their strides."""
         shapes = [(size[0] // s, size[1] // s) for s in self._strides]
         starts = np.cumsum([0] + [columns * rows for columns, rows in shapes])
         level = np.searchsorted(starts, positions, side="right") - 1
@@ -222,8 +230,8 @@ class Yolox(Format):
 class Ssd(Format):
     """Class probabilities, the background first, and boxes x0, y0, x1, y1 from 0 to 1.
 
-    As SSD (Liu et al., 2016) is exported with its priors applied, and UltraFace, whose input
-    the defaults are: (RGB - 127) / 128 of 320 x 240 pixels, stretched.
+    This is the format of SSD (Liu et al., 2016), exported with its priors applied, and of
+    UltraFace. The default pixels are those of UltraFace: (RGB - 127) / 128, stretched.
     """
 
     size = 300
@@ -249,10 +257,10 @@ class Ssd(Format):
 
 
 class Detr(Format):
-    """Logits, the last of them "no object", and boxes center, sides from 0 to 1.
+    """Logits, the last one for "no object", and boxes (center, sides) from 0 to 1.
 
-    Carion et al., DETR, 2020: each query finds one object, so nothing is suppressed. ImageNet's
-    mean and standard deviation.
+    Carion et al., DETR, 2020. Each query finds one object, so boxes that overlap are kept. Pixels
+    are scaled with ImageNet's mean and standard deviation.
     """
 
     size = 800
@@ -260,7 +268,7 @@ class Detr(Format):
     offset = (123.675, 116.28, 103.53)
     scale = (1 / 58.395, 1 / 57.12, 1 / 57.375)
     suppresses = False
-    infinities = (-np.inf,)  # a logit of what cannot be
+    infinities = (-np.inf,)  # the logit of an impossible class
     expects = "logits of shape (n_queries, n_classes + 1) and boxes of shape (n_queries, 4)"
     name = "detr"
 
@@ -275,7 +283,7 @@ class Detr(Format):
         _refuse_probabilities(self.name, logits)
         with np.errstate(invalid="ignore"):
             probabilities = self._probabilities(logits.astype(np.float64))
-        check_outputs({"probabilities": probabilities})  # nothing that can be: NaN
+        check_outputs({"probabilities": probabilities})  # NaN if all classes are impossible
         best = probabilities.argmax(axis=1)
         scores = probabilities[np.arange(len(best)), best]
         kept = scores >= threshold
@@ -287,10 +295,10 @@ class Detr(Format):
 
 
 class RtDetr(Detr):
-    """Logits of independent classes, and boxes center, sides from 0 to 1.
+    """Logits of independent classes, and boxes (center, sides) from 0 to 1.
 
-    Zhao et al., RT-DETR, 2024: 640 pixels, RGB / 255; as Detr, but each class has a sigmoid, and
-    there is no "no object".
+    Zhao et al., RT-DETR, 2024: 640 pixels, RGB / 255. Like Detr, but each class has its own
+    sigmoid, and there is no logit for "no object".
     """
 
     size = 640
@@ -319,22 +327,23 @@ FORMATS: dict[str, Format] = {
 }
 
 
-class OwnFormat(Format):
-    """A callable that decodes; the preprocessing is RGB / 255, stretched, unless given."""
+class CallableFormat(Format):
+    """A callable of the user that decodes. By default, pixels are RGB / 255, stretched."""
 
     resize_mode = "fill"
-    expects = "whatever the callable takes"
+    expects = "outputs that the callable can decode"
 
     def __init__(self, decode):
         self.decode_image = decode
 
 
-def fitting(shapes, size):
-    """Names of the formats that outputs of these row shapes may have."""
+def fitting_formats(shapes, size):
+    """Return the names of the formats that fit outputs of these shapes for one image."""
     return [name for name, f in FORMATS.items() if f.choose(shapes, size, f.anchors) is not None]
 
 
 def _only_table(shapes):
+    """Return the shape of the only output, if it is a table; else None."""
     if len(shapes) != 1:
         return None
     (shape,) = shapes.values()
@@ -342,13 +351,13 @@ def _only_table(shapes):
 
 
 def _scores_and_boxes(shapes, least=2):
-    """Positions of the scores, at least so many per box, and of the boxes; or None."""
+    """Return the positions of the scores (`least` per box, or more) and of the boxes, or None."""
     if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes.values()):
         return None
     names, tables = list(shapes), list(shapes.values())
     boxes = [i for i in range(2) if tables[i][1] == 4]
     boxes = boxes or [i for i in range(2) if tables[i][1] is None]
-    if len(boxes) == 2:  # four classes, or sizes that the graph does not state: the names tell
+    if len(boxes) == 2:  # four scores per box, or sizes that are not stated: the names decide
         boxes = [i for i in boxes if "box" in names[i].lower()]
     if len(boxes) != 1:
         return None
@@ -360,21 +369,21 @@ def _scores_and_boxes(shapes, least=2):
 
 
 def _exp(logarithms):
-    return np.exp(np.minimum(logarithms, 50.0))  # without a warning; such sides are refused
+    return np.exp(np.minimum(logarithms, 50.0))  # no overflow; sides of that size raise an error
 
 
 def _check_probabilities(name, scores):
-    """Raise if scores are not probabilities, but for what quantization rounds."""
+    """Raise a ValueError if scores are not from 0 to 1; quantized ones may be 0.01 beyond."""
     low, high = scores.min(initial=0.0), scores.max(initial=0.0)
     if low < -0.01 or high > 1.01:
         raise ValueError(
             f'format="{name}" reads probabilities, but the scores go from {low:.3g} to '
-            f"{high:.3g}: give a callable that decodes them."
+            f"{high:.3g}. Give a callable that decodes them."
         )
 
 
 def _refuse_probabilities(name, logits):
-    """Raise if logits are probabilities already: those of a network would not all lie so."""
+    """Raise a ValueError if all logits are from 0 to 1, because they look like probabilities."""
     low, high = logits.min(initial=np.inf), logits.max(initial=-np.inf)
     if 0 <= low < high <= 1:
         raise ValueError(
@@ -384,16 +393,17 @@ def _refuse_probabilities(name, logits):
 
 
 def _refuse_decoded(name, sides, size, most):
-    """Raise if sides, in pixels, that were logarithms are over `most` times the input's."""
+    """Raise a ValueError if a side in pixels is over `most` times that of the input."""
     largest = (sides / size).max(initial=0)
     if largest > most:
         raise _decoded(name, f"a side would be {largest:.3g} times that of the input")
 
 
 def _decoded(name, why):
+    """Return the error for boxes that the graph has decoded already."""
     return ValueError(
-        f'format="{name}" reads centers and sides before they are decoded, but {why}: the graph '
-        "seems to decode them itself. Give a callable that takes them as they are."
+        f'format="{name}" reads centers and sides that are not decoded yet, but {why}: the graph '
+        "seems to decode them itself. Give a callable that takes decoded ones."
     )
 
 
@@ -408,7 +418,7 @@ def _follows(values, grid):
 
 
 def _fractions(name, boxes):
-    """Boxes as float64, if they may be from 0 to 1."""
+    """Return boxes as float64; raise a ValueError if they cannot be from 0 to 1."""
     largest = np.abs(boxes).max(initial=0)
     if 10 < largest < np.inf:
         raise ValueError(
@@ -419,4 +429,5 @@ def _fractions(name, boxes):
 
 
 def _corners(centers, sides):
+    """Return boxes x0, y0, x1, y1."""
     return np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)

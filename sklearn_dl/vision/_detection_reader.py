@@ -1,4 +1,4 @@
-"""What an ObjectDetector's parameters mean for one graph: pixels in, detections out."""
+"""Reader: feeds the graph of an ObjectDetector, and reads detections from its outputs."""
 
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
@@ -13,13 +13,19 @@ from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
-from sklearn_dl.utils._messages import NotFiniteError, RowError
-from sklearn_dl.vision._detection_formats import FORMATS, Candidates, Format, OwnFormat, fitting
+from sklearn_dl.utils._messages import NotFiniteError, RowError, brief
+from sklearn_dl.vision._detection_formats import (
+    FORMATS,
+    CallableFormat,
+    Candidates,
+    Format,
+    fitting_formats,
+)
 from sklearn_dl.vision._finite import check_outputs, of_row
 
 
 class Geometry(NamedTuple):
-    """How an image was laid on the network's input.
+    """How an image was placed on the network's input.
 
     Attributes
     ----------
@@ -28,7 +34,7 @@ class Geometry(NamedTuple):
     image_size : tuple of int
         (width, height) of the image, after its EXIF rotation.
     source, target : tuple of float
-        The box x0, y0, x1, y1 of the image that fills the box `target` of the input.
+        Boxes x0, y0, x1, y1: the box `source` of the image fills the box `target` of the input.
     """
 
     input_size: tuple
@@ -37,7 +43,7 @@ class Geometry(NamedTuple):
     target: tuple
 
     def to_image(self, boxes):
-        """Boxes in pixels of the input, as boxes in pixels of the image, clipped to it."""
+        """Convert boxes from pixels of the input to pixels of the image, and clip them to it."""
         source, target = np.array(self.source), np.array(self.target)
         scale = (source[2:] - source[:2]) / (target[2:] - target[:2])
         moved = (np.reshape(boxes, (-1, 2, 2)) - target[:2]) * scale + source[:2]
@@ -45,12 +51,20 @@ class Geometry(NamedTuple):
 
 
 class Reader:
-    """Reads images for a graph, and detections from its outputs."""
+    """Prepares images for a graph, and reads detections from its outputs.
+
+    Parameters
+    ----------
+    detector : ObjectDetector
+    session : OnnxSession
+    """
 
     def __init__(self, detector, session):
         self.detector = detector
-        own = callable(detector.format)
-        self.format: Format = OwnFormat(detector.format) if own else FORMATS[detector.format]
+        by_callable = callable(detector.format)
+        self.format: Format = (
+            CallableFormat(detector.format) if by_callable else FORMATS[detector.format]
+        )
         self.image_input, self.other_inputs = self._split_inputs(session)
         self.colors = self._or_default("colors")
         self.anchors = self._anchors()
@@ -61,15 +75,15 @@ class Reader:
         self.n_classes = None
         shapes = {spec.name: spec.row_shape for spec in session.outputs}
         stated = all(row is not None and None not in row for row in shapes.values())
-        guessed = None not in shapes.values() and (
-            self.format.choose(shapes, self._input_size(), self.anchors) if not own else None
+        fits = None not in shapes.values() and (
+            None if by_callable else self.format.choose(shapes, self._input_size(), self.anchors)
         )
-        # sizes that are not stated are checked when they are seen
-        if not own and (stated or guessed):
+        # sizes that the graph does not state are checked when outputs have them
+        if not by_callable and (stated or fits):
             self.n_classes = self._choose(shapes)[1]
 
     def other_sources(self, images):
-        """What the inputs besides the image are fed, for lazy images."""
+        """Return the sources of the inputs besides the image, by name, for lazy images."""
         given = self.detector.extra_inputs
         return {
             spec.name: GeometrySource(spec, given[spec.name], images, self.geometry)
@@ -77,11 +91,11 @@ class Reader:
         }
 
     def geometry(self, image_size):
-        """Where an image of that size lies on the network's input."""
+        """Return the Geometry of an image of this size."""
         return Geometry(self._input_size(), image_size, *self.step.placement(image_size))
 
     def pixels(self, images):
-        """PixelArray of lazy images, as the graph wants them."""
+        """Return the PixelArray of lazy images that the graph takes."""
         return PixelExtractor(
             colors=self.colors,
             layout=self.layout,
@@ -90,7 +104,7 @@ class Reader:
         ).transform(image_column([image.with_step(self.step) for image in images]))
 
     def _level(self, name):
-        """`offset` or `scale`: as given, else the format's, in the order of the colours."""
+        """Return `offset` or `scale`: as given, else the format's in the order of `colors`."""
         given, default = getattr(self.detector, name), getattr(self.format, name)
         if given is not None:
             return given
@@ -98,19 +112,19 @@ class Reader:
             return default
         if set(self.colors) - set("RGB"):
             raise ValueError(
-                f"format={self.detector.format!r} has {name}s of red, green and blue: with "
+                f"format={self.detector.format!r} has {name}s only for red, green and blue; with "
                 f"colors={self.colors!r} set `{name}`."
             )
         return [default["RGB".index(color)] for color in self.colors]
 
     def detections(self, outputs, image_size):
-        """Detections from the outputs of one image: dict of name to array."""
+        """Return the detections from the outputs of one image (dict of name to array)."""
         detector = self.detector
         geometry = self.geometry(image_size)
-        if isinstance(self.format, OwnFormat):
-            # what infinities mean, the callable knows
+        if isinstance(self.format, CallableFormat):
+            # the callable may give infinity a meaning
             check_outputs(outputs, allowed=(-np.inf, np.inf))
-            found = self._own(outputs, geometry)
+            found = self._decode_by_callable(outputs, geometry)
         else:
             chosen, _ = self._choose({name: array.shape for name, array in outputs.items()})
             names = [list(outputs)[i] for i in chosen]
@@ -121,7 +135,7 @@ class Reader:
             )
         check_outputs({"boxes": found.boxes, "scores": found.scores})
         boxes = geometry.to_image(found.boxes)
-        # what lies in the border, or is cut off, is no detection
+        # a box outside the visible part of the image is not a detection
         seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         found, boxes = Candidates(*(values[seen] for values in found)), boxes[seen]
         if self.format.suppresses:
@@ -143,14 +157,16 @@ class Reader:
         result["label"] = classes if self.labels is None else self.labels[classes]
         return result
 
-    def _own(self, outputs, geometry):
+    def _decode_by_callable(self, outputs, geometry):
+        """Return the Candidates that the user's callable decodes, after checks of what it gives."""
         boxes, scores, classes = self.detector.format(outputs, geometry)
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         scores, classes = np.asarray(scores, dtype=np.float64), np.asarray(classes)
         if scores.shape != (len(boxes),) or classes.shape != (len(boxes),):
             raise ValueError(
                 f"format={self.detector.format!r} gave {len(boxes)} boxes, scores of shape "
-                f"{scores.shape} and classes of shape {classes.shape}."
+                f"{scores.shape} and classes of shape {classes.shape}; each box needs one score "
+                "and one class."
             )
         check_outputs({"scores": scores}, allowed=(-np.inf,))
         kept = scores >= self.detector.score_threshold
@@ -164,8 +180,8 @@ class Reader:
             beyond = classes[(classes < 0) | (classes >= len(self.labels))]
             if len(beyond):
                 raise ValueError(
-                    f"format={self.detector.format!r} gave class {beyond[0]}, and `classes` has "
-                    f"{len(self.labels)} labels."
+                    f"format={self.detector.format!r} gave class {beyond[0]}, but `classes` has "
+                    f"labels for the classes 0 to {len(self.labels) - 1}."
                 )
         return Candidates(boxes, scores, classes.astype(np.int64))
 
@@ -173,22 +189,27 @@ class Reader:
         return self.step.width, self.step.height
 
     def _choose(self, shapes):
-        """Which outputs are read, and the number of classes (None: not known yet)."""
+        """Return the positions of the outputs to read, and the number of classes or None."""
         key = tuple(shapes.values())
         if key not in self._chosen:
             self._chosen[key] = self._check(shapes)
         return self._chosen[key]
 
     def _check(self, shapes):
+        """Return what `_choose` does; raise a ValueError if the shapes or the labels do not fit."""
         size = self._input_size()
         chosen = self.format.choose(shapes, size, self.anchors)
         name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
         if chosen is None:
-            others = fitting(shapes, size)
-            hint = f"these would fit: {others}" if others else "no format fits; give a callable"
+            others = fitting_formats(shapes, size)
+            fit = (
+                f"these formats would fit: {others}"
+                if others
+                else "no format fits, so give a callable"
+            )
             raise ValueError(
                 f"format={name!r} expects {self.format.expects}; the outputs of one image are "
-                f"{seen} for an input of {size[0]} x {size[1]}; {hint}."
+                f"{seen} for an input of {size[0]} x {size[1]}; {fit}."
                 + self._about_anchors(shapes)
             )
         picked = [list(shapes.values())[i] for i in chosen]
@@ -202,16 +223,17 @@ class Reader:
         return chosen, n_classes
 
     def _about_anchors(self, shapes):
+        """Return what the message about shapes says about anchors, or ''."""
         depths = [shape[0] for shape in shapes.values() if len(shape) == 3]
         if self.anchors is None or not depths or depths[0] is None:
             return ""
         return (
-            f" There are {len(self.anchors)} anchors: {depths[0]} must be a multiple of that, and "
-            "more than 5 for each."
+            f" There are {len(self.anchors)} anchors: {depths[0]} must be {len(self.anchors)} * "
+            "(5 + n_classes)."
         )
 
     def _split_inputs(self, session):
-        """The image's input, and those that `extra_inputs` fills."""
+        """Return the spec of the image's input, and the specs of the `extra_inputs`."""
         given = self.detector.extra_inputs or {}
         specs = {spec.name: spec for spec in (*session.inputs, *session.optional_inputs)}
         images = [spec for spec in session.inputs if spec.name not in given]
@@ -222,18 +244,19 @@ class Reader:
             )
         if len(images) != 1:
             raise ValueError(
-                "A detector has one input for the image; this graph leaves "
-                f"{listed(images) or 'none'}. Give the others in `extra_inputs`: "
-                '{"orig_target_sizes": lambda geometry: geometry.input_size}, say.'
+                "`extra_inputs` must leave exactly one input of the graph, for the image, but "
+                f"leaves {listed(images) or 'none'}. Give what each other input gets, as in "
+                'extra_inputs={"orig_target_sizes": lambda geometry: geometry.input_size}.'
             )
         return images[0], [specs[name] for name in given]
 
     def _anchors(self):
+        """Return the anchors as an ndarray of shape (n_anchors, 2); None if the format has none."""
         given = self.detector.anchors
         if given is None:
             return None if self.format.anchors is None else np.array(self.format.anchors)
         if self.format.anchors is None:
-            raise ValueError(f"format={self.detector.format!r} has no anchors; leave them None.")
+            raise ValueError(f"format={self.detector.format!r} has no anchors; set anchors=None.")
         anchors = np.asarray(given, dtype=np.float64)
         if (
             anchors.ndim != 2
@@ -242,16 +265,19 @@ class Reader:
             or not (anchors > 0).all()
         ):
             raise ValueError(
-                f"anchors must have shape (n_anchors, 2), positive widths and heights in grid "
-                f"cells, got shape {anchors.shape}."
+                f"anchors must have shape (n_anchors, 2) and contain positive widths and heights "
+                f"in grid cells, got {brief(given)} of shape {anchors.shape}."
             )
         return anchors
 
     def _choose_resize(self, spec):
-        """Layout of the pixels, and the resizing step."""
+        """Set the layout of the pixels and the resizing step."""
         row, n_colors = spec.row_shape, len(self.colors)
         if row is not None and len(row) != 3:
-            raise ValueError(f"The graph's input {spec} is no batch of images.")
+            raise ValueError(
+                f"The graph's input {spec} is not a batch of images: it needs 4 dimensions, "
+                "(n, channels, height, width) or (n, height, width, channels)."
+            )
         nhwc = row is not None and row[2] == n_colors and row[0] != n_colors
         self.layout = "NHWC" if nhwc else "NCHW"
         rows, columns = (row[:2] if nhwc else row[1:]) if row else (None, None)
@@ -275,12 +301,13 @@ class Reader:
         return (None, None) if size is None else width_and_height(size)
 
     def _or_default(self, name):
+        """Return the parameter `name`, or the format's default if it is None."""
         given = getattr(self.detector, name)
         return getattr(self.format, name) if given is None else given
 
 
 class DetectionCollector:
-    """Takes the outputs of batches, and keeps the detections only."""
+    """Gets the outputs of batches, and keeps only the detections in them."""
 
     def __init__(self, images, specs, reader):
         self.images = images
@@ -290,18 +317,19 @@ class DetectionCollector:
         self.detections: list[Any] = [None] * len(images)
 
     def add(self, rows, outputs, n_fed):
+        """Keep the detections of some rows; `n_fed` is the size of the batch that the graph got."""
         for name, output in zip(self.names, outputs, strict=True):
             if len(output) != n_fed:
                 raise ValueError(
-                    f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images: "
-                    "export the detector without suppression, one result per image."
+                    f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images, "
+                    "but one result per image is needed. Export the detector without suppression."
                 )
         for position, row in enumerate(rows):
             arrays = {n: output[position] for n, output in zip(self.names, outputs, strict=True)}
             image = self.images[row]
             try:
                 size = image.size_as_read()
-            except ImageReadError as error:  # removed since its pixels were read
+            except ImageReadError as error:  # the file was removed after its pixels were read
                 raise error.at(row) from error
             try:
                 self.detections[row] = self.reader.detections(arrays, size)
@@ -316,13 +344,13 @@ class DetectionCollector:
 
 
 class GeometrySource:
-    """Batches of an input that says how an image lies on the network's input.
+    """Source of the values of a graph's input other than the image.
 
     Parameters
     ----------
     spec : TensorSpec
     value : callable(Geometry) or array-like
-        What it is for one image, without the batch.
+        The value for one image, without the batch dimension, or a function that gives it.
     images : sequence of LazyImage
     geometry : callable(image_size) -> Geometry
     """
@@ -334,7 +362,7 @@ class GeometrySource:
         self.images, self.geometry = images, geometry
 
     def read(self, rows):
-        """The rows whose images can be read, and the errors of those that cannot, by row."""
+        """Return the values of the rows whose images can be read, and the errors of the others."""
         values, errors = [], {}
         for row in rows:
             image = self.images[row]
@@ -360,7 +388,7 @@ class GeometrySource:
 
 
 def class_labels(classes):
-    """The parameter `classes` as an ndarray of labels, or None.
+    """Return the parameter `classes` as an ndarray of labels, or None.
 
     Parameters
     ----------
@@ -369,12 +397,12 @@ def class_labels(classes):
     Raises
     ------
     ValueError
-        If it is not one label per class.
+        If it does not have one label for each class.
     """
     if classes is None:
         return None
     if isinstance(classes, Mapping):
-        # JSON makes strings of the numbers
+        # JSON turns the numbers into strings
         numbers = {
             int(key) if isinstance(key, str) and key.isdecimal() else key: label
             for key, label in classes.items()

@@ -1,4 +1,4 @@
-"""Photographs to the features of a network, streamed."""
+"""Compute the features of images with a network, batch by batch."""
 
 from dataclasses import replace
 from threading import Lock
@@ -14,12 +14,12 @@ from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget
 
-# images at once, by what runs: on a CPU more leave its caches (docs/benchmarks.md)
+# images per batch; on a CPU, larger batches do not fit into its caches (docs/benchmarks.md)
 _BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
 
 
 def pixel_array(rows, pixels):
-    """PixelArray of ImageRows; `pixels` are arguments of PixelExtractor."""
+    """Return the PixelArray of ImageRows; `pixels` are arguments of PixelExtractor."""
     images, resize = rows.images, rows.resize
     ready = [image if resize is None else image.with_step(resize) for image in images]
     array = PixelExtractor(**pixels).transform(image_column(object_array(ready)))
@@ -27,7 +27,7 @@ def pixel_array(rows, pixels):
 
 
 def onnx_features(open_session, array, where):
-    """Features that ONNX Runtime computes of a PixelArray, and the errors of rows.
+    """Compute the features of a PixelArray with ONNX Runtime.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def onnx_features(open_session, array, where):
     -------
     features : ndarray of n_rows rows
     errors : dict of int to ImageReadError
-        By the position of the row.
+        The errors of images that cannot be read, by the position of their row.
     """
     budget = thread_budget(where.n_threads)
     n_workers = budget if len(array) >= 2 * budget else 1
@@ -50,15 +50,15 @@ def onnx_features(open_session, array, where):
 
 
 def torch_features(network, array, where):
-    """`onnx_features` of an ImageNetwork, whose `where` is resolved."""
+    """Compute the same as `onnx_features` with an ImageNetwork. `where` must be resolved."""
     batch = _BATCH["cpu" if where.device.type == "cpu" else "gpu"]
     with torch_settings(where.n_threads) as n_threads:
-        graph = _TorchGraph(network, where.device)
+        graph = _NetworkAsGraph(network, where.device)
         return computed_features(graph, array, batch, min(2, n_threads))
 
 
 def computed_features(graph, array, batch, n_workers):
-    """What a graph makes of a PixelArray, and the errors of rows, by their positions."""
+    """Run a graph on a PixelArray; return its output, and the errors of rows by their positions."""
     numbers = array.numbers.tolist()
     source = PixelSource(array, graph.inputs[0], numbers=numbers)
     collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers)
@@ -69,9 +69,10 @@ def computed_features(graph, array, batch, n_workers):
 
 
 def checked_features(rows, features, errors):
-    """A Read of the features of ImageRows, as one row of numbers for each.
+    """Return a Read with the features of ImageRows, of shape (n_rows, n_features).
 
-    Maps of features are averaged. NaN and infinity are errors of their row.
+    Feature maps are averaged. NaN and infinity are errors of their row, which are raised if the
+    row is not to be skipped.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if check_rank(features).ndim == 4:
@@ -85,17 +86,17 @@ def checked_features(rows, features, errors):
 
 
 def check_rank(features):
-    """`features`, if they are one row of numbers, or maps of them, per image; else a ValueError."""
+    """Return `features`; raise a ValueError if their number of dimensions is neither 2 nor 4."""
     if features.ndim not in (2, 4):
         raise ValueError(
-            f"The backbone's output has shape {tuple(features.shape)}; features have shape "
+            f"The backbone's output has shape {tuple(features.shape)}, but features have shape "
             "(n, n_features), or (n, n_features, H, W), which is averaged over H and W."
         )
     return features
 
 
 def onnx_providers(device):
-    """ONNX Runtime's providers for a torch device, by its name."""
+    """Return ONNX Runtime's providers for the name of a torch device."""
     kind, _, number = str(device).partition(":")
     if kind in ("auto", "mps"):
         return "auto"
@@ -103,11 +104,14 @@ def onnx_providers(device):
         return ["CPUExecutionProvider"]
     if kind == "cuda" and (not number or number.isdigit()):
         return [("CUDAExecutionProvider", {"device_id": int(number or 0)})]
-    raise ValueError(f"device={device!r} is not the name of a device.")
+    raise ValueError(
+        f'device={device!r} is not the name of a device; use "auto", "cpu", "cuda" or one GPU, '
+        'as in "cuda:1".'
+    )
 
 
-class _TorchGraph:
-    """The features of a network, as `sklearn_dl.scoring` runs graphs: for one thread at a time."""
+class _NetworkAsGraph:
+    """An ImageNetwork with the interface of a graph, so that `score` can run it."""
 
     inputs = (TensorSpec("image", ("N", None, None, None), np.dtype(np.float32)),)
     outputs = (TensorSpec("features", ("N", None), np.dtype(np.float32)),)
@@ -121,6 +125,6 @@ class _TorchGraph:
         import torch
 
         pixels = torch.from_numpy(feeds["image"]).to(self.device)
-        # others decode meanwhile
+        # one thread computes; the others decode images meanwhile
         with self._lock, torch.inference_mode():
             return [self.network.features(pixels).cpu().numpy()]

@@ -1,4 +1,4 @@
-"""What image networks are fed in training: scaled pixels. Importing this module imports torch."""
+"""The Feed that gives images to a network in training. Importing this module imports torch."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from sklearn_dl.vision._features import pixel_array
 
 
 class ImageFeed(Feed):
-    """Photographs, as they are or as random views, to the outputs of the network's head.
+    """Images, or random views of them, ready to be given to an ImageNetwork in training.
 
     Parameters
     ----------
@@ -21,7 +21,8 @@ class ImageFeed(Feed):
     def __init__(self, rows, pixels):
         self.rows = rows
         self.pixels = pixels
-        self.lengths = np.zeros(len(rows), dtype=np.int64)  # batches are drawn at random
+        # equal, so that batches are drawn at random
+        self.lengths = np.zeros(len(rows), dtype=np.int64)
 
     def outputs(self, network, positions, rng):
         rows = self.rows.take(positions)
@@ -30,6 +31,9 @@ class ImageFeed(Feed):
         try:
             pixels = pixel_array(rows, self.pixels).compute(torch.get_num_threads())
         except ImageReadError as error:
-            message = f"in training, after it had been read: {error.message}"
+            message = (
+                "the image was read before training, but could not be read again in training: "
+                f"{error.message}"
+            )
             raise ImageReadError(message, error.row, error.source) from error
         return network(torch.from_numpy(pixels).to(next(network.parameters()).device))

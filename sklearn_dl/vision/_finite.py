@@ -1,4 +1,4 @@
-"""What a network gives is checked: NaN and infinity are errors of their row."""
+"""Check what a network gives for an image: NaN and infinity are errors of its row."""
 
 import numpy as np
 
@@ -7,35 +7,36 @@ from sklearn_dl.utils._messages import NotFiniteError
 
 
 def not_finite(row, image, values, what):
-    """The error of a row whose `values` hold NaN or infinity."""
+    """Return the error for a row whose `values` contain NaN or infinity."""
     seen = "NaN" if np.isnan(values).any() else "infinity"
     return of_row(row, image, f"the network gave {what} with {seen}")
 
 
 def of_row(row, image, what):
-    """The error that names the row for which `what` happened."""
+    """Return the error for a row. `what` says what the network gave."""
     return NotFiniteError(
-        f"{what} for {describe(image.source)}. Are the network's weights whole, and its pixels "
-        "scaled as it wants them? A float16 or bfloat16 network may overflow where float32 does "
-        'not. on_error="nan" masks such rows.',
+        f"{what} for {describe(image.source)}. The network's weights may be damaged, its input "
+        "may be scaled wrongly, or its numbers may overflow in float16 or bfloat16. "
+        'on_error="nan" skips such rows.',
         row,
         source_name(image.source),
     )
 
 
 def check_outputs(outputs, allowed=()):
-    """Raise if outputs of a network for one image hold NaN, or what else is not allowed.
+    """Raise an error if the outputs for one image contain NaN, or an infinity not in `allowed`.
 
     Parameters
     ----------
     outputs : dict of str to ndarray
+        The network's outputs, by name.
     allowed : tuple of float
-        Infinities that may have a meaning.
+        Infinities that have a meaning in the outputs.
 
     Raises
     ------
     NotFiniteError
-        Without the row, which the caller knows.
+        It does not name the row; the caller adds it.
     """
     for name, array in outputs.items():
         if array.dtype.kind != "f" or not array.size:

@@ -11,24 +11,24 @@ from sklearn_dl.models._transformers import (
     read_weights,
     transformers,
 )
-from sklearn_dl.vision._image_network import own_network
+from sklearn_dl.vision._image_network import image_network
 
 
 def folder_network(content, weights=True):
-    """The ImageNetwork of a folder in transformers' format, without its classifier.
+    """Load the ImageNetwork of a folder in transformers' format, without its classifier.
 
     Parameters
     ----------
     content : FolderContent
     weights : bool
-        False: they are not read, because they will be replaced.
+        If False, the weights are not read, because the caller replaces them.
     """
     mapping = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
     def check(config_class, values):
         if config_class not in mapping:
             raise ValueError(
-                f"{content.name}: {config_class.model_type!r} is no image classifier that "
+                f"{content.name}: {config_class.model_type!r} is not an image classifier that "
                 "transformers knows (ResNet, ConvNeXT, ViT, Swin, MobileNetV2, ...)."
             )
 
@@ -41,10 +41,10 @@ def folder_network(content, weights=True):
         state = read_weights(content, content.weights()) if weights else None
         model = load_model(content, model_class, config, state, shapes, _is_classifier, "network")
     with explained(content, "config.json"):
-        _take_classifier_off(model, config.num_labels)
-        network = own_network(_Logits(model))
+        _remove_classifier(model, config.num_labels)
+        network = image_network(_Logits(model))
     for tensor in [*network.parameters(), *network.buffers()]:
-        tensor.data = tensor.data.clone()  # not views into a file's bytes
+        tensor.data = tensor.data.clone()  # no longer a view into the file's bytes
     return network
 
 
@@ -53,6 +53,8 @@ def _is_classifier(name):
 
 
 class _Logits(torch.nn.Module):
+    """From pixels to the logits of a transformers model; without its classifier, to features."""
+
     def __init__(self, model):
         super().__init__()
         self.model = model
@@ -61,10 +63,13 @@ class _Logits(torch.nn.Module):
         return self.model(pixel_values=pixels).logits
 
 
-def _take_classifier_off(model, n_labels):
+def _remove_classifier(model, n_labels):
+    """Put the identity in the place of the last linear layer with `n_labels` outputs."""
     for name, module in reversed(list(model.named_modules())):
         if isinstance(module, torch.nn.Linear) and module.out_features == n_labels:
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, torch.nn.Identity())
             return
-    raise ValueError(f"the last layer of {type(model).__name__} was not found")
+    raise ValueError(
+        f"{type(model).__name__} has no linear layer with {n_labels} outputs, one for each label"
+    )

@@ -1,4 +1,4 @@
-"""Photographs to classes, by transfer learning."""
+"""ImageClassifier: classify images by transfer learning."""
 
 import os
 from numbers import Integral, Real
@@ -19,19 +19,19 @@ from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, versi
 from sklearn_dl.vision._image_rows import ImageRows
 
 _HOW_TO_VERSION = (
-    "A callable that carries a version can be gone on with: give it an attribute, as in "
-    '`make.version = "1"`, and change it with the code.'
+    "A fit can continue or resume only with a callable that has a version. Set this attribute, as "
+    'in `make.version = "1"`, and change it when you change the code.'
 )
 
 
 class ImageClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkClassifierMixin, TrainedEstimator
 ):
-    """Classify photographs by a pretrained network and a head that is learned.
+    """Classify images with a pretrained network and a head that is learned.
 
-    By default the network is left as it is: its features are computed once, and a logistic
-    regression is solved on them, exactly, in the time that scoring takes. With `trainable_layers`
-    the network is fine-tuned.
+    By default the network does not change. Its features are computed once, and the head is a
+    logistic regression on them, solved exactly: a fit takes about as long as scoring the images.
+    With `trainable_layers` the network is fine-tuned.
 
     Parameters
     ----------
@@ -50,16 +50,16 @@ class ImageClassifier(
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer.
     C : float, default=1.0
-        Inverse strength of the regularisation of the logistic regression on features, which is
-        the head, or what the head starts from. Features are brought to equal variances before, and
-        rows to a length of 1 on average.
+        Inverse of the regularisation strength of the logistic regression on the features. It is
+        the head, or the head that fine-tuning starts with. It is solved on features with equal
+        variances that add up to 1.
     augment : None, "standard", tuple of str or callable, default=None
-        Random views of the training photographs: some of "flip" (left to right), "crop" (a part of
-        three eighths of the area or more) and "color" (brightness, contrast and saturation by up
-        to 30 %); "standard" is all three. Or ``function(image, rng)``, from a PIL image and a numpy
-        Generator to a PIL image of the same size, which several threads may call at once. A
-        fine-tuned network sees new views in each epoch; a head on features learns from three views
-        beside the photograph itself.
+        Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
+        part with at least three eighths of the area) and "color" (brightness, contrast and
+        saturation change by up to 30 %). "standard" is all three. Or ``function(image, rng)``,
+        which gets a PIL image and a numpy Generator, and returns a PIL image of the same size;
+        several threads may call it at once. A fine-tuned network sees new views in each epoch. A
+        head on features learns from each image and from three views of it.
     max_epochs : int, default=5
         Number of passes over the training rows. This parameter and the following ones, up to `tol`
         (except `class_weight`), have no effect with ``trainable_layers=0``.
@@ -137,9 +137,9 @@ class ImageClassifier(
         One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`. Empty if only a head was
         solved.
     best_epoch_ : int
-        Epoch, from 1, whose weights are kept; 0 if only a head was solved.
+        Number of the epoch whose weights are kept, from 1. 0 if only a head was solved.
     device_ : str
-        Torch device that a fine-tuned network predicts on.
+        Torch device on which a fine-tuned network predicts.
     n_features_in_ : int
         1.
     feature_names_in_ : ndarray of shape (1,)
@@ -148,18 +148,20 @@ class ImageClassifier(
     See Also
     --------
     OnnxScorer : The features alone, in a pipeline of your own.
-    ObjectDetector : Where the objects are.
+    ObjectDetector : Find where objects are in images.
 
     Notes
     -----
-    ML.NET's ImageClassification, which trains a softmax on bottleneck features by plain gradient
-    descent over 200 epochs; here the same convex problem is solved. Batch normalisations keep the
-    statistics that they were pretrained with. A backbone's pixels are made as
-    ``ImageResizer(width, height)`` makes them.
+    ML.NET's ImageClassification trains a softmax on the same kind of features, by plain gradient
+    descent over 200 epochs; here the same convex problem is solved exactly. Batch normalisations
+    keep the statistics from their pretraining. Images are resized as by
+    ``ImageResizer(width, height)``.
 
-    What a callable computes cannot be told from its tensors and names: its code may have been
-    edited. So nothing that outlives a `fit` is taken from it, unless it has an attribute `version`,
-    a str or int that you change with the code: ``make_network.version = "2"``.
+    The code of a callable `model` may have been edited since an earlier `fit`; the tensors and
+    names of its network do not show that. So the features, checkpoints and weights of an earlier
+    `fit` are used only if the callable has an attribute `version`, a str or int. Change it when you
+    change the code: ``make_network.version = "2"``. A callable `augment` needs a version only to
+    resume from a checkpoint.
 
     Examples
     --------
@@ -216,21 +218,22 @@ class ImageClassifier(
 
     @fit_method
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit to photographs and their classes.
+        """Fit to images and their classes.
 
         Parameters
         ----------
         X : one column of n_samples images
-            Whatever :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
+            All that :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
             arrays, lazy images.
         y : array-like of shape (n_samples,)
             The class of each row.
         sample_weight : array-like of shape (n_samples,), default=None
-            A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
+            Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
+            are left out.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, in place of a `validation_fraction` of X.
+            Rows for early stopping, instead of a `validation_fraction` of X.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Their weights.
+            Weights of the rows of `X_val`.
 
         Returns
         -------
@@ -239,21 +242,21 @@ class ImageClassifier(
         Raises
         ------
         ValueError
-            If a photograph cannot be read, or the network gives NaN or infinity for it (its row
-            and path are named), a class is missing, there is only one, the backbone has nothing to
-            train, or a callable without a version is to be gone on with. The estimator is left as
-            it was.
+            If an image cannot be read or the network gives NaN or infinity for it (the message
+            names its row and path), a label is missing, there is only one class, the network does
+            not have the layers to train, or a fit cannot continue or resume because a callable has
+            no version. The estimator stays as it was.
         FileNotFoundError
-            If the backbone or a photograph does not exist.
+            If the model or an image does not exist.
         ImportError
-            If a runtime is not installed.
+            If a package that is needed is not installed.
         """
         self._validate_params()
         self._refuse_to_resume()
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     def transform(self, X):
-        """Features of the network, from before the head.
+        """Features of the network, which are the input of its head.
 
         Parameters
         ----------
@@ -297,8 +300,9 @@ class ImageClassifier(
             return FittedImageNetwork(self.model, content)
         if not content.is_identified:
             raise ValueError(
-                f"warm_start=True cannot go on with model={self.model!r}: whether it still "
-                f"makes the network that was fitted is not known. {_HOW_TO_VERSION}"
+                f"warm_start=True cannot continue with model={self.model!r}: it has no version, so "
+                "it is not known whether it still makes the same network. "
+                f"{_HOW_TO_VERSION}"
             )
         return earlier.predictor.network.with_content(content)
 
@@ -306,19 +310,21 @@ class ImageClassifier(
         return find_backbone(self.model)
 
     def _refuse_to_resume(self):
-        """Raise if there is a checkpoint, and code that it depends on may have changed."""
-        unknown = [
+        """Raise an error if there is a checkpoint, and code that it depends on may have changed."""
+        unversioned = [
             name
             for name in ("model", "augment")
             if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
         ]
-        if self.checkpoint_dir is None or not unknown or not self._trains():
+        if self.checkpoint_dir is None or not unversioned or not self._trains():
             return
+        name = unversioned[0]
+        value = getattr(self, name)
         for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
             raise ValueError(
-                f"checkpoint_dir holds {path}, which cannot be gone on from: {unknown[0]}="
-                f"{getattr(self, unknown[0])!r} may be other code than when it was written. "
-                f"Remove the file. {_HOW_TO_VERSION}"
+                f"checkpoint_dir contains {path}, from which no fit can resume: {name}={value!r} "
+                "has no version, and its code may have changed since the file was written. Remove "
+                f"the file. {_HOW_TO_VERSION}"
             )
 
     def __sklearn_tags__(self):

@@ -12,16 +12,17 @@ from sklearn_dl.vision._features import check_rank
 class ImageNetwork(NetworkWithHead):
     """A network from pixels to features, and a linear head.
 
-    Batch normalisations keep the statistics that they were pretrained with: a batch of a few
-    photographs has none worth using, and no row's loss depends on the others. Their weights are
-    trained.
+    Batch normalisations keep the statistics from their pretraining, because those of a small batch
+    are too noisy. So the loss of a row does not depend on the other rows. The weights of batch
+    normalisations are trained.
 
     Parameters
     ----------
     body : torch.nn.Module
-        From (n, C, H, W) to features (n, n_features), or to maps of them, which are averaged.
+        Maps pixels (n, C, H, W) to features (n, n_features), or to feature maps, which are
+        averaged.
     n_features, n_outputs : int
-        Of the head; no outputs: there is none.
+        Number of inputs and outputs of the head. If `n_outputs` is 0, there is no head.
     """
 
     def __init__(self, body, n_features=0, n_outputs=0):
@@ -40,26 +41,26 @@ class ImageNetwork(NetworkWithHead):
         return self
 
     def features(self, pixels):
-        """float32 tensor of shape (n, n_features)."""
+        """Return the features, a float32 tensor of shape (n, n_features)."""
         dtype = next((p.dtype for p in self.body.parameters()), pixels.dtype)
         features = self.body(pixels.to(dtype, memory_format=torch.channels_last)).float()
         return check_rank(features).mean((2, 3)) if features.ndim == 4 else check_rank(features)
 
     def forward(self, pixels):
-        """The head's outputs, of shape (n, n_outputs)."""
+        """Return the head's outputs, of shape (n, n_outputs)."""
         assert self.head is not None
         return self.head(self.dropout(self.features(pixels))).float()
 
     def train_last(self, n_layers):
-        """Freeze all but the last `n_layers` layers of the body and the head."""
+        """Freeze all layers of the body except the last `n_layers`; the head is always trained."""
         self.requires_grad_(True)
         if n_layers == "all":
             return
         layers = layers_of(self.body)
         if n_layers > len(layers):
             raise ValueError(
-                f'trainable_layers={n_layers}, but the network has {len(layers)} layers; "all" '
-                "trains all of it."
+                f"trainable_layers={n_layers}, but the network has {len(layers)} layers; set "
+                'trainable_layers="all" to train all of them.'
             )
         self.body.requires_grad_(False)
         for layer in layers[-n_layers:]:
@@ -68,13 +69,14 @@ class ImageNetwork(NetworkWithHead):
 
 
 def layers_of(body):
-    """The layers or blocks of a network, in the order that they were made: list of list of modules.
+    """Return the layers of a network in the order in which they were made: list of list of modules.
 
-    The parts of the outermost lists of modules, and what is beside these; a normalisation belongs
-    to what it follows.
+    A layer is an element of one of the outermost lists of modules (usually a block), or a module
+    beside these lists. A module that has only vectors (a normalisation) belongs to the layer
+    before it.
     """
     layers: list = []
-    for module in _opened(body, is_root=True):
+    for module in _layer_modules(body, is_root=True):
         parameters = list(module.parameters())
         if not parameters:
             continue
@@ -85,13 +87,14 @@ def layers_of(body):
     return layers
 
 
-def _opened(module, is_root=False):
+def _layer_modules(module, is_root=False):
+    """Yield the elements of the outermost lists of modules in `module`, and those beside them."""
     children = [child for child in module.children() if any(True for _ in child.parameters())]
     if isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)) and not is_root:
         yield from children
     elif is_root or len(children) == 1 or _holds_list(module) or any(map(_holds_list, children)):
         for child in children:
-            yield from _opened(child)
+            yield from _layer_modules(child)
         if not children:
             yield module
     else:
@@ -102,19 +105,19 @@ def _holds_list(module):
     return any(isinstance(child, torch.nn.ModuleList) for child in module.children())
 
 
-def own_network(body):
-    """The ImageNetwork of a torch module, in evaluation mode."""
+def image_network(body):
+    """Return the ImageNetwork of a torch module, in evaluation mode."""
     if not isinstance(body, torch.nn.Module):
         raise ValueError(
-            f"model must make a torch.nn.Module, got {type(body).__name__}: a module from "
-            "pixels (n, 3, H, W) to features (n, n_features)."
+            f"model must make a torch.nn.Module, got {type(body).__name__}. The module "
+            "must map pixels (n, 3, H, W) to features (n, n_features)."
         )
     replace_dropout(body)
     return ImageNetwork(body).eval()
 
 
 def module_hash(network, version):
-    """sha256 of the tensors of a network, of what its modules are, and of a version."""
+    """Return the sha256 of a network's tensors, of the kinds of its modules, and of a version."""
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in network.modules()]
     digest = sha256(f"{network!r} {kinds} {version!r}".encode())
     for name, tensor in network.state_dict().items():

@@ -1,4 +1,4 @@
-"""Photographs as rows to learn from and to predict."""
+"""Images as rows to learn from and to predict."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -18,24 +18,24 @@ from sklearn_dl.utils._threads import for_each_batch, thread_budget
 from sklearn_dl.vision._augment import views
 from sklearn_dl.vision._finite import not_finite
 
-# a head on a frozen backbone learns from each photograph and from so many random views of it
+# a head on a frozen backbone learns from each image and from this number of random views of it
 _VIEWS = 3
 
 
 @dataclass(frozen=True, eq=False)
 class ImageRows(Rows):
-    """Rows with one photograph each.
+    """Rows with one image each.
 
     Attributes
     ----------
     images : object ndarray of LazyImage, of shape (n_rows,)
     numbers : int ndarray of shape (n_rows,)
     resize : Resize or None
-        None: the images have the size wanted.
+        The step that gives images the size of the network's input. None: they have it already.
     augment : tuple of str, callable or None
-        Random views that are learned from.
+        Random views that a fit learns from.
     skips : bool
-        Whether a photograph that cannot be read is left out; if not, it raises an error.
+        Whether an image that cannot be read is skipped; if not, it raises an error.
     """
 
     images: np.ndarray
@@ -64,7 +64,7 @@ class ImageRows(Rows):
         return error
 
     def warn_of_cut(self, cut):
-        """Do nothing: photographs are not cut."""
+        """Do nothing: images are not cut."""
 
     def check(self, n_threads=None):
         def work(start, stop):
@@ -83,7 +83,7 @@ class ImageRows(Rows):
         return [self.view(rng) for _ in range(_VIEWS)]
 
     def view(self, rng):
-        """The rows with one random view of each."""
+        """Return the rows with one random view of each image."""
         seeds = rng.integers(2**31, size=len(self))
         images = views(self.images, self.augment, self.resize, seeds)
         return replace(self, images=object_array(images), resize=None)
@@ -94,7 +94,7 @@ class ImageRows(Rows):
 
 
 def image_digest(image):
-    """sha256 of what an image is made from and of what is done to it.
+    """Return the sha256 of an image's source, of how it is read, and of its steps.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def image_digest(image):
         with open_source(image) as file:
             content = file.read()
     elif isinstance(source, Image.Image):
-        # as it is decoded: with its EXIF rotation, in the mode asked for
+        # the decoded pixels: with the EXIF rotation, in the mode of `image.decoding`
         pixels = np.asarray(replace(image, steps=()))
         content = repr(pixels.shape).encode() + pixels.tobytes()
     else:
@@ -120,11 +120,11 @@ def image_digest(image):
 
 
 def digest_or_none(image):
-    """`image_digest`, or None for an image that cannot be read."""
+    """Return `image_digest`, or None for an image that cannot be read."""
     outside = sys.exception()
     try:
         return image_digest(image)
-    except (OSError, ValueError) as error:  # ImageReadError is one
+    except (OSError, ValueError) as error:  # ImageReadError is a ValueError
         if machine_fault(error, outside):
             raise
         return None

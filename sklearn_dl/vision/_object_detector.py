@@ -26,10 +26,10 @@ from sklearn_dl.vision._detection_reader import DetectionCollector, Reader, clas
 
 
 class ObjectDetector(ModelEstimator):
-    """Find objects in photographs with a pretrained ONNX detector.
+    """Find objects in images with a pretrained ONNX detector.
 
-    Photographs are decoded, fitted into the network's input, run and decoded batch by batch; the
-    boxes come back in pixels of the original photographs. Nothing is learned: no `fit` is needed.
+    Images are read, resized to the network's input and scored batch by batch. The boxes are in
+    pixels of the original images. Nothing is learned: no `fit` is needed.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class ObjectDetector(ModelEstimator):
         is that of an ONNX file. The file's bytes and a parsed model are taken, too.
     format : str or callable
         What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
-        "detr" or "rt-detr". Or ``decode(outputs, geometry)``, called once per image with its
-        outputs (dict of name to array) and :class:`~sklearn_dl.vision.Geometry`, which returns
-        boxes x0, y0, x1, y1 in pixels of the network's input, scores and numbers of classes; boxes
-        that overlap are suppressed as those of the formats are. Several threads may call it at
-        once.
+        "detr" or "rt-detr". Or a callable ``decode(outputs, geometry)``. It is called once per
+        image, with its outputs (dict of name to array) and its
+        :class:`~sklearn_dl.vision.Geometry`. It returns boxes x0, y0, x1, y1 in pixels of the
+        network's input, scores and numbers of classes; boxes that overlap may be among them (see
+        `iou_threshold`). Several threads may call it at once.
     classes : sequence or dict, default=None
         Labels of the classes, in the order of the network's scores. The background is not a class.
         A dict from the numbers of the classes to their labels, as Ultralytics and transformers have
@@ -62,18 +62,19 @@ class ObjectDetector(ModelEstimator):
         for all channels, or one for each channel in the order of `colors`. None: the numbers of the
         format.
     anchors : array-like of shape (n_anchors, 2), default=None
-        Widths and heights in grid cells, for "yolov2". None: Tiny YOLOv2's.
+        Widths and heights in grid cells, for "yolov2". None: those of Tiny YOLOv2.
     extra_inputs : dict of str to callable or array-like, default=None
-        Of a graph with further inputs than the image: what each of them gets for one image,
-        without the batch. Either the same for all images, or ``function(geometry)`` of a
-        :class:`~sklearn_dl.vision.Geometry`: a size for "orig_target_sizes", a mask of pixels.
+        What each input other than the image gets for one image, without the batch dimension:
+        either the same array for all images, or a callable ``function(geometry)`` that makes it
+        from a :class:`~sklearn_dl.vision.Geometry` (a size for "orig_target_sizes", for example,
+        or a mask of pixels).
     score_threshold : float, default=0.3
         Detections with a lower score are left out.
     iou_threshold : float, default=0.45
-        Of two boxes of one class that overlap more than that (intersection over union) the one
-        with the lower score is left out. Not used by "detr" and "rt-detr".
+        If two boxes of one class overlap by more than this intersection over union, the one with
+        the lower score is left out. It has no effect with "detr" and "rt-detr".
     max_detections : int, default=300
-        Detections of an image at most, the highest scores first.
+        Maximum number of detections in an image. Those with the highest scores are kept.
     batch_size : int, default=8
         Number of rows in a batch. A graph with a fixed batch size gets batches of that size. A
         graph with dynamic quantization, where an image's scores would depend on the others, gets
@@ -98,9 +99,9 @@ class ObjectDetector(ModelEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Label of each class. Needs no `fit`.
+        Label of each class. It needs no `fit`.
     inputs_, outputs_ : tuple of TensorSpec
-        (name, shape, dtype) of the graph's inputs and outputs. Need no `fit`.
+        (name, shape, dtype) of the graph's inputs and outputs. They need no `fit`.
     n_features_in_ : int
         1, after `fit`.
     feature_names_in_ : ndarray of shape (1,)
@@ -108,26 +109,27 @@ class ObjectDetector(ModelEstimator):
 
     See Also
     --------
-    sklearn_dl.metrics.mean_average_precision_score : How good the detections are.
-    sklearn_dl.inspection.DetectionDisplay : Draws them.
+    sklearn_dl.metrics.mean_average_precision_score : Score of the detections.
+    sklearn_dl.inspection.DetectionDisplay : Draws the detections.
 
     Notes
     -----
-    ML.NET's object detection with ONNX, whose boxes stay in the frame of the resized image. What
-    the formats imply (input size, resizing, colours, scaling):
+    This is ML.NET's object detection with ONNX, but there the boxes are in pixels of the resized
+    image. The formats and their defaults, where C is the number of classes and n the number of
+    candidate boxes:
 
     =========  ====================================  ===================  ========================
-    format     outputs of one image                  input                pixels
+    format     outputs of one image                  size, resize_mode    pixels
     =========  ====================================  ===================  ========================
-    yolov2     (n_anchors * (5 + C), rows, columns)  416, stretched       RGB 0 to 255
-    yolov8     (4 + C, n)                            640, centred, grey   RGB / 255
-    yolox      (n, 5 + C)                            640, at the corner   BGR 0 to 255
-    ssd        (n, 1 + C) and (n, 4)                 300, stretched       (RGB - 127) / 128
-    detr       (n, C + 1) and (n, 4)                 800, stretched       ImageNet's mean and std
-    rt-detr    (n, C) and (n, 4)                     640, stretched       RGB / 255
+    yolov2     (n_anchors * (5 + C), rows, columns)  416, "fill"          RGB 0 to 255
+    yolov8     (4 + C, n)                            640, "pad"           RGB / 255
+    yolox      (n, 5 + C)                            640, "pad_end"       BGR 0 to 255
+    ssd        (n, 1 + C) and (n, 4)                 300, "fill"          (RGB - 127) / 128
+    detr       (n, C + 1) and (n, 4)                 800, "fill"          ImageNet's mean and std
+    rt-detr    (n, C) and (n, 4)                     640, "fill"          RGB / 255
     =========  ====================================  ===================  ========================
 
-    A candidate box has one label, its most probable class.
+    The label of a candidate box is its most probable class.
 
     Examples
     --------
@@ -170,7 +172,7 @@ class ObjectDetector(ModelEstimator):
             os.PathLike,
             bytes,
             bytearray,
-            memoryview,  # refused when it is read, with what to give
+            memoryview,  # `find_onnx` refuses it and says what to give
             HasMethods("SerializeToString"),
         ],
         "format": [StrOptions(set(FORMATS)), callable],
@@ -253,29 +255,29 @@ class ObjectDetector(ModelEstimator):
         return self
 
     def predict(self, X):
-        """The objects of each image.
+        """Find the objects in each image.
 
         Parameters
         ----------
         X : one column of n_samples images
-            Whatever :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
+            All that :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
             arrays, lazy images.
 
         Returns
         -------
         detections : ndarray of shape (n_samples,), dtype object
-            One structured array per image, of shape (n_objects,), by falling score: fields
-            ``x0``, ``y0``, ``x1``, ``y1`` (edges in pixels of the image after its EXIF rotation,
-            clipped to it) and ``score``, all float32, and ``label`` of the dtype of `classes_`.
-            Of length 0 if nothing was found; None if the image could not be read or scored
-            (``on_error="nan"``, with one warning).
+            One structured array of shape (n_objects,) per image, with the highest score first. Its
+            fields are ``x0``, ``y0``, ``x1``, ``y1`` (edges in pixels of the image after its EXIF
+            rotation, clipped to it) and ``score``, all float32, and ``label`` of the dtype of
+            `classes_`. Its length is 0 if nothing was found. With ``on_error="nan"``, it is None if
+            the image could not be read or scored, and one warning counts these images.
 
         Raises
         ------
         ValueError
-            If an image cannot be read, or the network gives NaN or infinity for it (its row and
-            path are named); if the graph's outputs, by their shapes or their numbers, do not fit
-            `format`, or `classes`, `anchors` or `extra_inputs` do not fit the graph.
+            If an image cannot be read, or the network gives NaN or infinity for it (the message
+            names its row and path); if the shapes or the values of the graph's outputs do not fit
+            `format`; or if `classes`, `anchors` or `extra_inputs` do not fit the graph.
         FileNotFoundError
             If the model or an image does not exist.
         """
@@ -302,7 +304,7 @@ class ObjectDetector(ModelEstimator):
         return object_array(collector.detections)
 
     def predict_frame(self, X):
-        """The objects of all images in one table.
+        """Find the objects in all images, as one table.
 
         Parameters
         ----------
@@ -312,28 +314,29 @@ class ObjectDetector(ModelEstimator):
         Returns
         -------
         frame : pandas.DataFrame
-            One row per object, with the columns ``image`` (the row's name in the index of X if it
-            is a frame or Series, else its number), ``label``, ``score``, ``x0``, ``y0``, ``x1``
-            and ``y1``. Images in which nothing was found, or that could not be read, have none.
+            One row per object, with the columns ``image``, ``label``, ``score``, ``x0``, ``y0``,
+            ``x1`` and ``y1``. ``image`` is the row's name in the index of X if X is a frame or
+            a Series, else its number. Images in which nothing was found, or that could not be read,
+            are left out.
 
         Raises
         ------
         ImportError
             If pandas is not installed.
         ValueError
-            As `predict` does.
+            In the same cases as in `predict`.
         """
         pandas = import_optional("pandas", extra="demo", purpose="predict_frame")
         found = self.predict(X)
         counts = [0 if image is None else len(image) for image in found]
         rows = np.repeat(np.arange(len(found)), counts)
-        whole = np.concatenate(
+        objects = np.concatenate(
             [image for image in found if image is not None] or [self._no_detections()]
         )
         index = row_index(X)
-        columns = {"image": rows if index is None else index[rows], "label": whole["label"]}
+        columns = {"image": rows if index is None else index[rows], "label": objects["label"]}
         return pandas.DataFrame(
-            columns | {name: whole[name] for name in ("score", *BOX_FIELDS)},
+            columns | {name: objects[name] for name in ("score", *BOX_FIELDS)},
         )
 
     def score(self, X, y):
@@ -343,7 +346,8 @@ class ObjectDetector(ModelEstimator):
         ----------
         X : one column of n_samples images
         y : sequence of n_samples structured ndarray
-            Their objects, as :func:`~sklearn_dl.metrics.make_detections` makes them.
+            The true objects of each image, as :func:`~sklearn_dl.metrics.make_detections` makes
+            them.
 
         Returns
         -------
@@ -375,6 +379,7 @@ class ObjectDetector(ModelEstimator):
         return np.arange(n_classes)
 
     def _no_detections(self):
+        """Return detections of length 0."""
         labels = class_labels(self.classes)
         return np.empty(0, dtype=detection_dtype(np.int64 if labels is None else labels.dtype))
 
@@ -386,7 +391,7 @@ class ObjectDetector(ModelEstimator):
         return shared_session(self._content(), None, n_threads, self.providers)
 
     def _any_session(self):
-        """A session that is open for some number of threads, else a new one: for the specs."""
+        """Return a session that is open already, with any number of threads, or a new one."""
         return find_session((self._content().sha256, None)) or self._session()
 
     def _reader(self, session):

@@ -153,10 +153,10 @@ def test_a_format_with_a_mask():
     [
         (
             None,
-            "one input for the image; this graph leaves 'images': .*'orig_target_sizes'.*"
-            "`extra_inputs`",
+            "must leave exactly one input .*, for the image, but leaves 'images': "
+            ".*'orig_target_sizes'.*extra_inputs=",
         ),
-        ({"images": [1], "orig_target_sizes": [1, 2]}, "this graph leaves none"),
+        ({"images": [1], "orig_target_sizes": [1, 2]}, "for the image, but leaves none"),
         (
             {"sizes": [1, 2]},
             r"`extra_inputs` has unknown inputs \['sizes'\]; the graph has 'images'",

@@ -83,7 +83,10 @@ def test_an_image_that_is_gone_in_training_is_named(clf, data, tmp_path, on_erro
     clf.set_params(augment=remove, on_error=on_error)
     weights = np.ones(24)
     weights[[0, 3, 12]] = 0
-    message = r"^Row 7: in training, after it had been read: cannot read '.*7\.png'"
+    message = (
+        r"^Row 7: the image was read before training, but could not be read again in training: "
+        r"cannot read '.*7\.png'"
+    )
     with pytest.raises(ImageReadError, match=message) as caught:
         clf.fit(paths, data[1], sample_weight=weights)
     assert (caught.value.row, caught.value.source) == (7, str(paths[7]))
@@ -183,7 +186,7 @@ def test_a_pickle_works_where_the_folder_is_gone(tmp_path, data, params):
 
 def test_an_onnx_file_has_a_head_to_train_only(onnx_file, data, params):
     clf = ImageClassifier(onnx_file, trainable_layers=1, **params)
-    with pytest.raises(ValueError, match="of which the head only can be trained"):
+    with pytest.raises(ValueError, match="an ONNX graph, whose layers cannot be trained"):
         clf.fit(*data)
 
 

@@ -58,7 +58,7 @@ def test_how_to_compute_is_cleared(tmp_path, monkeypatch):
             {"model_type": "shieldgemma2", "vision_config": {"model_type": "timm_wrapper"}},
             "'timm_wrapper' of vision_config is refused",
         ),
-        ({"model_type": "detr"}, "'detr' is no image classifier"),
+        ({"model_type": "detr"}, "'detr' is not an image classifier"),
     ],
 )
 @pytest.mark.parametrize("weights", [True, False])

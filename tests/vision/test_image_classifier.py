@@ -400,10 +400,10 @@ def _unchanged(image, rng):
     [
         ({"augment": ("flip", "turn")}, r"augment=\('flip', 'turn'\) must be None"),
         ({"augment": "flip"}, "The 'augment' parameter"),
-        ({"augment": lambda image, rng: None}, "must give a PIL image of the size that it gets"),
+        ({"augment": lambda image, rng: None}, "must return a PIL image of the size that it gets"),
         ({"model": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
         ({"model": lambda: 3}, "model must make a torch.nn.Module, got int"),
-        ({"model": tiny_module()}, "give a callable that makes it"),
+        ({"model": tiny_module()}, "Give a callable that makes it"),
         ({"C": 0}, "The 'C' parameter"),
         ({"trainable_layers": -1}, "The 'trainable_layers' parameter"),
     ],
@@ -436,7 +436,7 @@ def test_damaged_folders(tmp_path, params, data, damage):
     folder = tiny_folder(tmp_path / "model")
     if damage == "text":
         (folder / "config.json").write_text('{"model_type": "bert"}')
-        message = "'bert' is no image classifier"
+        message = "'bert' is not an image classifier"
     elif damage == "other":
         config = (folder / "config.json").read_text()
         (folder / "config.json").write_text(config.replace('"basic"', '"bottleneck"'))
