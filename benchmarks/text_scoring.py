@@ -68,7 +68,7 @@ def run(quick=False):
         {"encode": lambda i: rival.encode(as_list)},
         n_pairs,
     )
-    what = f"vectors of {n} descriptions (cosine >= {cosines[0]:.4f}; float32 {cosines[1]:.6f})"
+    what = f"embeddings of {n} descriptions (cosine >= {cosines[0]:.4f}; float32 {cosines[1]:.6f})"
     row(what, "SentenceTransformer.encode", ratios["encode"], 2.0)
 
     one = np.array(["a short text about sockets"], dtype=object)

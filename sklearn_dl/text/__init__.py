@@ -1,4 +1,4 @@
-"""Fine-tuned language models: texts, and pairs of texts, to classes, numbers and vectors."""
+"""Estimators with a pretrained text encoder: from texts to classes, numbers and embeddings."""
 
 from sklearn_dl.text._sentence_similarity import SentenceSimilarityRegressor
 from sklearn_dl.text._text_classifier import TextClassifier

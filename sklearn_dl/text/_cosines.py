@@ -1,4 +1,4 @@
-"""Similarities as targets: of texts that are read together, or one by one."""
+"""The problems of SentenceSimilarityRegressor, whose targets are similarities."""
 
 import math
 
@@ -6,24 +6,27 @@ import numpy as np
 
 from sklearn_dl.training._problem import Numbers
 
-# more would hardly move the line that pretrained cosines are scaled by
+# the first line is fitted to at most this number of cosines; more would hardly change it
 _ROWS_OF_FIRST_SCALE = 1024
-# a variance of cosines that is rounding, and a correlation with the targets that is
+# a variance of the cosines, or a correlation with the targets, below this is a rounding error
 _NO_SPREAD = 1e-12
 _NO_CORRELATION = 1e-9
 
 
 class Similarities(Numbers):
-    """The similarity of two texts that are read together."""
+    """The problem of a cross-encoder, which reads two texts together."""
 
-    learning_rate = 2e-4  # as measured (docs/benchmarks.md)
+    learning_rate = 2e-4  # chosen by experiments, see docs/benchmarks.md
 
     def __init__(self):
         super().__init__("similarities")
 
     def go_on(self, earlier, y, keeps_head):
         if type(earlier) is not type(self):
-            raise ValueError("warm_start=True cannot change the architecture.")
+            raise ValueError(
+                "warm_start=True cannot change the architecture. Set warm_start=False to start "
+                "anew."
+            )
         return super().go_on(earlier, y, keeps_head)
 
     def attributes(self):
@@ -31,21 +34,25 @@ class Similarities(Numbers):
 
 
 class Cosines(Similarities):
-    """The similarity of two texts as a line through the cosine of their embeddings."""
+    """The problem of a bi-encoder, whose outputs are cosines of embeddings.
 
-    learning_rate = 1e-5  # as measured (docs/benchmarks.md)
+    A prediction is ``slope * cosine + intercept``.
+    """
+
+    learning_rate = 1e-5  # chosen by experiments, see docs/benchmarks.md
+    # whether slope and intercept were fitted; if not, predictions are the cosines themselves
     has_line = False
 
     def go_on(self, earlier, y, keeps_head):
-        # a cosine has no head: the scale stays, unless there was none, or the line was flat
+        # there is no head: the line is kept instead, if the earlier fit has one that is not flat
         keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
         return super().go_on(earlier, y, keeps_head)
 
     def solve(self, features, targets, weights):
-        """The line through the cosines that the pretrained network gives."""
+        """Fit the line from the cosines of the pretrained network to the targets."""
         self.has_line = True
-        self.slope, cosine, target = _line(features[:, 0], targets, weights)
-        self.intercept = target - self.slope * cosine
+        self.slope, mean_cosine, mean_target = _line(features[:, 0], targets, weights)
+        self.intercept = mean_target - self.slope * mean_cosine
 
     def start(self, examples, outputs, seed):
         self.has_line = True
@@ -53,20 +60,23 @@ class Cosines(Similarities):
             return
         some = examples.some(_ROWS_OF_FIRST_SCALE, seed)
         cosines = outputs(some.rows)[:, 0]
-        slope, cosine, target = _line(cosines, some.targets, some.weights)
-        # from where the pretrained cosines are, unless the targets would span hardly any
+        slope, mean_cosine, mean_target = _line(cosines, some.targets, some.weights)
+        # limit the slope: cosines that differ by 1/3 to 1 are to span the range of the targets
         spread = float(np.ptp(examples.targets))
         self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
-        self.intercept = target - self.slope * cosine
+        self.intercept = mean_target - self.slope * mean_cosine
 
 
 def _line(cosines, targets, weights):
-    """The least-squares line from cosines to targets: its slope, mean cosine, mean target."""
+    """The slope of the least-squares line from cosines to targets, mean cosine and mean target.
+
+    The slope is 0 if the cosines are all equal or not correlated with the targets.
+    """
     weights = weights / weights.sum()
-    mean, center = (weights * cosines).sum(), (weights * targets).sum()
-    variance = (weights * (cosines - mean) ** 2).sum()
-    covariance = (weights * (cosines - mean) * (targets - center)).sum()
-    spread = (weights * (targets - center) ** 2).sum()
+    mean_cosine, mean_target = (weights * cosines).sum(), (weights * targets).sum()
+    variance = (weights * (cosines - mean_cosine) ** 2).sum()
+    covariance = (weights * (cosines - mean_cosine) * (targets - mean_target)).sum()
+    spread = (weights * (targets - mean_target) ** 2).sum()
     related = abs(covariance) > _NO_CORRELATION * (variance * spread) ** 0.5
     slope = covariance / variance if variance > _NO_SPREAD and related else 0.0
-    return float(slope), float(mean), float(center)
+    return float(slope), float(mean_cosine), float(mean_target)

@@ -1,4 +1,4 @@
-"""What text networks are fed in training: tokens. Importing this module imports torch."""
+"""Feeds, which give texts to a network in training. Importing this module imports torch."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from sklearn_dl.training._task import Feed
 
 
 class TogetherFeed(Feed):
-    """Texts, or pairs of texts read together, to the outputs of the network's head.
+    """Feed of texts, or of pairs that are read together; the outputs are those of the head.
 
     Parameters
     ----------
@@ -20,16 +20,17 @@ class TogetherFeed(Feed):
 
     def __init__(self, network, tokens, columns):
         self.tokens = tokens
-        self.read = tokens.encode(columns, torch.get_num_threads())
-        self.cut = self.read.cut
-        self.lengths = self.read.lengths
+        self._token_rows = tokens.encode(columns, torch.get_num_threads())
+        self.cut = self._token_rows.cut
+        self.lengths = self._token_rows.lengths
 
     def outputs(self, network, positions, rng):
-        return in_length_batches(network, network, self.tokens, self.read.take(positions))
+        token_rows = self._token_rows.take(positions)
+        return compute_by_length(network, network, self.tokens, token_rows)
 
 
 class CosineFeed(Feed):
-    """Pairs of texts to the cosine of the vectors of both.
+    """Feed of pairs of texts; the output is the cosine of the two embeddings.
 
     Parameters
     ----------
@@ -40,25 +41,37 @@ class CosineFeed(Feed):
 
     def __init__(self, network, tokens, columns):
         self.tokens = tokens
-        self.read = tokens.encode([np.concatenate(columns)], torch.get_num_threads())
-        self.cut = self.read.cut
-        self.lengths = self.read.lengths.reshape(2, -1).max(axis=0)
+        self._token_rows = tokens.encode([np.concatenate(columns)], torch.get_num_threads())
+        self.cut = self._token_rows.cut
+        self.lengths = self._token_rows.lengths.reshape(2, -1).max(axis=0)
 
     def outputs(self, network, positions, rng):
-        both = self.read.take(np.concatenate([positions, positions + len(self.lengths)]))
-        pooled = in_length_batches(network, network.pooled, self.tokens, both)
-        first, second = functional.normalize(pooled, dim=1).chunk(2)
+        both = self._token_rows.take(np.concatenate([positions, positions + len(self.lengths)]))
+        embeddings = compute_by_length(network, network.pooled, self.tokens, both)
+        first, second = functional.normalize(embeddings, dim=1).chunk(2)
         return (first * second).sum(1, keepdim=True)
 
 
-def in_length_batches(network, compute, tokens, read):
-    """``compute(ids, mask, types)``, a method of `network`, of TokenRows, with little padding.
+def compute_by_length(network, compute, tokens, token_rows):
+    """Compute one batch of the optimiser in parts, each of rows of similar length.
 
-    The rows are one batch to the optimiser. On a CPU they are computed in parts of similar length:
-    less to multiply, and the caches hold it.
+    Such parts need little padding. They are small on a CPU, so that they fit into its caches.
+
+    Parameters
+    ----------
+    network : TextNetwork
+    compute : callable(ids, mask, types) -> Tensor
+        `network` itself, or a method of it.
+    tokens : Tokens
+    token_rows : TokenRows
+
+    Returns
+    -------
+    results : Tensor of n_rows rows
+        In the order of `token_rows`.
     """
     device = next(network.parameters()).device
-    parts = list(length_batches(read.lengths, TRAINED_AT_ONCE, device, network.sees_padding))
-    results = [compute(*to_device(tokens.pad(read.take(part)), device)) for part in parts]
+    parts = list(length_batches(token_rows.lengths, TRAINED_AT_ONCE, device, network.sees_padding))
+    results = [compute(*to_device(tokens.pad(token_rows.take(part)), device)) for part in parts]
     order = torch.from_numpy(np.argsort(np.concatenate(parts))).to(device)
     return torch.cat(results)[order]

@@ -1,4 +1,4 @@
-"""A text network that an estimator has fitted: live in this process, bytes in a pickle."""
+"""The network of a fitted text estimator: a torch module in this process, bytes in a pickle."""
 
 import copy
 from dataclasses import replace
@@ -16,23 +16,32 @@ from sklearn_dl.training._rows import Read, read_in_chunks, read_readable
 
 
 class FittedTextNetwork(FittedNetwork):
-    """A FittedNetwork of a FolderContent.
+    """The network of a fitted text estimator, and its way of reading rows.
+
+    Its `reading` says how the network reads a row, and what the features of the row are:
+
+    - "together": a pair of texts is read as one text. The features are the embedding of this text.
+    - "apart": each text of a pair is read by itself. The features are u, v, abs(u - v) and u * v,
+      side by side, where u and v are the embeddings of the two texts [1]_.
+    - "cosine": each text of a pair is read by itself. The only feature is the cosine of the two
+      embeddings. It is already the output: the network has no head.
+
+    If a row has one text, its features are the embedding of the text.
 
     Parameters
     ----------
-    model, content, live, trained
-        As those of `FittedNetwork`.
+    model, live, trained
+        As in `FittedNetwork`.
+    content : FolderContent
     reading : {"together", "apart", "cosine"}, default="together"
-        What the features of a row are. "together": the vector of its text, or of both texts read
-        as one. "apart": of two texts read one by one, u, v, abs(u - v) and u * v beside each other
-        [1]_. "cosine": that of the vectors of two texts, which is an output already.
+        How rows are read: see above.
 
     References
     ----------
     .. [1] Conneau et al., Supervised Learning of Universal Sentence Representations, 2017.
     """
 
-    # more would make the head hardly better, and training starts with it only
+    # more would hardly improve the head, which is only the start of the training
     rows_of_first_head = 4096
 
     def __init__(self, model, content, live=None, trained=None, reading="together"):
@@ -43,52 +52,58 @@ class FittedTextNetwork(FittedNetwork):
     def takes_head(self):
         return self.reading != "cosine"
 
-    def reading_rows(self, reading):
-        """The same network, which makes other features of a row."""
+    def with_reading(self, reading):
+        """The same network with another `reading`."""
         copied = copy.copy(self)
         copied.reading = reading
         return copied
 
     def features(self, rows, where):
         if self.reading == "together" or len(rows.columns) == 1:
-            return self.vectors(rows, where)
+            return self.embeddings(rows, where)
 
-        def of_pairs(some):
-            return self._pair_features(some, where)
+        def compute(pairs):
+            return self._pair_features(pairs, where)
 
-        return read_readable(rows, lambda good: read_in_chunks(good, of_pairs))
+        return read_readable(rows, lambda good: read_in_chunks(good, compute))
 
     def _pair_features(self, rows, where):
-        """Features of pairs whose two texts are read one by one."""
+        """The features of pairs whose two texts are read one by one, as a Read."""
         both = replace(
             rows, columns=[np.concatenate(rows.columns)], numbers=np.tile(rows.numbers, 2)
         )
-        read = self._vectors(both, where, "pooled")
+        read = self._embeddings(both, where, "pooled")
         first, second = np.split(read.values, 2)
-        combine = _cosines if self.reading == "cosine" else _beside_each_other
+        combine = _cosines if self.reading == "cosine" else _side_by_side
         errors = {position % len(rows): error for position, error in read.errors.items()}
         return Read(combine(first, second), errors, read.cut.reshape(2, -1).T)
 
-    def vectors(self, rows, where, method="pooled"):
-        """Vectors of texts, or of pairs read together, by a method of TextNetwork: a Read."""
-        return read_readable(rows, lambda good: self._vectors(good, where, method))
+    def embeddings(self, rows, where, method="pooled"):
+        """The embeddings of texts, or of pairs that are read together, as a Read.
+
+        `method` is the method of TextNetwork that computes them: "pooled" or "embed".
+        """
+        return read_readable(rows, lambda good: self._embeddings(good, where, method))
 
     def embed(self, rows, where):
-        """Vectors of rows for comparing them: a Read."""
+        """What the `embed` of TextClassifier gives for rows, as a Read.
+
+        For pairs whose texts are read "apart", it gives the features, otherwise the embeddings.
+        """
         if self.reading == "apart" and len(rows.columns) == 2:
             return self.features(rows, where)
-        return self.vectors(rows, where, "embed")
+        return self.embeddings(rows, where, "embed")
 
-    def _vectors(self, rows, where, method):
-        """`vectors` of rows that are known to be readable."""
+    def _embeddings(self, rows, where, method):
+        """The `embeddings` of rows, none of which is known to be unreadable."""
         where = where.resolved()
-        # a subclass of str may be equal to a text, and be read as another
+        # str: an instance of a subclass may be equal to one text but be read as another
         texts = [list(map(str, column)) for column in rows.columns]
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
         store = None
         if where.memory is not None and not self.is_trained:
-            belongs = "texts", self.content.sha256, method, rows.max_length
-            store = FeatureStore(where.memory, (*belongs, str(where.device), where.precision))
+            depends_on = "texts", self.content.sha256, method, rows.max_length
+            store = FeatureStore(where.memory, (*depends_on, str(where.device), where.precision))
             keys = [store.key(text_digest(key)) for key in keys]
 
         def compute(positions):
@@ -107,7 +122,7 @@ class FittedTextNetwork(FittedNetwork):
         return feed(network, self.tokens(rows.max_length), rows.columns)
 
     def tokens(self, max_length):
-        """The tokenizer, which cuts at so many tokens."""
+        """The Tokens of the model, which cut texts at `max_length` tokens."""
         from sklearn_dl.text._text_network import load_tokens
 
         def load():
@@ -117,7 +132,7 @@ class FittedTextNetwork(FittedNetwork):
             return self._content_at_hand().n_bytes(weights=False)
 
         key = ("text tokens", self.content.sha256, max_length)
-        # apart: a network that is larger than the limit would push its own tokenizer out
+        # tokenizers have a limit of their own: a large network would push its tokenizer out
         return cached_session(key, load, size, "tokenizers")
 
     def __reduce__(self):
@@ -125,11 +140,15 @@ class FittedTextNetwork(FittedNetwork):
         return made, (*arguments, self.reading)
 
     def for_pickle(self, content):
-        """A copy without anything live, that carries `content`."""
-        whole = self.live is not None and (
+        """A copy for a pickle, without a live network; its content is `content`.
+
+        If training has changed all weights, the copy does not need the pretrained ones: then it
+        contains the other files, even if `content` has no files.
+        """
+        all_changed = self.live is not None and (
             self.live.changed_tensors().keys() >= dict(self.live.named_parameters()).keys()
         )
-        if whole and content.data is None:
+        if all_changed and content.data is None:
             content = self.content.without_weights()
         return FittedTextNetwork(self.model, content, None, self.trained_bytes(), self.reading)
 
@@ -160,14 +179,14 @@ class FittedTextNetwork(FittedNetwork):
         return network
 
     def _content_at_hand(self):
-        """What is in memory, be it without weights; else the files."""
+        """The content in memory, which may lack the weights; if none is, the whole content."""
         return self.content if self.content.data is not None else self._whole_content()
 
 
-def unit_rows(vectors):
-    """float32 rows of length 1; of zeros, the row of zeros."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / lengths.clip(1e-12)).astype(np.float32)
+def unit_rows(embeddings):
+    """Embeddings scaled to length 1, as float32; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
+    return (embeddings / lengths.clip(1e-12)).astype(np.float32)
 
 
 def _cosines(first, second):
@@ -175,6 +194,7 @@ def _cosines(first, second):
     return products.sum(axis=1, keepdims=True)
 
 
-def _beside_each_other(first, second):
+def _side_by_side(first, second):
+    """u, v, abs(u - v) and u * v of two embeddings u and v, in one row."""
     first, second = first.astype(np.float64), second.astype(np.float64)
     return np.hstack([first, second, abs(first - second), first * second])

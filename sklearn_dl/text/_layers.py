@@ -1,6 +1,6 @@
-"""From the tokens of a text to its vector, as sentence-transformers does it.
+"""From the vectors of tokens to the embedding of a text: the pooling and the layers after it.
 
-Importing this module imports torch.
+They compute the same as those of sentence-transformers. Importing this module imports torch.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from sklearn_dl.models._folder_safety import part_file, short
 from sklearn_dl.models._transformers import read_weights
 
-# what sentence-transformers makes of their names: torch.nn's, without arguments
+# classes in torch.nn; sentence-transformers makes them without arguments, too
 _ACTIVATIONS = (
     *("Identity", "Tanh", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "LogSigmoid", "ELU", "SELU"),
     *("CELU", "LeakyReLU", "Mish", "Softplus", "Softsign", "Hardtanh", "Hardswish", "Hardsigmoid"),
@@ -20,12 +20,12 @@ _ACTIVATIONS = (
 
 
 def pool(hidden, mask, modes):
-    """Vectors of texts from those of their tokens.
+    """Pool the vectors of the tokens of each text.
 
     Parameters
     ----------
     hidden : float32 Tensor of shape (n_rows, n_tokens, width)
-        Padded on the right.
+        The vectors of the tokens, padded on the right.
     mask : int64 Tensor of shape (n_rows, n_tokens) or None
         None: nothing is padded.
     modes : sequence of str
@@ -34,6 +34,7 @@ def pool(hidden, mask, modes):
     Returns
     -------
     pooled : float32 Tensor of shape (n_rows, len(modes) * width)
+        The results of the modes, side by side.
     """
     pooled = [_POOLINGS[mode](hidden, mask) for mode in modes]
     return pooled[0] if len(pooled) == 1 else torch.cat(pooled, dim=1)
@@ -53,6 +54,7 @@ def _max(hidden, mask):
 
 
 def _counts(hidden, mask):
+    """The number of tokens of each text, as a column."""
     if mask is None:
         return hidden.new_full((len(hidden), 1), hidden.shape[1])
     return mask.sum(1, keepdim=True).clamp(min=1).float()
@@ -80,7 +82,11 @@ _POOLINGS = {
 
 
 class Dense(torch.nn.Module):
-    """A linear layer, an activation, and perhaps what it was given added to its result."""
+    """A linear layer and an activation.
+
+    With `use_residual`, the input is added to the result, after a linear layer if there are weights
+    for it.
+    """
 
     def __init__(self, state, activation, use_residual):
         super().__init__()
@@ -114,7 +120,7 @@ class LayerNorm(torch.nn.Module):
 
 
 class Normalize(torch.nn.Module):
-    """Rows of length 1; NaN where a row is too long for float32."""
+    """Scale rows to length 1; a row becomes NaN if its length is too large for float32."""
 
     n_in = n_out = None
 
@@ -124,23 +130,23 @@ class Normalize(torch.nn.Module):
 
 
 def load_layers(content, layers, width, trained):
-    """The modules behind the pooling.
+    """Load the layers after the pooling.
 
     Parameters
     ----------
     content : FolderContent
     layers : sequence of (kind, path, config)
-        As `read_modules` gives them.
+        The `layers` that `read_modules` gives.
     width : int
-        Of the pooled vectors.
+        Number of values that the pooling gives for a text.
     trained : dict of Tensor or None
-        A network's tensors, for a content without weights.
+        Tensors of a trained network. They are used if `content` has no weights.
 
     Returns
     -------
     made : torch.nn.Sequential
     width : int
-        Of what they give.
+        Number of values that the layers give for a text.
     """
     made: list[torch.nn.Module] = []
     for number, (kind, path, config) in enumerate(layers):
@@ -148,42 +154,43 @@ def load_layers(content, layers, width, trained):
             made.append(Normalize())
             continue
         if content.has_weights():
-            state = _read(content, path)
+            state = _read_state(content, path)
         else:
             prefix = f"layers.{number}."
             state = {k.removeprefix(prefix): t for k, t in trained.items() if k.startswith(prefix)}
         layer = _dense(state, config, path) if kind == "Dense" else LayerNorm(state)
         if layer.n_in != width:
-            raise ValueError(f"{kind} in {path!r} reads {layer.n_in} numbers, but gets {width}")
+            raise ValueError(f"{kind} in {path!r} takes {layer.n_in} numbers, but gets {width}")
         width = layer.n_out
         made.append(layer)
     return torch.nn.Sequential(*made), width
 
 
-def _read(content, path):
+def _read_state(content, path):
     names = content.names()
     if f"{path}/model.safetensors" not in names:
         raise ValueError(
-            f"{path!r} has no model.safetensors, which alone is read; where you trust the model, "
-            "SentenceTransformer(folder).save(other_folder) writes it"
+            f"{path!r} has no model.safetensors, and weights in other formats are not read. If you "
+            "trust the model, SentenceTransformer(folder).save(other_folder) writes this file"
         )
     state = read_weights(content, [part_file(path, "model.safetensors", names)])
     return {name: tensor.float() for name, tensor in state.items()}
 
 
 def _dense(state, config, path):
+    """The Dense layer with the weights `state` and the settings `config`."""
     name = config.get("activation_function", "torch.nn.modules.activation.Tanh")
     module, _, kind = name.rpartition(".")
     if not module.startswith("torch.nn") or kind not in _ACTIVATIONS:
         raise ValueError(
-            f"the activation function {short(name)} of {path!r} is not supported; torch.nn's "
-            f"{_ACTIVATIONS} are"
+            f"the activation function {short(name)} of {path!r} is not supported; it must be one "
+            f"of torch.nn's {_ACTIVATIONS}"
         )
     layer = Dense(state, getattr(torch.nn, kind)(), bool(config.get("use_residual")))
     if [config.get("in_features"), config.get("out_features")] != [layer.n_in, layer.n_out]:
         raise ValueError(
-            f"config.json of {path!r} claims {short(config.get('in_features'))} to "
-            f"{short(config.get('out_features'))} numbers, its weights are of {layer.n_in} to "
-            f"{layer.n_out}"
+            f"config.json of {path!r} claims in_features={short(config.get('in_features'))} and "
+            f"out_features={short(config.get('out_features'))}, but the weights are for "
+            f"{layer.n_in} and {layer.n_out}"
         )
     return layer

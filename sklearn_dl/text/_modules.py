@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says about an encoder: prompt, pooling, what follows it."""
+"""The modules of a sentence-transformers folder: prompt, encoder, pooling and further layers."""
 
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sklearn_dl.models._folder_safety import part_file, short
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-# as folders of older versions name them, in the order in which several stand beside each other
+# their names in older folders; the results of several poolings are side by side in this order
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -17,12 +17,12 @@ _FLAGS = {
 }
 _ENCODERS = ("Transformer", "StaticEmbedding")
 _LAYERS = ("Dense", "LayerNorm")
-# the encoder's own settings: one of these files
+# the encoder's own settings are in one of these files
 _TRANSFORMER_CONFIGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# arguments of transformers that change nothing, or that an encoder's own files say better
+# arguments of transformers that do not change embeddings, or that the encoder's files decide
 _HARMLESS = {
     *("add_pooling_layer", "attn_implementation", "cache_dir", "dtype", "local_files_only"),
     *("model_max_length", "padding_side", "revision", "token", "torch_dtype", "trust_remote_code"),
@@ -33,7 +33,8 @@ _ARGUMENTS = tuple(
     for what in ("model", "tokenizer", "processor", "config")
     for kind in ("args", "kwargs")
 )
-_TEXTS_TO_TOKENS = {
+# the only values of these settings that are supported
+_SUPPORTED = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
 }
@@ -45,17 +46,19 @@ class Modules(NamedTuple):
     Attributes
     ----------
     static : str or None
-        The folder of a static embedding inside the model's; None: the encoder is a transformer.
+        Folder of the static embedding inside the model's folder. None: the encoder is a
+        transformer.
     pooling : tuple of str
-        Some of `POOLINGS`, whose vectors stand beside each other.
+        Some of `POOLINGS`. Their results are side by side.
     layers : tuple of (kind, path, config)
-        Of `Dense`, `LayerNorm` and `Normalize`, in their order.
+        The layers after the pooling, in their order: `Dense`, `LayerNorm` and `Normalize`. A
+        `Normalize` at the end is not among them.
     normalize : bool
-        Whether embeddings have length 1 at the end.
+        Whether there is a `Normalize` at the end, which scales embeddings to length 1.
     prompt : str
-        Comes before each text.
+        Text that is put before each text.
     lower_case : bool
-        Whether the tokenizer reads texts in lower case.
+        Whether the tokenizer turns texts into lower case.
     """
 
     static: str | None = None
@@ -67,12 +70,15 @@ class Modules(NamedTuple):
 
 
 def read_modules(content):
-    """The Modules of a model's folder; without sentence-transformers' files, the mean of tokens.
+    """Read the Modules of a model's folder.
+
+    If the folder has no ``modules.json``, the encoder is a transformer, and an embedding is the
+    mean over the tokens.
 
     Raises
     ------
     ValueError
-        If the files ask for anything else.
+        If the files ask for anything that is not supported.
     """
     names = content.names()
     if "modules.json" not in names:
@@ -102,14 +108,16 @@ def read_modules(content):
         elif kind != "Dropout":
             raise ValueError(f"a module {kind!r} in {short(path)} is not supported here")
     normalize = bool(layers) and layers[-1][0] == "Normalize"
-    behind = tuple(layers[:-1] if normalize else layers)
-    return Modules(static, pooling, behind, normalize, prompt, lower_case)
+    other_layers = tuple(layers[:-1] if normalize else layers)
+    return Modules(static, pooling, other_layers, normalize, prompt, lower_case)
 
 
 def _kind_and_path(module):
     kind = module["type"]
     if "." in kind and not kind.startswith("sentence_transformers."):
-        raise ValueError(f"a module {short(kind)} is not supported: code beside it is never run")
+        raise ValueError(
+            f"a module {short(kind)} is not supported: code in the folder is never run"
+        )
     path = module["path"]
     if not isinstance(path, str):
         raise ValueError(f"it names the path {short(path)}, which is not a string")
@@ -124,15 +132,17 @@ def _prompt(content, names):
         return ""
     asked = content.read_json(name)
     if asked.get("truncate_dim") is not None:
-        raise ValueError(f"truncate_dim={short(asked['truncate_dim'])} is not supported: remove it")
+        raise ValueError(
+            f"truncate_dim={short(asked['truncate_dim'])} in {name} is not supported: remove it"
+        )
     default = asked.get("default_prompt_name")
     if default is None:
         return ""
-    # sentence-transformers knows these two without being told
+    # sentence-transformers always knows these two
     prompts = {"query": "", "document": "", **(asked.get("prompts") or {})}
     if default not in prompts:
         raise ValueError(
-            f"{name} names the default prompt {short(default)}; its prompts are "
+            f"{name} names the default prompt {short(default)}, but its prompts are "
             f"{short(sorted(prompts))}"
         )
     prompt = prompts[default] or ""
@@ -142,18 +152,25 @@ def _prompt(content, names):
 
 
 def _lower_case(content, names):
-    """Whether a transformer's tokenizer reads lower case; what else would change its vectors."""
+    """Return whether a transformer's tokenizer turns texts into lower case.
+
+    Raise an error if the file has other settings that would change the embeddings.
+    """
     name = next((name for name in _TRANSFORMER_CONFIGS if name in names), None)
     if name is None:
         return False
     asked = content.read_json(name)
-    for key, wanted in _TEXTS_TO_TOKENS.items():
+    for key, wanted in _SUPPORTED.items():
         if asked.get(key, wanted) != wanted:
             raise ValueError(f"{name} asks for {key}={short(asked[key])}; it must be {wanted!r}")
     text = (asked.get("modality_config") or {}).get("text") or {}
     output = text.get("method_output_name", "last_hidden_state")
-    if text.get("method", "forward") != "forward" or output != "last_hidden_state":
-        raise ValueError(f"{name} reads {short(output)} of texts; it must be last_hidden_state")
+    method = text.get("method", "forward")
+    if method != "forward" or output != "last_hidden_state":
+        raise ValueError(
+            f"{name} asks for {short(output)} from the method {short(method)}; it must be "
+            "'last_hidden_state' from 'forward'"
+        )
     for key in _ARGUMENTS:
         others = sorted(set(asked.get(key) or {}) - _HARMLESS)
         if others:
@@ -162,26 +179,32 @@ def _lower_case(content, names):
 
 
 def _pooling(config, prompt):
+    """The modes of a pooling with these settings: a tuple of names in `POOLINGS`."""
     if prompt and not config.get("include_prompt", True):
-        raise ValueError("pooling without the tokens of the default prompt is not supported")
+        raise ValueError(
+            "include_prompt=False is not supported: the default prompt's tokens are pooled, too"
+        )
     asked = config.get("pooling_mode")
     if asked is None:
         asked = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or "mean"
     modes = (asked,) if isinstance(asked, str) else tuple(asked)
     if not modes or not all(mode in POOLINGS for mode in modes):
-        raise ValueError(f"the pooling is {short(asked)}; it must be one or some of {POOLINGS}")
+        raise ValueError(f"the pooling is {short(asked)}; it must be one or more of {POOLINGS}")
     unknown = sorted(
         key
         for key, value in config.items()
         if key.startswith("pooling_mode_") and value is True and key not in _FLAGS
     )
     if unknown:
-        raise ValueError(f"the pooling is {unknown[0]}; it must be one or some of {POOLINGS}")
+        raise ValueError(f"the pooling is {unknown[0]}; it must be one or more of {POOLINGS}")
     return modes
 
 
 def _check_names(config):
-    """Raise if a module reads or writes anything but the vector of a text."""
+    """Raise an error if a module reads or writes anything but the embedding of a text."""
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
-            raise ValueError(f"a module's {key}={short(config[key])} is not supported")
+            raise ValueError(
+                f"a module's {key}={short(config[key])} is not supported; it must be "
+                "'sentence_embedding'"
+            )

@@ -1,4 +1,4 @@
-"""Texts through a network: sorted by length, in batches, results in the order of the rows."""
+"""Computing embeddings of texts in batches of similar length, and checking them."""
 
 import os
 
@@ -8,38 +8,39 @@ from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.text._texts import shown_rows
 from sklearn_dl.utils._messages import NotFiniteError, RowsError
 
-# texts whose tokens are in memory at once
+# the tokens of at most this number of texts are in memory at once
 CHUNK = 8192
-# padded tokens and rows computed at once: more gain nothing on a CPU, whose caches they leave
+# at most this number of tokens (padding included) and rows are computed at once; on a CPU, more
+# would not be faster, because they do not fit into its caches
 SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
 TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
 
 def score_texts(fitted, columns, method, max_length, where):
-    """Results of a network for rows of texts.
+    """Compute the embeddings of texts with a network.
 
     Parameters
     ----------
     fitted : FittedTextNetwork
     columns : list of object ndarray of shape (n_rows,)
-        Two: they are read together.
+        One or two columns. Two are read together.
     method : {"embed", "pooled"}
-        Of TextNetwork.
+        The method of TextNetwork that computes the embeddings.
     max_length : int
-        Tokens that are read.
+        Largest number of tokens that are read.
     where : Where
-        Resolved.
+        It must be resolved.
 
     Returns
     -------
-    results : float32 ndarray of shape (n_rows, width)
+    embeddings : float32 ndarray of shape (n_rows, width)
     cut : bool ndarray of shape (n_rows,)
-        Rows with more than `max_length` tokens.
+        Which rows have more than `max_length` tokens.
     """
     import torch
 
     n_rows = len(columns[0])
-    results, cut = None, np.empty(n_rows, dtype=bool)
+    embeddings, cut = None, np.empty(n_rows, dtype=bool)
     with torch_settings(where.n_threads) as n_threads:
         network = fitted.on(where.device, where.precision)
         check_max_length(network, max_length, fitted.model)
@@ -48,41 +49,46 @@ def score_texts(fitted, columns, method, max_length, where):
         with torch.inference_mode():
             for start in range(0, n_rows, CHUNK):
                 chunk = [column[start : start + CHUNK] for column in columns]
-                read = tokens.encode(chunk, n_threads)
-                cut[start : start + CHUNK] = read.cut
+                token_rows = tokens.encode(chunk, n_threads)
+                cut[start : start + CHUNK] = token_rows.cut
                 batches = length_batches(
-                    read.lengths, SCORED_AT_ONCE, where.device, network.sees_padding
+                    token_rows.lengths, SCORED_AT_ONCE, where.device, network.sees_padding
                 )
                 for batch in batches:
-                    arrays = tokens.pad(read.take(batch))
+                    arrays = tokens.pad(token_rows.take(batch))
                     values = compute(*to_device(arrays, where.device)).float().cpu().numpy()
-                    if results is None:
-                        results = np.empty((n_rows, values.shape[1]), dtype=np.float32)
-                    results[start + batch] = values
-    return results, cut
+                    if embeddings is None:
+                        embeddings = np.empty((n_rows, values.shape[1]), dtype=np.float32)
+                    embeddings[start + batch] = values
+    return embeddings, cut
 
 
 def check_finite(read, model, rows, where):
-    """A Read of embeddings, in which NaN and infinity are errors of their rows.
+    """Give each row whose embedding has NaN or infinity an error, or raise the error.
 
     Parameters
     ----------
     read : Read
-        Without errors.
+        Embeddings, without errors.
     model : str or Path
     rows : TextRows
     where : Where
 
+    Returns
+    -------
+    read : Read
+        The embeddings; NaN in rows with an error.
+
     Raises
     ------
     RowsError
-        If the network gives NaN or infinity for a row, and the rows say that this raises.
+        If the network gives NaN or infinity for a row, and such a row is not to be skipped.
     """
     wrong = np.flatnonzero(~np.isfinite(read.values).all(axis=1))
     if not len(wrong):
         return read
     numbers, texts = rows.numbers[wrong], rows.columns[0][wrong]
-    ways = ["give another model", "lower the learning rate of the fit that made it"]
+    ways = ["give another model", "lower the learning rate of the fit that trained it"]
     if where.precision != "float32":
         ways.insert(0, "set precision='float32'")
     if not rows.skips:
@@ -106,7 +112,7 @@ def check_finite(read, model, rows, where):
 
 
 def check_max_length(network, max_length, model):
-    """Raise a ValueError if the encoder cannot read so many tokens."""
+    """Raise a ValueError if the encoder cannot read `max_length` tokens."""
     if max_length > network.max_tokens:
         raise ValueError(
             f"max_length={max_length}: the encoder {os.fspath(model)!r} reads at most "
@@ -115,13 +121,17 @@ def check_max_length(network, max_length, model):
 
 
 def to_device(arrays, device):
+    """Copy arrays to tensors on a device; None stays None."""
     import torch
 
     return [None if a is None else torch.from_numpy(a).to(device) for a in arrays]
 
 
 def length_batches(lengths, at_once, device, equal=False):
-    """Row numbers of batches of similar length, the longest first; `equal`: of one length each."""
+    """Yield the positions of the rows of each batch: rows of similar length, the longest first.
+
+    If `equal` is true, all rows of a batch have the same length.
+    """
     max_tokens, max_rows = at_once.get(device.type, at_once["gpu"])
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -1,4 +1,4 @@
-"""Pairs of texts to their similarity, by a fine-tuned encoder."""
+"""The estimator that predicts the similarity of two texts."""
 
 from numbers import Integral, Real
 
@@ -20,8 +20,8 @@ def _compares_embeddings(estimator):
     if not estimator._reads_together():
         return True
     raise AttributeError(
-        "A cross-encoder reads both texts together and has no vectors of single texts; "
-        'architecture="bi-encoder" has `embed`.'
+        "A cross-encoder reads both texts together: it has no embeddings of single texts. Set "
+        'architecture="bi-encoder" to use `embed`.'
     )
 
 
@@ -37,9 +37,9 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         and so is code in the folder. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     architecture : {"bi-encoder", "cross-encoder"}, default="bi-encoder"
-        "bi-encoder": each text becomes a vector (`embed`), and the cosine of the two is scaled to
-        the units of `y`. "cross-encoder": both texts are read together, which needs more pairs to
-        learn from (thousands), and a pass through the network for each pair.
+        How the two texts are compared. "bi-encoder": by the cosine of their embeddings (`embed`),
+        which is scaled to the units of `y`. "cross-encoder": both texts are read together. This
+        needs more pairs to learn from (thousands), and a pass through the network for each pair.
     max_length : int, default=128
         Largest number of tokens that are read of a text, special tokens included. A warning counts
         the texts that are longer. Where a pair is read as one text, it is the number of tokens of
@@ -135,12 +135,13 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     --------
     TextClassifier : Pairs of texts to classes.
     TextRegressor : Texts, or pairs of texts, to numbers.
-    TextEncoder : Vectors of a pretrained encoder.
+    TextEncoder : Embeddings of a pretrained encoder.
 
     Notes
     -----
-    This is ML.NET's SentenceSimilarity, whose way is the cross-encoder. A bi-encoder is trained on
-    the squared error of its cosine [1]_, a cross-encoder on that of standardised targets.
+    The counterpart in ML.NET is SentenceSimilarity, which is a cross-encoder. A bi-encoder is
+    trained on the squared error of its cosine [1]_, for which the targets are scaled. A
+    cross-encoder is trained on the squared error of standardised targets.
 
     References
     ----------
@@ -156,7 +157,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     >>> bool(close > far)
     True
 
-    Without targets, the cosine itself:
+    Without `y`, a prediction is the cosine itself:
 
     >>> cosine = SentenceSimilarityRegressor(max_epochs=0).fit(X)
     >>> cosine.predict([("the same", "the same")]).round(2)
@@ -211,14 +212,14 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         X : array-like of shape (n_samples, 2)
             Pairs of texts.
         y : array-like of shape (n_samples,), default=None
-            The similarity of each pair. None, for a bi-encoder of which nothing is trained
-            (``max_epochs=0`` or ``trainable_layers=0``): `predict` gives the cosine itself.
+            The similarity of each pair. It may be None for a bi-encoder that is not trained
+            (``max_epochs=0`` or ``trainable_layers=0``): then `predict` gives the cosine itself.
         sample_weight : array-like of shape (n_samples,), default=None
-            A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
+            A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, in place of a `validation_fraction` of X.
+            Rows for early stopping, instead of a `validation_fraction` of X.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Their weights.
+            Weights of the rows of `X_val`.
 
         Returns
         -------
@@ -227,9 +228,9 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Raises
         ------
         ValueError
-            If a cell is not text, a target is missing, `y` is None though something is to be
-            learned, the model is no text encoder, a checkpoint belongs to another fit, or the loss
-            is no longer finite. The estimator is left as it was.
+            If a cell is not text, a target is missing, `y` is None although it is needed, the model
+            is not a text encoder, a checkpoint belongs to another fit, or the loss is no longer
+            finite. The estimator is left as it was.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError
@@ -240,22 +241,24 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         self._validate_params()
         if self._trains() or self.architecture != "bi-encoder":
             raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None. Without "
-                'y it gives the cosines of a pretrained "bi-encoder": set max_epochs=0.'
+                f"{type(self).__name__} requires y to be passed, but the target y is None. Only "
+                'the cosine of a pretrained encoder needs no y: set architecture="bi-encoder" and '
+                "max_epochs=0."
             )
         if X_val is not None or y_val is not None or sample_weight_val is not None:
-            raise ValueError("X_val and y_val are used only with early_stopping=True, and with y.")
+            raise ValueError("X_val and y_val are used only with early_stopping=True and with y.")
         rows = self._rows(X, reset=True)
         positive_weights(sample_weight, len(rows))
         self._note_content()
         content = self._content()
         network = self._network_to_start(content, self._earlier(content))
-        network.features(rows.take(slice(1)), self._where())  # it is a text encoder
+        # raise an error now if the model is not a text encoder
+        network.features(rows.take(slice(1)), self._where())
         self.__dict__.update(Fitted(Predictor(network), Cosines(), []).attributes())
         return self
 
     def predict(self, X):
-        """Similarity of each pair.
+        """Predict the similarity of each pair.
 
         Parameters
         ----------
@@ -265,14 +268,14 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Returns
         -------
         similarities : float64 ndarray of shape (n_samples,)
-            In the units of `y`; not limited to its range.
+            In the units of `y`. They may lie outside its range.
         """
         outputs = self._outputs(self._rows_to_predict(X))[:, 0]
         return self.slope_ * outputs + self.intercept_
 
     @available_if(_compares_embeddings)
     def embed(self, X):
-        """Vectors of single texts, to index or to compare.
+        """Compute the embeddings of single texts, to index or to compare.
 
         Parameters
         ----------
@@ -281,17 +284,17 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
 
         Returns
         -------
-        vectors : float32 ndarray of shape (n_samples, hidden_size)
-            Of length 1: their dot product is the cosine that `predict` scales.
+        embeddings : float32 ndarray of shape (n_samples, hidden_size)
+            They have length 1: the dot product of two is the cosine that `predict` scales.
         """
         check_is_fitted(self)
         rows = text_rows(X, self, {1}, reset=None)
-        read = self._network.vectors(rows, self._where())
+        read = self._network.embeddings(rows, self._where())
         rows.warn(read)
         return unit_rows(read.values)
 
     def _reads_together(self):
-        """Whether the fitted network reads both texts at once; before a fit, whether it will."""
+        """Whether the fitted network is a cross-encoder; before a fit, whether it will be one."""
         if self.__sklearn_is_fitted__():
             return self._network.reading != "cosine"
         return self.architecture == "cross-encoder"
@@ -307,7 +310,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             return Cosines()
         if self.trainable_layers != 0 and not self.max_epochs:
             raise ValueError(
-                'max_epochs=0 scales the cosine of a pretrained "bi-encoder"; a cross-encoder has '
-                "nothing to scale: give it max_epochs, or trainable_layers=0."
+                'max_epochs=0 only scales the cosine of a "bi-encoder", but a cross-encoder has no '
+                "cosine to scale: set max_epochs to at least 1, or set trainable_layers=0."
             )
         return Similarities()

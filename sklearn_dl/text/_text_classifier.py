@@ -1,4 +1,4 @@
-"""Texts to classes, by a fine-tuned encoder."""
+"""The estimator that classifies texts."""
 
 from numbers import Real
 
@@ -121,14 +121,14 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
     --------
     TextRegressor : Texts to numbers.
     SentenceSimilarityRegressor : How similar two texts are.
-    TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
+    TextEncoder : Embeddings of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes
     -----
-    This is ML.NET's TextClassification. The pretrained encoder gets a new linear layer on the
-    pooled tokens (the pooling that the model's folder names, else their mean); both are trained by
-    AdamW [1]_ on the cross entropy. Dropout is the model's own, except that there is none on
-    attention.
+    The counterpart in ML.NET is TextClassification. The pretrained encoder gets a head: a new
+    linear layer on the pooled tokens. The pooling is the one that the model's folder names, by
+    default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. Dropout is
+    that of the model, except that there is none on attention.
 
     References
     ----------
@@ -184,7 +184,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         self._store(locals())
 
     def embed(self, X):
-        """Vectors of the fitted encoder, from before the head.
+        """Compute embeddings with the fitted encoder, without the head.
 
         Parameters
         ----------
@@ -193,9 +193,10 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
         Returns
         -------
-        vectors : float32 ndarray of shape (n_samples, hidden_size)
-            Of pairs: of both texts read together; with ``trainable_layers=0`` those of the two
-            texts, abs(u - v) and u * v beside each other.
+        embeddings : float32 ndarray of shape (n_samples, hidden_size)
+            The embedding of a pair is that of both texts read together. With
+            ``trainable_layers=0``, a pair gives u, v, abs(u - v) and u * v, side by side, where u
+            and v are the embeddings of its texts: the shape is (n_samples, 4 * hidden_size).
         """
         check_is_fitted(self)
         rows = self._rows(X, reset=False)

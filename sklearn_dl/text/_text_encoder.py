@@ -1,4 +1,4 @@
-"""Texts to vectors of a pretrained encoder."""
+"""The transformer that turns texts into embeddings."""
 
 import os
 from numbers import Integral
@@ -19,9 +19,9 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 
 
 class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
-    """Turn texts into vectors of a pretrained encoder.
+    """Turn texts into embeddings of a pretrained encoder.
 
-    Learns nothing: `transform` works without `fit`.
+    It learns nothing: `transform` works without `fit`.
 
     Parameters
     ----------
@@ -63,27 +63,28 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     Attributes
     ----------
     n_features_in_ : int
-        1.
+        Number of columns of X: 1.
     feature_names_in_ : ndarray of shape (1,)
         Name of the column, if X is a frame.
 
     See Also
     --------
-    TextClassifier : Fine-tunes the encoder; its `embed` gives vectors too.
-    SentenceSimilarityRegressor : Vectors fine-tuned for comparing.
+    TextClassifier : Fine-tunes the encoder; its `embed` gives embeddings, too.
+    SentenceSimilarityRegressor : Embeddings that are fine-tuned for comparing texts.
 
     Notes
     -----
-    The vectors are those of sentence-transformers: pooling and scaling to unit length follow
-    ``modules.json`` in the folder. Without it: the mean over the tokens, not scaled.
+    The embeddings are those of sentence-transformers: pooling and scaling to unit length follow
+    ``modules.json`` in the folder. Without this file, an embedding is the mean over the tokens, and
+    is not scaled.
 
     Examples
     --------
     >>> from sklearn_dl import TextEncoder
-    >>> vectors = TextEncoder().transform(["a guitar", "an instrument", "a tomato"])
-    >>> vectors.shape
+    >>> embeddings = TextEncoder().transform(["a guitar", "an instrument", "a tomato"])
+    >>> embeddings.shape
     (3, 384)
-    >>> bool(vectors[0] @ vectors[1] > vectors[0] @ vectors[2])
+    >>> bool(embeddings[0] @ embeddings[1] > embeddings[0] @ embeddings[2])
     True
     """
 
@@ -122,7 +123,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
 
     @all_or_nothing
     def fit(self, X, y=None):
-        """Check the parameters and X, and note the name of its column.
+        """Check the parameters and X, and store the name of its column.
 
         Parameters
         ----------
@@ -141,7 +142,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         return self
 
     def transform(self, X):
-        """Vectors of texts.
+        """Compute the embeddings of texts.
 
         Parameters
         ----------
@@ -150,13 +151,13 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
 
         Returns
         -------
-        vectors : float32 ndarray of shape (n_samples, width)
+        embeddings : float32 ndarray of shape (n_samples, width)
             NaN for rows that cannot be read (``on_error="nan"``), with one warning.
 
         Raises
         ------
         ValueError
-            If a cell is not text, or the model is no text encoder.
+            If a cell is not text, or the model is not a text encoder.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError
@@ -165,7 +166,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         self._validate_params()
         rows = text_rows(X, self, {1}, reset=False)
         with needed_by(self):
-            read = self._network().vectors(rows, self._where(), "embed")
+            read = self._network().embeddings(rows, self._where(), "embed")
         rows.warn(read)
         return read.values
 

@@ -1,4 +1,4 @@
-"""What the text estimators share: columns of texts through a network and its head."""
+"""The base class of the text estimators that learn."""
 
 import os
 from numbers import Integral, Real
@@ -12,8 +12,9 @@ from sklearn_dl.utils._sklearn import Interval
 
 
 class TextEstimator(TrainedEstimator):
-    """Base of the text estimators that learn: by default a head on what is read together."""
+    """Base of the text estimators that learn."""
 
+    # how many columns of texts X may have
     _allowed_columns: set[int]
     _extra = "text"
     max_length: int
@@ -38,11 +39,11 @@ class TextEstimator(TrainedEstimator):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target of each row. Several columns are for estimators that predict several numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            A weight of 2 counts in the loss as the row twice. Rows of weight 0 are left out.
+            A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
-            Rows for early stopping, in place of a `validation_fraction` of X.
+            Rows for early stopping, instead of a `validation_fraction` of X.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Their weights.
+            Weights of the rows of `X_val`.
 
         Returns
         -------
@@ -51,9 +52,9 @@ class TextEstimator(TrainedEstimator):
         Raises
         ------
         ValueError
-            If a cell is not text, a target is missing, the model is no text encoder, a checkpoint
-            belongs to another fit, or the loss is no longer finite. The estimator is left as it
-            was.
+            If a cell is not text, a target is missing, the model is not a text encoder, a
+            checkpoint belongs to another fit, or the loss is no longer finite. The estimator is
+            left as it was.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError
@@ -69,10 +70,10 @@ class TextEstimator(TrainedEstimator):
         reading = self._reading()
         if earlier is None:
             return FittedTextNetwork(self.model, content, reading=reading)
-        return self._network.with_content(content).reading_rows(reading)
+        return self._network.with_content(content).with_reading(reading)
 
     def _reading(self):
-        """What the features of a row are: see FittedTextNetwork."""
+        """How the network reads a row: the `reading` of FittedTextNetwork."""
         return "together" if self._trains() else "apart"
 
     @property

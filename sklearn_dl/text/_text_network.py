@@ -1,4 +1,4 @@
-"""The torch network behind the text estimators. Importing this module imports torch."""
+"""The torch networks of the text estimators. Importing this module imports torch."""
 
 import math
 from abc import abstractmethod
@@ -28,23 +28,25 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 
 class TextNetwork(NetworkWithHead):
-    """Texts to vectors, and a linear head on them.
+    """A network that gives the embeddings of texts, and a linear head on the embeddings.
 
     Parameters
     ----------
     encoder : torch.nn.Module
+        Gives a vector for each token.
     layers : torch.nn.Sequential
-        Behind the pooling.
+        The layers after the pooling.
     width : int
-        Of the vectors.
+        Number of values of an embedding.
     normalize : bool
-        Whether embeddings have length 1. The head reads them as they were before.
+        Whether `embed` scales embeddings to length 1. The head takes them as they are before that.
     n_outputs : int
-        Of the head; 0: there is none.
+        Number of outputs of the head. 0: there is no head.
     """
 
-    # whether the tokens of a text depend on the padding behind it: then nothing may be padded
+    # whether padding would change the embedding of a text; if so, nothing is padded
     sees_padding = False
+    # largest number of tokens that the encoder can read
     max_tokens: float = math.inf
 
     def __init__(self, encoder, layers, width, normalize, n_outputs=0):
@@ -61,18 +63,18 @@ class TextNetwork(NetworkWithHead):
 
     @abstractmethod
     def pool_tokens(self, ids, mask, types):
-        """float32 vectors of texts from those of their tokens."""
+        """Compute the vectors of the tokens, and pool those of each text: float32."""
 
     @abstractmethod
     def layers_to_train(self):
-        """Those of the encoder, in their order."""
+        """The layers of the encoder, in their order."""
 
     def pooled(self, ids, mask, types=None):
-        """float32 vectors of shape (n_rows, width)."""
+        """The embeddings that the head takes, float32 of shape (n_rows, width)."""
         return self.layers(self.pool_tokens(ids, mask, types)).float()
 
     def embed(self, ids, mask, types=None):
-        """Vectors for comparing texts."""
+        """The embeddings for comparing texts: scaled to length 1, if the model says so."""
         return self.normalize(self.pooled(ids, mask, types))
 
     def forward(self, ids, mask, types=None):
@@ -81,15 +83,15 @@ class TextNetwork(NetworkWithHead):
         return self.head(self.dropout(self.pooled(ids, mask, types))).float()
 
     def train_last(self, n_layers):
-        """Freeze all but the last `n_layers` layers of the encoder, and what follows it."""
+        """Train the last `n_layers` layers of the encoder (or "all") and all that follows it."""
         self.requires_grad_(True)
         if n_layers == "all":
             return
         layers = self.layers_to_train()
         if n_layers > len(layers):
             raise ValueError(
-                f'trainable_layers={n_layers}, but the encoder has {len(layers)} layers; "all" '
-                "trains its embeddings too."
+                f"trainable_layers={n_layers}, but the encoder has {len(layers)} layers. With "
+                '"all", its token embeddings are trained, too.'
             )
         self.encoder.requires_grad_(False)
         for layer in layers[-n_layers:]:
@@ -97,7 +99,7 @@ class TextNetwork(NetworkWithHead):
 
 
 class TransformerNetwork(TextNetwork):
-    """An encoder of transformers.
+    """A TextNetwork whose encoder is a transformer.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ class TransformerNetwork(TextNetwork):
     pooling : sequence of str
         Some of `POOLINGS`.
     layers, width, normalize, n_outputs
-        As those of `TextNetwork`.
+        As in `TextNetwork`.
     """
 
     def __init__(self, encoder, pooling, layers, width, normalize, n_outputs=0):
@@ -120,7 +122,7 @@ class TransformerNetwork(TextNetwork):
 
     def move_to(self, device):
         """Move to `device`, and compute attention in the way that is fastest there."""
-        # on a CPU matrix products are faster than torch's fused attention, most of all backwards
+        # on a CPU, matrix products are faster than torch's fused attention, above all in training
         attention = self._attention
         if device.type == "cpu" and self.max_tokens <= _MAX_TOKENS_OF_MATRIX_PRODUCTS:
             ours = self._attention == "sdpa" and self.encoder._supports_attention_backend
@@ -129,8 +131,8 @@ class TransformerNetwork(TextNetwork):
         return self.to(device)
 
     def pool_tokens(self, ids, mask, types):
-        asked = {} if types is None else {"token_type_ids": types}
-        hidden = self.encoder(input_ids=ids, attention_mask=mask, **asked).last_hidden_state
+        options = {} if types is None else {"token_type_ids": types}
+        hidden = self.encoder(input_ids=ids, attention_mask=mask, **options).last_hidden_state
         return pool(hidden.float(), mask, self.pooling)
 
     def layers_to_train(self):
@@ -139,19 +141,19 @@ class TransformerNetwork(TextNetwork):
             if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
                 return module
         raise ValueError(
-            f"trainable_layers: the layers of {type(self.encoder).__name__} were not found; use "
+            f"The layers of {type(self.encoder).__name__} were not found: set trainable_layers to "
             '"all" or 0.'
         )
 
 
 class StaticNetwork(TextNetwork):
-    """A table of a vector for each token, whose mean is that of the text.
+    """A TextNetwork whose encoder is a table of token vectors; they are pooled by their mean.
 
     Parameters
     ----------
     table : torch.nn.Embedding
     layers, width, normalize, n_outputs
-        As those of `TextNetwork`.
+        As in `TextNetwork`.
     """
 
     def move_to(self, device):
@@ -159,7 +161,7 @@ class StaticNetwork(TextNetwork):
 
     def pool_tokens(self, ids, mask, types):
         vectors = self.encoder(ids).float()
-        # a text without tokens is the row of zeros
+        # without a mask, the mean of a text without tokens would be NaN instead of 0
         mask = torch.ones_like(ids) if mask is None else mask
         return pool(vectors, mask, ("mean",))
 
@@ -167,30 +169,31 @@ class StaticNetwork(TextNetwork):
         return []
 
 
-# families whose convolutions, Fourier transforms or poolings over tokens take no mask
+# types of models whose convolutions, Fourier transforms or poolings over tokens take no mask
 _SEE_PADDING = ("convbert", "fnet", "funnel", "nystromformer")
-# beyond, the matrix of all pairs of tokens takes too much memory
+# for more tokens, the matrix of all pairs of tokens takes too much memory
 _MAX_TOKENS_OF_MATRIX_PRODUCTS = 512
 _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
 
 
 def load_network(content, n_outputs=0, trained=None):
-    """The network of a pretrained encoder, on the CPU, in evaluation mode.
+    """Load the network of a pretrained encoder, on the CPU and in evaluation mode.
 
     Parameters
     ----------
     content : FolderContent
-        Without weights if `trained` holds all of them.
+        It may lack the weights if `trained` contains all of them.
     n_outputs : int
-        Of the head, whose weights are not set unless they are in `trained`.
+        Number of outputs of the head. Its weights are not set unless they are in `trained`. 0:
+        there is no head.
     trained : dict of Tensor or None
-        Replace the pretrained ones of the same name.
+        Tensors that replace the pretrained ones of the same name.
 
     Raises
     ------
     ValueError
-        If the model is no encoder, or its files are damaged or do not fit each other.
+        If the model is not a text encoder, or its files are damaged or do not fit each other.
     """
     with quiet():
         with explained(content, "modules.json"):
@@ -199,14 +202,15 @@ def load_network(content, n_outputs=0, trained=None):
         network = load(content, modules, n_outputs, trained)
     if trained is not None:
         network.load_state_dict(trained, strict=False)
-    # views into a file's bytes are not aligned as torch's own tensors are: other bits, and the
-    # file could change under them
+    # copy the tensors, which may be views of a file's bytes: the file could change, and results
+    # differ slightly because such views are not aligned as torch's own tensors are
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data = tensor.data.clone()
     return network.eval()
 
 
 def _load_transformer(content, modules, n_outputs, trained):
+    """Load a TransformerNetwork with the weights of `content`, or of `trained` if it has none."""
     weights = content.weights()
     if weights:
         shapes = tensor_shapes(content)
@@ -242,10 +246,13 @@ def _load_static(content, modules, n_outputs, trained):
 
 
 def _table(state):
-    """The vectors of a static embedding's tokens, as sentence-transformers or model2vec save it."""
+    """The table of token vectors in a file that sentence-transformers or model2vec has saved."""
     table = state["embedding.weight" if "embedding.weight" in state else "embeddings"]
     if table.ndim != 2 or not table.is_floating_point():
-        raise ValueError(f"the table has shape {tuple(table.shape)} and type {table.dtype}")
+        raise ValueError(
+            f"the table of token vectors has shape {tuple(table.shape)} and dtype {table.dtype}; "
+            "it must be a matrix of floating-point numbers"
+        )
     if "embedding.weight" not in state:
         if "mapping" in state:
             table = table[state["mapping"].long()]
@@ -255,12 +262,13 @@ def _table(state):
 
 
 def _encoder_part(trained):
+    """The tensors of the encoder among those of a network."""
     prefix = "encoder."
     return {k.removeprefix(prefix): t for k, t in trained.items() if k.startswith(prefix)}
 
 
 def load_tokens(content, max_length):
-    """The tokenizer of a pretrained encoder."""
+    """Load the Tokens of a pretrained encoder."""
     with quiet():
         with explained(content, "modules.json"):
             modules = read_modules(content)
@@ -272,20 +280,21 @@ def load_tokens(content, max_length):
             n_prompt = len(tokenizer.tokenize(modules.prompt)) if modules.prompt else 0
     if len(tokenizer) > n_known:
         raise ValueError(
-            f"{content.name}: the tokenizer has {len(tokenizer)} tokens, the encoder knows "
-            f"{n_known} (config.json)."
+            f"{content.name}: the tokenizer has {len(tokenizer)} tokens, but the encoder knows "
+            f"only {n_known} (config.json)."
         )
     if max_length <= n_special + n_prompt:
-        prompt = f" and {n_prompt} of the default prompt" if n_prompt else ""
+        prompt = f" and {n_prompt} tokens of the default prompt" if n_prompt else ""
         raise ValueError(
-            f"max_length={max_length} leaves no room beside {n_special} special tokens{prompt}."
+            f"max_length={max_length} leaves no room for a text: each text gets {n_special} "
+            f"special tokens{prompt}."
         )
     with explained(content, "tokenizer"):
         return Tokens(tokenizer, max_length, modules.prompt, special)
 
 
 def _load_tokenizer(content, modules):
-    """A transformer's tokenizer, and how many tokens its encoder knows."""
+    """Load the tokenizer of a transformer; also return how many tokens its encoder knows."""
     names = content.names()
     if not any(name in _TOKENIZER_FILES or name.endswith(".model") for name in names):
         raise FileNotFoundError(
@@ -301,9 +310,9 @@ def _load_tokenizer(content, modules):
 
 
 def _read_lower_case(tokenizer):
-    """Make a tokenizer read lower case, as sentence-transformers' do_lower_case does."""
+    """Make a tokenizer turn texts into lower case, as do_lower_case of sentence-transformers."""
     if not tokenizer.is_fast:
-        raise ValueError("do_lower_case of a tokenizer that is written in Python is not supported")
+        raise ValueError("do_lower_case is not supported for a tokenizer that is written in Python")
     backend = tokenizer.backend_tokenizer
     parts = [tokenizers.normalizers.Lowercase()]
     if backend.normalizer is not None:
@@ -312,7 +321,7 @@ def _read_lower_case(tokenizer):
 
 
 def _load_static_tokenizer(content, modules):
-    """The tokenizer of a static embedding, and how many tokens its table has."""
+    """Load the tokenizer of a static embedding; also return how many tokens its table has."""
     with explained(content, "tokenizer"):
         name = part_file(modules.static, "tokenizer.json", content.names())
         if content.size(name) > LARGEST_VOCABULARY:
@@ -327,17 +336,21 @@ def _load_static_tokenizer(content, modules):
 
 
 def _max_tokens(encoder):
-    """How many tokens an encoder can read at once."""
+    """The largest number of tokens that an encoder can read; infinity if there is no limit."""
     for name, module in encoder.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            # RoBERTa and its kin count from the number after the padding's
+            # RoBERTa and similar encoders count positions from padding_idx + 1
             offset = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - offset
     return getattr(encoder.config, "max_position_embeddings", None) or math.inf
 
 
 def _load_config(content, shapes):
+    """Load the config of a text encoder, with full attention and no dropout on it."""
+
     def check(config_class, values):
+        """Raise an error if the model is not a text encoder."""
+
         def is_(what):
             return values.get(what, getattr(config_class, what, False))
 
@@ -358,9 +371,9 @@ def _load_config(content, shapes):
 
     config = load_config(content, shapes, check)
     if config.model_type == "big_bird":
-        # otherwise it would depend on the texts read before, from which length on it is sparse
+        # with sparse attention, results would depend on the texts that were read before
         config.attention_type = "original_full"
-    # drawing its random numbers would be a quarter of a training step on a CPU
+    # dropout on attention would take a quarter of a training step on a CPU
     for name in _ATTENTION_DROPOUT_NAMES:
         if hasattr(config, name):
             setattr(config, name, 0.0)
@@ -368,12 +381,13 @@ def _load_config(content, shapes):
 
 
 def _load_encoder(content, config, state, shapes):
+    """Load a transformer without its pooler; its dropout and token embeddings are made faster."""
     model_class = transformers.MODEL_MAPPING[type(config)]
     if isinstance(model_class, tuple):  # Funnel: the first gives a vector for each token
         model_class = model_class[0]
     encoder = load_model(content, model_class, config, state, shapes, _is_pooler, "encoder")
     if hasattr(encoder, "pooler"):
-        # what it computes is not used; without it, it is neither trained nor saved
+        # its results are not used; as an Identity, it is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
     replace_dropout(encoder)
     use_lookup_tables(encoder)
@@ -387,7 +401,10 @@ def _is_pooler(name):
 
 
 def _in_autocast_dtype(module, arguments, hidden):
-    """In bfloat16 from the first layer on: casts in each layer would cost a tenth of a step."""
+    """Cast what goes into the first layer to the dtype of autocast.
+
+    Without this, casts in each layer would take a tenth of a training step.
+    """
     device = hidden.device.type
     if not torch.is_autocast_enabled(device):
         return hidden

@@ -1,4 +1,4 @@
-"""Texts to numbers, by a fine-tuned encoder."""
+"""The estimator that predicts numbers from texts."""
 
 from sklearn.base import RegressorMixin
 
@@ -107,19 +107,20 @@ class TextRegressor(RegressorMixin, TextEstimator):
     --------
     SentenceSimilarityRegressor : How similar two texts are.
     TextClassifier : Texts to classes.
-    TextEncoder : Vectors of a pretrained encoder, for any estimator of scikit-learn.
+    TextEncoder : Embeddings of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes
     -----
-    The pretrained encoder gets a new linear layer on the pooled tokens; both are trained by AdamW
-    on the squared error of standardised targets. Of two columns, both texts are read together:
-    trained on pairs, it is the cross-encoder of :class:`~sklearn_dl.SentenceSimilarityRegressor`,
-    which predicts one number only, shows its scale (`slope_`, `intercept_`), and can compare
-    embeddings instead. ML.NET has no regression on texts.
+    The pretrained encoder gets a head: a new linear layer on the pooled tokens. Encoder and head
+    are trained by AdamW on the squared error of standardised targets. The two texts of a pair are
+    read together. Trained on pairs, this estimator is the same as the cross-encoder of
+    :class:`~sklearn_dl.SentenceSimilarityRegressor`; that estimator predicts only one number, has
+    its scale as attributes (`slope_`, `intercept_`), and can compare embeddings instead. ML.NET has
+    no regression on texts.
 
-    With ``trainable_layers=0`` the embeddings u and v of a pair are read as u, v, abs(u - v) and
-    u * v. The regularisation of the ridge regression is the one with the least error on rows that
-    are left out one by one. It takes repeated rows for independent ones: give `sample_weight`
+    With ``trainable_layers=0``, the features of a pair are u, v, abs(u - v) and u * v, where u and
+    v are the embeddings of its texts. The regularisation of the ridge regression is chosen by
+    leave-one-out cross-validation, which treats repeated rows as independent: give `sample_weight`
     instead of repeating rows.
 
     Examples
@@ -165,7 +166,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         self._store(locals())
 
     def predict(self, X):
-        """The numbers of each row.
+        """Predict the numbers of each row.
 
         Parameters
         ----------
@@ -175,7 +176,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         Returns
         -------
         numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            As `y` had it.
+            In the units of `y`; a column for each column of `y`, if it had two dimensions.
         """
         outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.predictions(outputs)

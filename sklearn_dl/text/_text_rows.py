@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, as rows to learn from and to predict."""
+"""The rows of the text estimators: texts, or pairs of texts."""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,11 +17,11 @@ class TextRows(Rows):
     Attributes
     ----------
     columns : list of object ndarray of shape (n_rows,)
-    numbers : int ndarray of shape (n_rows,)
+        One or two columns of texts.
     max_length : int
-        Tokens that are read of a text, or of both together.
-    skips : bool, default=False
-    unreadable : object ndarray of shape (n_rows,), or None, default=None
+        Largest number of tokens that are read of a text, or of a pair that is read together.
+    numbers, skips, unreadable
+        As in `Rows`.
     """
 
     columns: list
@@ -44,7 +44,8 @@ class TextRows(Rows):
         text = self.columns[0][position]
         error = NotFiniteError(
             f"the network gives {what} with NaN or infinity for {text!r:.60}: its weights are "
-            "damaged, or its numbers overflow. You can set precision='float32', or fit it again.",
+            "damaged, or its numbers overflow. You can set precision='float32', or fit the "
+            "estimator again.",
             int(self.numbers[position]),
             text,
         )
@@ -64,14 +65,14 @@ class TextRows(Rows):
 
 
 def text_rows(X, estimator, allowed, *, reset):
-    """The TextRows of X, as the parameters of a text estimator say.
+    """Check X, and return its TextRows with the settings of a text estimator.
 
     Parameters
     ----------
     X, allowed, reset
-        As those of `text_columns`.
+        As in `text_columns`.
     estimator : estimator
-        With the parameters `max_length` and `on_error`.
+        It has the parameters `max_length` and `on_error`.
     """
     on_error = estimator.on_error
     columns, unreadable = text_columns(X, estimator, allowed, reset=reset, on_error=on_error)
@@ -80,7 +81,7 @@ def text_rows(X, estimator, allowed, *, reset):
 
 
 def text_digest(texts):
-    """sha256 of a text, or of a tuple of texts."""
+    """The sha256 of a text, or of several texts, as bytes."""
     digest = sha256()
     for text in (texts,) if isinstance(texts, str) else texts:
         data = text.encode()

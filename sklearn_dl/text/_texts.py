@@ -1,4 +1,4 @@
-"""Columns of texts: checked cell by cell, errors with the rows."""
+"""Columns of texts: each cell is checked, and errors name the rows."""
 
 import numpy as np
 
@@ -15,26 +15,28 @@ _ROWS_SHOWN = 5
 
 
 def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
-    """The text columns of `X`, with `n_features_in_` set or checked.
+    """Check the columns of texts in `X` and return them.
 
     Parameters
     ----------
     X : list, tuple, ndarray, Series or DataFrame
     estimator : estimator
     allowed : set of int
-        How many columns X may have.
+        Numbers of columns that X may have.
     reset : bool or None
-        Whether `n_features_in_` and `feature_names_in_` are set, else X is checked against them;
+        True: `n_features_in_` and `feature_names_in_` are set. False: X is checked against them.
         None: neither.
     on_error : {"raise", "nan"}, default="raise"
-        What to do with a row that has a cell that is not text: raise an error, or return it.
+        What to do with a cell that is not text. "raise": raise an error. "nan": return an error for
+        its row.
 
     Returns
     -------
     columns : list of object ndarray of shape (n_samples,)
         A cell that is not text is an empty string.
     unreadable : object ndarray of shape (n_samples,), or None
-        The RowError, or None, of each row. None: all cells are texts.
+        For each row a RowError, or None if all its cells are texts. None instead of an array: all
+        cells are texts.
 
     Raises
     ------
@@ -62,10 +64,10 @@ def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
             check_texts(column, name, where)
             continue
         for row, cell in enumerate(column):
-            if what := _what_is_wrong(cell):
+            if fault := _fault(cell):
                 source = cell if isinstance(cell, str) else None
                 unreadable[row] = unreadable[row] or RowError(
-                    f"the text{where} {what}", row, source
+                    f"the text{where} {fault}", row, source
                 )
                 column[row] = ""
     if reset is not None:
@@ -82,10 +84,11 @@ def check_texts(column, estimator_name, where=""):
         if is_missing(first):
             kind, hint = "missing", 'Drop the rows, or fill them: fillna("")'
         else:
-            kind, hint = f"{first!r:.40} ({type(first).__name__})", "Make text of it: astype(str)"
+            kind = f"{first!r:.40} ({type(first).__name__})"
+            hint = "Convert it to text: astype(str)"
         raise RowsError(
-            f"{estimator_name} expects text, but {shown_rows(wrong)}{where} is not: row {wrong[0]} "
-            f"is {kind}. {hint}.",
+            f"{estimator_name} expects text, but {shown_rows(wrong)}{where} is not text: row "
+            f"{wrong[0]} is {kind}. {hint}.",
             wrong[0],
         )
     wrong = [row for row, text in enumerate(column) if not text.isascii() and not _encodes(text)]
@@ -93,7 +96,7 @@ def check_texts(column, estimator_name, where=""):
         text = column[wrong[0]]
         position = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
         raise RowsError(
-            f"{estimator_name}: {shown_rows(wrong)}{where} holds half of a surrogate pair (row "
+            f"{estimator_name}: {shown_rows(wrong)}{where} contains half of a surrogate pair (row "
             f"{wrong[0]}: U+{ord(text[position]):04X} at position {position}), which is not a "
             'character. Replace it: text.encode("utf-8", "replace").decode().',
             wrong[0],
@@ -101,11 +104,11 @@ def check_texts(column, estimator_name, where=""):
         )
 
 
-def _what_is_wrong(cell):
-    """Why a cell cannot be read as text, to go on from "the text"; None: it can."""
+def _fault(cell):
+    """Why a cell cannot be read as text, in words that follow "the text"; None if it can."""
     if not isinstance(cell, str):
         return "is missing" if is_missing(cell) else f"is {cell!r:.40} ({type(cell).__name__})"
-    return None if cell.isascii() or _encodes(cell) else "holds half of a surrogate pair"
+    return None if cell.isascii() or _encodes(cell) else "contains half of a surrogate pair"
 
 
 def _encodes(text):
@@ -117,7 +120,7 @@ def _encodes(text):
 
 
 def shown_rows(rows):
-    """A list of row numbers in words."""
+    """Rows in words, for a message: the subject of a sentence in the singular."""
     if len(rows) == 1:
         return f"row {rows[0]}"
     shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))

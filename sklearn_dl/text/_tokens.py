@@ -1,24 +1,24 @@
-"""Texts to token numbers, cut to a maximum length; how many were cut is counted."""
+"""From texts to the ids of their tokens, cut to a maximum length."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-# a text of more characters for each token that is read is long
+# a text of a pair is long if it has more than this number of characters per token that is read
 _CHARACTERS_PER_TOKEN = 64
 
 
 class TokenRows(NamedTuple):
-    """Token numbers of texts, or of pairs of texts read together.
+    """Token ids of texts, or of pairs of texts that are read together.
 
     Attributes
     ----------
     ids : list of int32 ndarray
-        With the special tokens.
+        The ids of each row, special tokens included.
     types : list of int32 ndarray or None
-        Which text of the pair a token is of; None where the model does not ask.
+        For each token, which text of the pair it belongs to. None: the model does not take this.
     cut : bool ndarray of shape (n_rows,)
-        Which were longer.
+        Which rows have more tokens than are read.
     """
 
     ids: list
@@ -35,7 +35,7 @@ class TokenRows(NamedTuple):
 
 
 class Tokens:
-    """A tokenizer that cuts at `max_length` tokens. Threads may share it.
+    """A tokenizer that cuts texts at `max_length` tokens. Threads may share it.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ class Tokens:
         Its own settings for truncation and padding are replaced.
     max_length : int
     prompt : str, default=""
-        Comes before each text that is read alone.
+        Text that is put before each text, but not before pairs that are read together.
     special : bool, default=True
-        Whether special tokens are added; without them, no pairs are read.
+        Whether special tokens are added. Without them, pairs cannot be read together.
     """
 
     def __init__(self, tokenizer, max_length, prompt="", special=True):
@@ -53,7 +53,7 @@ class Tokens:
         self.prompt = prompt
         self.special = special
         self.pad_id = tokenizer.pad_token_id or 0
-        self._asks_types = "token_type_ids" in tokenizer.model_input_names
+        self._takes_types = "token_type_ids" in tokenizer.model_input_names
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
         if self._backend is not None:
@@ -61,13 +61,14 @@ class Tokens:
             self._backend.enable_truncation(max_length, strategy="longest_first")
 
     def encode(self, columns, n_threads):
-        """Token numbers of the rows of one or two columns of texts.
+        """Compute the token ids of rows of texts.
 
         Parameters
         ----------
-        columns : list of object ndarray of shape (n_samples,)
+        columns : list of object ndarray of shape (n_rows,)
+            One or two columns. Two are read together.
         n_threads : int
-            With 1 the tokenizer's own threads are not used either.
+            If it is 1, the tokenizer's own threads are not used.
 
         Returns
         -------
@@ -79,7 +80,7 @@ class Tokens:
         if len(columns) == 2 and not self.special:
             raise ValueError(
                 "This encoder is a static embedding, which cannot read two texts together: set "
-                "trainable_layers=0, which compares their vectors, or give another model."
+                "trainable_layers=0, which compares their embeddings, or give another model."
             )
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
@@ -97,16 +98,16 @@ class Tokens:
             ]
         ids = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
         types = None
-        if self._asks_types and len(columns) == 2:
+        if self._takes_types and len(columns) == 2:
             types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
         cut = np.array([bool(encoding.overflowing) for encoding in encodings])
         return TokenRows(ids, types, cut)
 
     def _beginning(self, text):
-        """A long text of a pair without most of what is cut off.
+        """A text of a pair, shortened to its first `max_length` tokens if it is long.
 
-        The tokenizer combines each piece that it cuts from one text with each of the other: two
-        texts of a megabyte would take it minutes.
+        Two texts of a megabyte would take the tokenizer minutes: it combines each piece that it
+        cuts off one text with each piece of the other.
         """
         if len(text) <= _CHARACTERS_PER_TOKEN * self.max_length:
             return text
@@ -115,7 +116,7 @@ class Tokens:
         return text[: offsets[-1][1]] if offsets else text
 
     def _encode_slowly(self, texts):
-        """By tokenizers that are written in Python; they do not tell what they have cut."""
+        """Encode with a tokenizer that is written in Python; it does not tell what it has cut."""
         rows, cut = [], np.zeros(len(texts), dtype=bool)
         for row, text in enumerate(texts):
             pair = (text,) if isinstance(text, str) else text
@@ -127,17 +128,17 @@ class Tokens:
             rows.append(encoded)
         ids = [np.array(row["input_ids"], dtype=np.int32) for row in rows]
         types = None
-        if self._asks_types and not isinstance(texts[0], str):
+        if self._takes_types and not isinstance(texts[0], str):
             types = [np.array(row["token_type_ids"], dtype=np.int32) for row in rows]
         return TokenRows(ids, types, cut)
 
     def pad(self, rows):
-        """Arrays of one batch, padded on the right to the longest of `rows`.
+        """Arrays of a batch, padded on the right to the length of its longest row.
 
         Returns
         -------
         ids, mask, types : int64 ndarray of shape (len(rows), length)
-            The mask is None if nothing is padded, types if the model does not ask.
+            The mask is None if nothing is padded. `types` is None if the model does not take it.
         """
         lengths = rows.lengths
         mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)

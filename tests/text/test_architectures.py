@@ -47,7 +47,7 @@ def test_each_family_reads_pairs_and_trains_its_last_layer(encoders, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_vectors_are_those_of_transformers_own_call(encoders, kind):
+def test_embeddings_are_those_of_transformers_own_call(encoders, kind):
     tokenizer = transformers.AutoTokenizer.from_pretrained(encoders[kind])
     model = transformers.AutoModel.from_pretrained(encoders[kind]).eval()
     with torch.no_grad():
@@ -187,7 +187,7 @@ DAMAGES = {
     of_another_size: (ValueError, "its weights cannot be used"),
     no_tokenizer: (FileNotFoundError, "has no tokenizer: tokenizer.json"),
     broken_tokenizer: (ValueError, "its tokenizer cannot be used"),
-    small_vocabulary: (ValueError, r"the tokenizer has \d+ tokens, the encoder knows 50"),
+    small_vocabulary: (ValueError, r"the tokenizer has \d+ tokens, but the encoder knows only 50"),
     remote_code: (ValueError, "its config.json cannot be used"),
     unknown_type: (ValueError, "its config.json cannot be used"),
     broken_config: (ValueError, "its config.json cannot be used"),
@@ -304,7 +304,7 @@ def test_pooling_is_the_one_that_the_folder_names(folder, encoder, config, reduc
 def test_other_pooling_is_refused(folder, config):
     pool(folder, **config)
     with pytest.raises(
-        ValueError, match=rf"{folder}: .*the pooling is .*; it must be one or some of"
+        ValueError, match=rf"{folder}: .*the pooling is .*; it must be one or more of"
     ):
         TextEncoder(folder, max_length=32).transform(X)
 
@@ -348,7 +348,8 @@ def test_more_tokens_than_the_encoder_reads_are_refused(encoders, kind, longest)
 @pytest.mark.parametrize("max_length", [1, 2, 3])
 def test_special_tokens_need_room(encoder, max_length):
     with pytest.raises(
-        ValueError, match=f"max_length={max_length} leaves no room beside 3 special"
+        ValueError,
+        match=f"max_length={max_length} leaves no room for a text: each text gets 3 special",
     ):
         TextEncoder(encoder, max_length=max_length).transform(X)
 

@@ -35,9 +35,9 @@ def test_warm_start_goes_on_from_a_frozen_fit(clf):
 
 
 def test_a_frozen_fit_after_training_keeps_the_trained_encoder(clf):
-    vectors = clf.set_params(warm_start=True).fit(X, Y).embed(X)
+    embeddings = clf.set_params(warm_start=True).fit(X, Y).embed(X)
     clf.set_params(trainable_layers=0).fit(X, Y)
-    assert_array_equal(clf.embed(X), vectors)
+    assert_array_equal(clf.embed(X), embeddings)
     assert clf.score(X, Y) == 1
 
 

@@ -97,7 +97,7 @@ def test_rows_to_validate_with(encoder, where):
     targets = {name: y if len(rows) == 12 else y[GOOD] for name, rows in good.items()}
     expected = clone(clf).fit(good["X"], targets["X"], X_val=good["X_val"], y_val=targets["X_val"])
     data[where] = with_bad_cells(X)
-    with pytest.raises(ValueError, match="each of rows 1, 4, 6 is not"):
+    with pytest.raises(ValueError, match="each of rows 1, 4, 6 is not text"):
         clf.fit(data["X"], y, X_val=data["X_val"], y_val=y)
     with pytest.warns(UserWarning, match="4 of 24 rows could not be read and were left out"):
         clf.set_params(on_error="nan").fit(data["X"], y, X_val=data["X_val"], y_val=y)

@@ -87,7 +87,7 @@ def test_rows_are_counted_over_all_chunks(damaged, size, monkeypatch):
     check(lambda: clf.predict(ODD), "gives NaN or infinity for (row 4|each of rows 4, 6)")
 
 
-def test_vectors_too_long_for_their_length_to_be_counted(tmp_path):
+def test_embeddings_too_long_for_their_length_to_be_counted(tmp_path):
     folder = tiny_bert(tmp_path / "bert")
     state = load_file(folder / "model.safetensors")
     state["encoder.layer.1.output.LayerNorm.weight"] *= 1e25

@@ -100,8 +100,8 @@ def test_distances_work_as_similarities_do(model, params):
 
 def test_a_cross_encoder_on_a_frozen_encoder_is_ridge(model, encoder):
     model.set_params(architecture="cross-encoder", trainable_layers=0).fit(X, Y)
-    vectors = TextEncoder(encoder, max_length=32, precision="float32")
-    first, second = (vectors.transform(column).astype(float) for column in X.T)
+    text_encoder = TextEncoder(encoder, max_length=32, precision="float32")
+    first, second = (text_encoder.transform(column).astype(float) for column in X.T)
     features = np.hstack([first, second, abs(first - second), first * second])
     expected = Ridge().fit(features, Y).predict(features)
     assert_allclose(model.predict(X), expected, atol=1e-4)
@@ -110,14 +110,12 @@ def test_a_cross_encoder_on_a_frozen_encoder_is_ridge(model, encoder):
 
 def test_a_cross_encoder_needs_epochs(model):
     model.set_params(architecture="cross-encoder", max_epochs=0)
-    with pytest.raises(
-        ValueError, match=r"a cross-encoder has nothing to scale: give it max_epochs"
-    ):
+    with pytest.raises(ValueError, match=r"a cross-encoder has no cosine to scale: set max_epochs"):
         model.fit(X, Y)
 
 
 @pytest.mark.parametrize("epochs", [0, 2])
-def test_dot_products_of_vectors_are_what_predict_scales(model, epochs):
+def test_dot_products_of_embeddings_are_what_predict_scales(model, epochs):
     model.set_params(max_epochs=epochs).fit(X, Y)
     first, second = model.embed(X[:, 0]), model.embed(X[:, 1].tolist())
     assert first.shape == (40, 32)
@@ -147,7 +145,7 @@ def test_embed_reads_one_column_of_any_name(model):
         model.predict(X[:, 0])
 
 
-def test_a_cross_encoder_has_no_vectors(model):
+def test_a_cross_encoder_has_no_embeddings(model):
     assert hasattr(model, "embed")
     model.set_params(architecture="cross-encoder")
     assert not hasattr(model, "embed")
@@ -254,7 +252,9 @@ def test_predictions_follow_the_scale_that_is_shown(model):
 def test_warm_start_refuses_another_architecture(model):
     model.set_params(warm_start=True).fit(X, Y)
     expected = model.predict(X)
-    with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
+    with pytest.raises(
+        ValueError, match=r"warm_start=True cannot change the architecture\. Set warm_start=False"
+    ):
         model.set_params(architecture="cross-encoder").fit(X, Y)
     assert_array_equal(model.predict(X), expected)
 
@@ -309,7 +309,7 @@ def test_without_targets_the_cosine_is_given_as_it_is(model, params):
 )
 def test_what_learns_needs_targets(model, params):
     made = model.set_params(**params)
-    with pytest.raises(ValueError, match=r"requires y to be passed.*set max_epochs=0"):
+    with pytest.raises(ValueError, match=r"requires y to be passed.*encoder\" and max_epochs=0"):
         made.fit(X)
     assert not hasattr(made, "n_features_in_")
 

@@ -148,7 +148,7 @@ def test_a_prompt_leaves_room_for_the_text(transformer, tmp_path):
     options = {"prompts": {"a": "red green blue "}, "default_prompt_name": "a"}
     folder = saved(tmp_path / "st", transformer, modules.Pooling(32), **options)
     with pytest.raises(
-        ValueError, match=r"max_length=6 leaves no room .* and 3 of the default pro"
+        ValueError, match=r"max_length=6 leaves no room .* and 3 tokens of the default pro"
     ):
         encoder(folder, max_length=6).transform(X)
 
@@ -329,12 +329,12 @@ def module(folder, number, **values):
             lambda f: save_file(
                 {"linear.weight": torch.ones(8, 16)}, f / "2_Dense/model.safetensors"
             ),
-            "claims 32 to 8 numbers, its weights are of 16 to 8",
+            "claims in_features=32 and out_features=8, but the weights are for 16 and 8",
             id="weights of another size",
         ),
         pytest.param(
             lambda f: change(f / "2_Dense/config.json", in_features=10**9),
-            "claims 1000000000 to 8",
+            "claims in_features=1000000000 and out_features=8",
             id="config of another size",
         ),
         pytest.param(
@@ -364,7 +364,7 @@ def module(folder, number, **values):
         ),
         pytest.param(
             lambda f: change(f / "config_sentence_transformers.json", default_prompt_name="none"),
-            "names the default prompt 'none'; its prompts are",
+            "names the default prompt 'none', but its prompts are",
             id="unknown prompt",
         ),
         pytest.param(
@@ -378,8 +378,8 @@ def module(folder, number, **values):
         ),
         pytest.param(
             lambda f: change(f / "config_sentence_transformers.json", truncate_dim=4),
-            "truncate_dim=4 is not supported",
-            id="truncated vectors",
+            "truncate_dim=4 in config_sentence_transformers.json is not supported",
+            id="truncated embeddings",
         ),
         pytest.param(
             lambda f: change(f / "sentence_bert_config.json", transformer_task="fill-mask"),
@@ -393,7 +393,7 @@ def module(folder, number, **values):
         ),
     ],
 )
-def test_what_would_give_other_vectors_is_refused(transformer, tmp_path, damage, message):
+def test_what_would_give_other_embeddings_is_refused(transformer, tmp_path, damage, message):
     folder = saved(tmp_path / "st", transformer, modules.Pooling(32), Dense(32, 8))
     damage(folder)
     with pytest.raises(ValueError, match=rf"(?s){folder}: .*{message}") as caught:
@@ -437,7 +437,7 @@ def test_what_would_give_other_vectors_is_refused(transformer, tmp_path, damage,
         pytest.param(
             lambda f: save_file({"embedding.weight": torch.ones(9, 2)}, f / "model.safetensors"),
             ValueError,
-            r"has \d+ tokens, the encoder knows 9",
+            r"has \d+ tokens, but the encoder knows only 9",
             id="fewer embeddings than tokens",
         ),
         pytest.param(

@@ -81,15 +81,16 @@ def with_cells(rows, cells):
 BAD_ROWS = {
     "missing cells": (
         lambda rows: with_cells(rows, {2: None, 5: np.nan}),
-        "NAME expects text, but each of rows 2, 5( of column 1)? is not: row 2 is missing",
+        "NAME expects text, but each of rows 2, 5( of column 1)? is not text: row 2 is missing",
     ),
     "bytes": (
         lambda rows: with_cells(rows, {2: b"bytes"}),
-        r"NAME expects text, but row 2( of column 1)? is not: row 2 is b'bytes' \(bytes\)",
+        r"NAME expects text, but row 2( of column 1)? is not text: row 2 is b'bytes' \(bytes\)",
     ),
     "half a surrogate pair": (
         lambda rows: with_cells(rows, {4: "good \ud83d film"}),
-        r"NAME: row 4( of column 1)? holds half of a surrogate pair \(row 4: U\+D83D at position 5",
+        r"NAME: row 4( of column 1)? contains half of a surrogate pair \(row 4: U\+D83D at "
+        r"position 5",
     ),
     "numbers": (
         lambda rows: np.arange(float(rows.size)).reshape(rows.shape),

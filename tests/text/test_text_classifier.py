@@ -80,25 +80,25 @@ def test_targets_that_are_not_classes(clf):
 
 
 @pytest.mark.parametrize("layers", [0, 1])
-def test_embed_gives_the_vectors_before_the_head(clf, encoder, layers):
+def test_embed_gives_the_embeddings_before_the_head(clf, encoder, layers):
     clf.set_params(trainable_layers=layers).fit(X, Y)
-    vectors = clf.embed(X[:5])
-    assert vectors.shape == (5, 32)
-    assert vectors.dtype == np.float32
+    embeddings = clf.embed(X[:5])
+    assert embeddings.shape == (5, 32)
+    assert embeddings.dtype == np.float32
     pretrained = TextEncoder(encoder, max_length=32, precision="float32").transform(X[:5])
-    assert np.allclose(vectors, pretrained, atol=1e-6) == (layers == 0)
+    assert np.allclose(embeddings, pretrained, atol=1e-6) == (layers == 0)
     shape = clf.fit(PAIRS, Y).embed(PAIRS).shape
     assert shape == ((24, 128) if layers == 0 else (24, 32))
 
 
-def test_the_head_of_frozen_pairs_reads_both_vectors(frozen, encoder):
-    vectors = frozen.fit(PAIRS, Y).embed(PAIRS)
+def test_the_head_of_frozen_pairs_reads_both_embeddings(frozen, encoder):
+    embeddings = frozen.fit(PAIRS, Y).embed(PAIRS)
     first, second = (
         TextEncoder(encoder, max_length=32, precision="float32").transform(column)
         for column in PAIRS.T
     )
     expected = np.hstack([first, second, abs(first - second), first * second])
-    assert_allclose(vectors, expected, atol=1e-5)
+    assert_allclose(embeddings, expected, atol=1e-5)
 
 
 def test_pairs_want_two_columns_again(clf):

@@ -19,15 +19,15 @@ def text_encoder(encoder):
     return TextEncoder(encoder, max_length=32, precision="float32")
 
 
-def test_vectors_are_float32_and_need_no_fit(text_encoder):
-    vectors = text_encoder.transform(X)
-    assert vectors.shape == (16, 32)
-    assert vectors.dtype == np.float32
-    assert_array_equal(text_encoder.fit(X).transform(X), vectors)
-    assert_array_equal(text_encoder.fit_transform(X), vectors)
+def test_embeddings_are_float32_and_need_no_fit(text_encoder):
+    embeddings = text_encoder.transform(X)
+    assert embeddings.shape == (16, 32)
+    assert embeddings.dtype == np.float32
+    assert_array_equal(text_encoder.fit(X).transform(X), embeddings)
+    assert_array_equal(text_encoder.fit_transform(X), embeddings)
 
 
-def test_names_of_the_vectors(text_encoder):
+def test_names_of_the_embeddings(text_encoder):
     names = [f"textencoder{i}" for i in range(32)]
     assert text_encoder.get_feature_names_out().tolist() == names
     assert text_encoder.fit(X).get_feature_names_out().tolist() == names
@@ -64,10 +64,12 @@ def test_a_pair_is_not_a_column(text_encoder):
 
 @pytest.mark.real
 def test_the_packaged_model_places_words_by_their_meaning():
-    vectors = TextEncoder(precision="float32").transform(["a guitar", "an instrument", "a tomato"])
-    assert vectors.shape == (3, 384)
-    assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
-    assert vectors[0] @ vectors[1] > 0.5 > vectors[0] @ vectors[2]
+    embeddings = TextEncoder(precision="float32").transform(
+        ["a guitar", "an instrument", "a tomato"]
+    )
+    assert embeddings.shape == (3, 384)
+    assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+    assert embeddings[0] @ embeddings[1] > 0.5 > embeddings[0] @ embeddings[2]
 
 
 def test_estimators_that_share_an_encoder_have_their_own_precision(encoder):

@@ -80,7 +80,7 @@ def test_after_a_column_transformer(frozen, columns, container):
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
-def test_vectors_beside_numbers(encoder, container):
+def test_embeddings_beside_numbers(encoder, container):
     text_encoder = TextEncoder(encoder, max_length=32, precision="float32")
     transformer = ColumnTransformer(
         [("text", text_encoder, "title"), ("rest", "passthrough", ["size"])]

@@ -173,15 +173,15 @@ class Tag(str, enum.Enum):  # noqa: UP042 - StrEnum is read as its value
 
 
 def test_texts_are_equal_if_they_are_read_as_the_same(encoder):
-    vectors = TextEncoder(encoder, max_length=32, precision="float32").transform(
+    embeddings = TextEncoder(encoder, max_length=32, precision="float32").transform(
         [Tag.RED, "red", str(Tag.RED)]
     )
-    assert_allclose(vectors[0], vectors[2], atol=1e-6)
-    assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
+    assert_allclose(embeddings[0], embeddings[2], atol=1e-6)
+    assert np.abs(embeddings[0] - embeddings[1]).max() > 1e-3
 
 
 @pytest.mark.parametrize("fit", [True, False], ids=["fit", "predict"])
-def test_the_vectors_of_a_chunk_only_are_in_memory(encoder, monkeypatch, fit):
+def test_the_embeddings_of_a_chunk_only_are_in_memory(encoder, monkeypatch, fit):
     pairs, numbers = np.column_stack([X, X[::-1]]), np.arange(len(X))
     model = SentenceSimilarityRegressor(encoder, max_epochs=0, max_length=32).fit(pairs, numbers)
     monkeypatch.setattr(_rows, "CHUNK", 5)

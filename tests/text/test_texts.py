@@ -70,7 +70,7 @@ def test_attributes_are_left_alone_without_reset():
         pytest.param(None, r'missing\. Drop the rows, or fill them: fillna\(""\)\.', id="None"),
         pytest.param(np.nan, r"missing\. Drop", id="NaN"),
         pytest.param(pd.NA, r"missing\. Drop", id="pandas.NA"),
-        pytest.param(3, r"3 \(int\)\. Make text of it: astype\(str\)\.", id="int"),
+        pytest.param(3, r"3 \(int\)\. Convert it to text: astype\(str\)\.", id="int"),
         pytest.param(2.5, r"2\.5 \(float\)", id="float"),
         pytest.param(b"bytes", r"b'bytes' \(bytes\)", id="bytes"),
         pytest.param(["a", "list"], r"\['a', 'list'\] \(list\)", id="list"),
@@ -80,22 +80,22 @@ def test_attributes_are_left_alone_without_reset():
 def test_cells_that_are_not_text_are_named(rows, cell, shown):
     assert_refused(
         with_cells(rows, {2: cell, 5: cell}),
-        f"Reader expects text, but each of rows 2, 5{place_of(rows)} is not: row 2 is {shown}",
+        f"Reader expects text, but each of rows 2, 5{place_of(rows)} is not text: row 2 is {shown}",
     )
 
 
 def test_many_cells_that_are_not_text_are_counted(rows):
     assert_refused(
         with_cells(rows, dict.fromkeys(range(1, 10))),
-        f"Reader expects text, but each of rows 1, 2, 3, 4, 5 and 4 more{place_of(rows)} is not: "
-        "row 1 is missing",
+        f"Reader expects text, but each of rows 1, 2, 3, 4, 5 and 4 more{place_of(rows)} is not "
+        "text: row 1 is missing",
     )
 
 
 def test_the_column_of_a_frame_is_named(rows):
     frame = pd.DataFrame(with_cells(rows, {3: None}), columns=["a", "b"][: rows.ndim])
     where = "" if rows.ndim == 1 else " of column b"
-    assert_refused(frame, f"Reader expects text, but row 3{where} is not: row 3 is missing")
+    assert_refused(frame, f"Reader expects text, but row 3{where} is not text: row 3 is missing")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_numbers_are_not_text(X):
 def test_half_of_a_surrogate_pair_is_named(rows):
     assert_refused(
         with_cells(rows, {4: "good \ud83d film"}),
-        rf"Reader: row 4{place_of(rows)} holds half of a surrogate pair \(row 4: U\+D83D at "
+        rf"Reader: row 4{place_of(rows)} contains half of a surrogate pair \(row 4: U\+D83D at "
         r"position 5\), which is not a character\. Replace it: text\.encode",
     )
 
