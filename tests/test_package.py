@@ -142,3 +142,16 @@ def test_scoring_and_labels_load_no_runtime_before_use(loaded):
 
 def test_importing_all_names_loads_no_runtime(loaded):
     assert not (set(RUNTIMES) - {"PIL"}) & set(loaded["all names"])
+
+
+def test_long_functions_say_what_they_return():
+    undocumented = [
+        f"{path.relative_to(PACKAGE)}: {node.name}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and node.name != "__init__"
+        and node.end_lineno - node.lineno >= 15
+        and not ast.get_docstring(node)
+    ]
+    assert undocumented == []
