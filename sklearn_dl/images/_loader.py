@@ -190,7 +190,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
 
 
 def load_column(X, estimator, *, reset, on_error="raise"):
-    """Lazy images of a one-column X, for estimators that take photographs themselves.
+    """Lazy images of a one-column X, for estimators that take images themselves.
 
     Parameters
     ----------

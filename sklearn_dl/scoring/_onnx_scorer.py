@@ -34,9 +34,9 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         input has a row for each row of X, the value is that of one row; otherwise it is the whole
         array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
-        How images become numbers if they stand beside other columns: for each input that takes
-        images, their scaling and layout. The input's column contains what ImageLoader or
-        ImageResizer returns.
+        How images are turned into numbers if X has images and other columns: for each input that
+        takes images, their scaling and layout. The column of such an input contains what
+        ImageLoader or ImageResizer returns.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. What they do not need is not computed. None: all outputs.
@@ -49,8 +49,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         scores depend on the other rows of its batch. A graph with a fixed batch size gets batches
         of that size; the last one is padded.
     providers : "auto" or list, default="auto"
-        ONNX Runtime's execution providers, best first. "auto" is CUDA where the installed
-        onnxruntime has it, else the CPU.
+        ONNX Runtime's execution providers, best first. "auto" is CUDA if the installed onnxruntime
+        supports it, else the CPU.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.

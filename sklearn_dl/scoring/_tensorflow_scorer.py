@@ -36,9 +36,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         input has a row for each row of X, the value is that of one row; otherwise it is the whole
         array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
-        How images become numbers if they stand beside other columns: for each input that takes
-        images, their scaling and layout. The input's column contains what ImageLoader or
-        ImageResizer returns.
+        How images are turned into numbers if X has images and other columns: for each input that
+        takes images, their scaling and layout. The column of such an input contains what
+        ImageLoader or ImageResizer returns.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. What they do not need is not computed. A tensor is given by its name, or as

@@ -133,7 +133,7 @@ def _checked(estimator, data, held_out_data):
         targets = problem.learn(data.y)
     else:
         keeps_head = trains and earlier.predictor.is_trained
-        targets = problem.go_on(earlier.problem, data.y, keeps_head)
+        targets = problem.continue_from(earlier.problem, data.y, keeps_head)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
     if held_out_data is not None:

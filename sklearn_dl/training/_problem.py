@@ -32,7 +32,7 @@ class Problem(ABC):
 
     A fit calls these methods:
 
-    - `learn` or `go_on`, and `encode` for the y of validation rows;
+    - `learn` or `continue_from`, and `encode` for the y of validation rows;
     - `weights` and `refuse`;
     - if only a head is solved: `solve`;
     - if the network is trained: `strata` if some rows are to be held out, `start`, `first_head` if
@@ -59,7 +59,7 @@ class Problem(ABC):
         """
 
     @abstractmethod
-    def go_on(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
+    def continue_from(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
         """Do what `learn` does, for a fit that continues from an earlier one.
 
         Parameters
@@ -232,7 +232,7 @@ class Classes(Problem):
         self.classes, codes = np.unique(y, return_inverse=True)
         return codes.astype(np.int64)
 
-    def go_on(self, earlier, y, keeps_head):
+    def continue_from(self, earlier, y, keeps_head):
         """As in Problem; y may lack classes of the earlier fit if its head is kept."""
         codes = self.learn(y)
         # a kept head also knows the classes without a row here; a new head would not
@@ -339,7 +339,7 @@ class Numbers(Problem):
         self._n_outputs = _width(y)
         return y
 
-    def go_on(self, earlier, y, keeps_head):
+    def continue_from(self, earlier, y, keeps_head):
         y = self.learn(y)
         if keeps_head:
             if self._n_outputs != earlier._n_outputs:

@@ -123,9 +123,9 @@ class ImageClassifier(
         labels are an object array, which scikit-learn's metrics refuse if it contains None.
     random_state : int, RandomState instance or None, default=None
         Seed of the rows that are held out, of the order of the batches and of dropout. The same int
-        gives the same bits on the same machine with the same number of threads. None: a new seed
-        for each fit, which is not drawn from numpy's global generator; with a `checkpoint_dir` it
-        follows from the data. The random views follow from it, too.
+        gives the same results, bit for bit, on the same machine with the same number of threads.
+        None: a new seed for each fit, which is not drawn from numpy's global generator; with a
+        `checkpoint_dir` it follows from the data. The random views follow from it, too.
     verbose : int, default=0
         0: nothing is printed. 1: a line is printed after each epoch.
 

@@ -161,10 +161,10 @@ def graph_of_doubling_calls(depth):
 def endless_loop():
     """A Loop that never stops."""
     body = helper.make_graph(
-        [node("Identity", ["go"], ["go_on"]), node("Neg", ["v"], ["w"])],
+        [node("Identity", ["go"], ["continue_from"]), node("Neg", ["v"], ["w"])],
         "body",
         [value("i", np.int64, []), value("go", bool, []), value("v", np.float32, ["N", 2])],
-        [value("go_on", bool, []), value("w", np.float32, ["N", 2])],
+        [value("continue_from", bool, []), value("w", np.float32, ["N", 2])],
     )
     spec = (np.float32, ["N", 2])
     return model(
@@ -178,10 +178,10 @@ def endless_loop():
 def growing_loop():
     """A Loop whose value doubles until no memory is left."""
     body = helper.make_graph(
-        [node("Identity", ["go"], ["go_on"]), node("Concat", ["v", "v"], ["w"], axis=0)],
+        [node("Identity", ["go"], ["continue_from"]), node("Concat", ["v", "v"], ["w"], axis=0)],
         "body",
         [value("i", np.int64, []), value("go", bool, []), value("v", np.float32, None)],
-        [value("go_on", bool, []), value("w", np.float32, None)],
+        [value("continue_from", bool, []), value("w", np.float32, None)],
     )
     return model(
         [node("Loop", ["", "true", "x"], ["y"], body=body)],

@@ -124,10 +124,10 @@ def test_if_whose_branches_use_outer_tensors():
 
 def test_loop_whose_body_uses_an_outer_tensor():
     body = helper.make_graph(
-        [node("Add", ["state", "step"], ["next"]), node("Identity", ["go"], ["go_on"])],
+        [node("Add", ["state", "step"], ["next"]), node("Identity", ["go"], ["continue_from"])],
         "body",
         [value("i", np.int64, []), value("go", bool, []), value("state", np.float32, ["N", "F"])],
-        [value("go_on", bool, []), value("next", np.float32, ["N", "F"])],
+        [value("continue_from", bool, []), value("next", np.float32, ["N", "F"])],
     )
     nodes = [
         node("Abs", ["x"], ["step"]),

@@ -42,7 +42,7 @@ def learned_classes(y, **params):
 def test_a_problem_says_what_a_new_one_must_have():
     assert Problem.__abstractmethods__ == {
         "learn",
-        "go_on",
+        "continue_from",
         "encode",
         "refuse",
         "solve",
@@ -94,7 +94,7 @@ def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
     with pytest.raises(ValueError, match=r"Estimator needs at least two classes.*: 'b'"):
         problem.refuse(np.array([1, 1]))
     later = Classes("Estimator", None)
-    later.go_on(problem, ["b", "b"], keeps_head=True)
+    later.continue_from(problem, ["b", "b"], keeps_head=True)
     later.refuse(later.encode(["b", "b"], "y"))
     assert later.classes.tolist() == ["a", "b"]
 
@@ -112,7 +112,7 @@ def test_a_fit_cannot_go_on_with_other_classes(y, keeps_head, message):
     with pytest.raises(
         ValueError, match=f"cannot change the classes: the estimator was fitted to.*{message}"
     ):
-        Classes("Estimator", None).go_on(earlier, y, keeps_head)
+        Classes("Estimator", None).continue_from(earlier, y, keeps_head)
 
 
 def test_classes_are_held_out_in_proportion():
@@ -160,8 +160,8 @@ def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
     earlier = Numbers("prices")
     started(earlier, np.array([1.0, 3.0]))
     kept, anew = Numbers("prices"), Numbers("prices")
-    kept.go_on(earlier, [10.0, 30.0], keeps_head=True)
-    anew.go_on(earlier, [10.0, 30.0], keeps_head=False)
+    kept.continue_from(earlier, [10.0, 30.0], keeps_head=True)
+    anew.continue_from(earlier, [10.0, 30.0], keeps_head=False)
     for problem in (kept, anew):
         started(problem, np.array([10.0, 30.0]))
     assert (kept.slope, kept.intercept) == (1.0, 2.0)
@@ -251,7 +251,7 @@ def test_a_fit_cannot_go_on_with_another_number_of_numbers():
     earlier, later = Numbers("prices", several=True), Numbers("prices", several=True)
     earlier.learn([1.0, 2.0])
     with pytest.raises(ValueError, match=r"the number of columns of y: it had 1 and has 2"):
-        later.go_on(earlier, [[1.0, 2.0], [3.0, 4.0]], keeps_head=True)
+        later.continue_from(earlier, [[1.0, 2.0], [3.0, 4.0]], keeps_head=True)
 
 
 # --- cosines
@@ -286,7 +286,7 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
     earlier.solve(np.array(cosines)[:, None], targets, ONES)
     assert earlier.slope == 0.0
     assert earlier.intercept == pytest.approx(0.4)
-    later.go_on(earlier, targets, keeps_head=False)
+    later.continue_from(earlier, targets, keeps_head=False)
     started(later, targets, outputs=cosines_of(cosines))
     assert abs(later.slope) == pytest.approx(0.6)
     assert np.abs(later.goals(targets)).max() < 2
@@ -295,13 +295,13 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
 def test_the_line_of_a_frozen_encoder_is_gone_on_from():
     earlier, later = Cosines(), Cosines()
     earlier.solve(np.array([[0.0], [0.1]]), np.array([1.0, 2.0]), np.ones(2))
-    later.go_on(earlier, [5.0, 9.0], keeps_head=False)
+    later.continue_from(earlier, [5.0, 9.0], keeps_head=False)
     started(later, np.array([5.0, 9.0]), outputs=cosines_of([0.0, 0.1]))
     assert later.slope == earlier.slope
 
 
 def test_the_architecture_stays():
     with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
-        Similarities().go_on(Cosines(), None, keeps_head=True)
+        Similarities().continue_from(Cosines(), None, keeps_head=True)
     with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
-        Cosines().go_on(Similarities(), None, keeps_head=True)
+        Cosines().continue_from(Similarities(), None, keeps_head=True)
