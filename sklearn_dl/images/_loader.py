@@ -41,9 +41,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Turn images upright, as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row and
-        its path. "nan": later steps give missing values for it, and one warning counts these rows.
-        Faults of the machine (too many open files, no memory, a disk that fails) raise an error in
-        any case.
+        its path. "nan": later steps return missing values for it; one warning states how many rows
+        these are. Faults of the machine (too many open files, no memory, a disk that fails) raise
+        an error in any case.
     max_pixels : int or None, default=178_956_970
         Largest number of pixels (width x height) of an image that is decoded: a guard against
         decompression bombs. It also limits what is inside a file: the icons of ICO and ICNS, the

@@ -22,21 +22,21 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     ----------
     model : str, Path, bytes, bytearray or onnx.ModelProto
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of an ONNX file. The file's bytes and a parsed model are taken, too. External data
+        leads to an ONNX file. The file's bytes and a parsed model are also accepted. External data
         is read from the file's own folder only, and in the Hugging Face cache from the files of its
         own repository.
     inputs : dict of str to columns, or None, default=None
         For each input of the graph, the column or columns of X that it gets (name, position, list
-        or slice of them). None: a graph with one input gets all of X; with several inputs, X is a
-        data frame whose columns have their names.
+        or slice of them). None: a graph with one input gets all of X; for several inputs, X is a
+        data frame or a dict of arrays, whose columns or keys are the names of the inputs.
     constants : dict of str to value, or None, default=None
         Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
-        input has a row for each row of X, the value is that of one row; otherwise it is the whole
-        array. A single number fills an input whose sizes are known.
+        input has a row for each row of X, the value is for one row, and is repeated; otherwise it
+        is the whole array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
         How images are turned into numbers if X has images and other columns: for each input that
-        takes images, their scaling and layout. The column of such an input contains what
-        ImageLoader or ImageResizer returns.
+        takes images, a PixelExtractor with their scaling and layout. The column of such an input
+        contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. What they do not need is not computed. None: all outputs.
@@ -56,19 +56,20 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     embed_model : bool, default=True
         Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded. A pickle contains up to 2 GiB.
+        `model` must be found where the pickle is loaded. A model of more than 2 GiB can be pickled
+        only with ``embed_model=False``.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": give missing values for it, and count these rows in one warning. A row counts as
-        unreadable, too, if a value is missing (None, NaN) or infinite, unless the graph has
-        operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
-        as with "nan".
+        "nan": return missing values for it; one warning states how many rows these are. A row with
+        a missing (None, NaN) or infinite value is treated in the same way, unless the graph has
+        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are treated as with
+        "nan".
     session_options : dict or None, default=None
         Attributes of `onnxruntime.SessionOptions`, with the names of enumeration values as strings.
         A name with a dot is a configuration entry of the session. None: no further options.
     verbose : int, default=0
-        0: nothing is printed. 1: a progress bar is shown. 2: ONNX Runtime's warnings are printed,
-        too.
+        0: nothing is printed. 1: a progress bar is shown. 2: ONNX Runtime's warnings are also
+        printed.
 
     Attributes
     ----------

@@ -37,12 +37,12 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         None: the scores are probabilities already.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": give missing values for it. Such a row contains NaN, which the step before gives for
-        it. Infinite scores raise an error in any case.
+        "nan": return missing values for it. Such a row contains NaN, which the step before returned
+        for it. Infinite scores raise an error in any case.
     missing : label, default=None
-        Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
-        labels are an object array, which scikit-learn's metrics refuse if it contains None. For
-        `score` to compare it with `y`, it should be of the type of the classes.
+        Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
+        None, labels are an object array, which scikit-learn's metrics refuse if it contains None.
+        For `score` to compare it with `y`, it should be of the type of the classes.
 
     Attributes
     ----------

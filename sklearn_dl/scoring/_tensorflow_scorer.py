@@ -23,22 +23,23 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     ----------
     model : str, Path, tf.Module or keras.Model
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of the folder of a SavedModel, of a folder with numbered versions (the highest is
-        used), of a frozen graph (`.pb`) or of a Keras file (`.keras`, `.h5`, `.hdf5`). A tf.Module
-        and a keras.Model are taken, too. The name of a repository in the Hugging Face cache
+        leads to the folder of a SavedModel, a folder with numbered versions (the highest is used),
+        a frozen graph (`.pb`) or a Keras file (`.keras`, `.h5`, `.hdf5`). A tf.Module and a
+        keras.Model are also accepted. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     inputs : dict of str to columns, or None, default=None
         For each input of the graph, the column or columns of X that it gets (name, position, list
-        or slice of them). None: a graph with one input gets all of X; with several inputs, X is a
-        data frame whose columns have their names. An input of rank 0 has one value for all rows.
+        or slice of them). None: a graph with one input gets all of X; for several inputs, X is a
+        data frame or a dict of arrays, whose columns or keys are the names of the inputs. An input
+        of rank 0 has one value for all rows.
     constants : dict of str to value, or None, default=None
         Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
-        input has a row for each row of X, the value is that of one row; otherwise it is the whole
-        array. A single number fills an input whose sizes are known.
+        input has a row for each row of X, the value is for one row, and is repeated; otherwise it
+        is the whole array. A single number fills an input whose sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
         How images are turned into numbers if X has images and other columns: for each input that
-        takes images, their scaling and layout. The column of such an input contains what
-        ImageLoader or ImageResizer returns.
+        takes images, a PixelExtractor with their scaling and layout. The column of such an input
+        contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. What they do not need is not computed. A tensor is given by its name, or as
@@ -62,23 +63,23 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     device : {"auto", "cpu"}, default="auto"
-        Device that computes. "auto" is a GPU if there is one, else the CPU. TensorFlow takes the
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. TensorFlow takes the
         memory of a GPU as it is needed.
     embed_model : bool, default=True
         Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
         `model` must be found where the pickle is loaded. A model in memory is in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": give missing values for it, and count these rows in one warning. A row counts as
-        unreadable, too, if a value is missing (None, NaN) or infinite, unless the graph has
-        operators that give NaN a meaning. Images from ``ImageLoader(on_error="nan")`` are treated
-        as with "nan".
+        "nan": return missing values for it; one warning states how many rows these are. A row with
+        a missing (None, NaN) or infinite value is treated in the same way, unless the graph has
+        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are treated as with
+        "nan".
     allow_unsafe_ops : bool, default=False
         Whether operations that may use files, the network, Python or the process are loaded, and
         code inside Keras files. Set it to True only for models whose source you trust.
     verbose : int, default=0
-        0: nothing is printed. 1: a progress bar is shown. 2: TensorFlow's messages are printed,
-        too.
+        0: nothing is printed. 1: a progress bar is shown. 2: TensorFlow's messages are also
+        printed.
 
     Attributes
     ----------

@@ -32,8 +32,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     ----------
     model : str or Path, default="all-minilm-l6-v2"
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of a folder with ``config.json``, the tokenizer's files and ``model.safetensors``,
-        of a text encoder that transformers' AutoModel loads. Other formats of weights are refused,
+        leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
+        text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     architecture : {"bi-encoder", "cross-encoder"}, default="bi-encoder"
@@ -41,20 +41,20 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         which is scaled to the units of `y`. "cross-encoder": both texts are read together. This
         needs more pairs to learn from (thousands), and a pass through the network for each pair.
     max_length : int, default=128
-        Largest number of tokens that are read of a text, special tokens included. A warning counts
-        the texts that are longer. Where a pair is read as one text, it is the number of tokens of
-        both.
+        Largest number of tokens that are read from a text, special tokens included. One warning
+        states how many texts are longer. If the two texts of a pair are read together, the limit
+        applies to both together.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, only the scaling of a bi-encoder is fitted; a cross-encoder becomes
         :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v, where u and v are the
         embeddings of the two texts.
     max_epochs : int, default=3
-        Number of passes over the training rows. With 0, the pretrained cosine is scaled to `y`, or
-        given as it is if `fit` gets no `y` (bi-encoder).
+        Number of passes over the training rows. With 0, the network of a bi-encoder is not trained:
+        `predict` scales the cosine to `y`, or returns the cosine itself if `fit` got no `y`. A
+        cross-encoder accepts 0 only with ``trainable_layers=0``.
     batch_size : int, default=16
-        Number of rows in a batch. It is that of a training step; rows of similar length share a
-        batch.
+        Number of rows in a batch. Training batches contain rows of similar length.
     learning_rate : float or "auto", default="auto"
         Highest learning rate of AdamW. "auto" is 1e-5 for a bi-encoder, whose embeddings are good
         already and are easily spoilt for texts of other domains, and 2e-4 for a cross-encoder.
@@ -70,31 +70,32 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=3
-        Number of epochs without a score that is better by `tol`, after which training stops.
+        Training stops after this number of epochs in a row whose score does not exceed the best
+        score so far by more than `tol`.
     tol : float, default=1e-4
         Smallest improvement of the score that counts: see `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
-        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results of a
-        text depend on the other texts of the call by up to 1e-2, in float32 by 1e-6.
+        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results for a
+        text can change by up to 1e-2 with the other texts in the same call, in float32 by 1e-6.
     device : str, default="auto"
-        Device that computes. "auto" is a GPU if there is one, else the CPU. It is the name of a
-        torch device, such as "cuda:1" or "mps"; "auto" prefers cuda to mps. It is resolved again
-        where a pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
+        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
+        pickle is loaded.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
         at most ``torch.get_num_threads()``.
     memory : str, Path, joblib.Memory or None, default=None
         Folder in which the features of rows are kept, so that the folds of a cross-validation and
-        the candidates of a grid search compute them once. A row is found again by its content. Only
-        features of the pretrained network are kept, not those of a fine-tuned one. The file holds
-        up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be written, one
-        warning says so, and features are computed.
+        the candidates of a grid search compute them once. Rows are looked up by their content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. A file in this
+        folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
+        locked or cannot be written, one warning says so, and the features are computed.
     checkpoint_dir : str or Path, default=None
         Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
-        was killed resumes from there when it is run again, and ends with the same weights. The file
-        is removed when the fit has finished.
+        was killed resumes from there when it is run again, and ends with the same weights. The
+        checkpoint is removed when the fit has finished.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last `fit`.
     embed_model : bool, default=True
@@ -102,14 +103,14 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         `model` must be found where the pickle is loaded. Trained weights are in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": leave the row out of `fit`, and give missing values for it elsewhere; one warning
-        counts these rows. A row counts as unreadable, too, if the network gives NaN or infinity for
-        it.
+        "nan": leave the row out of `fit`, and predict missing values for it; one warning states how
+        many rows these are. A row for which the network gives NaN or infinity is treated in the
+        same way.
     random_state : int, RandomState instance or None, default=None
-        Seed of the rows that are held out, of the order of the batches and of dropout. The same int
+        Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
-        `checkpoint_dir` it follows from the data.
+        `checkpoint_dir`, it is derived from the data.
     verbose : int, default=0
         0: nothing is printed. 1: a line is printed after each epoch.
 

@@ -27,38 +27,38 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     ----------
     model : str or Path, default="all-minilm-l6-v2"
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of a folder with ``config.json``, the tokenizer's files and ``model.safetensors``,
-        of a text encoder that transformers' AutoModel loads. Other formats of weights are refused,
+        leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
+        text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     max_length : int, default=128
-        Largest number of tokens that are read of a text, special tokens included. A warning counts
-        the texts that are longer.
+        Largest number of tokens that are read from a text, special tokens included. One warning
+        states how many texts are longer.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the embedding of a
-        text depends on the other texts of the call by about 1e-3, in float32 by 1e-6.
+        text can change by about 1e-3 with the other texts in the same call, in float32 by 1e-6.
     device : str, default="auto"
-        Device that computes. "auto" is a GPU if there is one, else the CPU. It is the name of a
-        torch device, such as "cuda:1" or "mps"; "auto" prefers cuda to mps. It is resolved again
-        where a pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
+        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
+        pickle is loaded.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
         at most ``torch.get_num_threads()``.
     memory : str, Path, joblib.Memory or None, default=None
         Folder in which the features of rows are kept, so that the folds of a cross-validation and
-        the candidates of a grid search compute them once. A row is found again by its content. Only
-        features of the pretrained network are kept, not those of a fine-tuned one. The file holds
-        up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be written, one
-        warning says so, and features are computed.
+        the candidates of a grid search compute them once. Rows are looked up by their content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. A file in this
+        folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
+        locked or cannot be written, one warning says so, and the features are computed.
     embed_model : bool, default=True
         Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
         `model` must be found where the pickle is loaded.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": its embedding is NaN, and one warning counts these rows. A row counts as unreadable,
-        too, if the network gives NaN or infinity for it.
+        "nan": its embedding is NaN; one warning states how many rows these are. A row for which the
+        network gives NaN or infinity is treated in the same way.
 
     Attributes
     ----------

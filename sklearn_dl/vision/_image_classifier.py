@@ -37,34 +37,35 @@ class ImageClassifier(
     ----------
     model : str, Path or callable, default="efficientnet-lite0"
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of a folder that transformers' AutoModelForImageClassification loads (safetensors
-        only), or of an ONNX file with one output, or with one called "features" (for
-        ``trainable_layers=0``). Or a callable without arguments that makes a torch.nn.Module from
-        pixels (n, 3, H, W) to features. A registered model and a folder define how pixels are
-        scaled; for the others, ImageNet's mean and standard deviation are used. The name of a
-        repository in the Hugging Face cache ("owner/name") stands for its folder.
+        leads to a folder that transformers' AutoModelForImageClassification can load (safetensors
+        only), or to an ONNX file with one output, or with an output called "features" (an ONNX
+        graph cannot be fine-tuned: ``trainable_layers=0``). A callable without arguments is also
+        accepted; it returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to features.
+        Pixels are scaled as the registered model or the folder's preprocessor_config.json defines;
+        if neither does, by ImageNet's mean and standard deviation. The name of a repository in the
+        Hugging Face cache ("owner/name") stands for its folder.
     image_size : int or (width, height), default=224
-        Size in pixels that images are resized to. An int is the width and the height. Images are
-        cropped to the shape of the output.
+        Size in pixels that images are resized to. An int is both width and height. Images are
+        cropped to this aspect ratio.
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer.
     C : float, default=1.0
-        Inverse of the regularisation strength of the logistic regression on the features. It is
-        the head, or the head that fine-tuning starts with. It is solved on features with equal
-        variances that add up to 1.
+        Inverse of the regularisation strength of the logistic regression on the features. The
+        regression is the head, or the head that fine-tuning starts with. It is fitted to features
+        scaled to equal variances that add up to 1.
     augment : None, "standard", tuple of str or callable, default=None
         Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
         part with at least three eighths of the area) and "color" (brightness, contrast and
         saturation change by up to 30 %). "standard" is all three. Or ``function(image, rng)``,
         which gets a PIL image and a numpy Generator, and returns a PIL image of the same size;
-        several threads may call it at once. A fine-tuned network sees new views in each epoch. A
-        head on features learns from each image and from three views of it.
+        several threads may call it at once. A fine-tuned network sees new views in each epoch. With
+        ``trainable_layers=0``, the head learns from each image and from three views of it.
     max_epochs : int, default=5
         Number of passes over the training rows. This parameter and the following ones, up to `tol`
         (except `class_weight`), have no effect with ``trainable_layers=0``.
     batch_size : int, default=32
-        Number of rows in a batch. It is that of a training step.
+        Number of rows in a batch. These are the batches of the training.
     learning_rate : float, default=1e-3
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0.
@@ -76,10 +77,11 @@ class ImageClassifier(
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
     validation_fraction : float or int, default=0.1
-        Share or number of the rows to hold out, if `fit` gets no `X_val`. Each class gives its
-        share.
+        Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
+        by class.
     n_iter_no_change : int, default=3
-        Number of epochs without a score that is better by `tol`, after which training stops.
+        Training stops after this number of epochs in a row whose score does not exceed the best
+        score so far by more than `tol`.
     tol : float, default=1e-4
         Smallest improvement of the score that counts: see `n_iter_no_change`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -87,25 +89,25 @@ class ImageClassifier(
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
         features of ONNX backbones that are not fine-tuned, uses float32.
     device : str, default="auto"
-        Device that computes. "auto" is a GPU if there is one, else the CPU. It is the name of a
-        torch device, such as "cuda:1" or "mps"; "auto" prefers cuda to mps. It is resolved again
-        where a pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
+        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
+        pickle is loaded.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
         at most ``torch.get_num_threads()``.
     memory : str, Path, joblib.Memory or None, default=None
         Folder in which the features of rows are kept, so that the folds of a cross-validation and
-        the candidates of a grid search compute them once. A row is found again by its content. Only
-        features of the pretrained network are kept, not those of a fine-tuned one. The file holds
-        up to 2 GiB; the oldest rows make room. If it is damaged, locked or cannot be written, one
-        warning says so, and features are computed. Features of random views, and of a callable
-        without a version (see Notes), are not kept.
+        the candidates of a grid search compute them once. Rows are looked up by their content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. A file in this
+        folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
+        locked or cannot be written, one warning says so, and the features are computed. Features of
+        random views, and of a callable without a version (see Notes), are not kept.
     checkpoint_dir : str or Path, default=None
         Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
-        was killed resumes from there when it is run again, and ends with the same weights. The file
-        is removed when the fit has finished. A fit with a callable that has no version (see Notes)
-        does not resume: it raises an error.
+        was killed resumes from there when it is run again, and ends with the same weights. The
+        checkpoint is removed when the fit has finished. If the folder has a checkpoint and a
+        callable has no version (see Notes), `fit` raises an error.
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last `fit`. A callable `model` needs a
         version (see Notes).
@@ -114,18 +116,18 @@ class ImageClassifier(
         `model` must be found where the pickle is loaded. Trained weights are in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": leave the row out of `fit`, and give missing values for it elsewhere; one warning
-        counts these rows. A row counts as unreadable, too, if the network gives NaN or infinity for
-        it. Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the
-        machine (too many open files, no memory, a disk that fails) raise an error in any case.
+        "nan": leave the row out of `fit`, and predict missing values for it; one warning states how
+        many rows these are. A row for which the network gives NaN or infinity is treated in the
+        same way. Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of
+        the machine (too many open files, no memory, a disk that fails) raise an error in any case.
     missing : label, default=None
-        Label that `predict` gives for a row of missing values (``on_error="nan"``). With None,
-        labels are an object array, which scikit-learn's metrics refuse if it contains None.
+        Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
+        None, labels are an object array, which scikit-learn's metrics refuse if it contains None.
     random_state : int, RandomState instance or None, default=None
-        Seed of the rows that are held out, of the order of the batches and of dropout. The same int
+        Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
-        `checkpoint_dir` it follows from the data. The random views follow from it, too.
+        `checkpoint_dir`, it is derived from the data. It is also the seed for random views.
     verbose : int, default=0
         0: nothing is printed. 1: a line is printed after each epoch.
 

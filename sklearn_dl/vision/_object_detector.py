@@ -35,7 +35,7 @@ class ObjectDetector(ModelEstimator):
     ----------
     model : str, Path, bytes, bytearray or onnx.ModelProto
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
-        is that of an ONNX file. The file's bytes and a parsed model are taken, too.
+        leads to an ONNX file. The file's bytes and a parsed model are also accepted.
     format : str or callable
         What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
         "detr" or "rt-detr". Or a callable ``decode(outputs, geometry)``. It is called once per
@@ -45,11 +45,11 @@ class ObjectDetector(ModelEstimator):
         `iou_threshold`). Several threads may call it at once.
     classes : sequence or dict, default=None
         Labels of the classes, in the order of the network's scores. The background is not a class.
-        A dict from the numbers of the classes to their labels, as Ultralytics and transformers have
-        it, is taken, too. None: the labels are the numbers.
+        A dict from class indices to labels, as Ultralytics and transformers have it, is also
+        accepted. None: the labels are the indices.
     image_size : int or (width, height), default=None
-        Size in pixels that images are resized to. An int is the width and the height. None: what
-        the graph states, else the size of the format.
+        Size in pixels that images are resized to. An int is both width and height. None: what the
+        graph states, else the size of the format.
     resize_mode : {"pad", "pad_end", "fill", "crop"}, default=None
         "crop": the image is scaled until it covers the output, and the rest is cut off. "pad": the
         whole image is fitted into the output, with a border. "fill": the image is stretched.
@@ -87,8 +87,8 @@ class ObjectDetector(ModelEstimator):
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
-        "nan": its result is None, and one warning counts these rows. A row counts as unreadable,
-        too, if the network gives NaN or infinity for it. Images from
+        "nan": its result is None; one warning states how many rows these are. A row for which the
+        network gives NaN or infinity is treated in the same way. Images from
         ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine (too many
         open files, no memory, a disk that fails) raise an error in any case. A callable `format`
         may give infinity a meaning; NaN in any output is an error.
