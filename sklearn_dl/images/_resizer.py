@@ -133,12 +133,16 @@ def width_and_height(image_size):
         If it is neither.
     """
     sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size,) * 2
-    if len(sides) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in sides):
+    if len(sides) != 2 or not all(_is_size(n) for n in sides):
         raise ValueError(
             f"image_size={brief(image_size)} must be an int or (width, height), in pixels, and "
             "at least 1."
         )
     return int(sides[0]), int(sides[1])
+
+
+def _is_size(n):
+    return isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
 
 
 def _color(fill_color, mode):

@@ -15,6 +15,9 @@ class Collector:
     n_rows : int
     specs : sequence of TensorSpec
         The graph's outputs.
+    learned : sequence of (shape, dtype), default=None
+        The shape of a row, and the dtype, of each output, as an earlier call gave them. They count
+        if no row can be scored.
 
     Attributes
     ----------
@@ -22,8 +25,8 @@ class Collector:
         The errors of rows that could not be read, by their positions in the result.
     """
 
-    def __init__(self, n_rows, specs):
-        self.n_rows, self.specs = n_rows, specs
+    def __init__(self, n_rows, specs, learned=None):
+        self.n_rows, self.specs, self.learned = n_rows, specs, learned
         self.arrays: list = [None] * len(specs)
         self.keys: dict = {}
         self.errors: dict = {}
@@ -85,11 +88,15 @@ class Collector:
         """The arrays, in the order of the outputs, with missing values where rows failed."""
         failed = sorted(self.errors)
         for i, (array, spec) in enumerate(zip(self.arrays, self.specs, strict=True)):
-            if array is None:
+            if array is None and self.learned:
+                shape, dtype = self.learned[i]
+                array = np.empty((self.n_rows, *shape), dtype)
+            elif array is None:
                 if spec.width is None or spec.dtype is None:
                     raise ValueError(
                         "No row could be scored, and the graph does not state the shape and type "
-                        f"of its output {spec.name!r}. {self.errors[failed[0]]}"
+                        f"of its output {spec.name!r}: call fit with a row that can be read. "
+                        f"{self.errors[failed[0]]}"
                     )
                 array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
             if failed:

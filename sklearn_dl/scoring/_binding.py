@@ -18,6 +18,7 @@ from sklearn_dl.scoring._input_sources import (
 from sklearn_dl.utils._columns import (
     counted,
     is_frame,
+    is_missing,
     is_series,
     object_array,
     reject_non_column,
@@ -294,10 +295,14 @@ def nested_cells(X, estimator):
     cells : object ndarray of shape (n_samples,) or None
     """
     if isinstance(X, (list, tuple)):
-        if not X or not all(isinstance(row, (np.ndarray, list, tuple, LazyImage)) for row in X):
+        kinds = (np.ndarray, list, tuple, LazyImage)
+        if not X or not all(isinstance(row, kinds) or is_missing(row) for row in X):
             return None
         if any(isinstance(row, (np.ndarray, LazyImage)) for row in X):
             return object_array(X)
+        if any(map(is_missing, X)):
+            is_column = estimator.on_error == "nan" or any(isinstance(row, kinds) for row in X)
+            return object_array(X) if is_column else None
         try:
             np.asarray(X)
         except ValueError:  # the rows have different shapes
@@ -306,7 +311,9 @@ def nested_cells(X, estimator):
     if isinstance(X, np.ndarray) and (X.dtype != object or X.ndim > 2):
         return None
     kinds = (np.ndarray, list, tuple, LazyImage)
-    columns = split_columns(X, estimator)[0]
+    columns, _, is_one_dimensional = split_columns(X, estimator)
+    if is_one_dimensional and estimator.on_error == "nan" and all(map(is_missing, columns[0])):
+        return columns[0]
     with_objects = [column for column in columns if column.dtype == object]
     nested = [c for c in with_objects if any(issubclass(t, kinds) for t in set(map(type, c)))]
     if nested and len(columns) > 1:

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import ImageReadError, PixelArray
 from sklearn_dl.models._estimator import ModelEstimator
-from sklearn_dl.runtimes._collector import static_names
+from sklearn_dl.runtimes._collector import Collector, static_names
 from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
@@ -105,13 +105,14 @@ class GraphScorer(
             session = fill(self._session(*self._share(X)), self.constants, self._takes_bytes)
             allow_nan = session.handles_nan
             sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)
-            self._learned_names = None
+            self._learned_names = self._learned_shapes = None
             if self.output_shape == "2d" and static_names(session.outputs) is None:
                 for row in range(n_rows):
                     collector = score(session, sources, [row], 1)
                     if not collector.errors:
                         collector.table()  # an error if the output is not a table
                         self._learned_names = collector.names()
+                        self._learned_shapes = [(a.shape[1:], a.dtype) for a in collector.arrays]
                         break
         return self
 
@@ -137,7 +138,7 @@ class GraphScorer(
             ``output_shape="native"``, it is an array of the output's own shape, or a dict of
             arrays by the names of the outputs; rows of different shapes give an object array. Rows
             that could not be read (``on_error="nan"``) are NaN, or None for strings, and one
-            warning counts them; integers become float64 then.
+            warning states how many these are; integers become float64 then.
 
         Raises
         ------
@@ -154,7 +155,9 @@ class GraphScorer(
             sources, n_rows = bind(X, session, self, reset=False, allow_nan=allow_nan)
             with self._progress(n_rows) as done:
                 batch_size = self._batch_size(session)
-                collector = score(session, sources, range(n_rows), batch_size, n_workers, done)
+                learned = getattr(self, "_learned_shapes", None)
+                collector = Collector(n_rows, session.outputs, learned)
+                score(session, sources, range(n_rows), batch_size, n_workers, done, collector)
             if self.output_shape == "native":
                 arrays = collector.result()
                 self._warn_of(collector.errors, n_rows)

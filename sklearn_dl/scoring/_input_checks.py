@@ -78,11 +78,17 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
         missing = missing_mask(X)
         X = np.where(missing, np.nan, X) if missing.any() else X
     numbers = check_numbers(X, estimator, spec=spec)
+    allow_nan = allow_nan and handles_nan(spec)
     errors = {} if allow_nan else _not_finite_errors(numbers, estimator)
     if errors:
         numbers = numbers.copy()
         numbers[list(errors)] = 0
     return exact_integers(numbers, originals, spec), errors
+
+
+def handles_nan(spec):
+    """Whether the dtype of an input has NaN."""
+    return spec.dtype is None or spec.dtype.kind not in "iub"
 
 
 def check_numbers(X, estimator, *, spec):
@@ -144,23 +150,24 @@ def not_finite_error(what, row, estimator):
     row : int
     estimator : estimator with the parameter `on_error`
     """
-    error = RowError(
-        f"{what}, which {type(estimator).__name__} accepts only for graphs with operators that "
-        "give it a meaning. Impute it, leave the row out, or set on_error='nan'.",
-        row,
+    what += (
+        f", which {type(estimator).__name__} accepts only for graphs with operators that give it a "
+        "meaning."
     )
     if estimator.on_error == "raise":
-        raise error
-    return error
+        raise RowError(f"{what} Impute it, leave the row out, or set on_error='nan'.", row)
+    return RowError(what, row)
 
 
 def string_error(cell, row, spec, estimator):
-    """Return the error of a cell that is missing, or None if the cell is a string.
+    """Return the error of a cell that is not a string, or None if it is one.
 
     Raises
     ------
+    RowError
+        If the cell is not a string, and ``on_error="raise"``.
     ValueError
-        If the cell is not a string, unless it is missing and ``on_error="nan"``.
+        If the cell is one of numpy's bytes.
     """
     if isinstance(cell, np.bytes_):
         raise ValueError(
@@ -170,9 +177,9 @@ def string_error(cell, row, spec, estimator):
     if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
         return None
     shown = reprlib.repr(cell.item() if isinstance(cell, np.generic) else cell)
-    what = "a missing value" if is_missing(cell) else f"{shown}, a {type(cell).__name__}"
+    what = "a missing value" if is_missing(cell) else f"{shown} (type {type(cell).__name__})"
     error = RowError(f"the input {spec} takes strings, but got {what}.", row)
-    if estimator.on_error == "raise" or not is_missing(cell):
+    if estimator.on_error == "raise":
         raise error
     return error
 

@@ -12,7 +12,12 @@ import numpy as np
 from sklearn_dl.images import LazyImage, PixelExtractor
 from sklearn_dl.images._lazy import as_lenient
 from sklearn_dl.scoring._input_casts import cast, check_row_shape, exact_integers, fit_rank
-from sklearn_dl.scoring._input_checks import not_finite_error, number_table, string_error
+from sklearn_dl.scoring._input_checks import (
+    handles_nan,
+    not_finite_error,
+    number_table,
+    string_error,
+)
 from sklearn_dl.utils._columns import is_missing, missing_mask, object_array
 from sklearn_dl.utils._messages import RowError
 
@@ -71,10 +76,7 @@ class ArraySource:
 
     def read(self, rows):
         """Return the values of the rows that have no error, and the errors of the others."""
-        errors = (
-            {row: self.errors[row] for row in rows if row in self.errors} if self.errors else {}
-        )
-        good = [row for row in rows if row not in errors] if errors else rows
+        good, errors = _split(rows, self.errors) if self.errors else (rows, {})
         key = slice(good.start, good.stop) if isinstance(good, range) else good
         return cast(self.values[key], self.spec, good), errors
 
@@ -96,7 +98,8 @@ class RaggedSource:
         self.cells, self.spec, self.errors = cells, spec, errors or {}
         self.shapes = [cell.shape for cell in cells]
         for row, cell in enumerate(cells):
-            check_row_shape(cell.shape, spec, row)
+            if row not in self.errors:
+                check_row_shape(cell.shape, spec, row)
 
     def read(self, rows):
         """Return the values of the rows that have no error, and the errors of the others."""
@@ -134,7 +137,9 @@ def make_source(columns, spec, estimator, *, allow_nan):
         return _image_source(columns, spec, estimator)
     if len(columns) == 1 and with_objects:
         cells = columns[0]
-        if any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells):
+        is_array = any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells)
+        is_missing_only = estimator.on_error == "nan" and all(map(is_missing, cells))
+        if is_array or (is_missing_only and spec.dtype != object):
             return _nested_source(cells, spec, estimator, allow_nan)
     if spec.dtype == object:
         return _string_source(columns, spec, estimator)
@@ -196,7 +201,8 @@ def _nested_source(cells, spec, estimator, allow_nan):
             raise ValueError(
                 f"Row {row}: an array of dtype {array.dtype} cannot be the input {spec}."
             )
-        if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
+        takes_nan = allow_nan and handles_nan(spec)
+        if array.dtype.kind == "f" and not takes_nan and not np.isfinite(array).all():
             kind = "a missing value (NaN or null)" if np.isnan(array).any() else "infinity"
             errors[row] = not_finite_error(f"the array contains {kind}", row, estimator)
             continue
@@ -212,7 +218,9 @@ def _nested_source(cells, spec, estimator, allow_nan):
             array = exact_integers(array, cell, spec)
         arrays.append(array)
     if not arrays:
-        raise errors[min(errors)]
+        # no value is used: any that has the shape of a row will do
+        arrays = [np.zeros([size or 1 for size in spec.row_shape or ()], spec.dtype)]
+        return ArraySource(np.stack(arrays * len(cells)), spec, errors)
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
         # `np.stack` would turn integers into floats beside floats, and round them
         good = [row for row in range(len(cells)) if row not in errors]

@@ -30,6 +30,10 @@ class TextRows(Rows):
     skips: bool = False
     unreadable: np.ndarray | None = None
 
+    @property
+    def may_fail(self):
+        return self.skips
+
     def take(self, positions):
         columns = [column[positions] for column in self.columns]
         unreadable = None if self.unreadable is None else self.unreadable[positions]

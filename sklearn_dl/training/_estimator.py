@@ -42,6 +42,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             "device",
             "embed_model",
             "memory",
+            "missing",
             "model",
             "n_threads",
             "on_error",

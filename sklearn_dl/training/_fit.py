@@ -156,53 +156,47 @@ def _of_positive_weight(rows, targets, sample_weight, name):
 
 
 def _readable(parts):
-    """The parts without rows that cannot be read.
-
-    Features are computed if only a head is solved, or if rows may turn out to be unreadable.
-    """
-    examples, held_out = parts.examples, parts.held_out
-    n_rows = len(examples)
-    examples, errors = _without_unreadable(examples)
-    if not parts.trains or examples.rows.may_fail:
-        examples, more = _with_features(examples, parts)
-        errors += more
+    """Drop the rows that cannot be read; return the changed parts."""
+    examples = _read(parts.examples, parts, "X", with_features=not parts.trains)
+    held_out = parts.held_out
     if held_out is not None and parts.trains:
         if held_out.rows.skips:
-            n_rows += len(held_out)
-            held_out, more = _without_unreadable(held_out)
-            errors += more
-            if held_out.rows.may_fail:
-                held_out, more = _with_features(held_out, parts)
-                held_out, errors = replace(held_out, features=None), errors + more
+            held_out = replace(_read(held_out, parts, "X_val"), features=None)
         else:
             held_out.rows.check(parts.where.n_threads)
-    examples.rows.warn_of_errors(errors, n_rows, left_out=True)
     return parts._replace(examples=examples, held_out=held_out)
 
 
-def _without_unreadable(examples):
-    """The examples without rows that are known to be unreadable, and the errors of those rows."""
-    errors = examples.rows.unreadable_rows()
-    return _without(examples, errors), [errors[position] for position in sorted(errors)]
+def _read(examples, parts, name, with_features=False):
+    """Drop the examples that cannot be read, and warn of them; return the others.
+
+    They have features if `with_features`, or if the head that training starts with needs those of
+    all rows. Rows that may turn out to be unreadable are read here, and must not fail from then on.
+    """
+    n_rows, rows = len(examples), examples.rows
+    known = rows.unreadable_rows()
+    examples = _without(examples, known, name)
+    errors = [known[position] for position in sorted(known)]
+    if with_features or rows.may_fail:
+        read = parts.network.features(examples.rows, parts.where)
+        if read.cut is not None and not parts.trains:  # training warns of them itself
+            rows.warn_of_cut(read.cut)
+        errors += [read.errors[position] for position in sorted(read.errors)]
+        keeps = not parts.trains or parts.network.rows_of_first_head is None
+        examples = replace(examples, features=read.values if keeps else None)
+        examples = _without(examples, read.errors, name)
+        examples = replace(examples, rows=examples.rows.strict())
+    rows.warn_of_errors(errors, n_rows, left_out=True, name=name)
+    return examples
 
 
-def _without(examples, errors):
+def _without(examples, errors, name):
     """The examples whose positions are not among `errors`."""
     kept = np.setdiff1d(np.arange(len(examples)), list(errors))
     if not len(kept):
-        raise ValueError(f"No {examples.rows.noun} can be used. {errors[min(errors)]}")
+        which = "" if name == "X" else f" of {name}"
+        raise ValueError(f"No {examples.rows.noun}{which} can be used. {errors[min(errors)]}")
     return examples.take(kept) if errors else examples
-
-
-def _with_features(examples, parts):
-    """The examples that can be read, with their features, and the errors of the other rows."""
-    read = parts.network.features(examples.rows, parts.where)
-    if read.cut is not None:
-        examples.rows.warn_of_cut(read.cut)
-    errors = [read.errors[position] for position in sorted(read.errors)]
-    examples = _without(replace(examples, features=read.values), read.errors)
-    # these rows could be read: if one of them fails later, that is an error
-    return replace(examples, rows=examples.rows.strict()), errors
 
 
 def _weighted(parts):

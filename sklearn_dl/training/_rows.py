@@ -56,8 +56,6 @@ class Rows(ABC):
     numbers: np.ndarray
     # what messages call a row
     noun = "row"
-    # whether it may turn out that a row cannot be read, only when it is read
-    may_fail = False
     # whether rows that cannot be read are skipped (left out of a fit, missing in predictions);
     # if not, they raise an error
     skips: bool = False
@@ -66,6 +64,11 @@ class Rows(ABC):
 
     def __len__(self):
         return len(self.numbers)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether it may turn out that a row cannot be read, or that a network gives NaN for it."""
+        return False
 
     @property
     def is_augmented(self) -> bool:
@@ -108,7 +111,9 @@ class Rows(ABC):
             return {}
         return {i: error for i, error in enumerate(self.unreadable) if error is not None}
 
-    def warn_of_errors(self, errors: "list[RowError]", n_rows: int, left_out: bool) -> None:
+    def warn_of_errors(
+        self, errors: "list[RowError]", n_rows: int, left_out: bool, name: str = "X"
+    ) -> None:
         """Warn once if some of `n_rows` rows could not be read.
 
         Parameters
@@ -119,8 +124,10 @@ class Rows(ABC):
         left_out : bool
             Whether these rows are left out of a fit; if not, they are missing values in a
             prediction.
+        name : str, default="X"
+            Name of the argument with the rows.
         """
-        warn_of_failed_rows(dict(enumerate(errors)), n_rows, self.noun, left_out=left_out)
+        warn_of_failed_rows(dict(enumerate(errors)), n_rows, self.noun, name, left_out=left_out)
 
     def warn(self, read: Read) -> None:
         """Warn of the rows that a prediction could not read, and of the inputs that it has cut."""
@@ -157,7 +164,7 @@ def read_readable(rows, compute):
     read = compute(rows.take(good if len(good) else np.arange(1)))
     values = np.full((len(rows), read.values.shape[1]), np.nan, dtype=read.values.dtype)
     values[good] = read.values[: len(good)]
-    errors |= {int(good[position]): error for position, error in read.errors.items()}
+    errors |= {int(good[i]): error for i, error in read.errors.items() if i < len(good)}
     if read.cut is None:
         return Read(values, errors)
     cut = np.zeros((len(rows), *read.cut.shape[1:]), dtype=bool)

@@ -164,7 +164,7 @@ def _is_ours(module):
     return module.partition(".")[0] in ("joblib", "sklearn", "sklearn_dl")
 
 
-def warn_of_failed_rows(errors, n_rows, noun="row", *, left_out=False):
+def warn_of_failed_rows(errors, n_rows, noun="row", name="X", *, left_out=False):
     """Warn once, with the number of failed rows and the first error.
 
     Parameters
@@ -175,6 +175,8 @@ def warn_of_failed_rows(errors, n_rows, noun="row", *, left_out=False):
         Number of rows in all.
     noun : str, default="row"
         What a row is called.
+    name : str, default="X"
+        Name of the argument with the rows.
     left_out : bool, default=False
         Whether the rows were left out of a fit. If not, their results are missing values.
     """
@@ -183,4 +185,5 @@ def warn_of_failed_rows(errors, n_rows, noun="row", *, left_out=False):
     is_scored = any(isinstance(error, NotFiniteError) for error in errors.values())
     problem = "could not be read or scored" if is_scored else "could not be read"
     then = " and were left out of the fit." if left_out else "; their rows are missing values."
-    warn_user(f"{len(errors)} of {n_rows} {noun}s {problem}{then} {errors[min(errors)]}")
+    which = "" if name == "X" else f" of {name}"
+    warn_user(f"{len(errors)} of {n_rows} {noun}s{which} {problem}{then} {errors[min(errors)]}")

@@ -3,17 +3,20 @@
 from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
-from sklearn.utils.validation import column_or_1d
+from sklearn.metrics import accuracy_score
+from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from sklearn_dl.utils._columns import (
     MAX_EXACT_INTEGER,
     counted,
     frame_to_numpy,
     is_frame,
+    is_missing,
     is_series,
     missing_mask,
     series_to_numpy,
 )
+from sklearn_dl.utils._messages import brief
 
 _ROWS_SHOWN = 5
 
@@ -104,8 +107,9 @@ class CheckedScoreMixin:
         ----------
         X : as in `predict`
         y : array-like of shape (n_samples,)
-            The labels. A missing label is an error. In a row with a label that `fit` did not see,
-            the prediction counts as wrong.
+            The labels. A missing label is an error. The prediction counts as wrong for a label that
+            `fit` did not see, and for a row that cannot be read (``on_error="nan"``), unless the
+            label is `missing`.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -113,7 +117,13 @@ class CheckedScoreMixin:
         accuracy : float
         """
         y = target_column(y, "y")
-        return super().score(X, y, sample_weight)  # type: ignore[misc]
+        predicted = self.predict(X)  # type: ignore[attr-defined]
+        check_consistent_length(predicted, y)
+        if predicted.dtype != object:
+            return accuracy_score(y, predicted, sample_weight=sample_weight)
+        # labels beside `missing` may not sort, which accuracy_score does with them
+        right = [not is_missing(p) and p == t for p, t in zip(predicted, y, strict=True)]
+        return accuracy_score(np.ones(len(y)), np.array(right, float), sample_weight=sample_weight)
 
 
 def _refuse_rounded(cells, y, name):
@@ -139,7 +149,15 @@ def _refuse_missing(y, name):
 
 
 def labels_of(indices, classes, is_nan, missing):
-    """``classes[indices]``, with `missing` in the rows that are NaN."""
+    """``classes[indices]``, with `missing` in the rows that are NaN.
+
+    Raises
+    ------
+    ValueError
+        If `missing` is not one label.
+    """
+    if np.ndim(missing):
+        raise ValueError(f"missing={brief(missing)} must be one label, or None.")
     fill = np.asarray(missing)
     same_kind = fill.dtype.kind == classes.dtype.kind
     # whether or not a row is NaN, so that the dtype does not depend on the batch

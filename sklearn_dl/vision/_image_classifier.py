@@ -297,6 +297,10 @@ class ImageClassifier(
     def _new_problem(self):
         return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)
 
+    def _parameters_of_the_fit(self):
+        size = width_and_height(self.image_size)
+        return {**super()._parameters_of_the_fit(), "image_size": size}
+
     def _network_to_start(self, content, earlier):
         if earlier is None:
             return FittedImageNetwork(self.model, content)

@@ -44,7 +44,10 @@ class ImageRows(Rows):
     augment: Any
     skips: bool
     noun = "image"
-    may_fail = True
+
+    @property
+    def may_fail(self):
+        return True
 
     @property
     def is_augmented(self):
@@ -112,9 +115,9 @@ def image_digest(image):
         content = repr(pixels.shape).encode() + pixels.tobytes()
     else:
         content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
-    digest = sha256(
-        f"{type(source).__name__} {image.decoding._replace(root=None)} {image.steps!r}".encode()
-    )
+    # neither where a file may lie nor what an error does changes the pixels
+    decoding = image.decoding._replace(root=None, on_error="raise")
+    digest = sha256(f"{type(source).__name__} {decoding} {image.steps!r}".encode())
     digest.update(content)
     return digest.digest()
 

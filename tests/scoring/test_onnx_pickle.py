@@ -69,6 +69,7 @@ def test_a_pickle_has_no_session(path):
         *scorer.get_params(),
         "n_features_in_",
         "_learned_names",
+        "_learned_shapes",
         "_fitted_with",
     }
 

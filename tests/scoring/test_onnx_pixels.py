@@ -120,7 +120,9 @@ def test_all_rows_failed():
     made = mean_color()
     made.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "C"
     made.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "C"
-    with pytest.raises(ValueError, match=r"No row could be scored.*'y'\. Row 0: cannot read"):
+    with pytest.raises(
+        ValueError, match=r"No row could be scored.*'y': call fit .*Row 0: cannot read"
+    ):
         OnnxScorer(made).transform(X)
 
 

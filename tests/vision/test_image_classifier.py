@@ -100,7 +100,7 @@ def test_image_size_is_a_width_and_a_height(trainable, params, trainable_layers)
     )
 
 
-@pytest.mark.parametrize("size", [0, (0, 5), (1, 2, 3), (2.5, 2), "224"], ids=str)
+@pytest.mark.parametrize("size", [0, True, (0, 5), (1, 2, 3), (2.5, 2), "224"], ids=str)
 def test_a_wrong_image_size_is_named(onnx_file, params, data, size):
     with pytest.raises(ValueError, match="image_size"):
         ImageClassifier(onnx_file, **{**params, "image_size": size}).fit(*data)
@@ -660,3 +660,31 @@ def test_rows_that_the_loader_masks_are_masked(clf, data, paths):
             + paths[5:],
             y,
         )
+
+
+def test_features_are_known_whatever_an_error_does(clf, data, computed, tmp_path):
+    clf.set_params(memory=tmp_path).fit(*data)
+    computed.clear()
+    clone(clf).set_params(on_error="nan").fit(*data)
+    assert computed == []
+
+
+def test_equal_image_sizes_are_the_same_fit(trainable, params, data, tmp_path):
+    def fitted(size):
+        clf = ImageClassifier(trainable, **{**params, "image_size": size, "random_state": None})
+        return clf.set_params(trainable_layers="all", checkpoint_dir=tmp_path, max_epochs=1)
+
+    # the seed follows from what the fit is
+    one, other = (fitted(size).fit(*data) for size in (SIZE, [SIZE, SIZE]))
+    np.testing.assert_array_equal(one.predict_proba(data[0]), other.predict_proba(data[0]))
+
+
+@pytest.mark.parametrize("missing", [None, "?"])
+def test_a_masked_image_counts_as_wrong_in_score(clf, data, paths, missing):
+    clf.set_params(on_error="nan", missing=missing)
+    with pytest.warns(UserWarning, match="2 of 24 images"):
+        clf.fit(paths, data[1])
+    with pytest.warns(UserWarning, match="2 of 24 images"):
+        right = clf.predict(paths) == data[1]
+    with pytest.warns(UserWarning, match="2 of 24 images"):
+        assert clf.score(paths, data[1]) == right.mean()
