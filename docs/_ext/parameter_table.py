@@ -39,6 +39,7 @@ class ParameterTable(SphinxDirective):
     """A table of `parameter_rows`."""
 
     def run(self):
+        self.env.note_reread()  # docstrings are not files that Sphinx watches
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 18 42 40", ""]
         lines += ["   * - Parameter", "     - Meaning", "     - Estimator: default"]
         for name, meaning, users in parameter_rows():

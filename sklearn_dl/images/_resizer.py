@@ -174,9 +174,10 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     width, height : int, default=224
         Size of the output, in pixels.
     resize_mode : {"crop", "pad", "fill"}, default="crop"
-        "crop": the image is scaled until it covers the output, and the rest is cut off. "pad": the
-        whole image is fitted into the output, with a border. "fill": the image is stretched. The
-        image is centred unless `anchor` says otherwise, and the border has the colour `fill_color`.
+        How an image is resized. "crop": it is scaled until it covers the output, and the rest is
+        cut off. "pad": the whole image is fitted into the output, with a border. "fill": it is
+        stretched. The image is centred unless `anchor` says otherwise, and the border has the
+        colour `fill_color`.
     anchor : {"center", "left", "right", "top", "bottom"}, default="center"
         Edge of the image that "crop" keeps. It has no effect if that edge would not be cut.
     resample : str, default="bilinear"

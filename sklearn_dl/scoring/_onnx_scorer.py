@@ -41,8 +41,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. What they do not need is not computed. None: all outputs.
     output_shape : {"2d", "native"}, default="2d"
-        "2d": each output flattened per row, side by side. "native": the graph's own shape; of
-        several outputs a dict of arrays.
+        Shape of the result. "2d": each output is flattened per row, and the outputs are side by
+        side. "native": the shape of the graph; for several outputs, a dict of arrays.
     batch_size : int or "auto", default="auto"
         Number of rows in a batch. "auto" depends on the kind of graph and on the device: it is 4
         for image networks on a CPU. It is 1 for graphs with dynamic quantization, where a row's
@@ -68,8 +68,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         Attributes of `onnxruntime.SessionOptions`, with the names of enumeration values as strings.
         A name with a dot is a configuration entry of the session. None: no further options.
     verbose : int, default=0
-        0: nothing is printed. 1: a progress bar is shown. 2: ONNX Runtime's warnings are also
-        printed.
+        How much is printed. 0: nothing. 1: a progress bar is shown. 2: ONNX Runtime's warnings are
+        also printed.
 
     Attributes
     ----------

@@ -50,8 +50,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     tags : tuple of str, default=("serve",)
         Tags of the graph in a SavedModel that is used.
     output_shape : {"2d", "native"}, default="2d"
-        "2d": each output flattened per row, side by side. "native": the graph's own shape; of
-        several outputs a dict of arrays.
+        Shape of the result. "2d": each output is flattened per row, and the outputs are side by
+        side. "native": the shape of the graph; for several outputs, a dict of arrays.
     batch_size : int or "auto", default="auto"
         Number of rows in a batch. "auto" depends on the kind of graph and on the device. It is 1
         for graphs with dynamic quantization, where a row's scores depend on the other rows of its
@@ -78,8 +78,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Whether operations that may use files, the network, Python or the process are loaded, and
         code inside Keras files. Set it to True only for models whose source you trust.
     verbose : int, default=0
-        0: nothing is printed. 1: a progress bar is shown. 2: TensorFlow's messages are also
-        printed.
+        How much is printed. 0: nothing. 1: a progress bar is shown. 2: TensorFlow's messages are
+        also printed.
 
     Attributes
     ----------

@@ -41,7 +41,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
     warmup_ratio : float, default=0.06
         Share of the training steps in which the learning rate rises linearly; then it falls to 0.
     max_grad_norm : float or None, default=1.0
-        Gradients with a larger norm are scaled down to this norm. None: they are not scaled.
+        Largest norm of the gradient: a larger one is scaled down. None: it is not limited.
     label_smoothing : float, default=0.0
         Share of the target that is spread over all classes. Not used with ``trainable_layers=0``.
     class_weight : dict, "balanced" or None, default=None
@@ -56,7 +56,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         Training stops after this number of epochs in a row whose score does not exceed the best
         score so far by more than `tol`.
     tol : float, default=1e-4
-        Smallest improvement of the score that counts: see `n_iter_no_change`.
+        Smallest improvement of the score that counts, as `n_iter_no_change` says.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results for a
@@ -98,7 +98,7 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data.
     verbose : int, default=0
-        0: nothing is printed. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: a line is printed after each epoch.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
     warmup_ratio : float, default=0.06
         Share of the training steps in which the learning rate rises linearly; then it falls to 0.
     max_grad_norm : float or None, default=1.0
-        Gradients with a larger norm are scaled down to this norm. None: they are not scaled.
+        Largest norm of the gradient: a larger one is scaled down. None: it is not limited.
     early_stopping : bool, default=False
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
@@ -48,7 +48,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         Training stops after this number of epochs in a row whose score does not exceed the best
         score so far by more than `tol`.
     tol : float, default=1e-4
-        Smallest improvement of the score that counts: see `n_iter_no_change`.
+        Smallest improvement of the score that counts, as `n_iter_no_change` says.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results for a
@@ -87,7 +87,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data.
     verbose : int, default=0
-        0: nothing is printed. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: a line is printed after each epoch.
 
     Attributes
     ----------

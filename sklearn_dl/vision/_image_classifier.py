@@ -83,7 +83,7 @@ class ImageClassifier(
         Training stops after this number of epochs in a row whose score does not exceed the best
         score so far by more than `tol`.
     tol : float, default=1e-4
-        Smallest improvement of the score that counts: see `n_iter_no_change`.
+        Smallest improvement of the score that counts, as `n_iter_no_change` says.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
@@ -129,7 +129,7 @@ class ImageClassifier(
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data. It is also the seed for random views.
     verbose : int, default=0
-        0: nothing is printed. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: a line is printed after each epoch.
 
     Attributes
     ----------

@@ -51,9 +51,10 @@ class ObjectDetector(ModelEstimator):
         Size in pixels that images are resized to. An int is both width and height. None: what the
         graph states, else the size of the format.
     resize_mode : {"pad", "pad_end", "fill", "crop"}, default=None
-        "crop": the image is scaled until it covers the output, and the rest is cut off. "pad": the
-        whole image is fitted into the output, with a border. "fill": the image is stretched.
-        "pad_end": as "pad", with the image at the upper left. None: the mode of the format.
+        How an image is resized. "crop": it is scaled until it covers the output, and the rest is
+        cut off. "pad": the whole image is fitted into the output, with a border. "fill": it is
+        stretched. "pad_end": as "pad", with the image at the upper left. None: the mode of the
+        format.
     colors : str, default=None
         Colour channels, in their order: "RGB", for example, or "L" for grey levels. None: those of
         the format.
