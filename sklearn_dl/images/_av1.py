@@ -1,6 +1,7 @@
 """The sizes of the AV1 images in an AVIF file.
 
-The file's boxes may give other sizes: libavif decodes the images, then scales them to those.
+The file's boxes may state other sizes than the images have: libavif decodes the images, and then
+scales them to the sizes in the boxes.
 """
 
 import struct
@@ -191,7 +192,7 @@ class _Pieces:
 
 
 class _Bits:
-    """A reader of bits: each call gives the next `n_bits` as an integer, highest bit first."""
+    """A reader of bits: each call returns the next `n_bits` as an integer, highest bit first."""
 
     def __init__(self, data):
         self.value, self.left = int.from_bytes(data, "big"), 8 * len(data)

@@ -28,7 +28,7 @@ def machine_fault(error, outside=None):
     """Return the fault of the machine among `error` and its causes, or None.
 
     Such faults are too little memory, too many open files, a disk that cannot be read or a network
-    folder that is gone. Another attempt may succeed, so the image is not to blame.
+    drive that is gone. Another attempt may succeed, so the image is not to blame.
 
     Parameters
     ----------

@@ -68,10 +68,10 @@ def check_formats(formats):
                 "would run while it is read. Leave it out."
             )
         if upper == "MPO":
-            raise ValueError("formats contains 'MPO', which Pillow reads as 'JPEG'. Use 'JPEG'.")
+            raise ValueError("`formats` contains 'MPO', which Pillow reads as 'JPEG'. Use 'JPEG'.")
         if upper not in known:
             raise ValueError(
-                f"formats contains {name!r}, which is not a format that can be read here. These "
+                f"`formats` contains {name!r}, which is not a format that can be read here. These "
                 f"formats can: {', '.join(known)}."
             )
         names.append(upper)

@@ -18,7 +18,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _TILE_SIDES = (322, 323)  # TileWidth, TileLength
 _TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q"}
-# OpenJPEG keeps about 12 kB per tile, so a file may not have more small tiles than this
+# OpenJPEG keeps about 12 kB per tile, so a file must not have more small tiles than this
 _MANY_TILES = 4096
 _SMALL_TILE = 64 * 64
 # colours, alpha, a gain map and thumbnails are separate images
@@ -109,7 +109,7 @@ def _check_icns(file, limit):
 
 
 def _check_tiff(file, limit):
-    """Check the tile that libtiff allocates, with the largest value that is given for each side."""
+    """Check the tile that libtiff allocates, with the largest value stated for each side."""
     file.seek(0)
     head = file.read(16)
     if head.startswith(b"MM\0+"):

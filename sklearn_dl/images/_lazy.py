@@ -77,7 +77,7 @@ class LazyImage:
     """An image that is read when its pixels are asked for.
 
     :class:`ImageLoader` makes it. It is immutable, small and picklable. ``np.asarray(image)``
-    gives its pixels, H x W x C of dtype uint8 (H x W for mode "L"). A notebook shows the image.
+    returns its pixels, H x W x C of dtype uint8 (H x W for mode "L"). A notebook shows the image.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class LazyImage:
             orientation = self._orientation(opened)
             reduced = self._reduce(opened, orientation) if self.steps else None
             opened.load()
-            self._check_header(opened)  # some formats give their true size only now
+            self._check_header(opened)  # some formats state their true size only now
             image = to_mode(opened, self.mode)
             if orientation in _TRANSPOSE:
                 image = image.transpose(_TRANSPOSE[orientation])
@@ -284,7 +284,7 @@ class LazyImage:
             None if the image is decoded at its full size.
         """
         if isinstance(self.source, Image.Image) or image.format == "HEIF":
-            return None  # the draft of a HEIC image is its thumbnail, which is another image
+            return None  # the draft of a HEIC image is its thumbnail, which is a different image
         sideways = orientation >= 5
         size = image.size[::-1] if sideways else image.size
         needed = self.steps[0].needed_size(size)

@@ -66,7 +66,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
 
     See Also
     --------
-    ImageResizer : The next step: gives all images one size.
+    ImageResizer : The next step: resizes all images to one size.
     PixelExtractor : Turns images into numbers.
 
     Notes
@@ -140,14 +140,15 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             If the folder `root` or a file does not exist. The error for a file has the attributes
             `row` and `source` (the path).
         ImageReadError
-            If a row is missing, has another type, is not a regular file, or leaves `root`. With
-            ``on_error="nan"``, these rows and those whose file does not exist are masked instead.
+            If a row is missing, has a type that is not allowed, is not a regular file, or leaves
+            `root`. With ``on_error="nan"``, these rows and those whose file does not exist are
+            masked instead.
         ValueError
             If X is not one column, if `formats` contains an unknown name, or if a row is a lazy
-            image although `root` is given.
+            image although `root` is set.
         OSError or MemoryError
             If the machine fails (too many open files, no memory, a disk that cannot be read),
-            also with ``on_error="nan"``: such a failure says nothing about an image.
+            even with ``on_error="nan"``: such a failure says nothing about an image.
         """
         self._validate_params()
         cells = single_column(_as_images(X), self, reset=False)
@@ -194,8 +195,8 @@ def load_column(X, estimator, *, reset, on_error="raise"):
 
     Parameters
     ----------
-    X : as `ImageLoader.transform` takes it
-        Lazy images keep what their own loader said: ``on_error="nan"``, too.
+    X : anything that `ImageLoader.transform` accepts
+        Lazy images keep the settings of their own loader, even ``on_error="nan"``.
     estimator : estimator
         Gets `n_features_in_` if `reset`, else X is checked against it.
     reset : bool
@@ -221,7 +222,7 @@ def _as_images(X):
         raise ValueError("X is a single image; put it in a list.")
     if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4):
         raise ValueError(
-            f"X of shape {X.shape} looks like one image; put it in a list, or give arrays of "
+            f"X of shape {X.shape} looks like one image; put it in a list, or pass arrays of "
             "shape (n_samples, H, W, C)."
         )
     return X
@@ -287,14 +288,17 @@ def _checked_path(path, root):
     if "\0" in path:
         raise ValueError(f"the path {path!r} contains a null character")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-        raise ValueError(f"{path!r} is a URL; nothing is fetched. Give a path, or the file's bytes")
+        raise ValueError(
+            f"{path!r} is a URL, and URLs are not downloaded. Download the file yourself, and pass "
+            "its path or its bytes"
+        )
     if root is None:
         full = os.path.abspath(path)
     else:
         full = os.path.realpath(os.path.join(root, path))
         if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
             raise ValueError(
-                f"{path!r} leaves the folder root={root!r}; give a path that is relative to it and "
+                f"{path!r} leaves the folder root={root!r}; pass a path that is relative to it and "
                 "stays inside"
             )
     return full

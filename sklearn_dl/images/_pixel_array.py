@@ -16,7 +16,7 @@ class PixelArray:
     """Pixels of n images of one size, not computed yet.
 
     :class:`PixelExtractor` makes it. It is immutable and picklable. Rows are selected as in numpy:
-    a slice, a mask or an array of integers gives another PixelArray, and an integer computes one
+    a slice, a mask or an array of integers returns a new PixelArray, and an integer computes one
     row. ``np.asarray`` computes the whole array.
 
     Parameters
@@ -35,7 +35,7 @@ class PixelArray:
     index : pandas.Index or None, default=None
         Index of the data frame that the rows came from.
     numbers : int ndarray of shape (n_samples,) or None, default=None
-        Numbers of the rows in the X that they came from, for messages. None: counted from 0.
+        Numbers, in messages, of the rows in the X that they came from. None: counted from 0.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class PixelArray:
 
     @property
     def shape(self):
-        """Shape of the array that `np.asarray` gives."""
+        """Shape of the array that `np.asarray` returns."""
         return (len(self.images), *self.row_shape)
 
     @property
@@ -122,7 +122,7 @@ class PixelArray:
         ImageReadError
             If a row cannot be read and its loader has ``on_error="raise"``.
         OSError or MemoryError
-            If the machine fails, also with ``on_error="nan"``.
+            If the machine fails, even with ``on_error="nan"``.
         """
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         errors = {}

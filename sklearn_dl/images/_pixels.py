@@ -186,18 +186,18 @@ class PixelExtractor(
         Parameters
         ----------
         X : array-like of shape (n_samples, C, H, W), (n_samples, H, W, C) or (n_samples, C * H * W)
-            Values as `transform` gives them for this layout. "flat" needs a fitted extractor.
+            Values as `transform` returns them for this layout. "flat" needs a fitted extractor.
 
         Returns
         -------
         images : ndarray of shape (n_samples, 1), dtype object
             Lazy images with the pixels ``X / scale + offset``, rounded and clipped to 0 to 255.
-            Red, green or blue is 0 if `colors` does not contain it. "L" gives grey images.
+            Red, green or blue is 0 if `colors` does not contain it. With "L", the images are grey.
 
         Raises
         ------
         ValueError
-            If the shape does not fit, or a value is NaN.
+            If the shape does not match the layout and `colors`, or a value is NaN.
         """
         self._validate_params()
         offset, scale = self._levels()

@@ -1,4 +1,4 @@
-"""ImageResizer: gives every image the same size, when it is read."""
+"""ImageResizer: resizes every image to the same size, when it is read."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -263,7 +263,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         Raises
         ------
         ValueError
-            If X is not one column of lazy images, or `fill_color` does not fit their mode.
+            If X is not one column of lazy images, or `fill_color` does not match their mode.
         """
         self._validate_params()
         images = lazy_images(X, self, reset=False)

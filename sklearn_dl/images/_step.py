@@ -42,7 +42,7 @@ class ImageStepMixin(OneToOneFeatureMixin):
         names : ndarray of shape (1,), dtype object
         """
         if not hasattr(self, "feature_names_in_"):
-            return np.array(["image"], dtype=object)  # the name that an unfitted `transform` gives
+            return np.array(["image"], dtype=object)  # the name that an unfitted `transform` uses
         return super().get_feature_names_out(input_features)
 
     def __sklearn_tags__(self):

@@ -16,7 +16,7 @@ class DetectionDisplay:
     ----------
     image : LazyImage
     detections : structured ndarray of shape (n_objects,)
-        The detections that :meth:`sklearn_dl.ObjectDetector.predict` gives for one image.
+        The detections that :meth:`sklearn_dl.ObjectDetector.predict` returns for one image.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class DetectionDisplay:
         image : path, bytes, PIL image, uint8 array or LazyImage
         detections : structured ndarray of shape (n_objects,)
             Boxes in pixels of the image, labels and scores. None, which stands for an image that
-            could not be read, is an error.
+            could not be read, raises an error.
         ax : matplotlib.axes.Axes or None, default=None
             Where to draw. None: in a new figure.
 
@@ -73,8 +73,8 @@ class DetectionDisplay:
         missing = {"x0", "y0", "x1", "y1", "score", "label"} - set(fields)
         if missing:
             raise ValueError(
-                "detections must be the structured array that ObjectDetector.predict gives for one "
-                f"image; the fields {sorted(missing)} are missing."
+                "`detections` must be the structured array that ObjectDetector.predict returns for "
+                f"one image; the fields {sorted(missing)} are missing."
             )
         loader = ImageLoader().set_output(transform="default")
         return cls(loader.transform(object_array([image]))[0, 0], detections).plot(ax=ax)
@@ -110,7 +110,7 @@ class DetectionDisplay:
         colors = plt.get_cmap("tab10").colors
         labels = self.detections["label"].tolist()
         order = sorted(set(labels))
-        # the best detection is drawn last, on top of the others
+        # the best detection is drawn last, on top of the other boxes
         for found, label in zip(self.detections[::-1], labels[::-1], strict=True):
             color = colors[order.index(label) % len(colors)]
             corner, width = (found["x0"], found["y0"]), found["x1"] - found["x0"]

@@ -30,7 +30,7 @@ class ImageGridDisplay:
 
     See Also
     --------
-    sklearn_dl.ScoreClassifier.top_k : Gives labels and scores.
+    sklearn_dl.ScoreClassifier.top_k : Returns labels and scores.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class ImageGridDisplay:
         Parameters
         ----------
         images : column of n_samples images
-            Images as :class:`sklearn_dl.ImageLoader` takes them. The words "no image" stand in the
+            Anything that :class:`sklearn_dl.ImageLoader` accepts. The words "no image" stand in the
             place of an image that cannot be read.
         labels : array-like of shape (n_samples,) or (n_samples, k)
             Predicted labels, or the k best labels of each image.
@@ -124,7 +124,7 @@ class ImageGridDisplay:
         Raises
         ------
         ValueError
-            If the lengths or shapes do not agree.
+            If the lengths or shapes do not match.
         """
         loader = ImageLoader(on_error="nan").set_output(transform="default")
         images = loader.transform(images)[:, 0]
@@ -133,7 +133,7 @@ class ImageGridDisplay:
             scores = _as_columns("scores", scores, len(images))
             if scores.shape != labels.shape:
                 raise ValueError(
-                    f"scores have shape {scores.shape}, but labels have shape {labels.shape}."
+                    f"`scores` has shape {scores.shape}, but `labels` has shape {labels.shape}."
                 )
         return cls(object_array(images), labels, scores).plot(
             n_columns=n_columns, image_size=image_size
@@ -153,5 +153,5 @@ def _as_columns(name, values, n_rows):
     values = np.asarray(values)
     values = values.reshape(len(values), -1)
     if len(values) != n_rows:
-        raise ValueError(f"There are {n_rows} images and {len(values)} {name}.")
+        raise ValueError(f"There are {n_rows} images, but `{name}` has {len(values)} rows.")
     return values

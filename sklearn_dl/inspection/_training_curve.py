@@ -10,7 +10,7 @@ _LOSSES = {"train_loss": "training loss", "validation_loss": "validation loss"}
 
 
 class TrainingCurveDisplay:
-    """Losses and, if rows were held out, validation scores of each epoch of a fit.
+    """Losses and, if there were validation rows, validation scores of each epoch of a fit.
 
     Use :meth:`from_estimator` to make and draw one.
 
@@ -20,8 +20,8 @@ class TrainingCurveDisplay:
         The `history_` of a fitted estimator: ``epoch`` and ``train_loss``, and optionally
         ``validation_loss`` and ``validation_score``, with one entry per epoch in each.
     best_epoch : int, default=None
-        Epoch whose weights were kept. It is drawn only if there is a validation score: without one,
-        it is the last epoch, whatever its loss.
+        Epoch whose weights were kept. It is drawn only if there is a validation score: without a
+        validation score, the weights of the last epoch are always kept.
     score_name : str, default=None
         Name of the score in the plot. None: "score".
 
@@ -31,7 +31,8 @@ class TrainingCurveDisplay:
     ax_ : matplotlib.axes.Axes
         The axes of the losses.
     score_ax_ : matplotlib.axes.Axes or None
-        The axes of the validation score, on the right of `ax_`. None if no rows were held out.
+        The axes of the validation score, on the right of `ax_`. None if there were no
+        validation rows.
     lines_ : dict of str to matplotlib.lines.Line2D
         The curves, by their keys in the history; ``"best_epoch"`` is the vertical line.
 

@@ -59,14 +59,14 @@ def hashable_cells(column):
     cells = column.tolist()
     times = (date, timedelta, np.datetime64, np.timedelta64)
     if column.dtype.kind == "O" and any(issubclass(t, times) for t in set(map(type, cells))):
-        # most cells need no change, and rows with the same moment often share one object
+        # most cells do not change, and rows with the same moment often share one object
         others = {
             id(cell): cell
             for cell in cells
             if type(cell) is not datetime or cell.tzinfo not in (None, UTC)
         }
-        keys = {i: _time_cell(cell) for i, cell in others.items()}
-        return [keys.get(id(cell), cell) for cell in cells] if keys else cells
+        changed = {i: _time_cell(cell) for i, cell in others.items()}
+        return [changed.get(id(cell), cell) for cell in cells] if changed else cells
     return cells
 
 
@@ -98,7 +98,7 @@ def first_rows(column, where):
     ----------
     column : ndarray of shape (n,)
     where : str
-        What messages call the column ("column 0").
+        Name of the column in messages ("column 0").
 
     Returns
     -------
@@ -114,8 +114,8 @@ def first_rows(column, where):
             first.setdefault(cell, i)
         except TypeError:
             raise ValueError(
-                f"Row {i} of {where} holds a {type(cell).__name__}, which cannot be a key: pass "
-                "strings, numbers, booleans or dates."
+                f"Row {i} of {where} holds a {type(cell).__name__}, which cannot have a key: "
+                "pass strings, numbers, booleans or dates."
             ) from None
     return np.array([i for cell, i in first.items() if not has_no_key(cell)], dtype=np.intp)
 
@@ -196,34 +196,34 @@ def _sortable_times(cells):
     return keys
 
 
-def decode(keys, codes):
-    """Replace codes by their values; 0 by NaN, NaT or (if the dtype has neither) None.
+def decode(dictionary, keys):
+    """Replace keys by their values; 0 by NaN, NaT or (if the dtype has neither) None.
 
     Parameters
     ----------
-    keys : ndarray of shape (n_keys,)
-        The values of the codes 1, 2, ..., n_keys.
-    codes : ndarray of shape (n,), int64, within 0..n_keys
+    dictionary : ndarray of shape (n_keys,)
+        The values of the keys 1, 2, ..., n_keys.
+    keys : ndarray of shape (n,), int64, from 0 to n_keys
 
     Returns
     -------
     values : ndarray of shape (n,)
-        If a code is 0, integers become float64 where that keeps them exact, and else objects.
+        If a key is 0, integers become float64 if that keeps them exact, and else objects.
     """
-    if codes.all():
-        return keys[codes - 1]
-    dtype: np.dtype = keys.dtype
+    if keys.all():
+        return dictionary[keys - 1]
+    dtype: np.dtype = dictionary.dtype
     fill: object = np.nan
-    if dtype.kind in "iu" and _exact_as_float(keys):
+    if dtype.kind in "iu" and _exact_as_float(dictionary):
         dtype = np.dtype(np.float64)
     elif dtype.kind in "Mm":
         fill = np.array("NaT", dtype=dtype)
     elif dtype.kind != "f":
         dtype, fill = np.dtype(object), None
-    padded = np.empty(len(keys) + 1, dtype=dtype)
+    padded = np.empty(len(dictionary) + 1, dtype=dtype)
     padded[0] = fill
-    padded[1:] = keys
-    return padded[codes]
+    padded[1:] = dictionary
+    return padded[keys]
 
 
 def side_by_side(columns):
@@ -253,7 +253,13 @@ def _exact_as_float(integers):
 
 
 def split(X, estimator):
-    """Return what `split_columns` does, with `natural_array`s for lists; an empty X is an error."""
+    """Return the result of `split_columns`, with a `natural_array` for each column of a list.
+
+    Raises
+    ------
+    ValueError
+        If X has no rows or columns, or more than two dimensions.
+    """
     reject_non_column(X, estimator)
     if getattr(X, "ndim", 1) not in (1, 2):
         raise ValueError(f"Expected a 1-D or 2-D array, got an array of {X.ndim} dimensions.")
@@ -271,7 +277,13 @@ def split(X, estimator):
 
 
 def whole_numbers(column, n_keys, where):
-    """`column` as int64 codes; a value other than the whole numbers 0 to `n_keys` is an error."""
+    """Return `column` as int64 keys.
+
+    Raises
+    ------
+    ValueError
+        If a value is not a whole number from 0 to `n_keys`.
+    """
     numbers = natural_array(column) if column.dtype.kind == "O" else column
     if numbers.dtype.kind in "iuf":
         valid = (numbers >= 0) & (numbers <= n_keys) & (numbers == np.floor(numbers))

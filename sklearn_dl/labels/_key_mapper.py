@@ -35,12 +35,12 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Which values get the lower keys. "occurrence": those that `fit` sees first. "value": the
         smaller ones (numbers by size, strings by code points: "A" < "Z" < "a").
     max_keys : int, default=1_000_000
-        Largest number of distinct values in a dictionary. The first ones seen are kept, whatever
-        `order` is; the others get the key 0. Ignored if `keys` is given.
+        Largest number of values in a dictionary. The values that `fit` sees first are kept, for
+        both values of `order`; the other values get the key 0. Ignored if `keys` is set.
     keys : array-like of shape (n_keys,), default=None
-        The values of a dictionary that is used for all columns: ``keys[0]`` gets the key 1. It must
-        not contain missing values, empty strings or duplicates. With ``order="value"`` it is sorted
-        first. None: `fit` learns the dictionaries from X.
+        A given dictionary: its values, which are used for all columns; the value ``keys[0]`` gets
+        the key 1. It must not contain missing values, empty strings or duplicates. With
+        ``order="value"`` the values are sorted first. None: `fit` learns the dictionaries from X.
     shared : bool, default=False
         Whether all columns share one dictionary. Its values are then taken row by row, and within a
         row from left to right.
@@ -48,8 +48,9 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     Attributes
     ----------
     keys_ : list of ndarray of shape (n_keys,)
-        One dictionary per column of X, with the dtype of the column. All columns have the same
-        array if the dictionary is shared or given. The key of ``keys_[j][i]`` is ``i + 1``.
+        The dictionaries: for each column of X, an array of its values, with the dtype of the
+        column. All columns have the same array if ``shared=True`` or `keys` is set. The key of the
+        value ``keys_[j][i]`` is ``i + 1``.
     n_features_in_ : int
         Number of columns of X, 1 for one-dimensional X.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -65,12 +66,13 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     -----
     `fit` and `transform` are ML.NET's MapValueToKey, `inverse_transform` is its MapKeyToValue.
     None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string are missing values. As in
-    ML.NET, values are matched exactly (case counts, blanks count), and a column must hold the same
+    ML.NET, values are matched exactly (case and spaces matter), and a column must hold the same
     kind of values as its dictionary: neither strings nor booleans are looked up among numbers. In
     object columns of several kinds, Python's equality decides, so True equals 1. Integers are
-    compared as integers, also beyond 2**53 and beside missing values or floats. Dates with a time
-    zone are moments: the same moment has the same key in every zone, and `inverse_transform` gives
-    it in UTC if `fit` saw it in polars or pyarrow. Dates without a time zone are another kind.
+    compared as integers, even beyond 2**53, and even if the column also has missing values or
+    floats. Dates with a time zone are moments: the same moment has the same key in every zone, and
+    `inverse_transform` returns it in UTC if `fit` saw it in polars or pyarrow. Dates without a time
+    zone are a different kind.
 
     Examples
     --------
@@ -132,19 +134,20 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Raises
         ------
         ValueError
-            If `keys` holds missing or duplicate values, or values of another kind than a column of
-            X; if a cell is not hashable; if ``order="value"`` and values cannot be sorted.
+            If `keys` contains missing or duplicate values, or values of a different kind from a
+            column of X; if a cell is not hashable; if ``order="value"`` and values cannot be
+            sorted.
         """
         self._validate_params()
         columns, _ = self._columns(X, reset=True)
         if self.keys is not None:
-            keys = [self._given_keys()] * len(columns)
+            dictionaries = [self._given_dictionary()] * len(columns)
         elif self.shared:
             self._check_same_kind(columns)
-            keys = [self._learn(side_by_side(columns).ravel(), "X")] * len(columns)
+            dictionaries = [self._learn(side_by_side(columns).ravel(), "X")] * len(columns)
         else:
-            keys = [self._learn(c, self._where(j)) for j, c in enumerate(columns)]
-        self.keys_ = keys
+            dictionaries = [self._learn(c, self._where(j)) for j, c in enumerate(columns)]
+        self.keys_ = dictionaries
         self._set_tables()
         if self.keys is not None:
             for j, column in enumerate(columns):
@@ -162,12 +165,12 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Returns
         -------
         keys : ndarray of int64, of the shape of X
-            0 for a value that is missing or has no key.
+            0 for a value that is missing or is not in the dictionary.
 
         Raises
         ------
         ValueError
-            If a column holds another kind of values than its dictionary.
+            If the values of a column are of a different kind from those of its dictionary.
         """
         check_is_fitted(self)
         columns, one_dimensional = self._columns(X, reset=False)
@@ -189,19 +192,19 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,) or (n_samples, n_features)
-            Whole numbers from 0 to the number of keys of the column.
+            Keys: whole numbers from 0 to the number of values in the dictionary of the column.
 
         Returns
         -------
         values : ndarray of the shape of X
-            With the dtype of the column, or with one that holds the values of all columns. The key
-            0 becomes NaN among numbers (integers become float64 if that keeps them exact), NaT
-            among dates, and else None in an object array.
+            With the dtype of the column, or with one that holds the values of all columns. In a
+            column of numbers, the key 0 becomes NaN (integers become float64 if that keeps them
+            exact); in a column of dates it becomes NaT; else it becomes None in an object array.
 
         Raises
         ------
         ValueError
-            If a key is not a whole number or has no value.
+            If a key is not a whole number or is out of range.
         """
         check_is_fitted(self)
         columns, _, one_dimensional = split(X, self)
@@ -211,8 +214,8 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
                 f"on {counted(self.n_features_in_, 'column')}."
             )
         values = [
-            decode(keys, whole_numbers(column, len(keys), self._where(j)))
-            for j, (column, keys) in enumerate(zip(columns, self.keys_, strict=True))
+            decode(dictionary, whole_numbers(column, len(dictionary), self._where(j)))
+            for j, (column, dictionary) in enumerate(zip(columns, self.keys_, strict=True))
         ]
         return values[0] if one_dimensional else side_by_side(values)
 
@@ -235,40 +238,41 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
             )
         return self._ordered(column[rows], where)
 
-    def _ordered(self, keys, where):
+    def _ordered(self, values, where):
         if self.order == "occurrence":
-            return keys
-        return keys[in_value_order(keys, hashable_cells(keys), where)]
+            return values
+        return values[in_value_order(values, hashable_cells(values), where)]
 
-    def _given_keys(self):
+    def _given_dictionary(self):
         columns, _, one_dimensional = split(self.keys, self)
         if not one_dimensional:
-            raise ValueError(f"keys has {counted(len(columns), 'column')}: pass one 1-D array.")
-        (keys,) = columns
-        rows = set(first_rows(keys, "keys").tolist())
-        cells = hashable_cells(keys)
+            raise ValueError(f"`keys` has {counted(len(columns), 'column')}: pass one 1-D array.")
+        (values,) = columns
+        rows = set(first_rows(values, "`keys`").tolist())
+        cells = hashable_cells(values)
         for i, cell in enumerate(cells):
             if has_no_key(cell):
-                raise ValueError(f"keys[{i}] is missing or empty ({cell!r}): leave it out.")
+                raise ValueError(f"`keys[{i}]` is missing or empty ({cell!r}): leave it out.")
             if i not in rows:
-                raise ValueError(f"keys[{cells.index(cell)}] and keys[{i}] are both {cell!r}.")
-        return self._ordered(keys, "keys")
+                raise ValueError(f"`keys[{cells.index(cell)}]` and `keys[{i}]` are both {cell!r}.")
+        return self._ordered(values, "`keys`")
 
     def _set_tables(self):
         tables: dict = {}
-        for keys in self.keys_:
-            if id(keys) not in tables:
-                cells = hashable_cells(keys)
+        for values in self.keys_:
+            if id(values) not in tables:
+                cells = hashable_cells(values)
                 table = dict(zip(cells, range(1, len(cells) + 1), strict=True))
-                tables[id(keys)] = table, kind_of(keys, cells)
-        self._tables = [tables[id(keys)] for keys in self.keys_]
+                tables[id(values)] = table, kind_of(values, cells)
+        self._tables = [tables[id(values)] for values in self.keys_]
 
     def _check_kind(self, j, column, cells):
         _, expected = self._tables[j]
         seen = kind_of(column, cells)
         if seen != expected and not {seen, expected} & {None, "mixed"}:
             raise ValueError(
-                f"The values of {self._where(j)} are {seen}, but its keys are {expected}."
+                f"The values of {self._where(j)} are {seen}, but the values in its dictionary are "
+                f"{expected}."
             )
 
     def _check_same_kind(self, columns):

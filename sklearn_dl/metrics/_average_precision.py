@@ -26,7 +26,7 @@ def mean_average_precision_score(
         ``label``, as :func:`make_detections` makes them.
     y_pred : sequence of n_images structured ndarray
         The detections of each image: arrays with the same fields and ``score``, as
-        :meth:`sklearn_dl.ObjectDetector.predict` gives them.
+        :meth:`sklearn_dl.ObjectDetector.predict` returns them.
     iou_thresholds : float, sequence of float or "coco", default=0.5
         Smallest intersection over union at which a detection is right. With several thresholds,
         the score is the mean over them. "coco": 0.50, 0.55, ..., 0.95.
@@ -45,13 +45,13 @@ def mean_average_precision_score(
     Raises
     ------
     ValueError
-        If the lengths differ, an item is None (the image could not be read), fields are missing,
-        or a parameter is out of range.
+        If the lengths differ, an item is None (an image that could not be read), fields are
+        missing, or a parameter is out of range.
 
     See Also
     --------
     average_precision_per_class : The same, class by class.
-    mean_average_precision_scorer : For `cross_validate`.
+    mean_average_precision_scorer : Scorer for `cross_validate`.
 
     Notes
     -----
@@ -59,8 +59,8 @@ def mean_average_precision_score(
     The detections of an image and class are matched by falling score. Each is matched to the object
     that it overlaps most among those not yet matched. Precision is made to fall with recall, and
     its mean over 101 recalls is taken. ML.NET's MAP50 differs: it matches by falling overlap
-    whatever the scores are, counts boxes as one pixel wider and higher, integrates over all
-    recalls, gives 1 if there is no object, and fails on a predicted class that `y_true` does not
+    and ignores the scores, counts boxes as one pixel wider and higher, integrates over all
+    recalls, returns 1 if there is no object, and fails on a predicted class that `y_true` does not
     contain.
 
     References
@@ -161,8 +161,8 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
     distinct = {label for image in all_labels for label in image.tolist()}
     if len({isinstance(label, str) for label in distinct}) > 1:
         raise ValueError(
-            "Labels are strings in one of y_true and y_pred, and numbers in the other: give "
-            "ObjectDetector its `classes`, or use numbers as labels in y_true."
+            "Labels are strings in one of y_true and y_pred, and numbers in the other: set "
+            "the parameter `classes` of ObjectDetector, or use numbers as labels in y_true."
         )
     labels = sorted(distinct)
     parts: list = [([], []) for _ in labels]
@@ -186,7 +186,7 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
 
 
 def _matched(overlaps, thresholds):
-    """Which detections of an image and class match an object that no detection before matched.
+    """Which detections of an image and class match an object that no earlier detection matched.
 
     Parameters
     ----------

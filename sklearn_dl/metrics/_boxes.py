@@ -8,7 +8,7 @@ BOX_FIELDS = ("x0", "y0", "x1", "y1")
 def make_detections(boxes, labels, scores=None):
     """Make a structured array of the objects of one image.
 
-    `ObjectDetector.predict` gives arrays of this kind, and the metrics take them.
+    `ObjectDetector.predict` returns arrays of this kind, and the metrics accept them.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def make_detections(boxes, labels, scores=None):
     -------
     detections : structured ndarray of shape (n_objects,)
         Fields ``x0``, ``y0``, ``x1``, ``y1`` and ``score`` of dtype float32, and ``label`` of the
-        dtype of `labels`, in the order given.
+        dtype of `labels`, in the order of `boxes`.
 
     Raises
     ------

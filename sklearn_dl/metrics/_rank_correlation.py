@@ -34,7 +34,7 @@ def spearman_score(y_true, y_pred, *, sample_weight=None):
 
     See Also
     --------
-    spearman_scorer : For `cross_validate`.
+    spearman_scorer : Scorer for `cross_validate`.
     sklearn_dl.SentenceSimilarityRegressor : Predicts similarities.
 
     Notes

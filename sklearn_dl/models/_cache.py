@@ -120,7 +120,7 @@ def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
         state = "damaged" if folder.exists() else "not on this machine"
         raise ModelNotAvailableError(
             f"model {entry.name!r} is {state}: sklearn_dl.models.model_path({entry.name!r}, "
-            f"download=True) fetches it from the {entry.source}"
+            f"download=True) downloads it from the {entry.source}"
         )
     filelock = import_optional("filelock", extra="models", purpose="model_path")
     parent = folder.parent
@@ -149,7 +149,7 @@ def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Turn an OSError inside into one that says how to choose another cache folder."""
+    """Turn an OSError inside into one that says how to choose a different cache folder."""
     try:
         yield
     except OSError as error:

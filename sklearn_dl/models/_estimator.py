@@ -53,7 +53,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return carried if carried is not None and carried.model == self.model else None
 
     def _note_content(self):
-        """Note the content of `model` in `fit`; from then on, another content there is an error."""
+        """Note the content of `model` in `fit`; from then on, a changed content raises an error."""
         self._fitted_with = None
         if isinstance(self.model, (str, os.PathLike)):
             self._fitted_with = os.path.abspath(self.model), self._content().sha256

@@ -37,15 +37,15 @@ def find_path(model, wanted, parameter="model"):
     """Find the model that a path or name stands for.
 
     A path that exists comes first, then a registered model, then a repository of the Hugging Face
-    hub in the user's cache, at the commit that its `main` names. Nothing is downloaded.
+    hub in the user's cache, at the commit that its branch `main` points to. Nothing is downloaded.
 
     Parameters
     ----------
     model : str or Path
     wanted : str
-        What a path may lead to, for the message: "a file", "a folder".
+        What the path should be, for the error message: "a file", "a folder".
     parameter : str, default="model"
-        Name of the estimator's parameter, for the message.
+        Name of the estimator's parameter in the message.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def find_path(model, wanted, parameter="model"):
             return Found(os.path.abspath(snapshot))
     if "://" in name:
         raise ValueError(
-            f"{parameter}={brief(name)} is a URL; nothing is fetched. Download the file, and give "
-            "its path."
+            f"{parameter}={brief(name)} is a URL, and URLs are not downloaded. Download the file "
+            "yourself, and pass its path."
         )
     hint = ""
     if isinstance(model, str) and _may_be_a_repository(name):

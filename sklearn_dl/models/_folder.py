@@ -19,7 +19,7 @@ _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 # suffixes of the files of configs and tokenizers; code and pickles are not among them
 _SMALL_FILES = {".json", ".txt", ".model", ".jinja"}
-# files that other programs put beside a model, and that no estimator reads
+# files that other programs put into a model's folder, and that no estimator reads
 _IGNORED_FILES = {
     "manifest.json",
     "README.txt",
@@ -184,7 +184,7 @@ def _file_names(folder):
     if "adapter_config.json" in small:
         raise ValueError(
             f"{folder} has an adapter (adapter_config.json), which only changes another network. "
-            "Merge the two with peft's merge_and_unload(), and give the folder of the result."
+            "Merge the two with peft's merge_and_unload(), and pass the folder of the result."
         )
     if _is_own_file(top / _WEIGHTS, top):
         weights = {_WEIGHTS}

@@ -36,12 +36,12 @@ _DROPPED_FROM_CONFIG = {
 _REFUSED_IN_CONFIG = {
     **dict.fromkeys(
         ("quantization_config", "compression_config"),
-        "for quantized weights, transformers imports other packages; give the folder of the "
+        "for quantized weights, transformers imports other packages; pass the folder of the "
         "model without quantization",
     ),
     **dict.fromkeys(
         ("backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs"),
-        "transformers would download another network or import timm; give the folder of a "
+        "transformers would download another network or import timm; pass the folder of a "
         "complete network",
     ),
 }
@@ -87,7 +87,7 @@ def parse_json(data, name, kind=dict):
     data : bytes
         Content of the file.
     name : str
-        Name of the file, for messages.
+        Name of the file in messages.
     kind : type, default=dict
         What the file must hold: a dict or a list.
 
@@ -220,7 +220,7 @@ def _clean_value(value, limits, reserved):
 
 
 class _Limits:
-    """The largest numbers that a config may hold beside weights of these shapes."""
+    """The largest numbers that a config may contain if its weights have these shapes."""
 
     def __init__(self, shapes):
         held = f"the weights hold {len(shapes)} tensors"
@@ -326,7 +326,7 @@ def vocabulary_files(content):
 
 
 def part_file(path, file, names):
-    """Return the name of a module's file; `path` is the folder that modules.json gives.
+    """Return the name of a module's file; `path` is the folder that modules.json states.
 
     Raises
     ------

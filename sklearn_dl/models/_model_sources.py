@@ -136,7 +136,7 @@ def hub_client(endpoint: str | None, what: str) -> Iterator[dict]:
     endpoint : str or None
         URL of the hub. None: huggingface_hub's default; no other hub gets the user's token.
     what : str
-        What is downloaded, for messages.
+        What is downloaded, in messages.
     """
     constants = import_optional("huggingface_hub.constants", extra="models", purpose=what)
     address = endpoint or constants.ENDPOINT
@@ -150,7 +150,7 @@ def hub_client(endpoint: str | None, what: str) -> Iterator[dict]:
             raise ModelNotAvailableError(f"{address} refuses {what}: {error}") from error
         raise HubUnreachableError(
             f"{what} could not be downloaded from {address}: check the connection, HF_ENDPOINT and "
-            "HF_HUB_OFFLINE, or fetch the files elsewhere and register their folder. "
+            "HF_HUB_OFFLINE, or download the files elsewhere and register their folder. "
             f"{type(error).__name__}: {error}"
         ) from error
 

@@ -144,7 +144,7 @@ def find_onnx(model):
         folder.
     """
     if isinstance(model, memoryview):
-        raise ValueError("model is a memoryview, whose bytes may change: give bytes(view).")
+        raise ValueError("model is a memoryview, whose bytes may change: pass bytes(view).")
     if isinstance(model, (bytes, bytearray)):
         return _from_bytes(bytes(model))
     if hasattr(model, "SerializeToString"):
@@ -166,7 +166,7 @@ def _files_in(folder):
     top = Path(folder)
     paths = sorted([*top.glob("*.onnx"), *top.glob("onnx/*.onnx")])[:5]
     found = [path.relative_to(top).as_posix() for path in paths]
-    return f" It contains {', '.join(found)}: give the path of one." if found else ""
+    return f" It contains {', '.join(found)}: pass the path of one." if found else ""
 
 
 def _read(path):
@@ -185,7 +185,7 @@ def _content_of(data):
     if graph_facts(content).external:
         raise ValueError(
             "The model keeps its weights in external data files, which cannot be found from bytes; "
-            "give the path of the model."
+            "pass the path of the model."
         )
     return content
 
@@ -265,7 +265,7 @@ def _has_computed_scale(nodes, tensors):
 
 
 def parse(data, name):
-    """Parse the bytes of a graph; `name` is for the message."""
+    """Parse the bytes of a graph; `name` is the name of the model in messages."""
     onnx = _onnx()
     from google.protobuf.message import DecodeError
 
@@ -281,7 +281,7 @@ def parse(data, name):
 
 
 def serialize(model, name):
-    """The bytes of a parsed graph; `name` is for the message."""
+    """The bytes of a parsed graph; `name` is the name of the model in messages."""
     from google.protobuf.message import EncodeError
 
     try:

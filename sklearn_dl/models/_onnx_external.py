@@ -82,7 +82,7 @@ class ExternalTensor:
     ----------
     tensor : onnx.TensorProto
     model : str
-        Name of the model, for messages.
+        Name of the model in messages.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class ExternalTensor:
     Raises
     ------
     ValueError
-        If the offset or the length does not fit the tensor.
+        If the offset or the length does not match the tensor.
     """
 
     def __init__(self, tensor, model):
@@ -157,7 +157,7 @@ class ExternalTensor:
 
 
 def external_tensors(tensors, model):
-    """Return an ExternalTensor for each tensor with external data; `model` is for messages."""
+    """Return an ExternalTensor for each tensor with external data; messages name `model`."""
     return [ExternalTensor(t, model) for t in tensors if t.data_location == t.EXTERNAL]
 
 
@@ -201,7 +201,7 @@ class DataFiles:
             raise ValueError(
                 f"{self._path} needs bytes {external.offset} to {end} of its data file "
                 f"{location!r} for the tensor {external.tensor.name!r}; the file has {len(data)}. "
-                "The file is damaged, or belongs to another model."
+                "The file is damaged, or belongs to a different model."
             )
         return data[external.offset : end]
 

@@ -81,7 +81,7 @@ def search(model, name):
     ----------
     model : onnx.ModelProto
     name : str
-        Name of the model, for messages.
+        Name of the model in messages.
 
     Returns
     -------

@@ -54,7 +54,8 @@ def pin(
     Raises
     ------
     ValueError
-        If a registered model has this name, or a file has another hash than the hub announced.
+        If a registered model has this name, or the hash of a file differs from the hash that the
+        hub announced.
     ModelNotAvailableError
         If the hub refuses the download, or has no such files.
     HubUnreachableError

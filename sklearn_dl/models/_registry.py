@@ -25,7 +25,7 @@ def find_model(name: str) -> ModelEntry:
         meant = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
             f"unknown model {name!r}.{meant} The models are {list_models()}; "
-            "sklearn_dl.models.register_model adds others."
+            "sklearn_dl.models.register_model adds other models."
         ) from None
 
 
@@ -139,15 +139,15 @@ def register_model(
         Where the files are.
     sha256 : dict of str, default=None
         SHA-256 hash (64 hexadecimal digits) of each file of the model, by the file's relative
-        path. Other files of the source are left out. A file with another hash is never used. None,
-        for a folder only: the hashes of all its files now. If a file changes later, register the
-        folder again.
+        path. Other files of the source are left out. A file with a different hash is never used.
+        None, for a folder only: the hashes of all its files now. If a file changes later, register
+        the folder again.
     file : str, default=None
         The file whose path :func:`model_path` returns. None: it returns the folder of all files.
     labels : iterable of str, default=None
         One label per score; equal labels are one class for :class:`~sklearn_dl.ScoreClassifier`.
     overwrite : bool, default=False
-        Whether to replace another model of this name.
+        Whether to replace a different model that has this name.
     **card : dict
         Further values for :func:`model_card`: ``task``, ``license``, ``size``, ``inputs``,
         ``outputs``, ``preprocessing``, ``pixels``, ``homepage``.
@@ -155,7 +155,7 @@ def register_model(
     Raises
     ------
     ValueError
-        If another model has this name, or an argument is not valid.
+        If a different model has this name, or an argument is not valid.
 
     See Also
     --------
@@ -164,7 +164,7 @@ def register_model(
     Notes
     -----
     Worker processes that are spawned (joblib's loky) know the built-in and the pinned models only:
-    register others in a module that the workers import.
+    register other models in a module that the workers import.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def register_model(
         name=name, source=source, sha256=dict(sha256), file=file, labels=labels, **card
     )
     if not overwrite and _known().get(name, entry) != entry:
-        raise ValueError(f"{name!r} is another model's name; overwrite=True replaces it")
+        raise ValueError(f"{name!r} is the name of a different model; overwrite=True replaces it")
     _entries[name] = entry
 
 

@@ -184,11 +184,11 @@ def _from_file(kind, path, stamp):
 
 
 def pack(folder):
-    """Return a folder as the bytes of an uncompressed zip; equal files give equal bytes."""
+    """Return a folder as the bytes of an uncompressed zip; equal files become equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in _files(folder):
-            # this ZipInfo has a fixed time and mode, so that equal files give equal bytes
+            # this ZipInfo has a fixed time and mode, so that equal files become equal bytes
             archive.writestr(zipfile.ZipInfo(name), Path(folder, name).read_bytes())
     return buffer.getvalue()
 

@@ -55,7 +55,7 @@ def load_config(content, shapes, check):
     ----------
     content : FolderContent
     shapes : dict of tuple of int
-        Shapes of the weights, as `tensor_shapes` gives them.
+        Shapes of the weights, as `tensor_shapes` returns them.
     check : callable
         Called with the class of the config and a dict of its values, before the config is made and
         after. It raises an error if the network is not one that the caller wants.
@@ -214,9 +214,10 @@ def load_model(content, model_class, config, state, shapes, may_lack, kind):
     shapes : dict of tuple of int
         Shapes of the weights; the network must not be larger.
     may_lack : callable
-        Says whether a tensor of this name may be missing in the weights, or have another shape.
+        Says whether a tensor of this name is allowed to be missing in the weights, or to have a
+        different shape there.
     kind : str
-        What the network is, for messages.
+        What the network is, in messages.
 
     Raises
     ------
@@ -288,7 +289,7 @@ class _Budget(TorchFunctionMode):
         super().__init__()
         self.config = config
         self.held = sum(math.prod(shape) for shape in shapes.values())
-        # a fused tensor of a file may be several of the network; the file may lack a pooler or head
+        # a fused tensor of a file can be several of the network; the file can lack a pooler or head
         self.n_elements = 2 * self.held + 2**25
         self.n_tensors = 8 * len(shapes) + 256
         self.n_held = len(shapes)

@@ -125,7 +125,7 @@ class Collector:
                     'output_shape="native", or name other tensors in `outputs`.'
                 )
             blocks.append(array.reshape(self.n_rows, _width(array)))
-        if np.result_type(*blocks).kind == "f":  # beside floats, integers become floats too
+        if np.result_type(*blocks).kind == "f":  # integers in other blocks become floats
             reason = (
                 "a table of several outputs has one dtype, which is a float here. Use "
                 'output_shape="native", which keeps the dtype of each, or name fewer `outputs`'
@@ -174,10 +174,20 @@ def _width(array):
 
 
 def not_per_row(spec, shape, n_rows):
-    """The error for an output that does not have one result per row."""
+    """The error for an output that does not have one result per row.
+
+    Parameters
+    ----------
+    spec : TensorSpec
+    shape : tuple
+        Shape of the output.
+    n_rows : int or None
+        Number of rows in the batch. None: any number.
+    """
+    seen = f"for a batch of {n_rows} rows" if n_rows else f"with a fixed first size, {shape[0]}"
     return ValueError(
-        f"The output {spec.name!r} has shape {shape} for a batch of {n_rows} rows: it does not "
-        "give one result per row. Name other tensors in `outputs`."
+        f"The output {spec.name!r} has shape {shape} {seen}: it does not have one result per row. "
+        "Name other tensors in `outputs`."
     )
 
 

@@ -21,7 +21,7 @@ class TensorSpec(NamedTuple):
         The batch size first; a str or None is a size that depends on the data. None instead of a
         tuple: the rank is unknown.
     dtype : numpy.dtype or None
-        object for strings; None if numpy has no such type.
+        object for strings; None if numpy has no dtype for it.
     """
 
     name: str
@@ -35,7 +35,10 @@ class TensorSpec(NamedTuple):
 
     @property
     def row_shape(self):
-        """The shape of a row, with None for sizes that depend on the data; None: rank unknown."""
+        """The shape of a row, with None for sizes that depend on the data.
+
+        If the rank is unknown, the result itself is None.
+        """
         if self.shape is None:
             return None
         return tuple(size if isinstance(size, int) else None for size in self.shape[1:])
@@ -81,19 +84,19 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     rows : sequence of int
         Rows to score; the result has one row for each.
     batch_size : int
-        Used if the graph has no fixed batch size. 1: a graph that mixes rows and has a fixed batch
-        size gets one row at a time, repeated to fill the batch.
+        Ignored if the graph has a fixed batch size, with one exception: if it is 1 and the graph
+        mixes rows, the graph gets one row at a time, repeated to fill the batch.
     n_workers : int, default=1
         Threads that score batches at the same time.
     done : callable(n_rows) or None
         Called after each batch, by one thread at a time.
-    collector : Collector or object with its `add` and `errors`, default=None
+    collector : Collector, or any object with `add` and `errors` like it, default=None
         Gets the outputs of each batch, from any of the threads. None: a new Collector.
 
     Returns
     -------
     collector : Collector
-        The given one, or the new one.
+        `collector`, or the new one.
 
     Raises
     ------
@@ -114,26 +117,26 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         step = 1
     for spec in graph.outputs:
         if spec.batch not in (None, 1, fixed_size):
-            raise not_per_row(spec, spec.shape, fixed_size or "any number of")
+            raise not_per_row(spec, spec.shape, fixed_size)
 
     def run(positions):
-        """Score the rows at some positions, and give outputs and errors to the collector."""
+        """Score the rows at some positions, and pass outputs and errors to the collector."""
         contiguous = isinstance(positions, range)
         wanted = (
             rows[positions.start : positions.stop] if contiguous else [rows[p] for p in positions]
         )
-        feeds, given, errors = {}, {}, {}
+        feeds, rows_read, errors = {}, {}, {}
         for name, source in sources.items():
             feeds[name], failed = source.read(wanted)
-            given[name] = [row for row in wanted if row not in failed] if failed else wanted
+            rows_read[name] = [row for row in wanted if row not in failed] if failed else wanted
             errors.update(failed)
         if errors:
             collector.errors.update({p: errors[rows[p]] for p in positions if rows[p] in errors})
             positions = [position for position in positions if rows[position] not in errors]
             if not positions:
                 return
-            # each source has left out its own failed rows, but not those of the others
-            for name, read in given.items():
+            # each source has left out its own failed rows, but not the failed rows of other sources
+            for name, read in rows_read.items():
                 kept = [row not in errors for row in read]
                 feeds[name] = feeds[name] if all(kept) else feeds[name][kept]
         n_fed = len(positions)
@@ -143,9 +146,8 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         try:
             outputs = graph.run(feeds)
         except Exception as error:  # runtimes have error classes of their own
-            raise ValueError(
-                f"The graph failed on rows {rows[positions[0]]} to {rows[positions[-1]]}: {error}"
-            ) from error
+            where = _shown_rows([rows[position] for position in positions])
+            raise ValueError(f"The graph failed on {where}: {error}") from error
         collector.add(positions, outputs, n_fed)
 
     for group in _groups(sources, rows):
@@ -157,6 +159,14 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
             done,
         )
     return collector
+
+
+def _shown_rows(rows):
+    """The rows of a batch, as text for a message; they need not be consecutive."""
+    first, last = min(rows), max(rows)
+    if last - first + 1 == len(rows):
+        return f"rows {first} to {last}"
+    return f"a batch of {len(rows)} rows between row {first} and row {last}"
 
 
 def _groups(sources, rows):

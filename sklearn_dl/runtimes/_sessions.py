@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sklearn_dl.utils._memos import clear_memos
 
-# limit for the main memory and for each device; SKLEARN_DL_CACHE_BYTES sets another one
+# limit for the main memory and for each device; SKLEARN_DL_CACHE_BYTES sets another limit
 DEFAULT_BYTES = 4 * 2**30
 _VARIABLE = "SKLEARN_DL_CACHE_BYTES"
 
@@ -40,9 +40,9 @@ def cached_session(key, load, size, device=None):
     key : tuple
         All that the session depends on: content, outputs, threads, providers and options.
     load : callable() -> session
-        Only one of the threads that ask for a key at once calls it, and the others wait. Threads
-        that ask for other keys do not wait. If it raises an error, the next waiting thread calls
-        its own `load`.
+        Only one of the threads that ask for a key at once calls it; the other threads wait.
+        Threads that ask for other keys do not wait. If it raises an error, the next waiting
+        thread calls its own `load`.
     size : callable() -> int
         The size of the session's files, which stands for the memory that it takes.
     device : str, default=None
@@ -105,7 +105,7 @@ def _make_room(device, limit):
 
 
 class _Load:
-    """A session that a thread is loading; the others wait for `done`."""
+    """A session that a thread is loading; other threads wait for `done`."""
 
     def __init__(self):
         self.done = Event()
@@ -132,7 +132,7 @@ def clear_sessions():
     -----
     Loaded models stay in memory for the next call, clone or fold. The limit is 4 GiB in the main
     memory and 4 GiB on each device; the environment variable ``SKLEARN_DL_CACHE_BYTES`` sets
-    another one, in bytes. Above the limit, the models that have not been used for longest are
+    a different limit, in bytes. Above the limit, the models that have not been used for longest are
     forgotten; the newest one always stays. The size of a model's files stands for the memory that
     it takes. Fine-tuned networks belong to their estimators, and do not count.
 

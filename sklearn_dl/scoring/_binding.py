@@ -28,13 +28,13 @@ from sklearn_dl.utils._columns import (
 
 
 def bind(X, graph, estimator, *, reset, allow_nan):
-    """Make the source of each input of a graph from X.
+    """Make the source of each input (an object that reads its values batch by batch) from X.
 
     Parameters
     ----------
-    X : as a scorer's `transform` takes it
+    X : anything that a scorer's `transform` accepts
     graph : opened graph
-        As `GraphScorer` describes it.
+        See `GraphScorer`.
     estimator : estimator with the parameters `inputs` and `pixels`
         If `reset`, its `n_features_in_` and `feature_names_in_` are set. If not, X is checked
         against them.
@@ -58,31 +58,32 @@ def bind(X, graph, estimator, *, reset, allow_nan):
             )
     for source in sources.values():
         if isinstance(source, PixelSource) and not reset:
-            # only in `transform`, which follows `fit`: one warning for both
+            # warn only in `transform`: after `fit`, the same warning would appear twice
             warn_of_other_pixels(source.pixels, estimator.model)
     return sources, n_rows
 
 
 def _bind(X, graph, estimator, reset, allow_nan):
-    """The sources by input, and the number of rows, before `pixels` is compared with them."""
+    """As `bind`, but without the check that the inputs in `pixels` get images."""
     if isinstance(X, PixelArray):
         if estimator.inputs is not None or len(graph.inputs) != 1:
             raise ValueError(
-                "X is the output of a PixelExtractor, which is only for graphs with one input, and "
-                f"with `inputs` at None; the inputs of this graph are {listed(graph.inputs)}."
+                "X is the output of a PixelExtractor. That needs a graph with one input, and "
+                f"inputs=None; the inputs of this graph are {listed(graph.inputs)}."
             )
         _check_rows(len(X), estimator)
         spec = graph.inputs[0]
         return {spec.name: pixel_source(X, spec, estimator)}, len(X)
     if not graph.inputs and not graph.optional_inputs:
         raise ValueError(
-            "The outputs do not depend on any input of the graph: name others in `outputs`."
+            "The outputs do not depend on any input of the graph: name other tensors in `outputs`."
         )
     known = {spec.name for spec in (*graph.inputs, *graph.optional_inputs)} | {*graph.unused_inputs}
     unknown = [name for name in estimator.pixels or () if name not in known]
     if unknown:
         raise ValueError(
-            f"`pixels` has unknown inputs {unknown}; X is for the inputs {sorted(known)}."
+            f"`pixels` names unknown inputs {unknown}; the inputs that X can feed are "
+            f"{sorted(known)}."
         )
     if isinstance(X, Mapping) and not issparse(X):
         return _bind_mapping(X, graph, estimator, allow_nan)
@@ -109,12 +110,11 @@ def _bind_mapping(X, graph, estimator, allow_nan):
     if len(specs) + len(graph.unused_inputs) == 1:
         (name,) = specs
         raise ValueError(
-            "X is a dict, which is for graphs with several inputs; here X is only for the input "
-            f"{name!r}: give the array itself."
+            f"X is a dict, but it feeds only one input, {name!r}: pass the array itself."
         )
     if estimator.inputs is not None:
         raise ValueError(
-            "X is a dict, whose keys name the inputs: leave `inputs` at None, or give a data frame."
+            "X is a dict, whose keys name the inputs: set inputs=None, or pass a data frame."
         )
     unknown = [key for key in X if key not in specs and key not in graph.unused_inputs]
     left = [spec.name for spec in graph.inputs if spec.name not in X]
@@ -142,7 +142,7 @@ def _entry(values, spec, estimator, allow_nan):
         return pixel_source(values, spec, estimator), len(values)
     reject_non_column(values, estimator)
     if not isinstance(values, (list, tuple)) and not is_frame(values) and not is_series(values):
-        values = np.asarray(values)  # tensors of other packages
+        values = np.asarray(values)  # X may have tensors of another package
     cells = nested_cells(values, estimator)
     if cells is None and spec.dtype != object and np.ndim(values) > 1 and not is_frame(values):
         numbers, errors = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
@@ -157,7 +157,7 @@ def _wanted_columns(X, graph, estimator):
     required = [spec.name for spec in graph.inputs]
     wanted = estimator.inputs
     if wanted is not None:
-        # inputs that only other `outputs` need may stay in `inputs`
+        # `inputs` may also name inputs that the chosen outputs do not need
         wanted = {name: key for name, key in wanted.items() if name not in graph.unused_inputs}
         known = required + [spec.name for spec in graph.optional_inputs]
         unknown = [name for name in wanted if name not in known]
@@ -175,9 +175,10 @@ def _wanted_columns(X, graph, estimator):
         return None
     if set(required) - set(names):
         raise ValueError(
-            f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Give a data frame "
+            f"The graph has {len(required)} inputs: {listed(graph.inputs)}. Pass a data frame "
             f"whose columns have these names (X has {names or 'no column names'}), or a dict of "
-            "arrays, or set `inputs`. Put an input with one value for all rows into `constants`."
+            "arrays, or set `inputs`. If an input has one value for all rows, set it in "
+            "`constants`."
         )
     return {name: name for name in required}
 
@@ -210,7 +211,8 @@ def _whole(X, spec, estimator, reset, allow_nan):
 def _after_arrays(estimator):
     """Whether `fit` may have seen a column of arrays.
 
-    Lists of one length then look like a table, but must not be checked as its columns.
+    If so, an X of equally long lists looks like a table, but their length must not be compared with
+    `n_features_in_`.
     """
     return getattr(estimator, "n_features_in_", None) == 1
 
@@ -241,8 +243,8 @@ def select_columns(X, wanted, estimator):
     columns, names, one_dimensional = split_columns(X, estimator)
     if one_dimensional:
         raise ValueError(
-            "`inputs` selects columns of a data frame or of a 2-D array, but X is one column. Give "
-            "one of these, or leave `inputs` at None."
+            "`inputs` selects columns of a data frame or of a 2-D array, but X is one column. Pass "
+            "a data frame or a 2-D array, or set inputs=None."
         )
 
     def pick(name, key):

@@ -11,7 +11,7 @@ _DEFAULTS = {"colors": "RGB", "layout": "NCHW", "offset": 0.0, "scale": 1.0}
 
 
 def warn_of_other_pixels(pixels, model):
-    """Warn if `model` is registered and its card says that pixels are made in another way.
+    """Warn if `model` is registered and its card says that pixels are made in a different way.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def warn_of_other_pixels(pixels, model):
             return
     seen = {name: getattr(pixels, name) for name in _DEFAULTS}
     warnings.warn(
-        f"{model!r} gets other pixels than its card says, so its scores may be meaningless. It "
+        f"{model!r} gets pixels that differ from its card, so its scores may be meaningless. It "
         f"gets {_shown(seen)}; the card says {_shown(wanted)}. To make all steps as the card says, "
         f"use sklearn_dl.scoring.image_pipeline({model!r}).",
         UserWarning,

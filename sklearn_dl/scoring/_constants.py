@@ -11,12 +11,12 @@ from sklearn_dl.utils._messages import brief
 
 
 def fill(graph, constants, takes_bytes):
-    """Return the graph with its constants filled in: X is then only for the other inputs.
+    """Return the graph with its constants filled in: X then feeds only the other inputs.
 
     Parameters
     ----------
     graph : opened graph
-        As `GraphScorer` describes it.
+        See `GraphScorer`.
     constants : dict of str to value, or None
         Numbers, strings or arrays, by the name of the input.
     takes_bytes : bool
@@ -30,7 +30,7 @@ def fill(graph, constants, takes_bytes):
     Raises
     ------
     ValueError
-        If a name is unknown, or a value does not fit its input.
+        If a name is unknown, or a value does not match its input.
     """
     if not constants:
         return graph
@@ -43,7 +43,7 @@ def fill(graph, constants, takes_bytes):
         )
     if not specs.keys() - constants.keys():
         raise ValueError(
-            "`constants` has every input of the graph: leave out the inputs that X is for."
+            "`constants` has every input of the graph: leave out the inputs that X feeds."
         )
     batches = {
         spec.shape[0] for name, spec in specs.items() if name not in constants and spec.shape
@@ -113,7 +113,7 @@ def _constant(value, spec, batches, takes_bytes):
     spec : TensorSpec
         The input.
     batches : set
-        The sizes or names of the first axes of the inputs that X is for.
+        The sizes or names of the first axes of the inputs that X feeds.
     takes_bytes : bool
     """
     where = f"constants[{spec.name!r}]"
@@ -121,7 +121,7 @@ def _constant(value, spec, batches, takes_bytes):
         array = _typed(value, spec, takes_bytes)
     except (TypeError, ValueError, OverflowError) as error:
         reason = str(error).removeprefix("Row 0: ")  # a constant has no rows
-        raise ValueError(f"{where} does not fit the input {spec}: {reason}") from error
+        raise ValueError(f"{where} does not match the input {spec}: {reason}") from error
     shape = spec.shape
     if shape is None:
         return Constant(spec, array, by_row=False)
@@ -139,7 +139,7 @@ def _constant(value, spec, batches, takes_bytes):
     ):
         what = "a value for one row of the" if is_batch else "a value for the whole"
         raise ValueError(
-            f"{where} has shape {array.shape}. Give {what} input {spec}, or a single number if all "
+            f"{where} has shape {array.shape}. Set {what} input {spec}, or a single number if all "
             "its sizes are known."
         )
     return Constant(spec, array, is_batch)

@@ -126,24 +126,24 @@ class GraphScorer(
             Numbers for numeric inputs, strings for string inputs, and a column of images for each
             input in `pixels`. Rows with several axes may be a column of arrays; their shapes may
             differ if the graph allows it. Flat rows are reshaped if the graph states every size
-            of a row. A dict is for graphs with several inputs; its keys are their names.
-            scikit-learn cannot select rows of a dict, so it cannot be cross-validated; a data frame
-            can.
+            of a row. A graph with several inputs also accepts a dict of these, by the names of
+            the inputs. scikit-learn cannot select rows of a dict, so a dict cannot be
+            cross-validated; a data frame can.
 
         Returns
         -------
         scores : ndarray of shape (n_samples, n_outputs)
-            The dtype is that of the output. Several outputs get a common dtype, which is object
-            if one of them has strings. The result is a data frame if `set_output` asks for it. With
-            ``output_shape="native"``, it is an array of the output's own shape, or a dict of
-            arrays by the names of the outputs; rows of different shapes give an object array. Rows
-            that could not be read (``on_error="nan"``) are NaN, or None for strings, and one
-            warning states how many these are; integers become float64 then.
+            It has the dtype of the output. Several outputs get a common dtype, which is object if
+            one of them has strings. The result is a data frame if `set_output` asks for it. With
+            ``output_shape="native"``, it is an array of the output's own shape (an object array if
+            its rows have different shapes), or a dict of arrays by the names of the outputs. Rows
+            that could not be read (``on_error="nan"``) are NaN, or None for strings. If there are
+            such rows, integers become float64, and a single warning states how many rows there are.
 
         Raises
         ------
         ValueError
-            If X does not fit the inputs, or an output does not exist.
+            If X does not match the inputs, or an output does not exist.
         FileNotFoundError
             If the model cannot be found.
         """

@@ -23,7 +23,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     :class:`~sklearn_dl.PixelExtractor` with the `pixels` of the model's card, and
     :class:`~sklearn_dl.OnnxScorer`. If the card has labels and `outputs` is None, the scorer
     computes the scores, and a :class:`~sklearn_dl.ScoreClassifier` is the last step. The pipeline
-    needs no `fit`.
+    does not need `fit`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
         pixels are made.
     outputs : str, list of str or None, default=None
         Tensors to compute, as in :class:`~sklearn_dl.OnnxScorer`, which is then the last step.
-        None: the pipeline gives labels if the card has them, else all outputs of the graph.
+        None: the pipeline returns labels if the card has them, else all outputs of the graph.
     image_size : int or (width, height), default=None
         Size in pixels to which images are resized and cropped. None: the size that the graph
         states, else 224.
@@ -54,7 +54,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     See Also
     --------
     sklearn_dl.models.model_card : What is known about a model.
-    sklearn_dl.ImageClassifier : Learns other classes.
+    sklearn_dl.ImageClassifier : Learns the classes of your own images.
 
     Examples
     --------
@@ -101,13 +101,13 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
 
 
 def _image_input(scorer, model):
-    """The only input of the graph; an error unless it can take images."""
+    """Return the only input of the graph; raise an error unless it can take images."""
     inputs = scorer.inputs_
     if len(inputs) != 1 or len(_row_shape(inputs[0])) != 3:
         raise ValueError(
-            "image_pipeline is for graphs with one input, which takes images; the inputs of "
+            "image_pipeline accepts only graphs with one input, which takes images; the inputs of "
             f"{model!r} are {listed(inputs)}. Make the pipeline yourself: the parameters `inputs`, "
-            "`constants` and `pixels` of OnnxScorer say what each input gets."
+            "`constants` and `pixels` of OnnxScorer set what each input gets."
         )
     return inputs[0]
 
@@ -138,7 +138,7 @@ def _scores(scorer, model, n_labels):
 
 
 def _ends_in_probabilities(model, output):
-    """Whether the output is that of a softmax, perhaps reshaped or cast."""
+    """Whether a softmax computes the output, which may then be reshaped or cast."""
     content = find_onnx(model)
     nodes = parse(content.read(), content.name).graph.node
     makers = {name: node for node in nodes for name in node.output}

@@ -1,4 +1,4 @@
-"""Fit numbers to an input of a graph: to its dtype, and to the shape of its rows."""
+"""Convert numbers to the dtype of an input of a graph, and to the shape of its rows."""
 
 from decimal import Decimal
 
@@ -36,7 +36,7 @@ def check_row_shape(seen, spec, row=None):
     seen : tuple of int
     spec : TensorSpec
     row : int or None, default=None
-        The row that has this shape, for the message. None: all rows have it.
+        The row that has this shape, in the message. None: all rows have it.
     """
     expected = spec.row_shape
     if expected is None:
@@ -59,7 +59,7 @@ def cast(values, spec, rows):
     values : ndarray
     spec : TensorSpec
     rows : sequence of int
-        Row numbers of `values`, for messages.
+        Row numbers of `values` in messages.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from sklearn_dl.utils._messages import RowError
 def number_table(columns, spec, estimator, *, allow_nan):
     """Put columns of numbers side by side, and check them with `numbers_of`.
 
-    For an input of integers, integers stay exact beside a column of floats, too.
+    For an input of integers, integers stay exact even if another column has floats.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def check_numbers(X, estimator, *, spec):
     Raises
     ------
     ValueError or TypeError
-        If X does not contain numbers. The message says so if X contains images.
+        If X does not contain numbers. If X contains images, the message says so.
     """
     try:
         values = check_array(
@@ -171,7 +171,7 @@ def string_error(cell, row, spec, estimator):
     """
     if isinstance(cell, np.bytes_):
         raise ValueError(
-            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Give the "
+            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Pass the "
             "bytes in a list, or in an array of dtype object."
         )
     if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):

@@ -1,4 +1,4 @@
-"""Sources of batches: each gives the values of one input of a graph, for some rows.
+"""Sources of batches: each returns the values of one input of a graph, for some rows.
 
 A source has ``read(rows)``. It returns the values of the rows that can be read, cast to the input's
 dtype, and the errors of the other rows, by row. `shapes` is None, or the shape of each row if rows
@@ -157,8 +157,8 @@ def _image_source(columns, spec, estimator):
     extractor = (estimator.pixels or {}).get(spec.name)
     if extractor is None:
         raise ValueError(
-            f"{name} got images, not numbers: put a PixelExtractor before it. If X has other "
-            f"columns beside the images, set pixels={{{spec.name!r}: PixelExtractor(...)}} instead."
+            f"{name} got images, not numbers: put a PixelExtractor before it. If X also has "
+            f"columns without images, set pixels={{{spec.name!r}: PixelExtractor(...)}} instead."
         )
     if not isinstance(extractor, PixelExtractor) or extractor.layout == "flat":
         raise ValueError(
@@ -195,7 +195,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
         array = np.asarray(cell, dtype=object if spec.dtype == object else None)
         if array.dtype == object and spec.dtype != object:
             missing = missing_mask(array)
-            if missing.any():  # numbers beside None
+            if missing.any():  # numbers and None
                 array = np.asarray(np.where(missing, np.nan, array).tolist())
         if array.dtype.kind not in ("biuf" if spec.dtype != object else "OUT"):
             raise ValueError(
@@ -222,7 +222,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
         arrays = [np.zeros([size or 1 for size in spec.row_shape or ()], spec.dtype)]
         return ArraySource(np.stack(arrays * len(cells)), spec, errors)
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
-        # `np.stack` would turn integers into floats beside floats, and round them
+        # `np.stack` of integers and floats would turn the integers into floats, and round them
         good = [row for row in range(len(cells)) if row not in errors]
         arrays = [
             cast(array[None], spec, [row])[0] for row, array in zip(good, arrays, strict=True)

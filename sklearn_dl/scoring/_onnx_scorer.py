@@ -13,10 +13,10 @@ from sklearn_dl.utils._threads import thread_budget
 
 
 class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Score a pretrained ONNX graph: any of its tensors becomes columns of numbers.
+    """Score rows with a pretrained ONNX graph; any of its tensors can become columns of the output.
 
-    Rows are scored in batches. Threads decode images while others are scored. Only a few batches
-    of pixels are in memory at a time, for any number of images. No `fit` is needed.
+    Rows are scored in batches. Threads decode images while other images are scored. Only a few
+    batches of pixels are in memory at a time, for any number of images. `fit` is not needed.
 
     Parameters
     ----------
@@ -75,10 +75,10 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     ----------
     inputs_, outputs_ : tuple of TensorSpec
         Name, shape and dtype of each input of the graph, and of each output that is computed. They
-        need no `fit`.
+        are available before `fit`.
     tensors_ : tuple of TensorSpec
-        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It needs no
-        `fit`.
+        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It is
+        available before `fit`.
     n_features_in_ : int
         Number of columns of a 2-D X, after `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -99,7 +99,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
 
     A process keeps its loaded graphs in one cache. Clones, the folds of a cross-validation and
     unpickled copies share it. Libraries of custom operators are not loaded. Operators that use
-    files, the network or Python are refused; "EPContext" models have such operators.
+    files, the internet or Python are refused; "EPContext" models have such operators.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
             os.PathLike,
             bytes,
             bytearray,
-            memoryview,  # refused later, with a message that says what to give
+            memoryview,  # refused later, with a message that says what to pass
             HasMethods("SerializeToString"),
         ],
         "providers": [list, tuple, StrOptions({"auto"})],

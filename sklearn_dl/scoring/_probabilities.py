@@ -1,4 +1,4 @@
-"""Functions of ScoreClassifier: turn scores into probabilities, and check its classes."""
+"""Functions that ScoreClassifier uses: turn scores into probabilities, and check its classes."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -21,7 +21,7 @@ def probabilities(scores, rows, activation, *, log):
     ----------
     scores : ndarray of shape (n, n_columns), float32 or float64, finite
     rows : ndarray of shape (n,)
-        Their row numbers, for messages.
+        Their row numbers in messages.
     activation : {"softmax", "sigmoid"} or None
         As in ScoreClassifier.
     log : bool
@@ -42,7 +42,7 @@ def probabilities(scores, rows, activation, *, log):
         # the softmax of these is the sigmoid, divided by the sum of the row for several columns
         one = scores.shape[1] == 1
         scores = np.hstack([np.zeros_like(scores), scores]) if one else log_expit(scores)
-    with np.errstate(over="ignore"):  # an overflow gives 0 and 1, which is right
+    with np.errstate(over="ignore"):  # an overflow results in 0 and 1, which is right
         return (log_softmax if log else softmax)(scores, axis=1)
 
 
@@ -95,7 +95,7 @@ class ColumnLabels(NamedTuple):
 
     @classmethod
     def of(cls, labels):
-        """Make them of the array of all columns' labels.
+        """Make the ColumnLabels from the array of all columns' labels.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class ColumnLabels(NamedTuple):
         first: dict = {}
         for j, label in enumerate(labels.tolist()):
             if is_missing(label):
-                raise ValueError(f"classes[{j}] is missing ({label!r}).")
+                raise ValueError(f"`classes[{j}]` is missing ({label!r}).")
             first.setdefault(label, j)
         positions = None
         if len(first) < len(labels):
@@ -116,7 +116,7 @@ class ColumnLabels(NamedTuple):
             return cls(labels, np.argsort(labels, kind="stable"), positions)
         except TypeError as error:
             raise ValueError(
-                f"classes must be of one type, so that they can be sorted ({error})."
+                f"`classes` must be of one type, so that they can be sorted ({error})."
             ) from error
 
 
@@ -164,7 +164,7 @@ def column_labels(classes, estimator):
             return known
     columns, _, one_dimensional = split_columns(classes, estimator)
     if not one_dimensional:
-        raise ValueError("classes must be 1-D, one label per column of scores.")
+        raise ValueError("`classes` must be 1-D, one label per column of scores.")
     labels = natural_array(columns[0]) if columns[0].dtype.kind == "O" else columns[0]
     return _of_strings(tuple(labels.tolist())) or ColumnLabels.of(labels)
 
@@ -173,7 +173,7 @@ def column_labels(classes, estimator):
 def _of_strings(labels):
     """The ColumnLabels of a tuple of strings; None if a label is not a string.
 
-    They are cached, because every `predict` needs them, and `classes` is often long.
+    The results are cached, because every `predict` needs them, and `classes` is often long.
     """
     if not all(type(label) is str for label in labels):
         return None
@@ -181,6 +181,6 @@ def _of_strings(labels):
 
 
 def enumerated(items, at_most=5):
-    """The first items, and the number of the others, as text for a message."""
+    """The first items, and the number of the other items, as text for a message."""
     more = f" and {len(items) - at_most} more" if len(items) > at_most else ""
     return ", ".join(map(repr, items[:at_most])) + more

@@ -22,7 +22,7 @@ from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_colum
 class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     """Turn the scores of a network into labels: the last step of a pipeline.
 
-    It learns nothing from X, and needs no `fit` if `classes` is given.
+    It learns nothing from X, and does not need `fit` if `classes` is set.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     def classes_(self):
         """The labels in ascending order."""
         if not self.__sklearn_is_fitted__():
-            raise AttributeError("classes_ is known after fit, or if `classes` is given.")
+            raise AttributeError("`classes_` is known after `fit`, or if `classes` is set.")
         try:
             labels, order, _ = self._column_labels()
         except ValueError as error:
@@ -131,7 +131,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         X : array-like of shape (n_samples, n_scores)
             Scores, one column per class, or a single one.
         y : array-like of shape (n_samples,)
-            Labels. If `classes` is given, each must be one of them.
+            Labels. If `classes` is set, each must be one of them.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             unknown = [label for label in seen.tolist() if label not in known]
             if unknown:
                 raise ValueError(
-                    f"y contains labels that are not in classes: {enumerated(unknown)}."
+                    f"y contains labels that are not in `classes`: {enumerated(unknown)}."
                 )
         self._check_scores(X)
         return self
@@ -169,8 +169,8 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Their dtype is that of `classes_`. With ``on_error="nan"``, it is object if `missing` is
-            of another type than the classes.
+            They have the dtype of `classes_`. With ``on_error="nan"``, the dtype is object if
+            `missing` has a different type from the classes.
         """
         proba, columns = self._probabilities(X, log=False)
         # the argmax of a row of NaN is 0; `_labels` replaces it
@@ -218,12 +218,13 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), float32 or float64
             With three or more classes: the score of each class, in the order of `classes_`. With
             two classes: one number per row, which is positive if ``classes_[1]`` is the more
-            probable. It is the score of ``classes_[1]`` minus that of ``classes_[0]``. If X has a
-            single column, it is the score (``activation="sigmoid"``) or the probability minus 0.5
-            (``activation=None``), with the sign changed if the column belongs to ``classes_[0]``.
+            probable. It is the score of ``classes_[1]`` minus the score of ``classes_[0]``. If X
+            has a single column, the number is the score (``activation="sigmoid"``) or the
+            probability minus 0.5 (``activation=None``); its sign is changed if the column belongs
+            to ``classes_[0]``.
 
-            Columns with the same label have one score: the largest of theirs ("sigmoid"), or the
-            score that gives the sum of their probabilities. Rows with NaN give NaN.
+            Columns with the same label have one score: the largest of their scores ("sigmoid"),
+            or the score whose probability is the sum of their probabilities. Rows with NaN get NaN.
         """
         scores, is_nan, columns = self._check_call(X)
         if scores.shape[1] == 1:
@@ -269,7 +270,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         self._validate_params()
         if not self.__sklearn_is_fitted__():
             raise NotFittedError(
-                "This ScoreClassifier does not know its classes: call fit, or give `classes`."
+                "This ScoreClassifier does not know its classes: call `fit`, or set `classes`."
             )
         options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
         if hasattr(self, "n_features_in_"):
@@ -294,8 +295,8 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             )
         if columns.positions is not None and len(columns.labels) == 1:
             raise ValueError(
-                "classes contains only one label, "
-                f"{columns.labels.tolist()[0]!r}: give two or more."
+                "`classes` contains only one label, "
+                f"{columns.labels.tolist()[0]!r}: set two or more."
             )
         if X.dtype == np.float16:
             X = X.astype(np.float32)
@@ -329,8 +330,8 @@ def top_k(classifier, X, k):
     Parameters
     ----------
     classifier : classifier with `predict_proba` and `classes_`
-        A Pipeline, or a search such as GridSearchCV, is one, too.
-    X : as the classifier's `predict_proba` takes it
+        It can also be a Pipeline, or a search such as GridSearchCV.
+    X : anything that the classifier's `predict_proba` accepts
     k : int
         From 1 to the number of classes.
 
@@ -382,9 +383,9 @@ def top_k(classifier, X, k):
 
 
 def _is_plain(X):
-    """Whether X is a 2-D array of floats without infinity, as a scorer gives it.
+    """Whether X is a 2-D array of floats without infinity, as a scorer returns it.
 
-    It needs no `check_array`, which would take longer than the score of a single row.
+    `check_array` is left out for such an X: it would take longer than the score of a single row.
     """
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind == "f"
     return plain and not np.isinf(X).any()

@@ -14,10 +14,10 @@ from sklearn_dl.utils._threads import thread_budget
 
 
 class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-arg]
-    """Score a TensorFlow or Keras model: any of its tensors becomes columns of numbers.
+    """Score rows with a TensorFlow or Keras model; any tensor can become columns of the output.
 
-    Rows are scored in batches. Threads decode images while others are scored. Only a few batches
-    of pixels are in memory at a time, for any number of images. No `fit` is needed.
+    Rows are scored in batches. Threads decode images while other images are scored. Only a few
+    batches of pixels are in memory at a time, for any number of images. `fit` is not needed.
 
     Parameters
     ----------
@@ -85,12 +85,13 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     ----------
     inputs_, outputs_ : tuple of TensorSpec
         Name, shape and dtype of each input of the graph, and of each output that is computed. They
-        need no `fit`.
+        are available before `fit`.
     tensors_ : tuple of TensorSpec
-        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It needs no
-        `fit`.
+        Name, shape and dtype of each tensor inside the graph that `outputs` can name. It is
+        available before `fit`.
     signatures_ : dict of str to Signature
-        The `inputs` and `outputs` of each signature, by its name. It needs no `fit`.
+        The `inputs` and `outputs` of each signature, by its name. It is available before
+        `fit`.
     model_path_ : str or None
         The file or folder that is loaded, such as the folder of the highest version. None for a
         model in memory or from a pickle.
@@ -111,9 +112,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
 
     Numbers are cast as in OnnxScorer. Outputs of bfloat16 become float32. Outputs of strings
     become str, or bytes if they are not UTF-8. Inputs of strings take str and bytes, such as
-    encoded images or serialized `tf.Example`. A ragged output gives one array per row; it needs
-    ``output_shape="native"``. A sparse output of known width becomes dense, with 0 or "" where
-    it has no value.
+    encoded images or serialized `tf.Example`. A ragged output becomes one array per row, and needs
+    ``output_shape="native"``. A sparse output of known width becomes dense, with 0 or "" where it
+    has no value.
 
     Before a model is loaded, all operations of its graphs and functions are checked: each must be
     on a list of operations that only compute. A model runs in a version-1 session, which does not

@@ -21,7 +21,7 @@ RTOL = 1e-6
 
 
 def methods(estimator):
-    """Names of the methods of `estimator` that give results for X."""
+    """Names of the methods of `estimator` that return results for X."""
     return [name for name in METHODS if hasattr(estimator, name)]
 
 
@@ -62,7 +62,7 @@ def assert_same(actual, expected, atol=0.0, where="result"):
     atol : float
         0: no number may differ at all.
     where : str
-        What the message calls the result.
+        Name of the result in the message.
     """
     if isinstance(expected, dict):
         _assert(
@@ -107,17 +107,17 @@ def assert_same_results(actual, expected, atol=0.0, where=""):
 
 
 def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
-    """Raise an AssertionError unless a call raises one of `errors` with a message that fits `says`.
+    """Raise an AssertionError unless a call raises one of `errors` with a message like `says`.
 
     Parameters
     ----------
     what : str
-        The call in words, for the message of the AssertionError.
+        The call in words, in the message of the AssertionError.
     call : callable
     errors : exception class or tuple of them, default=ValueError
     says : str, default=""
         A regular expression, in words separated by "|". It must match somewhere in the message of
-        the error, whatever the case of the letters.
+        the error; the case of the letters does not matter.
     """
     try:
         call(*args, **kwargs)

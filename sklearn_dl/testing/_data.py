@@ -63,7 +63,7 @@ class CheckData:
 
     @property
     def may_miss_cells(self):
-        """Whether a cell of X can hold NaN, which those of an integer array cannot."""
+        """Whether a cell of X can hold NaN, which a cell of an integer array cannot."""
         return not isinstance(self._X, np.ndarray) or self._X.dtype.kind in "fcO"
 
     @property
@@ -199,7 +199,7 @@ def image_data(n_columns=None, atol=1e-5):
 
 
 def fresh(estimator):
-    """A clone of `estimator`; each `random_state`, also of its steps, is 0."""
+    """A clone of `estimator` in which each `random_state`, even those of its steps, is 0."""
     copied = clone(estimator)
     names = [n for n in copied.get_params() if n.split("__")[-1] == "random_state"]
     return copied.set_params(**dict.fromkeys(names, 0))

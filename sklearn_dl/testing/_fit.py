@@ -60,7 +60,7 @@ def check_dont_overwrite_parameters(estimator, data):
 
 
 def check_fit_idempotent(estimator, data):
-    """A second `fit` on the same rows gives the same results."""
+    """A second `fit` on the same rows leads to the same results."""
     refitted = data.fit(estimator)
     refitted.fit(data.X, data.targets(estimator))
     expected = results(data.fitted(estimator), data.X)
@@ -68,7 +68,7 @@ def check_fit_idempotent(estimator, data):
 
 
 def check_fit_forgets_earlier_rows(estimator, data):
-    """`fit` on other rows gives the results of a new estimator that saw only these rows."""
+    """`fit` on other rows leads to the results of a new estimator that saw only these rows."""
     half = range(len(data) // 2 + 1)
     X, y = data.take(half), data.targets(estimator)[list(half)]
     refitted, alone = data.fit(estimator), fresh(estimator)
@@ -79,7 +79,7 @@ def check_fit_forgets_earlier_rows(estimator, data):
 
 
 def check_transformer_general(estimator, data):
-    """`fit_transform` gives the same as `fit` and then `transform`."""
+    """`fit_transform` returns the same as `fit` and then `transform`."""
     transformed = as_rows(fresh(estimator).fit_transform(data.X, data.targets(estimator)))
     expected = as_rows(data.fitted(estimator).transform(data.X))
     assert_same(transformed, expected, data.atol, "fit_transform(X)")
@@ -103,7 +103,7 @@ def check_estimators_unfitted(estimator, data):
 
 
 def check_estimators_pickle(estimator, data):
-    """Copies by pickle, joblib, cloudpickle and deepcopy give the same results and can be refit."""
+    """Copies (pickle, joblib, cloudpickle, deepcopy) return the same results and can be refit."""
     fitted = data.fitted(estimator)
     expected = results(fitted, data.X)
     for how, copied in _copies(fitted).items():
@@ -139,7 +139,7 @@ def _copies(estimator):
 
 
 def check_fitted_estimators_clone(estimator, data):
-    """A clone of a fitted estimator is not fitted; after `fit`, it gives the same results."""
+    """A clone of a fitted estimator is not fitted; after `fit`, it returns the same results."""
     cloned = clone(data.fitted(estimator))
     if needs_fit(estimator):
         what = "check_is_fitted of a clone of a fitted estimator"
@@ -159,7 +159,7 @@ def check_fit_one_sample(estimator, data):
 
 
 def check_estimators_empty_data_messages(estimator, data):
-    """If X has no rows, `fit` raises a ValueError; other methods do so, or give no rows."""
+    """If X has no rows, `fit` raises a ValueError; other methods do so, or return no rows."""
     if needs_fit(estimator):
         y = data.targets(estimator)[:0]
         assert_refused("fit on no row", fresh(estimator).fit, data.take([]), y)
@@ -171,7 +171,7 @@ def check_estimators_empty_data_messages(estimator, data):
                 what = f"{name} of no row raises {type(error).__name__}: {error}"
                 raise AssertionError(what) from error
         else:
-            assert not n_rows, f"{name} of no row gives {counted(n_rows, 'row')}"
+            assert not n_rows, f"{name} of no row returns {counted(n_rows, 'row')}"
 
 
 def check_dict_unchanged(estimator, data):

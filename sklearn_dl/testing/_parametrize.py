@@ -13,7 +13,7 @@ from sklearn_dl.testing import _fit, _rows, _targets
 from sklearn_dl.testing._data import CheckData, image_data, needs_fit, text_data
 from sklearn_dl.utils._columns import counted
 
-# scikit-learn's own checks that need no X, in `sklearn.utils.estimator_checks`
+# scikit-learn's own checks that do not need X, in `sklearn.utils.estimator_checks`
 WITHOUT_ROWS = (
     "check_estimator_cloneable",
     "check_estimator_tags_renamed",
@@ -53,15 +53,15 @@ def parametrize_with_text_checks(
     n_columns : int or None, default=None
         None: X is a list of str, as for `sklearn.feature_extraction.text.TfidfVectorizer`. A
         number: X is an object array of shape (n_samples, n_columns), for example with 2 columns
-        for pairs of sentences. Data frames with the same rows must give the same results. With
-        ``n_columns=1`` and the tag ``input_tags.one_d_array``, lists must do so, too.
+        for pairs of sentences. Data frames with the same rows must lead to the same results. With
+        ``n_columns=1`` and the tag ``input_tags.one_d_array``, lists must also lead to them.
     atol : float, default=1e-5
         Largest difference between numbers that should be the same, in addition to a relative
         difference of 1e-6: the rounding of a network depends on the batch. 0: no difference is
         allowed, not even the relative one.
     expected_failed_checks : callable(estimator) -> dict of str to str, default=None
-        Gives the names of the checks that are expected to fail for an estimator, and the reason for
-        each. These tests are marked as xfail.
+        Returns the names of the checks that are expected to fail for an estimator, and the reason
+        for each. These tests are marked as xfail.
 
     Returns
     -------
@@ -71,9 +71,9 @@ def parametrize_with_text_checks(
     Raises
     ------
     TypeError
-        If `estimators` is one estimator, or holds a class.
+        If `estimators` is one estimator, or contains a class.
     ValueError
-        If a parameter has a wrong value, or `expected_failed_checks` gives a name that is not a
+        If a parameter has a wrong value, or `expected_failed_checks` returns a name that is not a
         check.
     ImportError
         If pytest is not installed.
@@ -81,7 +81,7 @@ def parametrize_with_text_checks(
     See Also
     --------
     parametrize_with_image_checks : The same on images.
-    parametrize_with_row_checks : The same on rows that you give.
+    parametrize_with_row_checks : The same on rows that you pass.
     sklearn.utils.estimator_checks.parametrize_with_checks : The same on 2-D arrays of numbers.
 
     Examples
@@ -115,9 +115,10 @@ def parametrize_with_image_checks(
         Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
         of the estimators in a list.
     n_columns : {None, 1}, default=None
-        None: X is a list of images, and one array of shape (8, 24, 32, 3) must give the same
+        None: X is a list of images, and one array of shape (8, 24, 32, 3) must lead to the same
         results. 1: X is an object array of shape (n_samples, 1). Data frames with the same rows
-        must give the same results. With the tag ``input_tags.one_d_array``, lists must do so, too.
+        must lead to the same results. With the tag ``input_tags.one_d_array``, lists must also lead
+        to them.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -133,7 +134,7 @@ def parametrize_with_image_checks(
 
     See Also
     --------
-    parametrize_with_row_checks : The same on images that you give.
+    parametrize_with_row_checks : The same on images that you pass.
 
     Examples
     --------
@@ -161,8 +162,8 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
         Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
         of the estimators in a list.
     X : list, ndarray, pandas Series or DataFrame
-        At least three rows. The same rows in other containers must give the same results: in other
-        sequences for a list, in data frames for a 2-D array, in polars for pandas.
+        At least three rows. The same rows in other containers must lead to the same results: in
+        other sequences for a list, in data frames for a 2-D array, in polars for pandas.
     y : array-like of shape (n_samples,), default=None
         None: three classes of strings, or positive floats for a regressor.
     atol, expected_failed_checks
@@ -176,8 +177,8 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     Raises
     ------
     TypeError, ValueError, ImportError
-        As :func:`parametrize_with_text_checks` does; also if X is of another type or has fewer
-        than three rows, or y is not one value per row.
+        As :func:`parametrize_with_text_checks` does. In addition, if X has none of the types above
+        or has fewer than three rows, or y is not one value per row.
 
     See Also
     --------
@@ -196,7 +197,7 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     """
     if not isinstance(X, (list, np.ndarray)) and not hasattr(X, "iloc"):
         raise TypeError(
-            f"X is a {type(X).__name__}; give a list, an ndarray, or a pandas Series or DataFrame."
+            f"X is a {type(X).__name__}; pass a list, an ndarray, or a pandas Series or DataFrame."
         )
     if len(X) < 3:
         raise ValueError(f"X has {counted(len(X), 'row')}; the checks need at least 3.")
@@ -213,18 +214,18 @@ def _parametrize(estimators, data, expected_failed_checks):
         raise ValueError(f"atol={data.atol!r} must be a number of at least 0.")
     if hasattr(estimators, "get_params"):
         raise TypeError(
-            f"estimators is one {type(estimators).__name__}; give a list that contains it."
+            f"`estimators` is one {type(estimators).__name__}; pass a list that contains it."
         )
     if expected_failed_checks is not None and not callable(expected_failed_checks):
         raise TypeError("expected_failed_checks must be a function of an estimator, or None.")
     if not isinstance(estimators, dict):
         estimators = _named(estimators)
     if not estimators:
-        raise ValueError("estimators is empty: nothing would be checked.")
+        raise ValueError("`estimators` is empty: nothing would be checked.")
     cases, seen = [], set()
     for name, estimator in estimators.items():
         if isinstance(estimator, type):
-            raise TypeError(f"{estimator.__name__} is a class; give an instance of it.")
+            raise TypeError(f"{estimator.__name__} is a class; pass an instance of it.")
         checks = [partial(check, data=data) for check in _checks(estimator, data)]
         if type(estimator) not in seen:
             checks = [*_checks_without_rows(estimator, data), *checks]
@@ -250,7 +251,7 @@ def _named(estimators):
 
 
 def _checks_without_rows(estimator, data):
-    """scikit-learn's checks that need no X. If X is 2-D numbers, none: its own suite runs them."""
+    """Yield scikit-learn's checks without X; none for 2-D numbers, as its own suite runs them."""
     numbers = data.is_table and data.X.dtype != object
     if numbers and get_tags(estimator).input_tags.two_d_array:
         return
@@ -304,7 +305,7 @@ def _checks(estimator, data):
 
 
 def _comparing_checks(estimator):
-    """The checks that compare two fits or calls, and so need deterministic results."""
+    """The checks that compare two fits or calls; they need deterministic results."""
     yield _fit.check_fit_idempotent
     yield _fit.check_fit_forgets_earlier_rows
     yield _fit.check_estimators_pickle

@@ -29,7 +29,7 @@ def check_methods_sample_order_invariance(estimator, data):
 
 
 def check_methods_subset_invariance(estimator, data):
-    """A row has the same results alone as among the others."""
+    """A row has the same results alone as among the other rows."""
     fitted = data.fitted(estimator)
     whole = results(fitted, data.X)
     for row in range(len(data)):
@@ -53,7 +53,7 @@ def check_readonly_input(estimator, data):
 
 
 def check_containers_mean_the_same(estimator, data):
-    """Lists, tuples, arrays, Series and frames of the same rows give the same results."""
+    """Lists, tuples, arrays, Series and frames of the same rows lead to the same results."""
     expected = results(data.fitted(estimator), data.X)
     not_installed = None
     for container, make in data.containers(estimator).items():
@@ -125,7 +125,7 @@ def check_n_features_in(estimator, data):
 
 
 def check_dataframe_column_names_consistency(estimator, data):
-    """Only frames give `feature_names_in_`; a frame with other names raises a ValueError."""
+    """Only frames set `feature_names_in_`; a frame with other names raises a ValueError."""
     frame = data.frame("pandas")
     named = fresh(estimator)
     named.fit(frame, data.targets(estimator))
@@ -143,7 +143,7 @@ def check_dataframe_column_names_consistency(estimator, data):
 
 
 def check_set_output_pandas(estimator, data):
-    """`set_output(transform="pandas")` gives a frame with the feature names and X's index."""
+    """After `set_output`, a pandas output has the feature names and the index of X."""
     X = data.frame("pandas") if data.n_columns is not None else data.X
     for out in _transformed_into("pandas", estimator, data, X):
         if data.n_columns is not None:
@@ -152,7 +152,7 @@ def check_set_output_pandas(estimator, data):
 
 
 def check_set_output_polars(estimator, data):
-    """`set_output(transform="polars")` gives a frame with the feature names."""
+    """After `set_output`, a polars output has the feature names."""
     X = data.frame("polars") if data.n_columns is not None else data.X
     list(_transformed_into("polars", estimator, data, X))
 
@@ -175,15 +175,15 @@ def _transformed_into(container, estimator, data, X):
         where = f'{name} after set_output(transform="{container}")'
         assert_same(as_rows(out), expected, data.atol, where)
         if expected.ndim == 2:
-            assert isinstance(out, library.DataFrame), f"{where} gives a {type(out).__name__}"
+            assert isinstance(out, library.DataFrame), f"{where} returns a {type(out).__name__}"
             names = list(transformer.get_feature_names_out())
             found = list(out.columns)
-            assert found == names, f"{where} gives the columns {found}, not {names}"
+            assert found == names, f"{where} returns the columns {found}, not {names}"
             yield out
 
 
 def check_transformer_get_feature_names_out(estimator, data):
-    """`get_feature_names_out` of a fitted estimator names each column that `transform` gives."""
+    """`get_feature_names_out` of a fitted estimator names each column that `transform` returns."""
     names = data.fitted(estimator).get_feature_names_out()
     is_array = isinstance(names, np.ndarray) and names.dtype == object
     assert is_array, f"names are a {type(names).__name__}, not an ndarray of dtype object"

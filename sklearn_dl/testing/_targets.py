@@ -25,14 +25,14 @@ BINARY_LABELS = {
 
 
 def check_classifiers_classes(estimator, data):
-    """For labels of any kind, `classes_` is sorted, and `predict` gives labels of that kind."""
+    """For labels of any kind, `classes_` is sorted, and `predict` returns labels of that kind."""
     for kind, classes in BINARY_LABELS.items():
         fitted = fresh(estimator)
         fitted.fit(data.X, classes[np.arange(len(data)) % 2])
         predicted = fitted.predict(data.X)
         same_kind = _kind(predicted) == _kind(classes)
-        assert same_kind, f"y of {kind}: predict gives {predicted.dtype}, y is {classes.dtype}"
-        assert np.isin(predicted, classes).all(), f"y of {kind}: predict gives {predicted!r:.100}"
+        assert same_kind, f"y of {kind}: predict returns {predicted.dtype}, y is {classes.dtype}"
+        assert np.isin(predicted, classes).all(), f"y of {kind}: predict returns {predicted!r:.100}"
         found = fitted.classes_.tolist()
         assert found == classes.tolist(), f"y of {kind}: classes_ is {found}"
 
@@ -47,20 +47,20 @@ def check_classifiers_train(estimator, data):
     classes, n_rows = fitted.classes_, len(data)
     assert classes.tolist() == np.unique(y).tolist(), f"classes_ is {classes.tolist()}"
     predicted = fitted.predict(data.X)
-    assert predicted.shape == (n_rows,), f"predict gives shape {predicted.shape}"
+    assert predicted.shape == (n_rows,), f"predict returns shape {predicted.shape}"
     score, accuracy = fitted.score(data.X, y), np.mean(predicted == y)
     assert np.isclose(score, accuracy), f"score is {score}, but predict's accuracy is {accuracy}"
     if hasattr(fitted, "decision_function"):
         decision = fitted.decision_function(data.X)
         shape = (n_rows, len(classes)) if len(classes) > 2 else (n_rows,)
-        assert decision.shape == shape, f"decision_function gives shape {decision.shape}"
+        assert decision.shape == shape, f"decision_function returns shape {decision.shape}"
         best = decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)
         agree = (classes[best] == predicted).all()
         assert agree, "predict is not the class with the highest decision_function"
     if hasattr(fitted, "predict_proba"):
         probabilities = fitted.predict_proba(data.X)
         shape = (n_rows, len(classes))
-        assert probabilities.shape == shape, f"predict_proba gives shape {probabilities.shape}"
+        assert probabilities.shape == shape, f"predict_proba returns shape {probabilities.shape}"
         assert (probabilities >= 0).all(), "a probability is negative"
         sums = probabilities.sum(axis=1)
         assert_same(sums, np.ones_like(sums), 1e-5, "the sum of a row of predict_proba")
@@ -87,7 +87,7 @@ def check_decision_proba_consistency(estimator, data):
 
 
 def check_classifiers_one_label(estimator, data):
-    """With one class, `fit` raises a ValueError about it, or `predict` gives that class."""
+    """With one class, `fit` raises a ValueError about it, or `predict` returns that class."""
     y = np.full(len(data), "only")
     fitted = fresh(estimator)
     try:
@@ -106,18 +106,18 @@ def check_classifiers_regression_target(estimator, data):
 
 
 def check_regressors_train(estimator, data):
-    """`predict` gives one float per row, and `score` is R²."""
+    """`predict` returns one float per row, and `score` is R²."""
     fitted, y = data.fitted(estimator), data.targets(estimator)
     predicted = fitted.predict(data.X)
-    assert predicted.shape == (len(data),), f"predict gives shape {predicted.shape}"
-    assert predicted.dtype.kind == "f", f"predict gives {predicted.dtype}"
+    assert predicted.shape == (len(data),), f"predict returns shape {predicted.shape}"
+    assert predicted.dtype.kind == "f", f"predict returns {predicted.dtype}"
     r2 = 1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     score = fitted.score(data.X, y)
     assert np.isclose(score, r2, rtol=1e-4), f"score is {score}, but predict's R² is {r2}"
 
 
 def check_regressors_int(estimator, data):
-    """Integer targets give the same results as equal floats."""
+    """Integer targets lead to the same results as equal floats."""
     y = np.arange(len(data)) % 3 + 1
     whole, floats = fresh(estimator), fresh(estimator)
     whole.fit(data.X, y)
@@ -127,7 +127,7 @@ def check_regressors_int(estimator, data):
 
 
 def check_target_containers_mean_the_same(estimator, data):
-    """A list or a Series as y gives the same results as an ndarray."""
+    """A list or a Series as y leads to the same results as an ndarray."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     containers = {
@@ -148,7 +148,7 @@ def check_requires_y_none(estimator, data):
 
 
 def check_supervised_y_no_nan(estimator, data):
-    """A y that holds NaN or infinity raises a ValueError."""
+    """A y that contains NaN or infinity raises a ValueError."""
     for value in (np.nan, np.inf):
         y = np.arange(len(data)) % 2 * 1.0
         y[1] = value
@@ -156,9 +156,9 @@ def check_supervised_y_no_nan(estimator, data):
 
 
 def check_consistent_length(estimator, data):
-    """A y of another length than X raises a ValueError."""
+    """A y whose length differs from X raises a ValueError."""
     y = data.targets(estimator)[:-1]
-    assert_refused("fit with y of another length than X", fresh(estimator).fit, data.X, y)
+    assert_refused("fit with y whose length differs from X", fresh(estimator).fit, data.X, y)
 
 
 def check_sample_weights(estimator, data):
@@ -167,10 +167,10 @@ def check_sample_weights(estimator, data):
     expected = results(data.fitted(estimator), data.X)
     weights = np.ones(len(data))
     weights.flags.writeable = False
-    for given in (weights, weights.tolist()):
+    for container in (weights, weights.tolist()):
         fitted = fresh(estimator)
-        fitted.fit(data.X, y, sample_weight=given)
-        where = f"weights of 1 in a {type(given).__name__}: "
+        fitted.fit(data.X, y, sample_weight=container)
+        where = f"weights of 1 in a {type(container).__name__}: "
         assert_same_results(results(fitted, data.X), expected, data.atol, where)
 
 
@@ -193,7 +193,7 @@ def check_sample_weight_zero(estimator, data):
 
 
 def check_sample_weights_shape(estimator, data):
-    """Weights of another shape than (n_samples,) raise a ValueError."""
+    """Weights whose shape is not (n_samples,) raise a ValueError."""
     y = data.targets(estimator)
     for wrong in (np.ones(2 * len(data)), np.ones((len(data), 2))):
         what = f"fit with sample_weight of shape {wrong.shape}"

@@ -48,7 +48,7 @@ def natural_array(cells):
         array = np.asarray(list(cells))
         if array.dtype.kind != "f" or not any(issubclass(t, (int, np.integer)) for t in types):
             return array
-        # numpy turns integers into floats beside floats, or if no integer dtype holds them all
+        # numpy makes integers floats if a cell is a float, or if no integer dtype holds them all
         integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
         if len(integers) < len(cells) and all(
             abs(int(cell)) <= MAX_EXACT_INTEGER for cell in integers
@@ -79,7 +79,7 @@ def missing_mask(cells):
     -------
     mask : ndarray of bool, of the shape of `cells`
     """
-    # StringDType (T) may hold missing values, too
+    # StringDType (T) may also hold missing values
     if isinstance(cells, np.ndarray) and cells.dtype.kind not in "TO":
         if cells.dtype.kind in "fMm":
             return cells != cells
@@ -127,12 +127,12 @@ def _from_native(X):
 
 
 def series_to_numpy(X):
-    """The cells of a Series or pyarrow array, as `split_columns` gives them."""
+    """The cells of a Series or pyarrow array, as `split_columns` returns them."""
     return _series_to_numpy(_from_native(X))
 
 
 def frame_to_numpy(X):
-    """The columns of a data frame, as `split_columns` gives them."""
+    """The columns of a data frame, as `split_columns` returns them."""
     native = _from_native(X)
     return [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
 
@@ -150,15 +150,15 @@ def reject_non_column(X, estimator):
             advice = "reads texts or images by itself: leave out the vectorizer before it"
         raise TypeError(f"Sparse data was passed, but {type(estimator).__name__} {advice}.")
     if isinstance(X, Set):
-        raise ValueError(f"{type(estimator).__name__} got a set, which has no order: give a list.")
+        raise ValueError(f"{type(estimator).__name__} got a set, which has no order: pass a list.")
     single = (Number, str, bytes, bytearray, memoryview, os.PathLike, Mapping, type(None))
     if isinstance(X, single):
         kind = type(X).__name__
         hint = "wrap it in a list"
         if isinstance(X, Mapping):
             hint = (
-                "pass one column, or a data frame (only OnnxScorer and TensorFlowScorer take a "
-                "dict of arrays, for graphs with several inputs; a dict cannot be cross-validated)"
+                "pass one column, or a data frame (only OnnxScorer and TensorFlowScorer accept a "
+                "dict of arrays, for a graph with several inputs; a dict cannot be cross-validated)"
             )
         raise ValueError(
             f"{type(estimator).__name__} expects a column of values, one per row, but got a single "
@@ -185,8 +185,8 @@ def split_columns(X, estimator):
     columns : list of ndarray of shape (n_samples,)
         Their dtypes are those of X. The dtype is object if X is a list. It is also object for
         columns of arrays, of dates with a time zone (as `datetime` in UTC, or as `Timestamp` from
-        pandas), and of integers beside missing values that float64 would round (missing values
-        are None then).
+        pandas), and of integers that float64 would round, if the column also has missing values
+        (these are None then).
     names : list of str or None
         Column names, if X is a frame.
     one_dimensional : bool
@@ -237,7 +237,7 @@ def _exact_cells(series, native):
         if hasattr(native, "factorize"):
             rows, moments = native.factorize(use_na_sentinel=False)
             return np.asarray(moments, dtype=object)[rows]
-        # libraries other than pandas give the time in UTC, without a zone
+        # libraries other than pandas return the time in UTC, without a zone
         moments, rows = np.unique(np.asarray(native.to_numpy()), return_inverse=True)
         return object_array(_in_utc(moments))[rows]
     if dtype.is_integer() and series.null_count():
@@ -247,7 +247,7 @@ def _exact_cells(series, native):
     if isinstance(dtype, nw.Categorical) and hasattr(native, "to_pylist"):
         return native.to_pylist()
     if isinstance(dtype, nw.Categorical) and hasattr(native, "iloc"):
-        # pandas turns integer categories into floats beside missing values
+        # pandas turns integer categories into floats if a value is missing
         categories, codes = native.cat.categories, native.cat.codes
         numeric = categories.dtype.kind in "iu" and len(categories) and codes.min() < 0
         if numeric and not _exact_in_float(categories):

@@ -16,12 +16,12 @@ def refuse_pointer(start, what):
     start : bytes-like
         The start of the file, or all of it.
     what : str
-        What the message calls the file.
+        Name of the file in the message.
 
     Raises
     ------
     ValueError
-        If it is a pointer: the file itself has to be fetched.
+        If it is a pointer: the file itself has to be downloaded.
     """
     if bytes(start[:MAX_POINTER]).startswith(_STARTS):
         raise ValueError(

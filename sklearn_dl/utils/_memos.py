@@ -7,7 +7,7 @@ _memos: list = []
 
 
 def also_clear(memo):
-    """Decorate a `functools.lru_cache`, or another memo, so that `clear_sessions` empties it."""
+    """Decorate a memo, such as a `functools.lru_cache`, so that `clear_sessions` empties it."""
     _memos.append(memo)
     return memo
 
@@ -19,7 +19,7 @@ class BytesMemo:
     ----------
     function : callable(bytes)
     limit : int
-        Largest number of bytes that are kept. Those of the last call are kept whatever their size.
+        Largest number of bytes that are kept. Those of the last call always stay.
     """
 
     def __init__(self, function, limit):

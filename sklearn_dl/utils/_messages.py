@@ -72,7 +72,7 @@ class RowError(ValueError):
     Attributes
     ----------
     message, row, source
-        As given.
+        The parameters.
     """
 
     def __init__(self, message, row=None, source=None):
@@ -174,7 +174,7 @@ def warn_of_failed_rows(errors, n_rows, noun="row", name="X", *, left_out=False)
     n_rows : int
         Number of rows in all.
     noun : str, default="row"
-        What a row is called.
+        Name of a row in the message.
     name : str, default="X"
         Name of the argument with the rows.
     left_out : bool, default=False

@@ -34,7 +34,7 @@ def import_optional(module, *, extra, purpose):
     extra : str
         The extra of sklearn-dl that installs it.
     purpose : str
-        What needs the module, for the message. Within `needed_by`, the error of a missing runtime
+        What needs the module, in the message. Within `needed_by`, the error of a missing runtime
         names the estimator and its extra instead.
 
     Raises

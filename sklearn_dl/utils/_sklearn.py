@@ -39,8 +39,8 @@ def output_container(estimator):
 def wrap_output(estimator, data, original_input, columns=None, index=None):
     """Wrap 2-D `data` in the configured container.
 
-    This is for steps whose output is not always a table: scikit-learn's automatic wrapping cannot
-    be used for them.
+    Steps whose output is not always a table call it: they cannot use scikit-learn's automatic
+    wrapping.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def wrap_output(estimator, data, original_input, columns=None, index=None):
     original_input : object
         The X of `transform`; a pandas frame's index is kept.
     columns : ndarray of str or None
-        Column names. None: those of the estimator's `get_feature_names_out`, which is called only
-        if a container is set.
+        Column names. None: the names from the estimator's `get_feature_names_out`, which is called
+        only if a container is set.
     index : pandas.Index or None
-        If given, the index of the frame, instead of that of `original_input`.
+        Index of the frame. None: the index of `original_input`.
     """
     container = output_container(estimator)
     if container == "default":

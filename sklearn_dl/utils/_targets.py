@@ -22,13 +22,13 @@ _ROWS_SHOWN = 5
 
 
 def target_column(y, name):
-    """Return `y` as one column; a missing value is an error.
+    """Return `y` as one column; raise an error for a missing value.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
     name : str
-        What messages call `y`.
+        Name of `y` in messages.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def target_column(y, name):
     """
     if isinstance(y, Iterator):  # it would be empty for the next reader
         raise ValueError(
-            f"{name} is a {type(y).__name__}, which can be read only once: give a list or an array."
+            f"{name} is a {type(y).__name__}, which can be read only once: pass a list or an array."
         )
     if is_series(y):
         y = series_to_numpy(y)
@@ -68,7 +68,7 @@ def split_targets(y, name):
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_columns)
     name : str
-        What messages call `y`.
+        Name of `y` in messages.
 
     Returns
     -------
@@ -127,13 +127,13 @@ class CheckedScoreMixin:
 
 
 def _refuse_rounded(cells, y, name):
-    """Raise an error if numpy rounded an integer beside floats: two classes could become one."""
+    """Raise an error if numpy rounded an integer among floats: two classes could become one."""
     for row in np.flatnonzero(np.abs(y) >= MAX_EXACT_INTEGER):
         cell = cells[row]
         if isinstance(cell, (int, np.integer)) and int(cell) != float(y[row]):
             raise ValueError(
-                f"{name} holds the integer {cell} in row {row} beside floats, and a float cannot "
-                "hold it exactly: give integers only, or strings."
+                f"{name} contains floats and, in row {row}, the integer {cell}, which a float "
+                "cannot hold exactly: pass only integers, or strings."
             )
 
 

@@ -16,9 +16,9 @@ def thread_budget(n_threads=None, n_processes=1):
     Parameters
     ----------
     n_threads : int or None
-        The number that the user gave. None: the number of CPUs that this process may use (by
-        affinity and cgroup quota), at most that in the environment variable OMP_NUM_THREADS. In a
-        worker process of joblib's loky backend, None means the OMP_NUM_THREADS that loky sets
+        The number that the user set. None: the number of CPUs that this process may use (by
+        affinity and cgroup quota), at most the number in the environment variable OMP_NUM_THREADS.
+        In a worker process of joblib's loky backend, None means the OMP_NUM_THREADS that loky sets
         there (`inner_max_num_threads`, or the CPUs divided by the workers). In a worker of another
         joblib backend, None means 1.
     n_processes : int, default=1
@@ -50,9 +50,9 @@ def _cpu_count(affinity, limit):
 def for_each_batch(work, n_rows, batch_size, n_workers, done=None):
     """Call ``work(start, stop)`` for each batch of `n_rows` rows, in `n_workers` threads.
 
-    Each worker has one batch in memory at a time, whatever `n_rows` is. Workers take batches in
-    order. If several batches raise an error, the caller gets that of the first of them in row
-    order. No thread outlives the call.
+    Each worker has one batch in memory at a time, for any `n_rows`. Workers take batches in
+    order. If several batches raise an error, the caller gets the error of the batch that
+    comes first in the rows. No thread outlives the call.
 
     Parameters
     ----------

@@ -166,7 +166,7 @@ BAD_ROWS = [
     pytest.param(
         "http://host/a.png",
         ValueError,
-        "'http://host/a.png' is a URL; nothing is fetched",
+        "'http://host/a.png' is a URL, and URLs are not downloaded",
         id="URL",
     ),
     pytest.param(

@@ -56,10 +56,10 @@ def test_an_unreadable_image_leaves_its_place_empty():
 
 
 def test_disagreeing_lengths_and_shapes():
-    with pytest.raises(ValueError, match="3 images and 2 labels"):
+    with pytest.raises(ValueError, match="3 images, but `labels` has 2 rows"):
         ImageGridDisplay.from_predictions(IMAGES, ["a", "b"])
     with pytest.raises(
-        ValueError, match=r"scores have shape \(3, 2\), but labels have shape \(3, 1\)"
+        ValueError, match=r"`scores` has shape \(3, 2\), but `labels` has shape \(3, 1\)"
     ):
         ImageGridDisplay.from_predictions(IMAGES, ["a", "b", "c"], np.ones((3, 2)))
 

@@ -12,15 +12,19 @@ from sklearn_dl import LabelKeyMapper
 @pytest.mark.parametrize(
     ("keys", "X", "message"),
     [
-        (["a", "b", "a"], ["a"], r"keys\[0\] and keys\[2\] are both 'a'"),
-        ([1.0, 2.0, 1.0], [1.0], r"keys\[0\] and keys\[2\] are both 1.0"),
-        (["a", None], ["a"], r"keys\[1\] is missing or empty \(None\)"),
-        (["a", ""], ["a"], r"keys\[1\] is missing"),
-        ([np.nan, 1.0], [1.0], r"keys\[0\] is missing"),
-        ([["a"]], ["a"], "keys has 1 column: pass one 1-D array"),
+        (["a", "b", "a"], ["a"], r"`keys\[0\]` and `keys\[2\]` are both 'a'"),
+        ([1.0, 2.0, 1.0], [1.0], r"`keys\[0\]` and `keys\[2\]` are both 1.0"),
+        (["a", None], ["a"], r"`keys\[1\]` is missing or empty \(None\)"),
+        (["a", ""], ["a"], r"`keys\[1\]` is missing"),
+        ([np.nan, 1.0], [1.0], r"`keys\[0\]` is missing"),
+        ([["a"]], ["a"], "`keys` has 1 column: pass one 1-D array"),
         ([], ["a"], r"0 sample\(s\)"),
-        (["1", "2"], [1, 2], "values of column 0 are numbers, but its keys are strings"),
-        ([0, 1], [True, False], "values of column 0 are booleans, but its keys are numbers"),
+        (["1", "2"], [1, 2], "column 0 are numbers, but the values in its dictionary are strings"),
+        (
+            [0, 1],
+            [True, False],
+            "column 0 are booleans, but the values in its dictionary are numbers",
+        ),
     ],
     ids=[
         "strings twice",
@@ -79,7 +83,9 @@ def test_what_is_not_columns_of_labels_is_an_error(X, message):
 
 def test_transform_refuses_what_does_not_match_the_keys():
     mapper = LabelKeyMapper().fit(["a", "b"])
-    with pytest.raises(ValueError, match="column 0 are numbers, but its keys are strings"):
+    with pytest.raises(
+        ValueError, match="are numbers, but the values in its dictionary are strings"
+    ):
         mapper.transform([1, 2])
     with pytest.raises(ValueError, match="Row 1 of column 0 holds a list"):
         LabelKeyMapper().fit(["a", 1]).transform(["a", ["b"]])

@@ -96,7 +96,7 @@ def test_attention_of_torch_is_kept(value):
 )
 def test_what_would_be_another_network_is_refused_at_every_depth(key, value):
     for asked in ({key: value}, {"text_config": {key: value}}, {"a": [[{key: value}]]}):
-        with pytest.raises(ValueError, match=f"^{key} is refused: .*; give the folder"):
+        with pytest.raises(ValueError, match=f"^{key} is refused: .*; pass the folder"):
             clean(asked)
 
 

@@ -72,7 +72,7 @@ def test_nothing_is_downloaded_by_default(server, home, monkeypatch):
     register(server.url)
     with pytest.raises(
         ModelNotAvailableError,
-        match=rf"'mine' is not on this machine: .*download=True\) fetches it from .*{COMMIT}",
+        match=rf"'mine' is not on this machine: .*download=True\) downloads it from .*{COMMIT}",
     ):
         model_path("mine")
     assert not server.requests

@@ -133,7 +133,7 @@ def test_a_name_that_is_taken(folder):
     register_model("mine", FolderSource(folder))
     register_model("mine", FolderSource(folder))  # the same model: a notebook cell run twice
     (folder / "model.bin").write_bytes(b"new")
-    with pytest.raises(ValueError, match="'mine' is another model's name; overwrite=True"):
+    with pytest.raises(ValueError, match="'mine' is the name of a different model; overwrite=True"):
         register_model("mine", FolderSource(folder))
     register_model("mine", FolderSource(folder), overwrite=True)
     assert (model_path("mine") / "model.bin").read_bytes() == b"new"

@@ -216,7 +216,7 @@ def score_with_pixels(name, **settings):
 def test_other_pixels_than_the_card_says(register, other):
     name = register()
     message = (
-        r"^'mine' gets other pixels than its card says, .* It gets colors='(RGB|BGR)', .*; the "
+        r"^'mine' gets pixels that differ from its card, .* It gets colors='(RGB|BGR)', .*; the "
         r"card says colors='BGR', layout='NCHW', offset=\[1.0, 2.0, 3.0\], scale=0.5\. .*"
         r"sklearn_dl\.scoring\.image_pipeline\('mine'\)"
     )
@@ -249,7 +249,7 @@ def test_a_card_that_says_nothing(register, pixels):
 def test_a_card_of_defaults(register):
     name = register(pixels={})
     score_with_pixels(name)
-    with pytest.warns(UserWarning, match="other pixels than its card says"):
+    with pytest.warns(UserWarning, match="pixels that differ from its card"):
         score_with_pixels(name, offset=127)
 
 
@@ -264,13 +264,13 @@ def test_an_embedded_model_is_still_registered(register):
 
     scorer = pickle.loads(pickle.dumps(OnnxScorer(register())))
     pixels = make_pipeline(ImageLoader(), PixelExtractor()).transform(IMAGES)
-    with pytest.warns(UserWarning, match="other pixels than its card says"):
+    with pytest.warns(UserWarning, match="pixels that differ from its card"):
         scorer.transform(pixels)
 
 
 def test_images_that_the_scorer_makes_pixels_of(register):
     scorer = OnnxScorer(register(), pixels={"image": PixelExtractor()})
-    with pytest.warns(UserWarning, match="other pixels than its card says"):
+    with pytest.warns(UserWarning, match="pixels that differ from its card"):
         scorer.transform(ImageLoader().transform(IMAGES))
 
 
@@ -280,7 +280,7 @@ def test_a_detector_warns_of_other_pixels(register):
 
     name = register(graph(size=(8, 8)))
     detector = ObjectDetector(name, format=decode)
-    with pytest.warns(UserWarning, match="other pixels than its card says"):
+    with pytest.warns(UserWarning, match="pixels that differ from its card"):
         detector.predict(IMAGES)
     detector.set_params(**{key: list(v) if key == "offset" else v for key, v in CARD.items()})
     with warnings.catch_warnings():

@@ -155,7 +155,9 @@ def test_rows_of_pixels_by_their_numbers(n_workers):
     assert {place: error.row for place, error in collector.errors.items()} == {1: 30}
     white = images_with_numbers([*images[:4], np.full((2, 2, 3), 255, np.uint8)], numbers)
     source = PixelSource(white, graph.inputs[0], numbers=numbers)
-    with pytest.raises(ValueError, match="The graph failed on rows 2 to 7: too bright"):
+    with pytest.raises(
+        ValueError, match="failed on a batch of 2 rows between row 2 and row 7: too bright"
+    ):
         score(graph, {"x": source}, numbers, 3, n_workers)
 
 

@@ -36,7 +36,7 @@ def test_folder(tmp_path):
 
 
 def test_url():
-    with pytest.raises(ValueError, match="is a URL; nothing is fetched"):
+    with pytest.raises(ValueError, match="is a URL, and URLs are not downloaded"):
         OnnxScorer("https://example.org/model.onnx").transform(X)
 
 
@@ -123,7 +123,7 @@ EXPECTED_3 = r"The graph expects 'x': shape \('N', 3\), float32; X has rows of s
         ("one string", "got a single str: wrap it in a list"),
         (
             {"x": [1]},
-            "X is a dict, which is for graphs with several inputs; here .* 'x': give the array",
+            "X is a dict, but it feeds only one input, 'x': pass the array",
         ),
         (None, "got a single NoneType"),
         ([[1, 2, 3], None], r"Row 1 is NoneType|float\(\) argument|inhomogeneous"),

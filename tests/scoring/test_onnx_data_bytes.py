@@ -36,7 +36,7 @@ def two_layers_with_data(**entries):
     [
         pytest.param(
             {"offset": 4},
-            r"needs bytes 4 to 28 of .*'w'; the file has 24.*another model",
+            r"needs bytes 4 to 28 of .*'w'; the file has 24.*a different model",
             id="offset 4",
         ),
         pytest.param(

@@ -61,7 +61,7 @@ def test_limit_of_a_pickle(tmp_path, monkeypatch):
 
 def test_bytes_cannot_be_followed(tmp_path):
     data = external(tmp_path).read_bytes()
-    with pytest.raises(ValueError, match=r"weights in external data files.*give the path"):
+    with pytest.raises(ValueError, match=r"weights in external data files.*pass the path"):
         OnnxScorer(data).transform(X)
 
 

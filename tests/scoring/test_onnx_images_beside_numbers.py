@@ -120,7 +120,7 @@ def test_two_images_of_which_either_may_fail():
     ("pixels", "message"),
     [
         (None, r"got images, not numbers: .*pixels=\{'image': PixelExtractor"),
-        ({"other": PixelExtractor()}, r"`pixels` has unknown inputs \['other'\]"),
+        ({"other": PixelExtractor()}, r"`pixels` names unknown inputs \['other'\]"),
         ({"image": PixelExtractor(layout="flat")}, "layout is 'NCHW' or 'NHWC'"),
         ({"image": {"scale": 1}}, r"pixels\['image'\] must be a PixelExtractor"),
         ({"image": PixelExtractor(layout="NHWC")}, r"X has rows of shape \(4, 4, 3\)"),

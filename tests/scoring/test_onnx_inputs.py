@@ -42,7 +42,7 @@ def test_a_bytearray_is_a_model():
     assert_array_equal(scorer.transform(X), -X)
     assert "sha256" in repr(scorer)
     assert_array_equal(pickle.loads(pickle.dumps(clone(scorer))).transform(X), -X)
-    with pytest.raises(ValueError, match=r"model is a memoryview, .*: give bytes\(view\)"):
+    with pytest.raises(ValueError, match=r"model is a memoryview, .*: pass bytes\(view\)"):
         OnnxScorer(memoryview(data)).transform(X)
 
 

@@ -221,8 +221,20 @@ def test_zip_map_keys_are_columns(keys, batch):
 @pytest.mark.parametrize("n_rows", [3, 4])
 def test_output_that_is_not_per_row(nodes, shape, n_rows):
     made = model(nodes, {"x": (np.float32, ["N", 3])}, {"y": (np.float32, shape)})
-    with pytest.raises(ValueError, match=r"'y' has shape .* does not give one result per row"):
+    with pytest.raises(ValueError, match=r"'y' has shape .* does not have one result per row"):
         OnnxScorer(made).transform(X[:n_rows])
+
+
+def test_message_of_an_output_with_a_fixed_first_size():
+    made = model(
+        [node("Transpose", ["x"], ["y"])],
+        {"x": (np.float32, ["N", 3])},
+        {"y": (np.float32, [3, "N"])},
+    )
+    with pytest.raises(
+        ValueError, match=r"has shape \(3, 'N'\) with a fixed first size, 3: it does"
+    ):
+        OnnxScorer(made).transform(X)
 
 
 def test_two_dimensional_and_native_shape():

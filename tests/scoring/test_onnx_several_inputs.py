@@ -102,10 +102,10 @@ def test_dict_that_does_not_fit(X, message):
 
 def test_a_dict_that_is_not_expected():
     with pytest.raises(
-        ValueError, match=r"for graphs with several inputs; here .* 'x': give the array"
+        ValueError, match=r"X is a dict, but it feeds only one input, 'x': pass the array"
     ):
         OnnxScorer(negate()).transform({"x": A})
-    with pytest.raises(ValueError, match="leave `inputs` at None"):
+    with pytest.raises(ValueError, match="set inputs=None"):
         OnnxScorer(add_and_multiply(), inputs={"a": 0, "b": 1}).transform({"a": A, "b": B})
     with pytest.raises(ValueError, match=r"or a data frame .*a dict cannot be cross-validated"):
         TextEncoder().transform({"text": ["a"]})
@@ -213,16 +213,16 @@ def test_integers_in_constants_are_exact():
             {"keep": 1},
             r"`constants` has unknown inputs \['keep'\]; the inputs of the graph are 'x'",
         ),
-        ([], {"factor": "a"}, r"constants\['factor'\] does not fit the input 'factor'"),
-        ([], {"factor": None}, r"constants\['factor'\] does not fit"),
+        ([], {"factor": "a"}, r"constants\['factor'\] does not match the input 'factor'"),
+        ([], {"factor": None}, r"constants\['factor'\] does not match"),
         ([], {"factor": 1e39}, r"constants\['factor'\] .*float32: the value 1e\+39 cannot"),
-        ([], {"factor": 2**2000}, r"constants\['factor'\] does not fit .* too large"),
+        ([], {"factor": 2**2000}, r"constants\['factor'\] does not match .* too large"),
         ([], {"factor": "a" * 10**5}, r"constants\['factor'\] .*: it takes numbers, got 'aa"),
-        ([], {"factor": 1j}, r"constants\['factor'\] does not fit .*: it takes numbers, got 1j"),
-        ([2], {"factor": [1, 2, 3]}, r"has shape \(3,\)\. Give a value for the whole input"),
+        ([], {"factor": 1j}, r"constants\['factor'\] does not match .*: it takes numbers, got 1j"),
+        ([2], {"factor": [1, 2, 3]}, r"has shape \(3,\)\. Set a value for the whole input"),
         # three rows: a value per row would be that of other rows in the next batch
-        (["N", 2], {"factor": A}, r"has shape \(3, 2\)\. Give a value for one row of the input"),
-        ([None, 2], {"factor": A}, r"has shape \(3, 2\)\. Give a value for one row of the input"),
+        (["N", 2], {"factor": A}, r"has shape \(3, 2\)\. Set a value for one row of the input"),
+        ([None, 2], {"factor": A}, r"has shape \(3, 2\)\. Set a value for one row of the input"),
         (["N", "F"], {"factor": 1}, r"has shape \(\)\. .* a single number if all its sizes"),
         ([], {"factor": 1, "x": [1, 2]}, "`constants` has every input of the graph"),
     ],
@@ -249,7 +249,9 @@ def test_constants_that_do_not_fit(shape, constants, message):
 
 @pytest.mark.parametrize("value", [2**70, [2**70, 1], 1.5, np.nan, np.uint64(2**63)], ids=str)
 def test_constants_that_are_not_integers_of_the_graph(value):
-    message = r"^constants\['factor'\] does not fit .*, int64: the value .* cannot be int64 without"
+    message = (
+        r"^constants\['factor'\] does not match .*, int64: the value .* cannot be int64 without"
+    )
     with pytest.raises(ValueError, match=message):
         OnnxScorer(scaled([2], np.int64), constants={"factor": value}).transform([[1, 1]])
 

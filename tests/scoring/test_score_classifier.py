@@ -261,10 +261,10 @@ def test_bool_classes():
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["crane", "crane", "crane"], "classes contains only one label, 'crane'"),
-        (["crane", None, "dog"], r"classes\[1\] is missing"),
+        (["crane", "crane", "crane"], "`classes` contains only one label, 'crane'"),
+        (["crane", None, "dog"], r"`classes\[1\]` is missing"),
         (["crane", 1, "dog"], "must be of one type"),
-        ([["a"], ["b"], ["c"]], "classes must be 1-D"),
+        ([["a"], ["b"], ["c"]], "`classes` must be 1-D"),
         (["a", "b"], r"X has 3 column\(s\) of scores, but there are 2 classes: 'a', 'b'"),
         (range(1000), r"0, 1, 2, 3, 4 and 995 more"),
         ([], "there are 0 classes"),
@@ -290,7 +290,7 @@ def test_fit():
     assert clf.fit(LOGITS, ["cat", "cat", "dog", "dog"]) is clf
     assert clf.classes_.tolist() == ["bird", "cat", "dog"]
     assert clf.n_features_in_ == 3
-    with pytest.raises(ValueError, match="not in classes: 'cow', 'owl'"):
+    with pytest.raises(ValueError, match="not in `classes`: 'cow', 'owl'"):
         clf.fit(LOGITS, ["owl", "cat", "cow", "dog"])
     with pytest.raises(ValueError, match=r"X has 3 column\(s\) .* 2 classes: 'cat', 'dog'"):
         ScoreClassifier(activation="softmax").fit(LOGITS, ["cat", "cat", "dog", "dog"])
@@ -498,5 +498,5 @@ def test_a_fit_that_fails_leaves_the_classifier_as_it_was(classes, fitted):
 
 
 def test_labels_that_can_be_read_only_once():
-    with pytest.raises(ValueError, match=r"^y is a generator, .* give a list or an array"):
+    with pytest.raises(ValueError, match=r"^y is a generator, .* pass a list or an array"):
         ScoreClassifier().fit(np.eye(3), (label for label in "abc"))

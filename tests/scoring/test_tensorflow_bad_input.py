@@ -26,7 +26,7 @@ def test_a_missing_path(tmp_path):
         FileNotFoundError,
     )
     fails("without saved_model.pb", tmp_path, FileNotFoundError)
-    fails("is a URL; nothing is fetched", "https://example.com/model.pb")
+    fails("is a URL, and URLs are not downloaded", "https://example.com/model.pb")
 
 
 def test_an_unknown_kind_of_file(tmp_path):

@@ -48,7 +48,7 @@ def test_frozen_graph(tmp_path, shape, dtype, constant, seen):
     scorer = TensorFlowScorer(path, outputs="y", constants={"keep_prob": constant}, batch_size=2)
     assert_array_equal(scorer.fit(X).transform(X), X * seen)
     assert_array_equal(pickle.loads(pickle.dumps(scorer)).transform(X), X * seen)
-    with pytest.raises(ValueError, match="an input with one value for all rows into `constants`"):
+    with pytest.raises(ValueError, match="an input has one value for all rows, set it in `const"):
         scorer.set_params(constants=None).transform(X)
 
 
@@ -71,10 +71,10 @@ def test_constants_that_do_not_fit(tmp_path):
             {"keep": 1},
             r"`constants` has unknown inputs \['keep'\]; the inputs of the graph are .*'keep_prob'",
         ),
-        ({"keep_prob": 0.5}, r"constants\['keep_prob'\] does not fit .* 0\.5 cannot be int64"),
+        ({"keep_prob": 0.5}, r"constants\['keep_prob'\] does not match .* 0\.5 cannot be int64"),
         (
             {"keep_prob": [1, 2]},
-            r"\['keep_prob'\] has shape \(2,\)\. Give a value for the whole input",
+            r"\['keep_prob'\] has shape \(2,\)\. Set a value for the whole input",
         ),
     ):
         with pytest.raises(ValueError, match=message):

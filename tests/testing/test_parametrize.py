@@ -88,7 +88,7 @@ def test_three_rows_are_needed(X):
 
 @pytest.mark.parametrize("X", [("a", "b", "c"), "abc", None], ids=["tuple", "string", "None"])
 def test_rows_of_other_types_are_refused(X):
-    with pytest.raises(TypeError, match=f"X is a {type(X).__name__}; give a list"):
+    with pytest.raises(TypeError, match=f"X is a {type(X).__name__}; pass a list"):
         parametrize_with_row_checks([CharacterCounter()], X)
 
 
@@ -112,7 +112,7 @@ def test_no_estimators_are_refused(estimators):
 
 def test_one_estimator_that_is_not_in_a_list_is_refused():
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())  # it could be iterated
-    with pytest.raises(TypeError, match="estimators is one Pipeline; give a list"):
+    with pytest.raises(TypeError, match="`estimators` is one Pipeline; pass a list"):
         parametrize_with_text_checks(pipeline)
 
 

@@ -88,7 +88,9 @@ def test_a_missing_target_of_any_dtype(y):
 @pytest.mark.parametrize("y", [[2**53 + 1, 2**53, 1.0], [[2**53 + 1], [1.5]]], ids=["list", "rows"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
 def test_integers_that_floats_do_not_hold(y):
-    with pytest.raises(ValueError, match="y holds the integer 9007199254740993 in row 0 beside"):
+    with pytest.raises(
+        ValueError, match="contains floats and, in row 0, the integer 9007199254740993"
+    ):
         target_column(y, "y")
 
 
@@ -161,7 +163,7 @@ def test_a_column_vector_warns(y):
     ids=["generator", "iterator", "map"],
 )
 def test_what_can_be_read_only_once(y):
-    with pytest.raises(ValueError, match=r"^y is a .*, which can be read only once: give a list"):
+    with pytest.raises(ValueError, match=r"^y is a .*, which can be read only once: pass a list"):
         target_column(y, "y")
 
 

@@ -284,7 +284,7 @@ def test_parameters_out_of_range(detector, params):
 
 
 def test_a_graph_that_is_not_a_detector():
-    with pytest.raises(ValueError, match="does not give one result per row"):
+    with pytest.raises(ValueError, match="does not have one result per row"):
         ObjectDetector(
             # one table for the whole batch
             _whole_batch_graph(),

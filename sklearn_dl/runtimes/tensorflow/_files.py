@@ -52,7 +52,7 @@ def find_loading(name, meta_graph, folder):
     Parameters
     ----------
     name : str
-        The model's name, for messages.
+        Name of the model in messages.
     meta_graph : MetaGraphDef
     folder : str or Path
 
@@ -126,7 +126,7 @@ def bind_files(meta_graph, loading, outputs=()):
     Savers and input pipelines that nothing runs are removed. An operation that restores reads the
     checkpoint, if only `loading.restore` runs it and its path comes from the saver's filename. An
     operation that fills a table reads an asset, if only `loading.init` runs it and its path comes
-    from that asset's tensor. All others stay as they are, and `refuse_unsafe` refuses them.
+    from that asset's tensor. All other operations stay as they are; `refuse_unsafe` refuses them.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def bind_files(meta_graph, loading, outputs=()):
         Its `graph_def` is changed in place.
     loading : Loading
     outputs : sequence of str
-        Names of nodes that will be run, besides those of the signatures.
+        Names of nodes that will be run, in addition to the nodes of the signatures.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def _remove(repeated, unwanted):
 
 
 def _add_constant(nodes, text, scope):
-    """Add a node that gives `text`; return the name by which other nodes read it."""
+    """Add a node whose output is `text`; return the name by which other nodes read it."""
     from tensorflow import dtypes, make_tensor_proto
 
     names = {node.name for node in nodes}

@@ -1,8 +1,8 @@
 """TensorFlow graphs as open sessions.
 
 Everything runs in sessions of TensorFlow 1. They load what TensorFlow 2's loader refuses (reference
-variables, two names of one tensor, objects that it does not know), give access to any tensor of the
-graph, and need no tracing.
+variables, two names of one tensor, objects that it does not know), provide access to any tensor of
+the graph, and do not need tracing.
 """
 
 import difflib

@@ -20,7 +20,7 @@ def load(tf, content, tags, outputs, config, allow_unsafe):
     tags : sequence of str
         The tags of the graph to load from a SavedModel.
     outputs : sequence of str or None
-        Names of tensors that will be fetched, besides the outputs of the signatures.
+        Names of tensors that will be computed, in addition to the outputs of the signatures.
     config : tf.compat.v1.ConfigProto
     allow_unsafe : bool
         Whether the graph may do more than compute.
@@ -132,7 +132,7 @@ def _parse(message, data, name, what):
 
 
 def is_safe_keras(version):
-    """Whether a version of Keras reads no other files than the one that it is given."""
+    """Whether a version of Keras reads no file except the one that is passed to it."""
     parts = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     return (3, 12, 4) <= parts < (3, 13) or parts >= (3, 14, 1)
 
@@ -185,13 +185,13 @@ def _export_keras_file(tf, content, path, folder, allow_unsafe):
         if content.kind == "h5" and _holds_no_layers(path):
             raise ValueError(
                 f"{content.name} contains only weights, without the layers that they belong to. "
-                "Build the model in Python, call its load_weights, and give the model to "
+                "Build the model in Python, call its load_weights, and pass the model to "
                 "TensorFlowScorer, or save the whole model (model.save) to a .keras file."
             ) from error
         raise ValueError(
             f"Keras cannot load {content.name}: {_first_line(error)}. Lambda layers and classes of "
             "your own contain code, which is not loaded from files. Build the model in Python, and "
-            "give it to TensorFlowScorer, or export it (model.export) as a SavedModel."
+            "pass it to TensorFlowScorer, or export it (model.export) as a SavedModel."
         ) from error
     with _explained(content.name):
         export_keras(tf, model, folder)

@@ -43,7 +43,8 @@ def signature_fetch(graph, name, info):
     name : str
         Its name in the signature.
     info : TensorInfo
-        Of a dense tensor, a ragged one (its rows become arrays) or a sparse one (it becomes dense).
+        It describes a dense tensor, a ragged one (whose rows become arrays) or a sparse one (which
+        becomes dense).
 
     Raises
     ------

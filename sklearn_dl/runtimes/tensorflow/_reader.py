@@ -1,4 +1,4 @@
-"""Find which nodes need which others, in a TensorFlow graph and the functions that it calls."""
+"""Find the nodes that each node of a TensorFlow graph needs, also inside the functions it calls."""
 
 from sklearn_dl.runtimes.tensorflow._safety import functions_in, scopes_of
 
@@ -6,7 +6,7 @@ _CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 
 
 class GraphReader:
-    """Find which nodes of a graph need which others.
+    """Find the nodes that each node of a graph needs.
 
     A location is a pair (function, node). The function "" is the graph itself.
 
@@ -113,7 +113,7 @@ class GraphReader:
         return None
 
     def _only_caller(self, function):
-        """The node of the graph itself that calls a function, or None if others use it too."""
+        """The node of the graph itself that calls a function; None if other nodes also use it."""
         named = self._named_by.get(function, [])
         if len(named) != 1 or named[0][0] or function in self.gradients:
             return None

@@ -99,7 +99,7 @@ def require_eager(tf):
         raise ValueError(
             "TensorFlow's eager execution is switched off in this process "
             "(tf.compat.v1.disable_eager_execution, disable_v2_behavior). Keras models and models "
-            "in memory need it. Leave it on, or give the folder of a SavedModel or a frozen graph, "
+            "in memory need it. Leave it on, or pass the folder of a SavedModel or a frozen graph, "
             "which do not need it."
         )
 

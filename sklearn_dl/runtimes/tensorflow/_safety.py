@@ -73,7 +73,7 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
     Parameters
     ----------
     name : str
-        The model's name, for the message.
+        Name of the model in the message.
     graph_def : GraphDef
     bound : set of (str, str)
         Locations (function, node) of operations that read only the model's own files.
@@ -120,8 +120,8 @@ def refuse_unsafe(name, graph_def, bound=frozenset()):
             f"{op} ({location}) {lists.why_refused(op)}" for op, location in sorted(found.items())
         )
         raise ValueError(
-            f"{name} contains operations that may touch files, the network, Python or the process: "
-            f"{listed}. Nothing of it was loaded. If you trust its source, set "
+            f"{name} contains operations that may touch files, the internet, Python or the "
+            f"process: {listed}. Nothing of it was loaded. If you trust its source, set "
             "allow_unsafe_ops=True."
         )
 

@@ -6,7 +6,7 @@ PLACEHOLDERS = {"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"}
 SAVERS = {"RestoreV2", "SaveV2", "MergeV2Checkpoints", "ShardedFilename"}
 # operations whose outputs are not results, even if no other node reads them
 NO_RESULTS = {"Const", "NoOp", "Assert", "Placeholder", "VarHandleOp", "VariableV2"}
-# operations that compute a range from all rows, unless they are given one
+# operations that compute a range from all rows, unless a range is passed to them
 _RANGE_OPS = {"RequantizationRange", "RequantizationRangePerChannel"}
 _RANGE_OPS |= {f"QuantizeAndDequantize{version}" for version in ("", "V2", "V4")}
 
@@ -66,9 +66,9 @@ def find_inputs(named_inputs, fetches):
 
 
 def _needed(tensors, fed):
-    """All tensors that the given ones depend on, and themselves: dict of name to tensor.
+    """`tensors`, and all tensors that they depend on: dict of name to tensor.
 
-    Tensors that only those in `fed` depend on are left out.
+    Tensors on which only tensors in `fed` depend are left out.
     """
     needed: dict = {}
     queue, seen = list(tensors), set()

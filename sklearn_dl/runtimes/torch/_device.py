@@ -37,7 +37,7 @@ class Where(NamedTuple):
     precision : {"auto", "float32", "bfloat16"}
         `resolved` replaces "auto".
     purpose : str
-        Name of the estimator, for messages.
+        Name of the estimator in messages.
     extra : str
         The extra of sklearn-dl that installs torch for this estimator.
     memory : str, Path or None, default=None
@@ -154,8 +154,8 @@ def autocast(precision, device):
 def torch_settings(n_threads=None, n_processes=1):
     """Context in which torch has its default settings and this process's share of the CPUs.
 
-    It yields the number of threads: that of `thread_budget`, and if `n_threads` is None, at most
-    the number that torch has already. At the end, the caller's settings are put back.
+    It yields the number of threads: the result of `thread_budget`. If `n_threads` is None, it is
+    at most the number that torch has already. At the end, the caller's settings are put back.
 
     Inside, gradients are on. Inference mode, autocast, another default dtype or device, and less
     exact products of float32 are off.
