@@ -126,9 +126,10 @@ class LazyImage:
         return self._read(self._header_size)
 
     def size_as_read(self):
-        """Return `size`, also right for a PNG whose EXIF orientation follows its pixels.
+        """Return (width, height) of the image as it is read.
 
-        To find that orientation the PNG is decoded; `size` does not do so.
+        It can differ from `size` for a PNG whose EXIF orientation follows its pixels: to find that
+        orientation, this method decodes the PNG, and `size` does not.
 
         Raises
         ------

@@ -146,7 +146,7 @@ def _is_size(n):
 
 
 def _color(fill_color, mode):
-    """Return `fill_color` as Pillow takes it for images of this mode."""
+    """Return `fill_color` in the form that Pillow accepts for images of this mode."""
     if isinstance(fill_color, str):
         return ImageColor.getcolor(fill_color, mode)
     if isinstance(fill_color, Integral):

@@ -102,7 +102,7 @@ class FolderContent:
             return parse_json(file.read(LARGEST_JSON + 1), name, kind)
 
     def tokenizer_names(self):
-        """Names of the files directly in the folder; those of the tokenizer are among them."""
+        """Names of the files directly in the folder, which include the files of the tokenizer."""
         names = [name for name in self.names() if "/" not in name]
         if self.data is None:
             top = Path(self.folder or "")
@@ -141,7 +141,7 @@ def find_folder(model):
     Parameters
     ----------
     model : str or Path
-        A folder, or a name as `find_path` takes it.
+        A folder, or a name that `find_path` accepts.
 
     Returns
     -------

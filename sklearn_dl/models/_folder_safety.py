@@ -278,8 +278,8 @@ def clean_tokenizer_config(asked, names):
             others = sorted(set(value) - set(_ALLOWED_OPTIONS[key]))
             if others:
                 raise ValueError(
-                    f"{key} of tokenizer_config.json asks for {others[0]!r}; allowed are "
-                    f"{_ALLOWED_OPTIONS[key]}."
+                    f"{key} of tokenizer_config.json asks for {others[0]!r}; the allowed "
+                    f"values are {_ALLOWED_OPTIONS[key]}."
                 )
         if key == "fast_tokenizer_files":
             if not all(file in names and "/" not in file for file in value):

@@ -87,7 +87,7 @@ def search(model, name):
     -------
     nodes : list of onnx.NodeProto
     tensors : list of onnx.TensorProto
-        All of the model's, also those in inner graphs and functions.
+        All tensors of the model. Both lists include those of inner graphs and functions.
 
     Raises
     ------

@@ -34,7 +34,7 @@ def pin(
 
     This function contacts the hub; nothing else does so without ``download=True``. The commit that
     `revision` names now, and the hash of each file, are printed and written to a file below
-    ``SKLEARN_DL_HOME``. From then on estimators find `name` offline, also in joblib's workers, and
+    ``SKLEARN_DL_HOME``. From then on estimators find `name` offline, even in joblib's workers, and
     its files are checked against these hashes.
 
     Parameters

@@ -73,7 +73,7 @@ def model_card(name: str) -> Bunch:
     Returns
     -------
     card : :class:`~sklearn.utils.Bunch`
-        A dictionary whose keys are attributes too. A value that is not known is None.
+        A dictionary whose keys are also attributes. A value that is not known is None.
 
         name, task, source, license, homepage, preprocessing : str
             Texts for people to read.

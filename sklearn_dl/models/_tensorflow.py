@@ -89,7 +89,7 @@ def find_tensorflow(model):
     Parameters
     ----------
     model : str, Path or TensorFlowModel
-        A path, or a name as `find_path` takes it.
+        A path, or a name that `find_path` accepts.
 
     Returns
     -------

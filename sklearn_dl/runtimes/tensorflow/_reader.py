@@ -1,4 +1,4 @@
-"""Find the nodes that each node of a TensorFlow graph needs, also inside the functions it calls."""
+"""Find the nodes that each node of a TensorFlow graph needs, even inside the functions it calls."""
 
 from sklearn_dl.runtimes.tensorflow._safety import functions_in, scopes_of
 

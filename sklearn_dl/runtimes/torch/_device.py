@@ -157,8 +157,8 @@ def torch_settings(n_threads=None, n_processes=1):
     It yields the number of threads: the result of `thread_budget`. If `n_threads` is None, it is
     at most the number that torch has already. At the end, the caller's settings are put back.
 
-    Inside, gradients are on. Inference mode, autocast, another default dtype or device, and less
-    exact products of float32 are off.
+    Inside, gradients are on. Inference mode, autocast, another default dtype or device, and
+    products of float32 in reduced precision are off.
 
     Inside itself (scoring inside a fit) it changes nothing: the outer settings stay. In a forked
     process it uses one thread: torch's threads are gone, and waiting for them would hang.
