@@ -12,7 +12,7 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.text import _text_network
-from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.text._tokens import Tokenizer
 from sklearn_dl.training import _problem
 from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._training_loop import _Run
@@ -93,7 +93,7 @@ def _small_fit(quick):
         return patch.object(owner, name, work)
 
     beyond = []
-    with timed(_Run, "step"), timed(_text_network, "load_network"), timed(Tokens, "encode"):
+    with timed(_Run, "step"), timed(_text_network, "load_network"), timed(Tokenizer, "encode"):
         for _ in range(3 if quick else 20):
             spent.clear()
             started = time.perf_counter()

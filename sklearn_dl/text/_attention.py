@@ -15,9 +15,9 @@ NAME = "sklearn_dl"
 def matrix_products(module, query, key, value, attention_mask, scaling=None, **options):
     """Compute attention, softmax(scaling * q k' + mask) v, with plain matrix products.
 
-    `scaling` is applied to q, which is smaller than q k'. Attention with other options (positions
-    as a bias, a soft cap, keys shared by heads) is left to the eager attention of the module that
-    defines the model.
+    `scaling` is applied to q, which is smaller than q k'. Attention with a bias for positions, a
+    soft cap or keys shared by heads is left to the eager attention of the module that defines the
+    model.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def matrix_products(module, query, key, value, attention_mask, scaling=None, **o
         return eager(module, query, key, value, attention_mask, scaling=scaling, **options)
     products = query.mul(query.shape[-1] ** -0.5 if scaling is None else scaling) @ key.mT
     if attention_mask is not None:
-        # the lowest number of another dtype could become -inf; softmax makes a row of -inf NaN
+        # the lowest number of a wider dtype could become -inf; softmax makes a row of -inf NaN
         products += attention_mask.clamp(min=torch.finfo(products.dtype).min)
     weights = torch.nn.functional.dropout(products.softmax(-1), options.get("dropout", 0.0))
     return (weights @ value).transpose(1, 2).contiguous(), None

@@ -6,8 +6,8 @@ import numpy as np
 
 from sklearn_dl.training._problem import Numbers
 
-# the first line is fitted to at most this number of cosines; more would hardly change it
-_ROWS_OF_FIRST_SCALE = 1024
+# the initial line is fitted to at most this number of cosines; more cosines hardly change it
+_ROWS_OF_INITIAL_LINE = 1024
 # a variance of the cosines, or a correlation with the targets, below this is a rounding error
 _NO_SPREAD = 1e-12
 _NO_CORRELATION = 1e-9
@@ -48,8 +48,8 @@ class Cosines(Similarities):
         keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
         return super().continue_from(earlier, y, keeps_head)
 
-    def solve(self, features, targets, weights):
-        """Fit the line from the cosines of the pretrained network to the targets."""
+    def fit_head(self, features, targets, weights):
+        """Fit the line from the cosines of the network to the targets; return None, as no head."""
         self.has_line = True
         self.slope, mean_cosine, mean_target = _line(features[:, 0], targets, weights)
         self.intercept = mean_target - self.slope * mean_cosine
@@ -58,10 +58,10 @@ class Cosines(Similarities):
         self.has_line = True
         if self._is_scaled:
             return
-        some = examples.some(_ROWS_OF_FIRST_SCALE, seed)
+        some = examples.some(_ROWS_OF_INITIAL_LINE, seed)
         cosines = outputs(some.rows)[:, 0]
         slope, mean_cosine, mean_target = _line(cosines, some.targets, some.weights)
-        # limit the slope: cosines that differ by 1/3 to 1 are to span the range of the targets
+        # limit the slope: the range of the targets is to match cosines that differ by 1/3 to 1
         spread = float(np.ptp(examples.targets))
         self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
         self.intercept = mean_target - self.slope * mean_cosine

@@ -1,4 +1,4 @@
-"""The network of a fitted text estimator: a torch module in this process, bytes in a pickle."""
+"""The network of a fitted text estimator: a torch module in memory, bytes in a pickle."""
 
 import copy
 from dataclasses import replace
@@ -41,8 +41,8 @@ class FittedTextNetwork(FittedNetwork):
     .. [1] Conneau et al., Supervised Learning of Universal Sentence Representations, 2017.
     """
 
-    # more would hardly improve the head, which is only the start of the training
-    rows_of_first_head = 4096
+    # more rows would hardly improve this head, which training only starts from
+    rows_of_initial_head = 4096
 
     def __init__(self, model, content, live=None, trained=None, reading="together"):
         super().__init__(model, content, live, trained)
@@ -68,7 +68,7 @@ class FittedTextNetwork(FittedNetwork):
         return read_readable(rows, lambda good: read_in_chunks(good, compute))
 
     def _pair_features(self, rows, where):
-        """The features of pairs whose two texts are read one by one, as a Read."""
+        """The features of pairs whose texts are read apart, as a Read."""
         both = replace(
             rows, columns=[np.concatenate(rows.columns)], numbers=np.tile(rows.numbers, 2)
         )
@@ -86,18 +86,19 @@ class FittedTextNetwork(FittedNetwork):
         return read_readable(rows, lambda good: self._embeddings(good, where, method))
 
     def embed(self, rows, where):
-        """What the `embed` of TextClassifier gives for rows, as a Read.
+        """What `TextClassifier.embed` returns for rows, as a Read.
 
-        For pairs whose texts are read "apart", it gives the features, otherwise the embeddings.
+        It is the features of pairs that are read "apart", and the embeddings of all other rows.
         """
         if self.reading == "apart" and len(rows.columns) == 2:
             return self.features(rows, where)
         return self.embeddings(rows, where, "embed")
 
     def _embeddings(self, rows, where, method):
-        """The `embeddings` of rows, none of which is known to be unreadable."""
+        """As `embeddings`, for rows that are not known to be unreadable."""
         where = where.resolved()
-        # str: an instance of a subclass may be equal to one text but be read as another
+        # convert to plain str: an instance of a subclass of str may compare equal to one text, but
+        # be tokenized as another
         texts = [list(map(str, column)) for column in rows.columns]
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
         store = None
@@ -119,20 +120,21 @@ class FittedTextNetwork(FittedNetwork):
 
         check_max_length(network, rows.max_length, self.model)
         feed = CosineFeed if self.reading == "cosine" else TogetherFeed
-        return feed(network, self.tokens(rows.max_length), rows.columns)
+        return feed(network, self.tokenizer(rows.max_length), rows.columns)
 
-    def tokens(self, max_length):
-        """The Tokens of the model, which cut texts at `max_length` tokens."""
-        from sklearn_dl.text._text_network import load_tokens
+    def tokenizer(self, max_length):
+        """The Tokenizer of the model, which cuts texts at `max_length` tokens."""
+        from sklearn_dl.text._text_network import load_tokenizer
 
         def load():
-            return load_tokens(self._content_at_hand(), max_length)
+            return load_tokenizer(self._content_at_hand(), max_length)
 
         def size():
             return self._content_at_hand().n_bytes(weights=False)
 
-        key = ("text tokens", self.content.sha256, max_length)
-        # tokenizers have a limit of their own: a large network would push its tokenizer out
+        key = ("text tokenizer", self.content.sha256, max_length)
+        # tokenizers have their own limit in the cache; with a shared one, loading a large network
+        # would evict its tokenizer
         return cached_session(key, load, size, "tokenizers")
 
     def __reduce__(self):
@@ -140,10 +142,10 @@ class FittedTextNetwork(FittedNetwork):
         return made, (*arguments, self.reading)
 
     def for_pickle(self, content):
-        """A copy for a pickle, without a live network; its content is `content`.
+        """A copy for a pickle. It has no live network, and its content is `content`.
 
-        If training has changed all weights, the copy does not need the pretrained ones: then it
-        contains the other files, even if `content` has no files.
+        If training has changed every weight, the copy needs the files of the model except the
+        pretrained weights. It contains these files even if `content` has none.
         """
         all_changed = self.live is not None and (
             self.live.changed_tensors().keys() >= dict(self.live.named_parameters()).keys()
@@ -179,7 +181,7 @@ class FittedTextNetwork(FittedNetwork):
         return network
 
     def _content_at_hand(self):
-        """The content in memory, which may lack the weights; if none is, the whole content."""
+        """The content in memory, even if it lacks the weights; otherwise the whole content."""
         return self.content if self.content.data is not None else self._whole_content()
 
 

@@ -1,6 +1,6 @@
 """From the vectors of tokens to the embedding of a text: the pooling and the layers after it.
 
-They compute the same as those of sentence-transformers. Importing this module imports torch.
+They compute the same values as in sentence-transformers. Importing this module imports torch.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch.nn.utils import skip_init
 from sklearn_dl.models._folder_safety import part_file, short
 from sklearn_dl.models._transformers import read_weights
 
-# classes in torch.nn; sentence-transformers makes them without arguments, too
+# classes in torch.nn; as in sentence-transformers, they are made without arguments
 _ACTIVATIONS = (
     *("Identity", "Tanh", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "LogSigmoid", "ELU", "SELU"),
     *("CELU", "LeakyReLU", "Mish", "Softplus", "Softsign", "Hardtanh", "Hardswish", "Hardsigmoid"),
@@ -84,8 +84,8 @@ _POOLINGS = {
 class Dense(torch.nn.Module):
     """A linear layer and an activation.
 
-    With `use_residual`, the input is added to the result, after a linear layer if there are weights
-    for it.
+    With `use_residual`, the input is added to the result. If the weights contain a linear layer for
+    it, this layer is applied to the input first.
     """
 
     def __init__(self, state, activation, use_residual):
@@ -136,9 +136,9 @@ def load_layers(content, layers, width, trained):
     ----------
     content : FolderContent
     layers : sequence of (kind, path, config)
-        The `layers` that `read_modules` gives.
+        The `layers` that `read_modules` returns.
     width : int
-        Number of values that the pooling gives for a text.
+        Number of values per text that the pooling returns.
     trained : dict of Tensor or None
         Tensors of a trained network. They are used if `content` has no weights.
 
@@ -146,7 +146,7 @@ def load_layers(content, layers, width, trained):
     -------
     made : torch.nn.Sequential
     width : int
-        Number of values that the layers give for a text.
+        Number of values per text that the layers return.
     """
     made: list[torch.nn.Module] = []
     for number, (kind, path, config) in enumerate(layers):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sklearn_dl.models._folder_safety import part_file, short
 
 POOLINGS = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
-# their names in older folders; the results of several poolings are side by side in this order
+# their names in older folders; the results of several poolings are put side by side in this order
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -22,7 +22,7 @@ _TRANSFORMER_CONFIGS = tuple(
     f"sentence_{kind}_config.json"
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-# arguments of transformers that do not change embeddings, or that the encoder's files decide
+# arguments of transformers that do not change embeddings, or that the encoder's files determine
 _HARMLESS = {
     *("add_pooling_layer", "attn_implementation", "cache_dir", "dtype", "local_files_only"),
     *("model_max_length", "padding_side", "revision", "token", "torch_dtype", "trust_remote_code"),
@@ -49,10 +49,10 @@ class Modules(NamedTuple):
         Folder of the static embedding inside the model's folder. None: the encoder is a
         transformer.
     pooling : tuple of str
-        Some of `POOLINGS`. Their results are side by side.
+        Some of `POOLINGS`. Their results are put side by side.
     layers : tuple of (kind, path, config)
-        The layers after the pooling, in their order: `Dense`, `LayerNorm` and `Normalize`. A
-        `Normalize` at the end is not among them.
+        The layers after the pooling, in their order: `Dense`, `LayerNorm` and `Normalize`. They do
+        not contain a `Normalize` at the end.
     normalize : bool
         Whether there is a `Normalize` at the end, which scales embeddings to length 1.
     prompt : str
@@ -179,10 +179,10 @@ def _lower_case(content, names):
 
 
 def _pooling(config, prompt):
-    """The modes of a pooling with these settings: a tuple of names in `POOLINGS`."""
+    """The modes of a pooling with these settings, as a tuple of names in `POOLINGS`."""
     if prompt and not config.get("include_prompt", True):
         raise ValueError(
-            "include_prompt=False is not supported: the default prompt's tokens are pooled, too"
+            "include_prompt=False is not supported: the default prompt's tokens are also pooled"
         )
     asked = config.get("pooling_mode")
     if asked is None:
@@ -201,7 +201,7 @@ def _pooling(config, prompt):
 
 
 def _check_names(config):
-    """Raise an error if a module reads or writes anything but the embedding of a text."""
+    """Raise an error if a module reads or writes anything other than the embedding of a text."""
     for key in ("module_input_name", "module_output_name"):
         if config.get(key) not in (None, "sentence_embedding"):
             raise ValueError(

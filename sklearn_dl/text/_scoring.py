@@ -1,4 +1,4 @@
-"""Computing embeddings of texts in batches of similar length, and checking them."""
+"""Compute embeddings of texts in batches of similar length, and check them."""
 
 import os
 
@@ -10,8 +10,8 @@ from sklearn_dl.utils._messages import NotFiniteError, RowsError
 
 # the tokens of at most this number of texts are in memory at once
 CHUNK = 8192
-# at most this number of tokens (padding included) and rows are computed at once; on a CPU, more
-# would not be faster, because they do not fit into its caches
+# at most this number of tokens (padding included) and rows are computed at once; on a CPU, larger
+# batches are not faster, because they do not fit into its caches
 SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
 TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
@@ -44,18 +44,18 @@ def score_texts(fitted, columns, method, max_length, where):
     with torch_settings(where.n_threads) as n_threads:
         network = fitted.on(where.device, where.precision)
         check_max_length(network, max_length, fitted.model)
-        tokens = fitted.tokens(max_length)
+        tokenizer = fitted.tokenizer(max_length)
         compute = getattr(network, method)
         with torch.inference_mode():
             for start in range(0, n_rows, CHUNK):
                 chunk = [column[start : start + CHUNK] for column in columns]
-                token_rows = tokens.encode(chunk, n_threads)
+                token_rows = tokenizer.encode(chunk, n_threads)
                 cut[start : start + CHUNK] = token_rows.cut
                 batches = length_batches(
                     token_rows.lengths, SCORED_AT_ONCE, where.device, network.sees_padding
                 )
                 for batch in batches:
-                    arrays = tokens.pad(token_rows.take(batch))
+                    arrays = tokenizer.pad(token_rows.take(batch))
                     values = compute(*to_device(arrays, where.device)).float().cpu().numpy()
                     if embeddings is None:
                         embeddings = np.empty((n_rows, values.shape[1]), dtype=np.float32)
@@ -64,7 +64,7 @@ def score_texts(fitted, columns, method, max_length, where):
 
 
 def check_finite(read, model, rows, where):
-    """Give each row whose embedding has NaN or infinity an error, or raise the error.
+    """Add an error for each row whose embedding has NaN or infinity, or raise the error.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def check_finite(read, model, rows, where):
     Returns
     -------
     read : Read
-        The embeddings; NaN in rows with an error.
+        The embeddings, with NaN in rows with an error.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def check_finite(read, model, rows, where):
     if not len(wrong):
         return read
     numbers, texts = rows.numbers[wrong], rows.columns[0][wrong]
-    ways = ["give another model", "lower the learning rate of the fit that trained it"]
+    ways = ["set a different model", "lower the learning rate of the fit that trained it"]
     if where.precision != "float32":
         ways.insert(0, "set precision='float32'")
     if not rows.skips:
@@ -128,9 +128,9 @@ def to_device(arrays, device):
 
 
 def length_batches(lengths, at_once, device, equal=False):
-    """Yield the positions of the rows of each batch: rows of similar length, the longest first.
+    """Yield batches of rows of similar length, as positions; the longest rows come first.
 
-    If `equal` is true, all rows of a batch have the same length.
+    If `equal` is True, all rows of a batch have the same length.
     """
     max_tokens, max_rows = at_once.get(device.type, at_once["gpu"])
     order = np.argsort(-lengths, kind="stable")

@@ -120,11 +120,13 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         A prediction is ``slope_ * raw + intercept_``, where raw is the cosine of a bi-encoder or
         the output of a cross-encoder.
     history_ : dict of list
-        One entry per epoch in each of ``epoch``, ``train_loss``, ``learning_rate`` (at the end of
-        the epoch), ``seconds``, ``examples_per_second`` and, with early stopping,
-        ``validation_loss`` and ``validation_score``. Empty if nothing was trained.
+        The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
+        ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
+        ``validation_score``; each list has one value per epoch. Empty if the network was not
+        trained.
     best_epoch_ : int
-        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+        Number of the epoch whose weights are kept, counted from 1; 0 if the network was not
+        trained.
     device_ : str
         Torch device that predictions are computed on.
     n_features_in_ : int
@@ -134,14 +136,14 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
 
     See Also
     --------
-    TextClassifier : Pairs of texts to classes.
-    TextRegressor : Texts, or pairs of texts, to numbers.
+    TextClassifier : Predicts classes for texts, or for pairs of texts.
+    TextRegressor : Predicts numbers for texts, or for pairs of texts.
     TextEncoder : Embeddings of a pretrained encoder.
 
     Notes
     -----
     The counterpart in ML.NET is SentenceSimilarity, which is a cross-encoder. A bi-encoder is
-    trained on the squared error of its cosine [1]_, for which the targets are scaled. A
+    trained to minimise the squared error between its cosine and the scaled targets [1]_. A
     cross-encoder is trained on the squared error of standardised targets.
 
     References
@@ -214,7 +216,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
             Pairs of texts.
         y : array-like of shape (n_samples,), default=None
             The similarity of each pair. It may be None for a bi-encoder that is not trained
-            (``max_epochs=0`` or ``trainable_layers=0``): then `predict` gives the cosine itself.
+            (``max_epochs=0`` or ``trainable_layers=0``): then `predict` returns the cosine itself.
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -243,8 +245,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         if self._trains() or self.architecture != "bi-encoder":
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None. Only "
-                'the cosine of a pretrained encoder needs no y: set architecture="bi-encoder" and '
-                "max_epochs=0."
+                'the cosine of a pretrained encoder does not need y: set architecture="bi-encoder" '
+                "and max_epochs=0."
             )
         if X_val is not None or y_val is not None or sample_weight_val is not None:
             raise ValueError("X_val and y_val are used only with early_stopping=True and with y.")
@@ -269,7 +271,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Returns
         -------
         similarities : float64 ndarray of shape (n_samples,)
-            In the units of `y`. They may lie outside its range.
+            In the units of `y`. They can lie outside the range of `y`.
         """
         outputs = self._outputs(self._rows_to_predict(X))[:, 0]
         return self.slope_ * outputs + self.intercept_
@@ -286,7 +288,8 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         Returns
         -------
         embeddings : float32 ndarray of shape (n_samples, hidden_size)
-            They have length 1: the dot product of two is the cosine that `predict` scales.
+            They have length 1. The dot product of two embeddings is the cosine that `predict`
+            scales.
         """
         check_is_fitted(self)
         rows = text_rows(X, self, {1}, reset=None)

@@ -105,11 +105,13 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted: the order of the columns of `predict_proba`.
     history_ : dict of list
-        One entry per epoch in each of ``epoch``, ``train_loss``, ``learning_rate`` (at the end of
-        the epoch), ``seconds``, ``examples_per_second`` and, with early stopping,
-        ``validation_loss`` and ``validation_score``. Empty if nothing was trained.
+        The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
+        ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
+        ``validation_score``; each list has one value per epoch. Empty if the network was not
+        trained.
     best_epoch_ : int
-        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+        Number of the epoch whose weights are kept, counted from 1; 0 if the network was not
+        trained.
     device_ : str
         Torch device that predictions are computed on.
     n_features_in_ : int
@@ -119,16 +121,16 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
 
     See Also
     --------
-    TextRegressor : Texts to numbers.
-    SentenceSimilarityRegressor : How similar two texts are.
+    TextRegressor : Predicts numbers for texts.
+    SentenceSimilarityRegressor : Predicts how similar two texts are.
     TextEncoder : Embeddings of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes
     -----
     The counterpart in ML.NET is TextClassification. The pretrained encoder gets a head: a new
     linear layer on the pooled tokens. The pooling is the one that the model's folder names, by
-    default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. Dropout is
-    that of the model, except that there is none on attention.
+    default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. The
+    dropout rates come from the model, except that attention has no dropout.
 
     References
     ----------
@@ -194,9 +196,10 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         Returns
         -------
         embeddings : float32 ndarray of shape (n_samples, hidden_size)
-            The embedding of a pair is that of both texts read together. With
-            ``trainable_layers=0``, a pair gives u, v, abs(u - v) and u * v, side by side, where u
-            and v are the embeddings of its texts: the shape is (n_samples, 4 * hidden_size).
+            A pair has one embedding, for which both texts are read together. With
+            ``trainable_layers=0``, the result for a pair is u, v, abs(u - v) and u * v, side by
+            side, where u and v are the embeddings of its texts: the shape is (n_samples, 4 *
+            hidden_size).
         """
         check_is_fitted(self)
         rows = self._rows(X, reset=False)

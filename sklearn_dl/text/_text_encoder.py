@@ -21,7 +21,7 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstimator):
     """Turn texts into embeddings of a pretrained encoder.
 
-    It learns nothing: `transform` works without `fit`.
+    It learns nothing: `transform` does not need `fit`.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
 
     See Also
     --------
-    TextClassifier : Fine-tunes the encoder; its `embed` gives embeddings, too.
+    TextClassifier : Fine-tunes the encoder; its `embed` also computes embeddings.
     SentenceSimilarityRegressor : Embeddings that are fine-tuned for comparing texts.
 
     Notes
     -----
-    The embeddings are those of sentence-transformers: pooling and scaling to unit length follow
-    ``modules.json`` in the folder. Without this file, an embedding is the mean over the tokens, and
-    is not scaled.
+    The embeddings are the same as those of sentence-transformers: pooling and scaling to unit
+    length follow ``modules.json`` in the folder. Without this file, an embedding is the mean over
+    the tokens, and is not scaled.
 
     Examples
     --------

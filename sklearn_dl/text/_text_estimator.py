@@ -37,7 +37,7 @@ class TextEstimator(TrainedEstimator):
         X : array-like of shape (n_samples,) or (n_samples, n_columns)
             One column of texts, or two for pairs of texts.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The target of each row. Several columns are for estimators that predict several numbers.
+            The target of each row. Only `TextRegressor` accepts several columns.
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None

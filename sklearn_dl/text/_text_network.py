@@ -11,15 +11,15 @@ from sklearn_dl.models._transformers import (
     explained,
     load_config,
     load_model,
-    load_tokenizer,
     quiet,
     read_weights,
     transformers,
 )
+from sklearn_dl.models._transformers import load_tokenizer as load_plain_tokenizer
 from sklearn_dl.text import _attention
 from sklearn_dl.text._layers import Normalize, load_layers, pool
 from sklearn_dl.text._modules import read_modules
-from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.text._tokens import Tokenizer
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._lookup_table import use_lookup_tables
 from sklearn_dl.training._network_with_head import NetworkWithHead
@@ -28,18 +28,18 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 
 class TextNetwork(NetworkWithHead):
-    """A network that gives the embeddings of texts, and a linear head on the embeddings.
+    """A network that computes the embeddings of texts, and a linear head on the embeddings.
 
     Parameters
     ----------
     encoder : torch.nn.Module
-        Gives a vector for each token.
+        Returns a vector for each token.
     layers : torch.nn.Sequential
         The layers after the pooling.
     width : int
         Number of values of an embedding.
     normalize : bool
-        Whether `embed` scales embeddings to length 1. The head takes them as they are before that.
+        Whether `embed` scales embeddings to length 1. The head takes embeddings without scaling.
     n_outputs : int
         Number of outputs of the head. 0: there is no head.
     """
@@ -63,7 +63,7 @@ class TextNetwork(NetworkWithHead):
 
     @abstractmethod
     def pool_tokens(self, ids, mask, types):
-        """Compute the vectors of the tokens, and pool those of each text: float32."""
+        """Compute the vectors of the tokens, and pool the vectors of each text, as float32."""
 
     @abstractmethod
     def layers_to_train(self):
@@ -74,7 +74,7 @@ class TextNetwork(NetworkWithHead):
         return self.layers(self.pool_tokens(ids, mask, types)).float()
 
     def embed(self, ids, mask, types=None):
-        """The embeddings for comparing texts: scaled to length 1, if the model says so."""
+        """The embeddings for comparing texts. They have length 1 if the model asks for it."""
         return self.normalize(self.pooled(ids, mask, types))
 
     def forward(self, ids, mask, types=None):
@@ -83,7 +83,7 @@ class TextNetwork(NetworkWithHead):
         return self.head(self.dropout(self.pooled(ids, mask, types))).float()
 
     def train_last(self, n_layers):
-        """Train the last `n_layers` layers of the encoder (or "all") and all that follows it."""
+        """Make the last `n_layers` encoder layers (or "all") and all that follows trainable."""
         self.requires_grad_(True)
         if n_layers == "all":
             return
@@ -91,7 +91,7 @@ class TextNetwork(NetworkWithHead):
         if n_layers > len(layers):
             raise ValueError(
                 f"trainable_layers={n_layers}, but the encoder has {len(layers)} layers. With "
-                '"all", its token embeddings are trained, too.'
+                '"all", its token embeddings are also trained.'
             )
         self.encoder.requires_grad_(False)
         for layer in layers[-n_layers:]:
@@ -122,7 +122,7 @@ class TransformerNetwork(TextNetwork):
 
     def move_to(self, device):
         """Move to `device`, and compute attention in the way that is fastest there."""
-        # on a CPU, matrix products are faster than torch's fused attention, above all in training
+        # on a CPU, matrix products are faster than torch's fused attention, especially in training
         attention = self._attention
         if device.type == "cpu" and self.max_tokens <= _MAX_TOKENS_OF_MATRIX_PRODUCTS:
             ours = self._attention == "sdpa" and self.encoder._supports_attention_backend
@@ -147,7 +147,7 @@ class TransformerNetwork(TextNetwork):
 
 
 class StaticNetwork(TextNetwork):
-    """A TextNetwork whose encoder is a table of token vectors; they are pooled by their mean.
+    """A TextNetwork whose encoder is a table of token vectors, which are pooled by their mean.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class StaticNetwork(TextNetwork):
         return []
 
 
-# types of models whose convolutions, Fourier transforms or poolings over tokens take no mask
+# types of models whose convolutions, Fourier transforms or poolings over tokens ignore the mask
 _SEE_PADDING = ("convbert", "fnet", "funnel", "nystromformer")
 # for more tokens, the matrix of all pairs of tokens takes too much memory
 _MAX_TOKENS_OF_MATRIX_PRODUCTS = 512
@@ -183,7 +183,7 @@ def load_network(content, n_outputs=0, trained=None):
     Parameters
     ----------
     content : FolderContent
-        It may lack the weights if `trained` contains all of them.
+        It can lack the weights if `trained` contains all of them.
     n_outputs : int
         Number of outputs of the head. Its weights are not set unless they are in `trained`. 0:
         there is no head.
@@ -193,7 +193,7 @@ def load_network(content, n_outputs=0, trained=None):
     Raises
     ------
     ValueError
-        If the model is not a text encoder, or its files are damaged or do not fit each other.
+        If the model is not a text encoder, or its files are damaged or do not match.
     """
     with quiet():
         with explained(content, "modules.json"):
@@ -202,8 +202,8 @@ def load_network(content, n_outputs=0, trained=None):
         network = load(content, modules, n_outputs, trained)
     if trained is not None:
         network.load_state_dict(trained, strict=False)
-    # copy the tensors, which may be views of a file's bytes: the file could change, and results
-    # differ slightly because such views are not aligned as torch's own tensors are
+    # copy the tensors: they may be views of a file's bytes, which could change, and results would
+    # differ slightly because views are not aligned as torch's own tensors are
     for tensor in [*network.parameters(), *network.buffers()]:
         tensor.data = tensor.data.clone()
     return network.eval()
@@ -262,17 +262,17 @@ def _table(state):
 
 
 def _encoder_part(trained):
-    """The tensors of the encoder among those of a network."""
+    """The tensors of the encoder, from the tensors of a network."""
     prefix = "encoder."
     return {k.removeprefix(prefix): t for k, t in trained.items() if k.startswith(prefix)}
 
 
-def load_tokens(content, max_length):
-    """Load the Tokens of a pretrained encoder."""
+def load_tokenizer(content, max_length):
+    """Load the Tokenizer of a pretrained encoder."""
     with quiet():
         with explained(content, "modules.json"):
             modules = read_modules(content)
-        load = _load_static_tokenizer if modules.static is not None else _load_tokenizer
+        load = _load_static_tokenizer if modules.static is not None else _load_transformer_tokenizer
         tokenizer, n_known = load(content, modules)
         special = modules.static is None
         with explained(content, "tokenizer"):
@@ -290,19 +290,19 @@ def load_tokens(content, max_length):
             f"special tokens{prompt}."
         )
     with explained(content, "tokenizer"):
-        return Tokens(tokenizer, max_length, modules.prompt, special)
+        return Tokenizer(tokenizer, max_length, modules.prompt, special)
 
 
-def _load_tokenizer(content, modules):
+def _load_transformer_tokenizer(content, modules):
     """Load the tokenizer of a transformer; also return how many tokens its encoder knows."""
     names = content.names()
     if not any(name in _TOKENIZER_FILES or name.endswith(".model") for name in names):
         raise FileNotFoundError(
             f"{content.name} has no tokenizer: tokenizer.json, or the files that it is made from, "
-            "must be beside config.json (tokenizer.save_pretrained(folder) writes them)."
+            "must be in the folder of config.json (tokenizer.save_pretrained(folder) writes them)."
         )
     config = _load_config(content, tensor_shapes(content))
-    tokenizer = load_tokenizer(content, config)
+    tokenizer = load_plain_tokenizer(content, config)
     with explained(content, "tokenizer"):
         if modules.lower_case:
             _read_lower_case(tokenizer)
@@ -310,7 +310,7 @@ def _load_tokenizer(content, modules):
 
 
 def _read_lower_case(tokenizer):
-    """Make a tokenizer turn texts into lower case, as do_lower_case of sentence-transformers."""
+    """Make a tokenizer turn texts into lower case, like sentence-transformers' do_lower_case."""
     if not tokenizer.is_fast:
         raise ValueError("do_lower_case is not supported for a tokenizer that is written in Python")
     backend = tokenizer.backend_tokenizer
@@ -365,8 +365,8 @@ def _load_config(content, shapes):
         else:
             return
         raise ValueError(
-            f"{content.name}: {config_class.model_type!r} is {kind}. Give a text encoder (BERT, "
-            "DistilBERT, RoBERTa, MPNet, DeBERTa, ELECTRA, ModernBERT, XLM-R, ...)."
+            f"{content.name}: {config_class.model_type!r} is {kind}. Set `model` to a text encoder "
+            "(BERT, DistilBERT, RoBERTa, MPNet, DeBERTa, ELECTRA, ModernBERT, XLM-R, ...)."
         )
 
     config = load_config(content, shapes, check)
@@ -383,11 +383,11 @@ def _load_config(content, shapes):
 def _load_encoder(content, config, state, shapes):
     """Load a transformer without its pooler; its dropout and token embeddings are made faster."""
     model_class = transformers.MODEL_MAPPING[type(config)]
-    if isinstance(model_class, tuple):  # Funnel: the first gives a vector for each token
+    if isinstance(model_class, tuple):  # Funnel: the first returns a vector for each token
         model_class = model_class[0]
     encoder = load_model(content, model_class, config, state, shapes, _is_pooler, "encoder")
     if hasattr(encoder, "pooler"):
-        # its results are not used; as an Identity, it is neither trained nor saved
+        # its results are not used; an Identity is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
     replace_dropout(encoder)
     use_lookup_tables(encoder)
@@ -401,7 +401,7 @@ def _is_pooler(name):
 
 
 def _in_autocast_dtype(module, arguments, hidden):
-    """Cast what goes into the first layer to the dtype of autocast.
+    """Cast the input of the first layer to the dtype of autocast.
 
     Without this, casts in each layer would take a tenth of a training step.
     """

@@ -92,10 +92,13 @@ class TextRegressor(RegressorMixin, TextEstimator):
     Attributes
     ----------
     history_ : dict of list
-        One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`; ``validation_score`` is
-        R². Empty if nothing was trained.
+        The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
+        ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
+        ``validation_score`` (R²); each list has one value per epoch. Empty if the network was not
+        trained.
     best_epoch_ : int
-        Epoch, from 1, whose weights are kept; 0 if nothing was trained.
+        Number of the epoch whose weights are kept, counted from 1; 0 if the network was not
+        trained.
     device_ : str
         Torch device that predictions are computed on.
     n_features_in_ : int
@@ -105,8 +108,8 @@ class TextRegressor(RegressorMixin, TextEstimator):
 
     See Also
     --------
-    SentenceSimilarityRegressor : How similar two texts are.
-    TextClassifier : Texts to classes.
+    SentenceSimilarityRegressor : Predicts how similar two texts are.
+    TextClassifier : Predicts classes for texts.
     TextEncoder : Embeddings of a pretrained encoder, for any estimator of scikit-learn.
 
     Notes
@@ -114,13 +117,13 @@ class TextRegressor(RegressorMixin, TextEstimator):
     The pretrained encoder gets a head: a new linear layer on the pooled tokens. Encoder and head
     are trained by AdamW on the squared error of standardised targets. The two texts of a pair are
     read together. Trained on pairs, this estimator is the same as the cross-encoder of
-    :class:`~sklearn_dl.SentenceSimilarityRegressor`; that estimator predicts only one number, has
-    its scale as attributes (`slope_`, `intercept_`), and can compare embeddings instead. ML.NET has
+    :class:`~sklearn_dl.SentenceSimilarityRegressor`. But that estimator predicts only one number,
+    has the attributes `slope_` and `intercept_`, and can compare embeddings instead. ML.NET has
     no regression on texts.
 
     With ``trainable_layers=0``, the features of a pair are u, v, abs(u - v) and u * v, where u and
     v are the embeddings of its texts. The regularisation of the ridge regression is chosen by
-    leave-one-out cross-validation, which treats repeated rows as independent: give `sample_weight`
+    leave-one-out cross-validation, which treats repeated rows as independent: pass `sample_weight`
     instead of repeating rows.
 
     Examples
@@ -176,7 +179,7 @@ class TextRegressor(RegressorMixin, TextEstimator):
         Returns
         -------
         numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of `y`; a column for each column of `y`, if it had two dimensions.
+            In the units of `y`. If `y` had two dimensions, the result has the same columns.
         """
         outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.predictions(outputs)

@@ -69,7 +69,7 @@ class TextRows(Rows):
 
 
 def text_rows(X, estimator, allowed, *, reset):
-    """Check X, and return its TextRows with the settings of a text estimator.
+    """Check X; return it as TextRows with the settings of a text estimator.
 
     Parameters
     ----------

@@ -33,15 +33,15 @@ def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
     Returns
     -------
     columns : list of object ndarray of shape (n_samples,)
-        A cell that is not text is an empty string.
+        A cell that is not text is replaced with an empty string.
     unreadable : object ndarray of shape (n_samples,), or None
-        For each row a RowError, or None if all its cells are texts. None instead of an array: all
-        cells are texts.
+        For each row a RowError, or None if all cells of the row are texts. None instead of an
+        array: all cells of X are texts.
 
     Raises
     ------
     ValueError
-        If X has another number of columns or no rows, or a cell is not text.
+        If the number of columns of X is not allowed, X has no rows, or a cell is not text.
     """
     columns, names, _ = split_columns(X, estimator)
     name = type(estimator).__name__
@@ -105,7 +105,7 @@ def check_texts(column, estimator_name, where=""):
 
 
 def _fault(cell):
-    """Why a cell cannot be read as text, in words that follow "the text"; None if it can."""
+    """Why a cell is not text, in words that follow "the text"; None if it is text."""
     if not isinstance(cell, str):
         return "is missing" if is_missing(cell) else f"is {cell!r:.40} ({type(cell).__name__})"
     return None if cell.isascii() or _encodes(cell) else "contains half of a surrogate pair"
@@ -120,7 +120,7 @@ def _encodes(text):
 
 
 def shown_rows(rows):
-    """Rows in words, for a message: the subject of a sentence in the singular."""
+    """Rows in words for messages, as a subject whose verb is in the singular."""
     if len(rows) == 1:
         return f"row {rows[0]}"
     shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))

@@ -1,4 +1,4 @@
-"""From texts to the ids of their tokens, cut to a maximum length."""
+"""Turn texts into the ids of their tokens, cut to a maximum length."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ class TokenRows(NamedTuple):
     ids : list of int32 ndarray
         The ids of each row, special tokens included.
     types : list of int32 ndarray or None
-        For each token, which text of the pair it belongs to. None: the model does not take this.
+        For each token, the text of the pair that it belongs to. None: the model does not take
+        types.
     cut : bool ndarray of shape (n_rows,)
         Which rows have more tokens than are read.
     """
@@ -34,13 +35,13 @@ class TokenRows(NamedTuple):
         return TokenRows([self.ids[row] for row in rows], types, self.cut[rows])
 
 
-class Tokens:
+class Tokenizer:
     """A tokenizer that cuts texts at `max_length` tokens. Threads may share it.
 
     Parameters
     ----------
     tokenizer : transformers tokenizer
-        Its own settings for truncation and padding are replaced.
+        The settings of this tokenizer for truncation and padding are replaced.
     max_length : int
     prompt : str, default=""
         Text that is put before each text, but not before pairs that are read together.
@@ -80,7 +81,7 @@ class Tokens:
         if len(columns) == 2 and not self.special:
             raise ValueError(
                 "This encoder is a static embedding, which cannot read two texts together: set "
-                "trainable_layers=0, which compares their embeddings, or give another model."
+                "trainable_layers=0, which compares their embeddings, or set a different model."
             )
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
@@ -106,8 +107,8 @@ class Tokens:
     def _beginning(self, text):
         """A text of a pair, shortened to its first `max_length` tokens if it is long.
 
-        Two texts of a megabyte would take the tokenizer minutes: it combines each piece that it
-        cuts off one text with each piece of the other.
+        The tokenizer would need minutes for two texts of a megabyte: it combines each piece that
+        it cuts off one text with each piece of the other.
         """
         if len(text) <= _CHARACTERS_PER_TOKEN * self.max_length:
             return text
@@ -116,7 +117,7 @@ class Tokens:
         return text[: offsets[-1][1]] if offsets else text
 
     def _encode_slowly(self, texts):
-        """Encode with a tokenizer that is written in Python; it does not tell what it has cut."""
+        """Encode with a tokenizer written in Python, which does not report what it has cut."""
         rows, cut = [], np.zeros(len(texts), dtype=bool)
         for row, text in enumerate(texts):
             pair = (text,) if isinstance(text, str) else text
@@ -133,7 +134,7 @@ class Tokens:
         return TokenRows(ids, types, cut)
 
     def pad(self, rows):
-        """Arrays of a batch, padded on the right to the length of its longest row.
+        """Return the arrays of a batch, padded on the right to the length of its longest row.
 
         Returns
         -------

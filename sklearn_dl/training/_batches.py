@@ -1,16 +1,16 @@
 """Draw batches and validation rows at random.
 
-The result depends only on the arguments: the same seed gives the same rows.
+The result depends only on the arguments: with the same seed, the same rows are drawn.
 """
 
 import numpy as np
 
-# at most, the rows of this many batches are sorted by length together
+# the rows of at most this number of batches are sorted by length together
 _BATCHES_PER_GROUP = 50
 
 
 def epoch_batches(lengths, batch_size, seed, epoch):
-    """The batches of one epoch: each row is in one batch, with rows of similar length.
+    """The batches of one epoch: each row is in one batch, together with rows of similar length.
 
     Parameters
     ----------
@@ -21,8 +21,8 @@ def epoch_batches(lengths, batch_size, seed, epoch):
     Returns
     -------
     batches : list of int ndarray
-        The positions of the rows of each batch. One batch has the rest if the number of rows is
-        not a multiple of `batch_size`.
+        The positions of the rows of each batch. If the number of rows is not a multiple of
+        `batch_size`, one batch is smaller than the others.
     """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
@@ -37,9 +37,9 @@ def epoch_batches(lengths, batch_size, seed, epoch):
 
 
 def split_rows(n_rows, fraction, seed, strata=None):
-    """Split rows into some to train on and some held out for validation.
+    """Split rows into rows to train on and rows that are held out for validation.
 
-    Each stratum gives the same share of its rows to the validation.
+    The same share of the rows of each stratum is held out.
 
     Parameters
     ----------
@@ -48,17 +48,17 @@ def split_rows(n_rows, fraction, seed, strata=None):
         Share (float) or number (int) of the rows to hold out.
     seed : int
     strata : int ndarray of shape (n_rows,) or None
-        The stratum of each row, not negative. At least one row of each stratum is trained on.
+        The stratum of each row, at least 0. At least one row of each stratum is trained on.
 
     Returns
     -------
     train, held_out : int ndarray
-        Positions of the rows, ascending.
+        Positions of the rows, in ascending order.
 
     Raises
     ------
     ValueError
-        If one of the two would be empty.
+        If no row would be trained on, or none would be held out.
     """
     order = np.random.default_rng([seed, n_rows]).permutation(n_rows)
     candidates = order
@@ -67,14 +67,14 @@ def split_rows(n_rows, fraction, seed, strata=None):
         candidates = candidates[np.diff(strata[candidates], prepend=-1) == 0]
     wanted = fraction if isinstance(fraction, (int, np.integer)) else round(fraction * n_rows)
     wanted = min(max(1, wanted), len(candidates))
-    # the candidates are ordered by stratum: evenly spaced ones are in proportion to the strata
+    # candidates are ordered by stratum: evenly spaced candidates are in proportion to the strata
     positions = ((np.arange(wanted) + 0.5) * len(candidates) / max(wanted, 1)).astype(int)
     held_out = np.sort(candidates[positions])
     train = np.setdiff1d(np.arange(n_rows), held_out)
     if not len(held_out) or not len(train):
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves {len(train)} to train on and "
-            f"{len(held_out)} to validate with: change it, give more rows, or give X_val and y_val."
+            f"{len(held_out)} to validate with: change it, pass more rows, or pass X_val and y_val."
         )
     return train, held_out
 

@@ -1,4 +1,4 @@
-"""The checkpoint of a fit: one file, which is never half written and names the fit."""
+"""The checkpoint of a fit: one file, which is never half written and identifies its fit."""
 
 import json
 import os
@@ -12,15 +12,16 @@ from safetensors.torch import save_file
 
 
 class Checkpoint:
-    """The file in a folder that holds the state of a fit, so that the fit can be resumed.
+    """A file that contains the state of a fit, so that the fit can be resumed.
 
     Parameters
     ----------
     folder : str or Path
-        `load` makes it if it does not exist.
+        `load` creates it if it does not exist.
     identity : dict of str to object
-        What tells this fit from others: hashes of its data and model, and its parameters. Only a
-        fit with an equal identity can be resumed from the file. Values are compared as strings.
+        What distinguishes this fit from other fits: hashes of its data and model, and its
+        parameters. Only a fit with an equal identity can be resumed from the file. Values are
+        compared as strings.
     """
 
     def __init__(self, folder, identity):
@@ -35,22 +36,22 @@ class Checkpoint:
         Returns
         -------
         state : tuple of facts and tensors, or None
-            As given to `save`. None: there is no checkpoint.
+            What was passed to `save`. None: there is no checkpoint.
 
         Raises
         ------
         ValueError
-            If the folder holds a checkpoint of another fit, or a damaged one.
+            If the folder contains a checkpoint of another fit, or a damaged checkpoint.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        # a process that was killed while it wrote has left these
+        # a process that was killed while it wrote may have left these files
         for leftover in self.folder.glob(f".{self.path.name}.*"):
             leftover.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("checkpoint-*.safetensors")):
             if path != self.path:
                 raise ValueError(
-                    f"checkpoint_dir holds {path}, which belongs to another fit "
-                    f"({self._difference(path)}). Remove the file, or give another folder."
+                    f"checkpoint_dir contains {path}, which belongs to another fit "
+                    f"({self._difference(path)}). Remove the file, or set a different folder."
                 )
         if not self.path.exists():
             return None
@@ -84,7 +85,7 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
     def _read(self, path):
-        """Identity, facts and tensors of a checkpoint; a damaged one raises a ValueError."""
+        """Return the identity, facts and tensors of a file; raise a ValueError if it is damaged."""
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
@@ -96,10 +97,10 @@ class Checkpoint:
         return *json.loads(metadata["about"]), tensors
 
     def _damaged(self, path):
-        return f"checkpoint_dir holds {path}, which is damaged: remove it to start the fit anew."
+        return f"checkpoint_dir contains {path}, which is damaged: remove it to start the fit anew."
 
     def _difference(self, path):
-        """The names of the values in which the identity in a file differs, for the message."""
+        """The names of the values in which the identity in a file differs from this fit's."""
         theirs = self._read(path)[0]
         names = sorted(theirs.keys() | self.identity.keys())
         return "different " + ", ".join(n for n in names if theirs.get(n) != self.identity.get(n))

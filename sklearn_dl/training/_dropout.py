@@ -8,7 +8,7 @@ class Dropout(torch.nn.Dropout):
     """Dropout that is faster on a CPU than `torch.nn.Dropout`.
 
     On a CPU, torch draws a random number for each element, in one thread. Here each call draws only
-    a seed from torch's generator. numpy's SFC64 gives the random bits, 16 for each element, so the
+    a seed from torch's generator. numpy's SFC64 then draws 16 random bits for each element, so the
     rate differs from `p` by at most 1/65,536.
     """
 

@@ -22,7 +22,7 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, RealNotInt, StrOptio
 
 
 def fit_method(fit):
-    """Decorate a `fit`: callbacks are called; after an error the estimator is as it was before."""
+    """Decorate a `fit`: it calls the callbacks, and an error leaves the estimator as it was."""
     return all_or_nothing(with_callbacks(fit))
 
 
@@ -35,7 +35,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     # the extra of sklearn-dl that installs torch for this estimator
     _extra: str
     # parameters that are not compared when a fit is resumed: the result does not depend on them, or
-    # what they determine is compared instead (the precision on the device, the seed, ...)
+    # the value that they determine is compared instead (the precision on the device, the seed, ...)
     _around_the_fit = frozenset(
         {
             "checkpoint_dir",
@@ -137,14 +137,14 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     @abstractmethod
     def _new_problem(self) -> Problem:
-        """A Problem that says what y means, and has not learned anything yet."""
+        """A new Problem, which says what y means and has not learned anything yet."""
 
     @abstractmethod
     def _network_to_start(self, content, earlier: Fitted | None) -> FittedNetwork:
-        """The network of the `earlier` fit; if that is None, the pretrained one of `content`."""
+        """The network of the `earlier` fit; without one, the pretrained network of `content`."""
 
     def _trains(self):
-        """Whether `fit` trains the network; if not, it only solves a head on its features."""
+        """Whether `fit` trains the network; if not, it only fits a head to its features."""
         return self.trainable_layers != 0
 
     def _where(self):
@@ -163,7 +163,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return self._rows(X, reset=False)
 
     def _outputs(self, rows):
-        """Outputs of the fitted network for rows: float64, NaN for rows that cannot be read."""
+        """The outputs of the fitted network, as float64; NaN for rows that cannot be read."""
         predictor = self._present_predictor()
         with needed_by(self):
             read = predictor.outputs(rows, self._where())
@@ -171,10 +171,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return read.values
 
     def _present_predictor(self):
-        """The predictor.
-
-        If the folder of its pretrained network is gone, the network is loaded from `model`.
-        """
+        """The predictor. If the path of its network no longer exists, `model` replaces the path."""
         network = self._predictor.network
         is_path = isinstance(self.model, (str, os.PathLike))
         if network.is_trained or not is_path or not network.is_gone():
@@ -182,7 +179,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return self._predictor._replace(network=network.at(self.model))
 
     def _earlier(self, content):
-        """The fit to continue from; None without `warm_start`, or if there was no fit yet."""
+        """The fit to continue from. None: `warm_start` is False, or there was no fit yet."""
         if not self.warm_start or not self.__sklearn_is_fitted__():
             return None
         network = self._predictor.network
@@ -201,7 +198,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _check_validation_arguments(self, X_val, y_val, sample_weight_val):
         if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val must be given together: one of them is None.")
+            raise ValueError("X_val and y_val must be passed together: one of them is None.")
         if X_val is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val is used only with X_val and y_val, which are None.")
         if X_val is not None and not self.early_stopping:
@@ -211,7 +208,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         path, _ = self._fitted_with or (None, "")
         if self.embed_model or not self.__sklearn_is_fitted__() or not self._is_at(path):
             return super()._content_for_pickle()
-        # the pickle needs only the hash, so what was trained can be saved even if the model is gone
+        # the pickle needs only the hash: a fitted estimator can be saved even if the model is gone
         return self._predictor.network.content.for_pickle(False)
 
     def __getstate__(self):

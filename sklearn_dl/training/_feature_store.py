@@ -1,4 +1,4 @@
-"""The file that keeps features of images and texts, for other folds and other runs."""
+"""The file that keeps features of images and texts, so that they are computed once."""
 
 import os
 import sqlite3
@@ -13,30 +13,30 @@ from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief, warn_user
 from sklearn_dl.utils._stamp import file_stamp
 
-# about 400,000 images of 1,280 features; if the file holds more, the oldest rows are removed
+# room for about 400,000 images of 1,280 features; if the file is larger, it loses its oldest rows
 MAX_BYTES = 2 * 2**30
 # how long to wait for another process that writes its rows
 _SECONDS_TO_WAIT = 10.0
 _ROWS_AT_ONCE = 1000
-# the most values in one statement that SQLite before 3.32 takes
+# SQLite before 3.32 takes at most this number of values in one statement
 _KEYS_AT_ONCE = 999
 
 
 class FeatureStore:
-    """Features of inputs, kept in a file. The key is a hash of all that they depend on.
+    """Features of inputs, kept in a file. Their key is a hash of everything that they depend on.
 
-    The file is an SQLite database: several processes may read and write it at once. Each row of it
-    has a checksum of its key and features. All works without the file. If it is damaged, locked or
-    cannot be written, this object warns once, and from then on it neither finds nor keeps
-    features. Other objects of the process still try that file; as long as its stamp is the same,
-    they do not wait for a lock and do not warn again.
+    The file is an SQLite database: several processes may read and write it at once. Each of its
+    rows has a checksum of its key and features. If the file is damaged, locked or cannot be
+    written, this object warns once, and from then on it neither finds nor keeps features. Other
+    objects of the process still try that file; as long as its stamp is the same, they do not wait
+    for a lock and do not warn again.
 
     Parameters
     ----------
     location : str or Path
         The folder of a joblib.Memory; the file is in its subfolder ``sklearn_dl``.
     depends_on : tuple
-        All that the features depend on besides the input.
+        Everything other than the input that the features depend on.
     """
 
     def __init__(self, location, depends_on):
@@ -49,7 +49,7 @@ class FeatureStore:
         return sha256(self._depends_on + digest).digest()
 
     def load(self, keys):
-        """The features that the file has for some keys, undamaged: dict of key to float32 array."""
+        """The undamaged features that the file has for some keys: dict of key to float32 array."""
         found: dict = {}
         n_damaged = 0
 
@@ -121,12 +121,12 @@ class FeatureStore:
 @also_clear
 @lru_cache(maxsize=100)
 def _unusable_stamps(path):
-    """The stamps that the file at `path` had when it could not be used: a set to add to."""
+    """The stamps that the file at `path` had when it could not be used, as a set to add to."""
     return set()
 
 
 def _stamp(path):
-    """The stamp of a file; None if there is no such file."""
+    """The stamp of a file; None if the file does not exist."""
     try:
         return file_stamp(path)
     except OSError:
@@ -134,7 +134,7 @@ def _stamp(path):
 
 
 def _rows_of(database, keys):
-    """Yield (key, width, value, checksum) of the rows that the database has for `keys`."""
+    """Yield the rows that the database has for `keys`, as (key, width, value, checksum)."""
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = keys[start : start + _KEYS_AT_ONCE]
         marks = ", ".join("?" * len(some))
@@ -158,7 +158,7 @@ def _checksum(key, value):
 
 
 def _evict(database):
-    """Remove the oldest rows if the file holds more than `MAX_BYTES`."""
+    """Remove the oldest rows if the file contains more than `MAX_BYTES`."""
     (page_size,), (n_pages,), (n_free,) = (
         database.execute(f"PRAGMA {name}").fetchone()
         for name in ("page_size", "page_count", "freelist_count")
@@ -166,7 +166,7 @@ def _evict(database):
     size = page_size * (n_pages - n_free)
     if size <= MAX_BYTES:
         return
-    # down to nine tenths of the limit, so that not every call has to remove rows
+    # remove rows down to nine tenths of the limit, so that not every call has to remove some
     (n_rows,) = database.execute("SELECT count(*) FROM features").fetchone()
     n_oldest = int(n_rows * (1 - 0.9 * MAX_BYTES / size)) + 1
     database.execute(
@@ -190,7 +190,7 @@ def memory_location(memory):
     is_path = memory is None or isinstance(memory, (str, os.PathLike))
     if not is_path and not hasattr(memory, "location"):
         raise ValueError(
-            f"memory={memory!r} has no folder to keep features in: give a path, a joblib.Memory or "
+            f"memory={memory!r} has no folder to keep features in: set a path, a joblib.Memory or "
             "None."
         )
     location = memory if is_path else memory.location
@@ -200,6 +200,6 @@ def memory_location(memory):
         _stamp(location)
     except ValueError as error:  # a null character, or half of a surrogate pair
         raise ValueError(
-            f"memory={brief(memory)} is not a path ({error}): give a folder for the features."
+            f"memory={brief(memory)} is not a path ({error}): set a folder for the features."
         ) from error
     return location

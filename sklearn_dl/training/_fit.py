@@ -37,9 +37,9 @@ class Fitted:
     predictor : Predictor
     problem : Problem
     records : list of dict
-        One for each epoch.
+        One record for each epoch.
     best_epoch : int
-        From 1; 0 if nothing was trained.
+        Number of the best epoch, counted from 1; 0 if nothing was trained.
     """
 
     predictor: Predictor
@@ -54,7 +54,7 @@ class Fitted:
             **self.problem.attributes(),
             "_problem": self.problem,
             "_predictor": self.predictor,
-            # NaN for epochs without this entry
+            # NaN for epochs that lack this value
             "history_": {n: [record.get(n, math.nan) for record in self.records] for n in names},
             "best_epoch_": self.best_epoch,
         }
@@ -68,15 +68,15 @@ class Fitted:
         return cls(estimator._predictor, estimator._problem, records, estimator.best_epoch_)
 
 
-class _Parts(NamedTuple):
-    """All that one fit needs; each step of the fit returns a changed copy."""
+class _State(NamedTuple):
+    """Everything that one fit needs. `_readable` and `_weighted` return changed copies."""
 
     problem: Problem
     network: FittedNetwork
     examples: Examples
     held_out: Examples | None
     where: Where
-    trains: bool  # whether the network is trained; if not, only a head is solved
+    trains: bool  # whether the network is trained; if not, only a head is fitted
     earlier: Fitted | None  # the fit that this one continues from
     keeps_head: bool  # whether training starts with the head of the earlier fit
 
@@ -87,8 +87,8 @@ def fit(estimator, data, held_out_data, context):
     Parameters
     ----------
     estimator : TrainedEstimator
-        Its parameters are valid. Of its attributes, only `n_features_in_` and `feature_names_in_`
-        are set here.
+        The caller has validated its parameters. This function sets only its attributes
+        `n_features_in_` and `feature_names_in_`.
     data : Data
         X, y and weights to learn from.
     held_out_data : Data or None
@@ -99,29 +99,29 @@ def fit(estimator, data, held_out_data, context):
     -------
     fitted : Fitted
     """
-    parts = _checked(estimator, data, held_out_data)
-    with _processes(parts) as processes:
-        parts = _weighted(_readable(parts))
-        parts.problem.refuse(parts.examples.targets)
-        if not parts.trains:
-            return _solved(estimator, parts, processes)
-        with training_setup(estimator, parts, processes) as setup:
-            return _trained(estimator, parts, setup, context, data)
+    state = _checked(estimator, data, held_out_data)
+    with _processes(state) as processes:
+        state = _weighted(_readable(state))
+        state.problem.refuse(state.examples.targets)
+        if not state.trains:
+            return _fit_head(estimator, state, processes)
+        with training_setup(estimator, state, processes) as setup:
+            return _train(estimator, state, setup, context, data)
 
 
-def _processes(parts):
-    """Context with the processes that share the fit.
+def _processes(state):
+    """Context that yields the processes that share the fit.
 
-    It is OneProcess if nothing is trained, torch is not needed and no row is augmented: then each
-    process gets the same result alone.
+    It yields OneProcess if the network is not trained and does not need torch, and no row is
+    augmented: each process then computes the same result on its own.
     """
-    if parts.trains or parts.network.needs_torch or parts.examples.rows.is_augmented:
-        return training_processes(parts.where)
+    if state.trains or state.network.needs_torch or state.examples.rows.is_augmented:
+        return training_processes(state.where)
     return nullcontext(OneProcess())
 
 
 def _checked(estimator, data, held_out_data):
-    """Check the arguments of a fit and return its parts, before any row is read."""
+    """Check the arguments of a fit before any row is read; return the state of the fit."""
     rows = estimator._rows(data.X, reset=True)
     check_consistent_length(rows, data.y)
     content = estimator._content()
@@ -146,52 +146,52 @@ def _checked(estimator, data, held_out_data):
     if trains:
         import_torch(where.purpose, where.extra)
         network.check(estimator.trainable_layers)
-    return _Parts(problem, network, examples, held_out, where, trains, earlier, keeps_head)
+    return _State(problem, network, examples, held_out, where, trains, earlier, keeps_head)
 
 
 def _of_positive_weight(rows, targets, sample_weight, name):
-    """Examples of the rows whose weight is positive."""
+    """The rows of positive weight, as Examples."""
     kept, weights = positive_weights(sample_weight, len(rows), name)
     return Examples(rows.take(kept), targets[kept], weights[kept])
 
 
-def _readable(parts):
-    """Drop the rows that cannot be read; return the changed parts."""
-    examples = _read(parts.examples, parts, "X", with_features=not parts.trains)
-    held_out = parts.held_out
-    if held_out is not None and parts.trains:
+def _readable(state):
+    """Drop the rows that cannot be read; return the changed state."""
+    examples = _read(state.examples, state, "X", with_features=not state.trains)
+    held_out = state.held_out
+    if held_out is not None and state.trains:
         if held_out.rows.skips:
-            held_out = replace(_read(held_out, parts, "X_val"), features=None)
+            held_out = replace(_read(held_out, state, "X_val"), features=None)
         else:
-            held_out.rows.check(parts.where.n_threads)
-    return parts._replace(examples=examples, held_out=held_out)
+            held_out.rows.check(state.where.n_threads)
+    return state._replace(examples=examples, held_out=held_out)
 
 
-def _read(examples, parts, name, with_features=False):
-    """Drop the examples that cannot be read, and warn of them; return the others.
+def _read(examples, state, name, with_features=False):
+    """Drop the rows that cannot be read, and warn of them; return the other examples.
 
-    They have features if `with_features`, or if the head that training starts with needs those of
-    all rows. Rows that may turn out to be unreadable are read here, and must not fail from then on.
+    These have features if `with_features`, or if the initial head needs the features of all rows.
     """
     n_rows, rows = len(examples), examples.rows
     known = rows.unreadable_rows()
     examples = _without(examples, known, name)
     errors = [known[position] for position in sorted(known)]
     if with_features or rows.may_fail:
-        read = parts.network.features(examples.rows, parts.where)
-        if read.cut is not None and not parts.trains:  # training warns of them itself
+        read = state.network.features(examples.rows, state.where)
+        if read.cut is not None and not state.trains:  # training warns of them itself
             rows.warn_of_cut(read.cut)
         errors += [read.errors[position] for position in sorted(read.errors)]
-        keeps = not parts.trains or parts.network.rows_of_first_head is None
-        examples = replace(examples, features=read.values if keeps else None)
+        keeps_features = not state.trains or state.network.rows_of_initial_head is None
+        examples = replace(examples, features=read.values if keeps_features else None)
         examples = _without(examples, read.errors, name)
+        # these rows have been read: if one fails later, raise its error and do not skip it
         examples = replace(examples, rows=examples.rows.strict())
     rows.warn_of_errors(errors, n_rows, left_out=True, name=name)
     return examples
 
 
 def _without(examples, errors, name):
-    """The examples whose positions are not among `errors`."""
+    """Drop the rows at the positions in `errors`; return the other examples."""
     kept = np.setdiff1d(np.arange(len(examples)), list(errors))
     if not len(kept):
         which = "" if name == "X" else f" of {name}"
@@ -199,11 +199,14 @@ def _without(examples, errors, name):
     return examples.take(kept) if errors else examples
 
 
-def _weighted(parts):
-    """The parts with the problem's weights (see `Problem.weights`), without rows of weight 0."""
+def _weighted(state):
+    """Apply the class weights (see `Problem.weights`), and drop the rows of weight 0.
+
+    Return the changed state.
+    """
 
     def weighted(examples, name):
-        weights = parts.problem.weights(examples.targets, examples.weights)
+        weights = state.problem.weights(examples.targets, examples.weights)
         kept = np.flatnonzero(weights > 0)
         if not len(kept):
             raise ValueError(
@@ -211,55 +214,56 @@ def _weighted(parts):
             )
         return replace(examples, weights=weights).take(kept)
 
-    held_out = parts.held_out
-    if held_out is not None and parts.trains:
+    held_out = state.held_out
+    if held_out is not None and state.trains:
         held_out = weighted(held_out, "sample_weight_val")
-    examples = weighted(parts.examples, "sample_weight")
-    return parts._replace(examples=examples, held_out=held_out)
+    examples = weighted(state.examples, "sample_weight")
+    return state._replace(examples=examples, held_out=held_out)
 
 
-def _solved(estimator, parts, processes):
-    """Solve a head on the features of the network, which stays as it is."""
-    examples, network = parts.examples, parts.network
-    identity = checkpoint_identity(estimator, parts, processes) if processes.count > 1 else {}
+def _fit_head(estimator, state, processes):
+    """Fit a head to the features of the network, which is not trained."""
+    examples, network = state.examples, state.network
+    identity = checkpoint_identity(estimator, state, processes) if processes.count > 1 else {}
     features, targets, weights = examples.features, examples.targets, examples.weights
     if examples.rows.is_augmented:
         rng = np.random.default_rng(processes.from_first(make_seed(estimator, identity)))
         views = examples.rows.views(rng)
-        where = parts.where._replace(memory=None)  # no later fit has the same views
+        # other fits seldom draw the same views: their features are not worth storing
+        where = state.where._replace(memory=None)
         features = np.concatenate(
             [features, *(network.features(rows, where).values for rows in views)]
         )
         n_parts = 1 + len(views)
         targets = np.concatenate([targets] * n_parts)
         weights = np.concatenate([weights / n_parts] * n_parts)
-    with blas_threads(parts.where.n_threads):
-        head = parts.problem.solve(features.astype(np.float64, copy=False), targets, weights)
-    problem, head = processes.from_first((parts.problem, head))
+    with blas_threads(state.where.n_threads):
+        head = state.problem.fit_head(features.astype(np.float64, copy=False), targets, weights)
+    problem, head = processes.from_first((state.problem, head))
     return Fitted(Predictor(network, head), problem, [])
 
 
-def _trained(estimator, parts, setup, context, data):
+def _train(estimator, state, setup, context, data):
     """Train the network together with its head."""
     from sklearn_dl.training._task import Task
 
-    problem, examples, held_out = parts.problem, parts.examples, parts.held_out
+    problem, examples, held_out = state.problem, state.examples, state.held_out
     if estimator.early_stopping and held_out is None:
         fraction, strata = estimator.validation_fraction, problem.strata(examples.targets)
         kept, others = split_rows(len(examples), fraction, setup.seed, strata)
         examples, held_out = examples.take(kept), examples.take(others)
         problem.refuse(examples.targets)
-    network = parts.network.network_to_train(setup.where.device)
-    if not parts.keeps_head:
+    network = state.network.network_to_train(setup.where.device)
+    if not state.keeps_head:
         network.head = None
     network.train_last(estimator.trainable_layers)
-    past = [] if parts.earlier is None else parts.earlier.records
+    past = [] if state.earlier is None else state.earlier.records
 
     def now():
-        return Predictor(parts.network.with_live(network))
+        return Predictor(state.network.with_live(network))
 
     _start(problem, now(), examples, setup)
-    feed = parts.network.feed(examples.rows, network)
+    feed = state.network.feed(examples.rows, network)
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)
     task = Task(network, feed, problem, examples)
@@ -269,9 +273,9 @@ def _trained(estimator, parts, setup, context, data):
 
 
 def _start(problem, predictor, examples, setup):
-    """Start the problem and solve the first head, with the network as it is before training.
+    """Prepare the problem and fit the initial head, before the network is trained.
 
-    All processes that share the fit get the result of the first one.
+    All processes that share the fit use the result of process 0.
     """
 
     def outputs(rows):
@@ -280,17 +284,17 @@ def _start(problem, predictor, examples, setup):
     problem.start(examples, outputs, setup.seed)
     network, head = predictor.network, None
     if network.takes_head and network.live.head is None:
-        some = examples.some(network.rows_of_first_head, setup.seed)
+        some = examples.some(network.rows_of_initial_head, setup.seed)
         features = some.features
         if features is None:
-            # autocast, as in training: for few rows, a copy of the network in bfloat16 costs more
+            # autocast, as in training: for so few rows it is cheaper than a copy in bfloat16
             with autocast(setup.where.precision, setup.where.device):
                 where = setup.where._replace(precision="float32")
                 features = predictor.features(some.rows, where).values
         goals = problem.goals(some.targets)
         features = features.astype(np.float64, copy=False)
         with blas_threads(setup.where.n_threads):
-            head = problem.first_head(features, goals, some.weights)
+            head = problem.initial_head(features, goals, some.weights)
     state, head = setup.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:
@@ -308,13 +312,13 @@ class _Epochs:
         self.predictor = None
 
     def evaluate(self):
-        """Loss and score on the rows that are held out."""
+        """The loss and the score of the validation rows."""
         self.predictor = self.now()
         outputs = self.predictor.outputs(self.held_out.rows, self.where).values
         return self.problem.evaluate(outputs, self.held_out.targets, self.held_out.weights)
 
     def after_epoch(self, records):
-        """Print the epoch if `verbose`, and call the callbacks; return True if one says to stop."""
+        """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""
         estimator, last = self.estimator, records[-1]
         if estimator.verbose:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
@@ -329,7 +333,7 @@ class _Epochs:
 
 
 def _run_loop(estimator, task, setup, epochs):
-    """Train, from the checkpoint if there is one; return the records and the best epoch."""
+    """Train, resuming from the checkpoint if there is one; return records and best epoch."""
     from sklearn_dl.training._checkpoint import Checkpoint
     from sklearn_dl.training._training_loop import Settings, train
 
@@ -362,20 +366,22 @@ def positive_weights(sample_weight, n_rows, name="sample_weight"):
     Parameters
     ----------
     sample_weight : array-like of shape (n_rows,), float or None
+        A single number is the weight of each row. None: each row has the weight 1.
     n_rows : int
     name : str, default="sample_weight"
-        The parameter's name, for messages.
+        Name of the parameter in messages.
 
     Returns
     -------
     kept : int ndarray
-        Positions, ascending.
+        The positions, in ascending order.
     weights : float64 ndarray of shape (n_rows,)
 
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, all are zero, or there is not one for each row.
+        If a weight is negative or not finite, all weights are zero, or `sample_weight` is an array
+        of a different length.
     """
     rows = np.empty((n_rows, 1))
     weights = check_sample_weight(
@@ -387,5 +393,5 @@ def positive_weights(sample_weight, n_rows, name="sample_weight"):
     )
     kept = np.flatnonzero(weights > 0)
     if not len(kept):
-        raise ValueError(f"{name} is zero for every row: there is nothing to learn from.")
+        raise ValueError(f"{name} is zero for every row: at least one weight must be positive.")
     return kept, weights

@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # it imports torch
 
 
 class FittedNetwork(ABC):
-    """The network of a fitted estimator: the pretrained one, or one that `fit` has trained.
+    """The network of a fitted estimator: the pretrained network, or one that `fit` has trained.
 
-    A trained torch module is loaded only when it is needed. Then it is "live".
+    A trained network is loaded only when it is needed. The loaded torch module is "live".
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ class FittedNetwork(ABC):
         `live` and `trained` are None, this is the pretrained network.
     """
 
-    # at most this number of rows is used to solve the head that training starts with; None: all
-    rows_of_first_head: int | None = None
+    # the initial head is fitted to at most this number of rows; None: to all rows
+    rows_of_initial_head: int | None = None
 
     def __init__(self, model, content, live=None, trained=None):
         self.model = model
@@ -47,18 +47,18 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def features(self, rows: Rows, where: Where) -> Read:
-        """The features that the network gives for rows.
+        """The features that the network computes for rows.
 
         Raises
         ------
         RowError
-            If a row cannot be read or the network gives NaN or infinity for it, unless the rows
-            say that such a row is skipped.
+            If a row cannot be read or the network gives NaN or infinity for it, unless
+            ``rows.skips`` is True.
         """
 
     @abstractmethod
     def feed(self, rows: Rows, network) -> "Feed":
-        """The Feed that gives rows to the live `network` in training.
+        """The Feed that passes rows to the live `network` in training.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class FittedNetwork(ABC):
         return True
 
     def resolved(self, where: Where) -> Where:
-        """`where`, resolved if this network computes with torch."""
+        """Return `where`, resolved if this network computes with torch."""
         return where.resolved() if self.needs_torch else where
 
     def check(self, trainable_layers) -> None:  # noqa: B027 - optional
@@ -85,7 +85,7 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def for_pickle(self, content):
-        """A copy for a pickle, without a live network; its content is `content`."""
+        """A copy for a pickle. It has no live network, and its content is `content`."""
 
     @abstractmethod
     def _key(self) -> tuple:
@@ -93,7 +93,7 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def _has_all(self) -> bool:
-        """Whether `content` has in memory all that the pretrained network is loaded from."""
+        """Whether all that the pretrained network is loaded from is in memory."""
 
     @abstractmethod
     def _find(self):
@@ -101,7 +101,7 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def _pretrained(self):
-        """Load the pretrained network on the CPU; nobody else has the same object."""
+        """Load the pretrained network on the CPU, as a new object."""
 
     @abstractmethod
     def _load(self):
@@ -113,11 +113,11 @@ class FittedNetwork(ABC):
         return self.live is not None or self.trained is not None
 
     def on(self, device, precision):
-        """The live network for scoring on `device` in "float32" or "bfloat16".
+        """The network for scoring on `device` in "float32" or "bfloat16".
 
-        It is neither moved nor copied if it is on the device already.
+        A trained network is moved only if it is on a different device.
         """
-        # a network that is made in another default dtype or in inference mode would keep them
+        # a network made under a different default dtype or in inference mode would keep them
         with torch_settings(), self._lock:
             if not self.is_trained:
                 return self._shared(device, precision)
@@ -132,9 +132,8 @@ class FittedNetwork(ABC):
         """The pretrained network, which all estimators of this process share: do not train it."""
         key = (*self._key(), str(device), precision)
         try:
-            content = (
-                self._whole_content()
-            )  # an error if the model has changed, though the old one is loaded
+            # this raises an error if the model has changed, even if the old one is loaded
+            content = self._whole_content()
         except FileNotFoundError:
             loaded = find_session(key)
             if loaded is None:
@@ -148,7 +147,7 @@ class FittedNetwork(ABC):
         return cached_session(key, load, content.n_bytes, str(device))
 
     def _whole_content(self):
-        """`content`; if a pickle has left out some of it, the same content as found now."""
+        """Return `content`; if a pickle has left out a part of it, find the same content again."""
         if self._has_all() or self.content.is_unchanged():
             return self.content
         found = self._find()
@@ -161,7 +160,7 @@ class FittedNetwork(ABC):
         return found
 
     def _live_on(self, device):
-        """The trained network, loaded if it is not live yet, on `device`."""
+        """The trained network on `device`. It is loaded if it is not live yet."""
         if self.live is None:
             self.live, self.trained = self._load().move_to(device), None
         if next(self.live.parameters()).device != device:
@@ -178,13 +177,13 @@ class FittedNetwork(ABC):
             return self._pretrained().move_to(device)
 
     def linear_head(self, where: Where) -> LinearHead | None:
-        """The network's own head; None if it has none."""
+        """The network's own head; None if the network has no head."""
         if not self.takes_head:
             return None
         return self.on(where.resolved().device, "float32").linear_head()
 
     def with_content(self, content):
-        """The same network with another content, which must have the same hash."""
+        """The same network with a different content, which must have the same hash."""
         copied = copy.copy(self)
         copied.content = content
         return copied
@@ -197,13 +196,13 @@ class FittedNetwork(ABC):
         return os.sep in path and not os.path.exists(path)
 
     def at(self, model):
-        """The same network, to be loaded from another `model`."""
+        """The same network, to be loaded from a different `model`."""
         copied = copy.copy(self)
         copied.model, copied.content = model, self.content.for_pickle(False)
         return copied
 
     def with_live(self, network):
-        """The same pretrained network with the trained `network` as its live one."""
+        """The same pretrained network with the trained `network` as the live network."""
         copied = copy.copy(self)
         copied.live, copied.trained, copied._bfloat16 = network, None, None
         return copied

@@ -1,4 +1,4 @@
-"""Linear heads that scikit-learn's estimators solve on the features of a network."""
+"""Linear heads that scikit-learn's estimators fit to the features of a network."""
 
 from contextlib import nullcontext
 from functools import lru_cache
@@ -10,10 +10,11 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
-# up to this rows * features * classes, one thread of BLAS solved a head faster than two, up to 13
-# times (measured on two cores; the cause is not known: the products alone gain from two)
+# up to this product of rows, features and classes, one thread of BLAS fitted a head up to 13 times
+# faster than two (measured on two cores; the cause is unknown: the products alone gain from two)
 _FOR_ONE_THREAD = 1_000_000_000
-# more rows would hardly change which regularisation is best, and would take longer than the head
+# with more rows than this, the same regularisation is nearly always best, and tuning would take
+# longer than fitting the head
 _ROWS_TO_TUNE_ON = 4096
 
 
@@ -34,23 +35,23 @@ class LinearHead(NamedTuple):
 
 
 def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
-    """Solve a head whose outputs are logits, by `LogisticRegression`.
+    """Fit a head whose outputs are logits, by `LogisticRegression`.
 
     Parameters
     ----------
     features : float64 ndarray of shape (n_rows, n_features)
     codes : int ndarray of shape (n_rows,)
-        The class of each row, from 0 to ``n_classes - 1``. A class without rows gets the logit
-        -inf.
+        The index of each row's class, from 0 to ``n_classes - 1``. The logit of a class without
+        rows is -inf.
     n_classes : int
     weights : float64 ndarray of shape (n_rows,)
         Weights of the rows.
     C : float, default=1.0
         Inverse of the regularisation strength, as in `LogisticRegression`.
     scale : bool, default=False
-        Whether to solve on features of mean 0 and equal variances that add up to 1, so that the
-        effect of `C` does not depend on the network. The returned head takes features that are
-        not scaled.
+        Whether to fit to features that are scaled to mean 0 and to equal variances that add up to
+        1, so that the effect of `C` does not depend on the network. The returned head takes
+        features that are not scaled.
 
     Returns
     -------
@@ -58,9 +59,9 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     """
     if scale:
         scaler = _scaler(features, weights)
-        solved = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
-        head = solved.weights / scaler.scale_
-        return LinearHead(head, solved.bias - head @ scaler.mean_)
+        scaled = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
+        head = scaled.weights / scaler.scale_
+        return LinearHead(head, scaled.bias - head @ scaler.mean_)
     head = np.zeros((n_classes, features.shape[1]))
     bias = np.full(n_classes, -np.inf)
     present = np.unique(codes)
@@ -78,8 +79,8 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
 
 
 def _scaler(features, weights):
-    """A fitted StandardScaler that gives features mean 0 and equal variances that add up to 1."""
-    # arrays, also if sklearn.set_config asks for data frames
+    """A fitted StandardScaler to mean 0 and to equal variances that add up to 1."""
+    # return arrays even if sklearn.set_config asks for data frames
     scaler = StandardScaler().set_output(transform="default")
     scaler.fit(features, sample_weight=weights)
     scaler.scale_ *= features.shape[1] ** 0.5
@@ -87,8 +88,8 @@ def _scaler(features, weights):
 
 
 def blas_threads(n_threads):
-    """Context in which numpy's products use `n_threads` threads; None changes nothing."""
-    # the limit is one for the process: two threads that set it at once could leave the wrong number
+    """Context in which numpy's matrix products use `n_threads` threads; None changes nothing."""
+    # the process has one limit: two threads that set it at once could leave the wrong number
     if n_threads is None or current_thread() is not main_thread():
         return nullcontext()
     return _thread_pools().limit(limits=n_threads, user_api="blas")
@@ -96,7 +97,7 @@ def blas_threads(n_threads):
 
 def _few_threads(size):
     """Context in which BLAS uses one thread, if that is faster for a head of this size."""
-    # the main thread only, as in blas_threads
+    # only in the main thread, as in blas_threads
     if size > _FOR_ONE_THREAD or current_thread() is not main_thread():
         return nullcontext()
     return _thread_pools().limit(limits=1, user_api="blas")
@@ -108,7 +109,7 @@ def _thread_pools():
 
 
 def ridge_head(features, targets, weights, tune=False):
-    """Solve a head that predicts numbers, by `Ridge`.
+    """Fit a head that predicts numbers, by `Ridge`.
 
     Parameters
     ----------

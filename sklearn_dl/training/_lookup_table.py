@@ -6,8 +6,8 @@ import torch
 class LookupTable(torch.nn.Embedding):
     """Table of token embeddings whose gradient is faster on a CPU than `torch.nn.Embedding`'s.
 
-    In each step, torch makes a new gradient, a table of zeros as large as the weights. Here that
-    table is kept, and each step clears only the rows that the step before it has written. The
+    In each step, torch makes a new gradient: a table of zeros as large as the weights. This class
+    keeps the table, and each step clears only the rows that the previous step has written. The
     weights must not be used elsewhere in the network.
     """
 
@@ -45,7 +45,7 @@ class LookupTable(torch.nn.Embedding):
 
 
 class _Lookup(torch.autograd.Function):
-    """The lookup, whose backward pass gives the gradient to the LookupTable and not to torch."""
+    """The lookup. Its backward pass passes the gradient to the LookupTable, not to torch."""
 
     @staticmethod
     def forward(ctx, weight, ids, module):
@@ -61,7 +61,7 @@ class _Lookup(torch.autograd.Function):
 def use_lookup_tables(network):
     """Replace every `torch.nn.Embedding` inside `network` with a LookupTable.
 
-    One that is sparse, or has a `max_norm`, stays.
+    Embeddings that are sparse or have a `max_norm` are not replaced.
     """
     for module in list(network.modules()):
         for name, child in module.named_children():

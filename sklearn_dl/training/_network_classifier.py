@@ -85,8 +85,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Returns
         -------
         logits : float64 ndarray of shape (n_samples,) or (n_samples, n_classes)
-            In the order of `classes_`. With two classes: the logit of the second class minus that
-            of the first.
+            In the order of `classes_`. With two classes: the logit of the second class minus the
+            logit of the first.
         """
         logits = self._outputs(self._rows_to_predict(X))
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits

@@ -1,4 +1,4 @@
-"""Base class of the torch modules that are trained. Importing this module imports torch."""
+"""Base class of the networks that are trained. Importing this module imports torch."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -39,7 +39,7 @@ class NetworkWithHead(torch.nn.Module, ABC):
 
     @abstractmethod
     def train_last(self, n_layers):
-        """Let gradients train the head and the last `n_layers` layers of the body, or "all"."""
+        """Make the head and the last `n_layers` layers of the body (or "all") trainable."""
 
     def changed_tensors(self):
         """The tensors that an earlier fit has changed or this fit can change, by name."""
@@ -57,18 +57,18 @@ class NetworkWithHead(torch.nn.Module, ABC):
         memo = {
             id(p): torch.nn.Parameter(p.detach().to(torch.bfloat16), requires_grad=False)
             for p in self.body.parameters()
-        }  # so that deepcopy does not copy the float32 tensors first
+        }  # with this memo, deepcopy does not copy the float32 tensors first
         copied = copy.deepcopy(self, memo)
         copied.body.to(torch.bfloat16)
         return copied.requires_grad_(False)
 
-    def add_head(self, solved):
-        """Add a head with the weights of the LinearHead `solved`."""
+    def add_head(self, fitted):
+        """Add a head with the weights of the LinearHead `fitted`."""
         device = next(self.parameters()).device
-        head = self.make_head(*solved.weights.shape[::-1])
+        head = self.make_head(*fitted.weights.shape[::-1])
         with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(solved.weights))
-            head.bias.copy_(torch.from_numpy(solved.bias))
+            head.weight.copy_(torch.from_numpy(fitted.weights))
+            head.bias.copy_(torch.from_numpy(fitted.bias))
         head.to(device)
 
     def linear_head(self):

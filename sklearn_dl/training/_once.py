@@ -1,4 +1,4 @@
-"""Compute the values of equal inputs only once, and not at all if a store has them."""
+"""Compute the values of equal inputs once, and only if a store does not have them."""
 
 import numpy as np
 
@@ -7,20 +7,20 @@ from sklearn_dl.utils._messages import RowError
 
 
 def computed_once(keys, compute, store=None, *, cuts=False):
-    """Compute the values of all inputs, and the values of equal inputs only once.
+    """Compute the values of all inputs; compute equal inputs only once.
 
     Parameters
     ----------
     keys : sequence of hashable or None
-        The key of each input. Equal inputs have equal keys. None: the input is computed on its own
-        and not stored.
+        The key of each input. Equal inputs have equal keys. None: the input is always computed, and
+        not stored.
     compute : callable(positions) -> Read
         Computes the inputs at some positions (int ndarray).
     store : object with ``load(keys)`` and ``save(values)``, default=None
-        Keeps values for later calls, as a dict of key to ndarray. Values that it has are not
-        computed.
+        Keeps values for later calls, as a dict of key to ndarray. Values that the store has are
+        not computed.
     cuts : bool, default=False
-        Whether the Reads have `cut`. If so, the store keeps it as the last value of each input.
+        Whether the Reads have `cut`. If so, the store keeps `cut` as the last value of each input.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def computed_once(keys, compute, store=None, *, cuts=False):
     if cuts:
         known_cut = {key: bool(values[-1]) for key, values in known.items()}
         known = {key: values[:-1] for key, values in known.items()}
-    # for each input: the index in `made` of its result; -1: it is in `known`
+    # for each input, the index of its result in `made`; -1 if the result is in `known`
     source = np.full(len(keys), -1)
     firsts: dict = {}
     positions: list = []
@@ -56,7 +56,7 @@ def computed_once(keys, compute, store=None, *, cuts=False):
         pairs = zip(keys, source, strict=True)
         cut = np.array([known_cut[key] if i < 0 else read.cut[i] for key, i in pairs])
     made = _results(read, len(positions))
-    # an error names its row: compute inputs equal to a failed one again, for errors of their own
+    # an error names its row: compute inputs that equal a failed one again, for their own errors
     failed = np.isin(source, list(read.errors))
     failed[positions] = False
     again = np.flatnonzero(failed)

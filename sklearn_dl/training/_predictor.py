@@ -16,7 +16,7 @@ class Predictor(NamedTuple):
     ----------
     network : FittedNetwork
     head : LinearHead or None
-        The head that was solved on the features of the network. None: the network's own head is
+        The head that was fitted to the features of the network. None: the network's own head is
         used, if it has one.
     """
 
@@ -25,7 +25,7 @@ class Predictor(NamedTuple):
 
     @property
     def is_trained(self):
-        """Whether the network was trained, and no head was solved on its features after that."""
+        """Whether the network was trained, and no head was fitted to its features after that."""
         return self.head is None and self.network.is_trained
 
     def linear_head(self, where):
@@ -33,7 +33,7 @@ class Predictor(NamedTuple):
         return self.network.linear_head(where) if self.head is None else self.head
 
     def features(self, rows, where):
-        """The features that the network gives for rows: a Read."""
+        """The features that the network computes for rows, as a Read."""
         return self.network.features(rows, where)
 
     def outputs(self, rows, where):
@@ -52,8 +52,8 @@ class Predictor(NamedTuple):
         Raises
         ------
         RowError
-            If a row cannot be read or the network gives NaN or infinity for it, unless the rows
-            say that such a row is skipped.
+            If a row cannot be read or the network gives NaN or infinity for it, unless
+            ``rows.skips`` is True.
         """
         where = self.network.resolved(where)
         head = self.linear_head(where)
@@ -68,7 +68,7 @@ class Predictor(NamedTuple):
             return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = head(read.values.astype(np.float64, copy=False))
-        # the bias is -inf for a class without rows to learn from, and that is no error
+        # the bias of a class without rows to learn from is -inf, which is not an error
         bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
         errors = dict(read.errors)
         for position in np.flatnonzero(bad).tolist():
@@ -78,5 +78,5 @@ class Predictor(NamedTuple):
         return Read(outputs, errors, read.cut)
 
     def for_pickle(self, content):
-        """A copy for a pickle, without a live network; its content is `content`."""
+        """A copy for a pickle. It has no live network, and its content is `content`."""
         return Predictor(self.network.for_pickle(content), self.head)

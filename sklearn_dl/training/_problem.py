@@ -1,4 +1,4 @@
-"""Problems: how targets are checked, encoded, learned from, scored and predicted."""
+"""Problems: how y is checked and encoded, and how predictions are made and scored."""
 
 import math
 from abc import ABC, abstractmethod
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
 
     Outputs = Callable[[Rows], np.ndarray]
 
-# a first head has this much less than its least finite logit instead of -inf: losses must be finite
+# in the initial head, the bias of a class without rows is the least finite bias minus this number,
+# not -inf, so that losses stay finite
 _RARELY = 10.0
 
 
 class Problem(ABC):
-    """What the targets of a fit mean. The fitted estimator keeps it for its predictions.
+    """What the targets of a fit mean. A fitted estimator keeps its Problem to make predictions.
 
     A fit calls these methods:
 
     - `learn` or `continue_from`, and `encode` for the y of validation rows;
     - `weights` and `refuse`;
-    - if only a head is solved: `solve`;
-    - if the network is trained: `strata` if some rows are to be held out, `start`, `first_head` if
-      the network has no head yet, `goals`, `losses` for each batch, and `evaluate` for the rows
-      that are held out.
+    - if the network is not trained: `fit_head`;
+    - if the network is trained: `strata` if some rows are to be held out, `start`, `initial_head`
+      if the network has no head yet, `goals`, `losses` for each batch, and `evaluate` for the
+      validation rows.
 
     Only `losses` needs torch.
 
@@ -45,12 +46,12 @@ class Problem(ABC):
     what `losses` compares the outputs of the network with.
     """
 
-    # the value of learning_rate="auto"
+    # what learning_rate="auto" stands for
     learning_rate: float
 
     @abstractmethod
     def learn(self, y) -> np.ndarray:
-        """Check y, learn how to encode it, and return it encoded.
+        """Check y, learn how to encode it, and return the targets.
 
         Raises
         ------
@@ -60,7 +61,7 @@ class Problem(ABC):
 
     @abstractmethod
     def continue_from(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
-        """Do what `learn` does, for a fit that continues from an earlier one.
+        """Do what `learn` does, for a fit that continues from an earlier fit.
 
         Parameters
         ----------
@@ -68,23 +69,23 @@ class Problem(ABC):
             The problem of the earlier fit.
         y : array-like
         keeps_head : bool
-            Whether training starts with the head of the earlier fit; if not, a new head is made.
+            Whether training starts with the head of the earlier fit; if not, a new head is fitted.
 
         Raises
         ------
         ValueError
-            If this problem cannot learn from y, or y does not fit to what was learned earlier.
+            If this problem cannot learn from y, or y does not match what was learned earlier.
         """
 
     @abstractmethod
     def encode(self, y, name: str) -> np.ndarray:
-        """Check y and return it encoded, as `learn` does, without learning anything from it.
+        """Check y and encode it with what `learn` has learned.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         name : str
-            What messages call `y`.
+            Name of `y` in messages.
 
         Returns
         -------
@@ -93,7 +94,7 @@ class Problem(ABC):
         Raises
         ------
         ValueError
-            If a target is missing or does not fit to what was learned.
+            If a target is missing or does not match what was learned.
         """
 
     @abstractmethod
@@ -101,25 +102,31 @@ class Problem(ABC):
         """Raise a ValueError if there is nothing to learn from these targets."""
 
     @abstractmethod
-    def solve(self, features, targets, weights) -> LinearHead | None:
-        """The best head on the features of a network; None if the network takes no head.
+    def fit_head(self, features, targets, weights) -> LinearHead | None:
+        """The head that predicts the targets best from the features of a network.
 
         Parameters
         ----------
         features : float64 ndarray of shape (n_rows, n_features)
         targets : ndarray of n_rows rows
         weights : float64 ndarray of shape (n_rows,)
+
+        Returns
+        -------
+        head : LinearHead or None
+            None: the network takes no head.
         """
 
     @abstractmethod
-    def first_head(self, features, goals, weights) -> LinearHead:
-        """The head that training starts with, solved on features of the untrained network.
+    def initial_head(self, features, goals, weights) -> LinearHead:
+        """The head that training starts with.
 
         Parameters
         ----------
         features : float64 ndarray of shape (n_rows, n_features)
+            The features of the network as it is before this fit trains it.
         goals : ndarray of n_rows rows
-            From `goals`.
+            What `goals` returns.
         weights : float64 ndarray of shape (n_rows,)
 
         Returns
@@ -144,7 +151,7 @@ class Problem(ABC):
 
     @abstractmethod
     def evaluate(self, outputs, targets, weights) -> tuple[float, float]:
-        """Loss and score on the rows that are held out.
+        """The loss and the score of the validation rows.
 
         Parameters
         ----------
@@ -162,21 +169,22 @@ class Problem(ABC):
         return {}
 
     def weights(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The weights of rows, multiplied by the weights of their classes if classes have any."""
+        """The sample weights, multiplied by the class weights if there are any."""
         return weights
 
     def strata(self, targets: np.ndarray) -> np.ndarray | None:
-        """The stratum of each row, as in `split_rows`; None: rows are held out at random."""
+        """The stratum of each row, as in `split_rows`. None: rows are held out at random."""
         return None
 
     def start(self, examples: "Examples", outputs: "Outputs", seed: int) -> None:  # noqa: B027
-        """Prepare for training, with the examples that are trained on.
+        """Prepare for training with these examples.
 
         Parameters
         ----------
         examples : Examples
         outputs : callable(Rows) -> float64 ndarray
-            Computes outputs of the untrained network. Call it only if the network takes no head.
+            Computes outputs of the network as it is before this fit trains it. Call it only if the
+            network takes no head.
         seed : int
         """
 
@@ -187,8 +195,8 @@ class Problem(ABC):
         ----------
         targets : ndarray of n_rows rows
         layout : object, default=None
-            The `layout` of the Feed: which output is for which target. None: all outputs of a row
-            are for its one target.
+            The `layout` of the Feed: which output belongs to which target. None: all outputs of a
+            row belong to its one target.
 
         Returns
         -------
@@ -202,12 +210,12 @@ class Problem(ABC):
 
 
 class Classes(Problem):
-    """One class for each row: the targets are codes, which are indices in `classes`.
+    """One class for each row: the targets are codes, which are indices into `classes`.
 
     Parameters
     ----------
     purpose : str
-        Name of the estimator, for messages.
+        Name of the estimator in messages.
     class_weight : dict, "balanced" or None
     label_smoothing : float, default=0.0
     C : float, default=1.0
@@ -233,9 +241,9 @@ class Classes(Problem):
         return codes.astype(np.int64)
 
     def continue_from(self, earlier, y, keeps_head):
-        """As in Problem; y may lack classes of the earlier fit if its head is kept."""
+        """As in Problem. If the head is kept, y may lack classes of the earlier fit."""
         codes = self.learn(y)
-        # a kept head also knows the classes without a row here; a new head would not
+        # a kept head also knows the classes that y lacks; a new head would not
         self._keeps_head = keeps_head
         if np.array_equal(self.classes, earlier.classes):
             return codes
@@ -244,13 +252,13 @@ class Classes(Problem):
             hint = "Set warm_start=False to start anew."
             if known:
                 hint = (
-                    "A fit that trains the network can continue with rows of some classes only; "
-                    "here the head is solved anew, from these rows alone: give rows of each class, "
-                    "or set warm_start=False to start anew."
+                    "Classes may be absent from y only if the earlier fit and this one both train "
+                    "the network. Here a new head is fitted to these rows alone: pass rows of each "
+                    "class, or set warm_start=False to start anew."
                 )
             raise ValueError(
-                "warm_start=True cannot change the classes: the estimator was fitted to "
-                f"{earlier.classes.tolist()}, and y has {self.classes.tolist()}. {hint}"
+                "warm_start=True cannot change the classes: the estimator was fitted with "
+                f"{earlier.classes.tolist()}, but y has {self.classes.tolist()}. {hint}"
             )
         known_codes = np.searchsorted(earlier.classes, self.classes)
         self.classes = earlier.classes
@@ -282,12 +290,12 @@ class Classes(Problem):
     def strata(self, targets):
         return targets
 
-    def solve(self, features, targets, weights):
+    def fit_head(self, features, targets, weights):
         n_classes = len(self.classes)
         return logistic_head(features, targets, n_classes, weights, self.C, self.scale)
 
-    def first_head(self, features, goals, weights):
-        head = self.solve(features, goals, weights)
+    def initial_head(self, features, goals, weights):
+        head = self.fit_head(features, goals, weights)
         present = np.isfinite(head.bias)
         return head._replace(bias=np.where(present, head.bias, head.bias[present].min() - _RARELY))
 
@@ -308,20 +316,19 @@ class Classes(Problem):
 
 
 class Numbers(Problem):
-    """One number for each row, or several; predictions are ``slope * output + intercept``.
+    """One or several numbers for each row; predictions are ``slope * output + intercept``.
 
-    A network is trained on numbers that are scaled to mean 0 and standard deviation 1. If only a
-    head is solved, the numbers are not scaled.
+    If the network is trained, the numbers are scaled to mean 0 and standard deviation 1. If only
+    a head is fitted, they are not scaled.
 
     Parameters
     ----------
     what : str
-        What messages call the numbers, in the plural.
+        Name of the numbers in messages, in the plural.
     several : bool, default=False
         Whether a row may have more than one number.
     tune : bool, default=False
-        As in `ridge_head`, if only a head is solved. The head that training starts with is never
-        tuned.
+        As in `ridge_head`, if only a head is fitted. The initial head is never tuned.
     """
 
     slope: Any = 1.0
@@ -361,12 +368,18 @@ class Numbers(Problem):
 
     def refuse(self, targets):
         if not np.ptp(targets, axis=0).any():
-            values = np.ravel(targets[0])
-            which = f"are {values[0]:g}" if len(values) == 1 else "are equal in each column"
-            raise ValueError(
-                f"All {self.what} to learn from {which}: there is nothing to learn from "
-                f"{counted(len(targets), 'sample')}."
+            n, values = len(targets), np.ravel(targets[0])
+            if n == 1:
+                raise ValueError(
+                    "There is nothing to learn from 1 sample: at least two rows with different "
+                    f"{self.what} are needed."
+                )
+            seen = (
+                f"All {n} {self.what} are equal ({values[0]:g})"
+                if len(values) == 1
+                else f"In each column, all {n} {self.what} are equal"
             )
+            raise ValueError(f"{seen}: there is nothing to learn.")
 
     def start(self, examples, outputs, seed):
         if self._is_scaled:
@@ -374,7 +387,7 @@ class Numbers(Problem):
         targets, weights = examples.targets, examples.weights
         self.intercept = np.average(targets, axis=0, weights=weights)
         spread = np.average((targets - self.intercept) ** 2, axis=0, weights=weights) ** 0.5
-        # the spread of equal numbers may not be 0, because of rounding
+        # because of rounding, the spread of equal numbers can differ from 0
         self.slope = np.where(np.ptp(targets, axis=0) > 0, spread, 1.0)
         if targets.ndim == 1:
             self.slope, self.intercept = float(self.slope), float(self.intercept)
@@ -382,10 +395,10 @@ class Numbers(Problem):
     def goals(self, targets, layout=None):
         return (targets - self.intercept) / self.slope
 
-    def solve(self, features, targets, weights):
+    def fit_head(self, features, targets, weights):
         return ridge_head(features, targets, weights, self.tune)
 
-    def first_head(self, features, goals, weights):
+    def initial_head(self, features, goals, weights):
         return ridge_head(features, goals, weights)
 
     def losses(self, outputs, goals):
@@ -399,7 +412,7 @@ class Numbers(Problem):
         variance = np.average((targets - center) ** 2, axis=0, weights=weights)
         if errors.ndim == 1:
             error = mean(errors, weights)
-            # equal numbers have no R²: then the epoch with the smallest error is the best
+            # R² is undefined for equal targets; the score is then minus the error
             return error / self.slope**2, float(1 - error / variance if variance else -error)
         error = np.array([mean(column, weights) for column in errors.T])
         varies = np.ptp(targets, axis=0) > 0
@@ -413,10 +426,10 @@ class Numbers(Problem):
 
 
 def _width(y):
-    """Number of columns of an array; None if it is 1-D."""
+    """Number of columns of an array; None if the array is 1-D."""
     return y.shape[1] if y.ndim == 2 else None
 
 
 def mean(values, weights):
-    """The weighted mean, computed so that it does not depend on the order of the rows."""
+    """The weighted mean. It does not depend on the order of the rows."""
     return math.fsum(values * weights) / math.fsum(weights)

@@ -35,7 +35,7 @@ class TorchProcesses:
     count : int
         Number of processes.
     rank : int
-        Number of this process, from 0.
+        Number of this process, counted from 0.
     per_machine : int
         Number of processes on this machine.
     device : torch.device
@@ -59,13 +59,13 @@ class TorchProcesses:
             parameter.grad = part.view_as(parameter)
 
     def from_first(self, value):
-        """The `value` that the first process passes; all processes get it."""
+        """Return, in all processes, the `value` that process 0 passes."""
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
 
     def gather(self, value):
-        """The values that all processes pass, in the order of their ranks."""
+        """Return the values that all processes pass, in the order of their ranks."""
         from accelerate.utils import gather_object
 
         return gather_object([value])
@@ -73,10 +73,10 @@ class TorchProcesses:
 
 @contextmanager
 def training_processes(where):
-    """Context with the processes that share this fit, as the variables of torchrun say.
+    """Context that yields the processes that share this fit, from the variables of torchrun.
 
-    Without torchrun, this imports neither torch nor accelerate, which keeps state for the whole
-    Python process. At the end, environment variables and the number of threads are as before.
+    Without torchrun, this imports neither torch nor accelerate: accelerate keeps state for the
+    whole Python process. At the end, environment variables and the number of threads are as before.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def training_processes(where):
 
 
 def _new_group():
-    """Arguments for a new process group, which is kept apart from those of earlier fits."""
+    """Arguments for a new process group, which is separate from the groups of earlier fits."""
     from torch.distributed import PrefixStore
 
     store, rank, n_processes = _meeting_point()
@@ -128,7 +128,7 @@ def _new_group():
 
 @lru_cache(maxsize=1)
 def _meeting_point():
-    """The store through which the processes find each other, this one's rank and their number."""
+    """Return the store in which the processes meet, this process's rank, and their number."""
     import torch
 
     return next(torch.distributed.rendezvous("env://"))

@@ -1,7 +1,7 @@
 """Rows of X, what a network computes from them, and rows with targets and weights.
 
-The *number* of a row is its index in X; messages use it. The *position* of a row is its index in
-the rows at hand, which may be only some of the rows of X.
+The *number* of a row is its index in X; messages use it. The *position* of a row is its index
+within some rows of X.
 """
 
 from abc import ABC, abstractmethod
@@ -23,8 +23,8 @@ class Read(NamedTuple):
     Attributes
     ----------
     values : float ndarray of shape (n_rows, n_values)
-        For example features or outputs. NaN in rows with an error. If all rows have an error, it
-        may have no columns.
+        For example features or outputs. NaN in rows with an error. If all rows have an error,
+        there may be no columns.
     errors : dict of int to RowError
         The errors of rows that could not be read, or for which the network gave NaN or infinity,
         by their positions in `values`.
@@ -38,7 +38,7 @@ class Read(NamedTuple):
     cut: np.ndarray | None = None
 
 
-# at most this many rows have their features in memory at once, if only their outputs are kept
+# if only outputs are kept, the features of at most this number of rows are in memory at once
 CHUNK = 8192
 
 
@@ -54,12 +54,12 @@ class Rows(ABC):
     """
 
     numbers: np.ndarray
-    # what messages call a row
+    # name of a row in messages
     noun = "row"
-    # whether rows that cannot be read are skipped (left out of a fit, missing in predictions);
-    # if not, they raise an error
+    # whether rows that cannot be read are skipped (left out of a fit, missing in predictions); if
+    # not, an error is raised
     skips: bool = False
-    # for each row the RowError, or None; None instead of an array: no row is known to be unreadable
+    # for each row a RowError or None; None instead of an array: no row is known to be unreadable
     unreadable: np.ndarray | None = None
 
     def __len__(self):
@@ -81,7 +81,7 @@ class Rows(ABC):
 
     @abstractmethod
     def digest(self) -> bytes:
-        """A hash of what is read. It does not depend on the numbers of the rows."""
+        """A hash of the content of the rows. It does not depend on their numbers."""
 
     @abstractmethod
     def not_finite(self, position: int, values: np.ndarray, what: str) -> "RowError":
@@ -91,14 +91,14 @@ class Rows(ABC):
         ----------
         position : int
         values : ndarray
-            What the network gives for the row.
+            The values that the network gives for the row.
         what : str
-            What messages call the values, in the plural.
+            Name of the values in messages, in the plural.
 
         Raises
         ------
         RowError
-            If such a row is not to be skipped: the error is raised, not returned.
+            If the row is not to be skipped: the error is raised, not returned.
         """
 
     @abstractmethod
@@ -122,29 +122,28 @@ class Rows(ABC):
             In the order of the rows.
         n_rows : int
         left_out : bool
-            Whether these rows are left out of a fit; if not, they are missing values in a
-            prediction.
+            Whether these rows are left out of a fit; if not, their predictions are missing values.
         name : str, default="X"
             Name of the argument with the rows.
         """
         warn_of_failed_rows(dict(enumerate(errors)), n_rows, self.noun, name, left_out=left_out)
 
     def warn(self, read: Read) -> None:
-        """Warn of the rows that a prediction could not read, and of the inputs that it has cut."""
+        """Warn of the rows of a prediction that could not be read, and of inputs that were cut."""
         errors = [read.errors[position] for position in sorted(read.errors)]
         self.warn_of_errors(errors, len(self), left_out=False)
         if read.cut is not None:
             self.warn_of_cut(read.cut)
 
     def views(self, rng: np.random.Generator) -> "list[Self]":
-        """Random views of the rows, for a fit that solves only a head; [] if there are none."""
+        """Random views of the rows, for a fit that fits only a head; [] if there are none."""
         return []
 
     def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - optional
         """Read all rows, without a network, and raise a RowError if one cannot be read."""
 
     def strict(self) -> "Self":
-        """The same rows, but one that cannot be read raises an error and is not skipped."""
+        """The same rows, but a row that cannot be read raises an error instead of being skipped."""
         return self
 
 
@@ -154,13 +153,13 @@ def read_readable(rows, compute):
     Returns
     -------
     read : Read
-        The result for all rows. The unreadable ones have their error and NaN.
+        The result for all rows. An unreadable row has its error, and NaN.
     """
     errors = rows.unreadable_rows()
     if not errors:
         return compute(rows)
     good = np.setdiff1d(np.arange(len(rows)), list(errors))
-    # if no row can be read, compute the first one, only to see how many values a row has
+    # if no row can be read, compute the first row only to see how many values a row has
     read = compute(rows.take(good if len(good) else np.arange(1)))
     values = np.full((len(rows), read.values.shape[1]), np.nan, dtype=read.values.dtype)
     values[good] = read.values[: len(good)]
@@ -199,7 +198,8 @@ class Examples:
         The values of y, as the Problem encodes them.
     weights : float64 ndarray of shape (n_rows,)
     features : ndarray of shape (n_rows, n_features) or None
-        The features that the network gives before training. None: they are not computed yet.
+        The features of the network as it is before this fit trains it. None: they are not
+        computed yet.
     """
 
     rows: Rows
@@ -223,5 +223,5 @@ class Examples:
         )
 
     def some(self, most, seed):
-        """At most `most` of the examples, drawn at random; None: all of them."""
+        """At most `most` of the examples, drawn at random; all of them if `most` is None."""
         return self if most is None else self.take(some_positions(len(self), seed, most))

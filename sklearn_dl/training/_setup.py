@@ -21,7 +21,7 @@ class Setup(NamedTuple):
     processes : OneProcess or TorchProcesses
         The processes that share the fit.
     where : Where
-        The device, precision and threads of this process, resolved.
+        The resolved device, precision and threads of this process.
     seed : int
         The seed of all random numbers of the training.
     identity : dict of str to object
@@ -35,34 +35,34 @@ class Setup(NamedTuple):
 
 
 @contextmanager
-def training_setup(estimator, parts, processes):
+def training_setup(estimator, state, processes):
     """Context in which a network is trained.
 
-    Inside, torch has its default settings, and no other fit in this Python process trains. At the
-    end, torch's settings and random states are as they were before.
+    In this context, torch has its default settings, and no other fit in this Python process trains.
+    At the end, torch's settings and random states are as they were before.
 
     Parameters
     ----------
     estimator : TrainedEstimator
-    parts : _Parts
-        The parts of the fit (see `fit`).
+    state : _State
+        The state of the fit (see `fit`).
     processes : OneProcess or TorchProcesses
 
     Yields
     ------
     setup : Setup
     """
-    where = parts.where.resolved()
+    where = state.where.resolved()
     if processes.count > 1 and where.device.type != "cpu":
         where = where._replace(device=processes.device)
-    identity = checkpoint_identity(estimator, parts._replace(where=where), processes)
+    identity = checkpoint_identity(estimator, state._replace(where=where), processes)
     seed = processes.from_first(make_seed(estimator, identity))
     with torch_settings(where.n_threads, processes.per_machine), own_random_state(where.device):
         yield Setup(processes, where, seed, {**identity, "seed": seed})
 
 
-def checkpoint_identity(estimator, parts, processes):
-    """The identity of a fit: what tells it from other fits, by name. The seed is added later.
+def checkpoint_identity(estimator, state, processes):
+    """The identity of a fit: the values that distinguish it from other fits, without the seed.
 
     It contains hashes of the data and the model, the parameters, the precision and the number of
     processes. A fit is resumed only from a checkpoint with the same identity. Processes that share
@@ -71,14 +71,14 @@ def checkpoint_identity(estimator, parts, processes):
     Parameters
     ----------
     estimator : TrainedEstimator
-    parts : _Parts
-        The parts of the fit (see `fit`).
+    state : _State
+        The state of the fit (see `fit`).
     processes : OneProcess or TorchProcesses
 
     Returns
     -------
     identity : dict of str to object
-        Empty if the fit has one process and no checkpoint, because it is not needed then.
+        Empty if the fit has one process and no checkpoint: it does not need an identity.
 
     Raises
     ------
@@ -88,15 +88,15 @@ def checkpoint_identity(estimator, parts, processes):
     if estimator.checkpoint_dir is None and processes.count == 1:
         return {}
     identity = {
-        "data": _fingerprint(parts.problem, parts.examples, parts.held_out),
-        "model": parts.network.content.sha256,
+        "data": _fingerprint(state.problem, state.examples, state.held_out),
+        "model": state.network.content.sha256,
         **_identities(estimator._parameters_of_the_fit()),
-        "precision": parts.where.precision,
+        "precision": state.where.precision,
         "processes": processes.count,
     }
-    if parts.network.is_trained:
-        trained = sha256(parts.network.trained_bytes()).hexdigest()
-        identity["start"] = f"{trained}, its head {'kept' if parts.keeps_head else 'made anew'}"
+    if state.network.is_trained:
+        trained = sha256(state.network.trained_bytes()).hexdigest()
+        identity["start"] = f"{trained}, its head {'kept' if state.keeps_head else 'made anew'}"
     for theirs in processes.gather(identity):
         names = sorted(identity.keys() | theirs.keys())
         unequal = [n for n in names if repr(theirs.get(n)) != repr(identity.get(n))]
@@ -108,21 +108,21 @@ def checkpoint_identity(estimator, parts, processes):
     return identity
 
 
-def _fingerprint(problem, *parts):
-    """A hash of the examples in `parts`: of their rows, targets and weights."""
+def _fingerprint(problem, *sets):
+    """A hash of the Examples in `sets`: of their rows, targets and weights. None is skipped."""
     digest = sha256()
-    for part in parts:
-        if part is not None:
-            digest.update(part.rows.digest())
-            digest.update(problem.digest(part.targets))
-            digest.update(part.weights.tobytes())
+    for examples in sets:
+        if examples is not None:
+            digest.update(examples.rows.digest())
+            digest.update(problem.digest(examples.targets))
+            digest.update(examples.weights.tobytes())
     return digest.hexdigest()
 
 
 def _identities(params):
     """The values of parameters, with names or hashes instead of callables.
 
-    A callable's repr has its address in memory, which is different in each Python process.
+    A callable's repr contains its address in memory, which differs between Python processes.
     """
     found: dict = {}
     for name, value in sorted(params.items()):
@@ -137,8 +137,8 @@ def _identities(params):
 def _name_of(function, version):
     """The name of a function, or a hash of a callable without a name.
 
-    It is the name of the callable's type instead of a hash if there is a `version`, which says
-    whether the callable has changed, or if the callable cannot be hashed.
+    If the callable cannot be hashed, or has a `version`, which says whether it has changed, the
+    name of its type replaces the hash.
     """
     name = getattr(function, "__qualname__", None)
     if name is not None:
@@ -152,9 +152,9 @@ def _name_of(function, version):
 def make_seed(estimator, identity):
     """Return a seed from `random_state`.
 
-    ``random_state=None`` gives another seed each time, and does not draw from numpy's global
-    generator, whose state a fit must not change. With a `checkpoint_dir`, None gives a seed that
-    depends only on the identity of the fit, so that the fit can be resumed.
+    With ``random_state=None``, the seed is new each time. It is not drawn from numpy's global
+    generator, whose state a fit must not change. With None and a `checkpoint_dir`, the seed depends
+    only on the identity of the fit, so that the fit can be resumed.
     """
     random_state = estimator.random_state
     if isinstance(random_state, Integral):

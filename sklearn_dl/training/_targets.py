@@ -12,7 +12,7 @@ def as_numbers(y, name, several=False):
     ----------
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     name : str
-        What messages call `y`.
+        Name of `y` in messages.
     several : bool, default=False
         Whether `y` may have several columns.
 
@@ -33,7 +33,7 @@ def as_numbers(y, name, several=False):
     try:
         values = np.asarray(y, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must hold numbers: {error}") from error
+        raise ValueError(f"{name} must contain numbers: {error}") from error
     infinite = np.flatnonzero(~np.isfinite(values))
     if len(infinite):
         raise ValueError(f"{name} is infinite in row {infinite[0]}.")

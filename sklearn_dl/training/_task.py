@@ -1,4 +1,4 @@
-"""What the fit loop trains: a network, with its inputs and the losses of a problem.
+"""What the training loop trains: a network, with its inputs and the losses of a problem.
 
 Importing this module imports torch.
 """
@@ -10,16 +10,16 @@ import torch
 
 
 class Feed(ABC):
-    """Rows, ready to be given to a network in training.
+    """Rows that are ready to be passed to a network in training.
 
     Attributes
     ----------
     lengths : int ndarray of shape (n_rows,)
         The length of each row: rows of similar length share a batch.
     cut : bool ndarray or None
-        Which inputs were longer than the part of them that is read.
+        Which inputs were longer than the part of them that is read. None: inputs are never cut.
     layout : object or None
-        For networks that give several outputs per row: which output is for which target.
+        For networks with several outputs per row: which output belongs to which target.
     """
 
     lengths: np.ndarray

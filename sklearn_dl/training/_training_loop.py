@@ -1,4 +1,4 @@
-"""The fit loop: AdamW with linear warm-up and decay, over batches that the seed determines.
+"""The training loop: AdamW with linear warm-up and decay, on batches that depend on the seed.
 
 Importing this module imports torch.
 """
@@ -17,7 +17,7 @@ from sklearn_dl.training._batches import epoch_batches
 from sklearn_dl.training._lookup_table import LookupTable
 from sklearn_dl.training._processes import OneProcess
 
-# within an epoch: a fit that is killed loses at most the work of this time
+# a fit that is killed loses about the work of this time
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
@@ -45,7 +45,7 @@ class TrainingTask(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The parameters of an estimator that `train` needs, with values in place of "auto"."""
+    """The parameters of an estimator that `train` needs. "auto" is replaced with a value."""
 
     max_epochs: int
     batch_size: int
@@ -86,29 +86,30 @@ def train(
     processes : OneProcess or TorchProcesses, default=None
         Each of them computes a part of each batch. None: OneProcess.
     evaluate : callable() -> (loss, score), default=None
-        Called after each epoch; gives loss and score on the rows that are held out. The network
-        ends with the weights of the epoch with the highest score (with equal scores, the lowest
-        loss). Training stops when the score has not risen by `tol` for `n_iter_no_change` epochs.
+        Called after each epoch; returns the loss and the score of the validation rows. In the end,
+        the network has the weights of the epoch with the highest score (with equal scores, the
+        lowest loss). Training stops when the score has not risen by more than `tol` for
+        `n_iter_no_change` epochs.
     checkpoint : Checkpoint, default=None
         The state is saved to it after each epoch, and about once a minute within an epoch. If it
         has a saved state, training is resumed from there.
     after_epoch : callable(history) -> bool, default=None
-        Called after each epoch with all records so far; True stops the training.
+        Called after each epoch with all records so far. If it returns True, training stops.
     first : int, default=0
-        Number of epochs of the earlier fits that this one continues from. The epochs of this fit
-        are numbered, and their batches drawn, as those after them.
+        Number of epochs of the earlier fits that this fit continues from. The epochs of this fit
+        are numbered from ``first + 1``, and their batches are drawn for these numbers.
 
     Returns
     -------
     history : list of dict
         One record for each epoch.
     best_epoch : int
-        Number of the epoch whose weights are kept, from 1.
+        Number of the epoch whose weights are kept, counted from 1.
 
     Raises
     ------
     ValueError
-        If the loss or its gradient is not finite.
+        If the loss, its gradient or a weight is not finite.
     """
     processes = processes or OneProcess()
     run = _Run(task, settings, processes, checkpoint)
@@ -191,10 +192,10 @@ class _Run:
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
-        # only these are checked: a pretrained table may have NaN for tokens that no text has
+        # only these are checked: a pretrained table may contain NaN for tokens that no text has
         self.sound = list(compress(self.parameters, _are_finite(self.parameters)))
         self.device = self.parameters[0].device
-        # weight decay is for matrices, not for biases and the weights of normalisations
+        # biases and the weights of normalisation layers have no weight decay
         groups: list[dict[str, Any]] = [
             {"params": [p for p in self.parameters if p.ndim > 1]},
             {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -225,7 +226,7 @@ class _Run:
                 losses = task.losses(mine, rng)
             weights = torch.as_tensor(task.weights[mine], dtype=torch.float32, device=self.device)
             weighted = (losses.float() * weights).sum()
-            # by the mean weight of all rows: a weight of 2 counts as two rows in every batch
+            # divide by the mean weight of all rows: a weight of 2 counts like 2 rows in any batch
             (weighted / (len(batch) * self.mean_weight)).backward()
         processes.sum_gradients(self.parameters)
         loss = sum(processes.gather(weighted.item()))
@@ -247,7 +248,7 @@ class _Run:
             raise self._diverged("Weights are infinite or NaN", self.progress.batch)
 
     def _diverged(self, what, batch_number):
-        """The error for a loss or weights that are not finite."""
+        """Return the error for a loss or weights that are not finite."""
         return ValueError(
             f"{what} in epoch {self.progress.epoch + 1}, batch {batch_number}: "
             f"lower learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
@@ -265,7 +266,7 @@ class _Run:
         progress.stopped = progress.without_improvement >= self.settings.n_iter_no_change
 
     def take_best(self):
-        """Give the network the weights of the best epoch, if epochs were evaluated."""
+        """Load the weights of the best epoch into the network, if epochs were evaluated."""
         if self.best:
             self.task.network.load_state_dict(self.best, strict=False)
 

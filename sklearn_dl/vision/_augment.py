@@ -17,14 +17,14 @@ _JITTER = 0.3
 
 @dataclass(frozen=True, slots=True)
 class RandomView:
-    """One random view of an image: a resized part of it, perhaps flipped, in changed colours.
+    """One random view of an image: a resized part, perhaps flipped, with changed colours.
 
     Parameters
     ----------
     width, height : int
         Size of the view, in pixels.
     kinds : tuple of str
-        The kinds of change: some of KINDS.
+        The kinds of changes: some of KINDS.
     seed : int
         Determines the view.
     """
@@ -38,7 +38,7 @@ class RandomView:
         return f"view {self.seed} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """Return the least (width, height) at which an image of `size` may be decoded."""
+        """Return the smallest (width, height) to which an image of `size` can be decoded."""
         left, top, right, bottom = self._box(size)
         scale = 2 * max(self.width / (right - left), self.height / (bottom - top))
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
@@ -105,13 +105,13 @@ class CallableView:
 
 
 def views(images, augment, resize, seeds):
-    """Return lazy images that each show one random view of an image.
+    """Return lazy images, each of which shows one random view of an image.
 
     Parameters
     ----------
     images : sequence of LazyImage
     augment : tuple of str or callable
-        As `checked_augment` returns it.
+        What `checked_augment` returns.
     resize : Resize
         The step of images that are not augmented. A view has the same size.
     seeds : sequence of int
@@ -136,7 +136,7 @@ def checked_augment(augment):
     Raises
     ------
     ValueError
-        If it is something else, or a kind is unknown.
+        If `augment` has a different type, or a kind is unknown.
     """
     if augment is None or callable(augment):
         return augment

@@ -37,12 +37,12 @@ IMAGENET_PIXELS = {
 
 @dataclass(frozen=True)
 class Backbone(ABC):
-    """A pretrained network without its head, and how its input is made.
+    """A pretrained network without its head, and the settings of its input.
 
     Attributes
     ----------
     content : OnnxModel, FolderContent or _Module
-        What the network is loaded from.
+        The files or the callable that the network is loaded from.
     pixels : dict
         Arguments of PixelExtractor.
     """
@@ -92,7 +92,7 @@ class OnnxBackbone(Backbone):
     Attributes
     ----------
     registered : str or None
-        Name of the model if it is a registered one; its torch module may be known, too.
+        Name of the model if it is registered. A registered model may also have a torch module.
     """
 
     registered: str | None = None
@@ -104,8 +104,9 @@ class OnnxBackbone(Backbone):
         if body is None:
             raise ValueError(
                 f"{self.content.name} is an ONNX graph, whose layers cannot be trained. Set "
-                "trainable_layers=0 to train only a head, or give a folder in transformers' "
-                "format, a registered model or a callable that makes a torch.nn.Module."
+                "trainable_layers=0 to fit only a head, or set `model` to a folder in "
+                "transformers' format, a registered model or a callable that makes a "
+                "torch.nn.Module."
             )
         return image_network(body)
 
@@ -133,7 +134,7 @@ class ModuleBackbone(Backbone):
 
     @property
     def is_identified(self):
-        """Whether the callable has a version: the hash does not show that its code was edited."""
+        """Whether the callable has a version; the hash alone does not show edits of its code."""
         return self.content.version is not None
 
     def network(self, weights=True):
@@ -144,7 +145,7 @@ class ModuleBackbone(Backbone):
 
 
 class _Module:
-    """A callable of the user, the torch module that it has made once, its version and its hash."""
+    """A callable of the user, the torch module that it has made, its version and its hash."""
 
     data = None
     name = "a network of a callable"
@@ -156,7 +157,7 @@ class _Module:
         self.network = image_network(make())
         self.version = version_of(make)
         self.sha256 = module_hash(self.network, self.version)
-        # the same callable may make another network the next time
+        # the same callable may make a different network the next time
         self.identity = uuid.uuid4().hex
 
     def n_bytes(self):
@@ -169,7 +170,7 @@ class _Module:
 
 
 def version_of(function):
-    """Return the attribute `version` that the user gave to a callable, or None."""
+    """Return the attribute `version` that the user set on a callable, or None."""
     version = getattr(function, "version", None)
     # in a class of torch modules the attribute may be a property, which is not a version
     return version if isinstance(version, (str, int)) else None
@@ -187,13 +188,13 @@ def find_backbone(model):
     Raises
     ------
     FileNotFoundError
-        If it is neither a path that exists nor a known name.
+        If `model` is neither an existing path nor a known name.
     ValueError
-        If it stands for something that is not a model, or it is a torch module itself.
+        If `model` stands for something that is not a model, or is a torch module.
     """
     if hasattr(model, "state_dict") and not isinstance(model, type):
         raise ValueError(
-            "model is a torch module. Give a callable that makes it, so that each fit can start "
+            "`model` is a torch module. Set a callable that makes it, so that each fit can start "
             "with a new one: model=lambda: copy.deepcopy(module)."
         )
     if callable(model):
@@ -230,16 +231,16 @@ def _folder_pixels(content):
 @also_clear
 @lru_cache(maxsize=32)
 def _feature_output(content):
-    """Return the name of the output of an ONNX graph that gives the features."""
+    """Return the name of the output of an ONNX graph that contains the features."""
     names = [output.name for output in parse(content.read(), content.name).graph.output]
     if "features" in names:
         return "features"
     if len(names) == 1:
         return names[0]
     raise ValueError(
-        f"{content.name} has the outputs {names}, and it is not known which of them gives "
-        "features. Give a graph with one output, or with one called 'features'. To cut the graph, "
-        "use onnx.utils.extract_model."
+        f"{content.name} has the outputs {names}, and it is not known which of them contains "
+        "features. Set `model` to a graph with one output, or with an output called 'features'. To "
+        "cut the graph, use onnx.utils.extract_model."
     )
 
 
@@ -253,7 +254,7 @@ class FittedImageNetwork(FittedNetwork):
         return self.is_trained or not isinstance(self.content, OnnxBackbone)
 
     def features(self, rows, where):
-        """The features that the network gives for ImageRows, from `where.memory` if it has them."""
+        """The features of ImageRows, from `where.memory` if it has them."""
         where = self.resolved(where)
 
         def compute(positions):
@@ -284,16 +285,16 @@ class FittedImageNetwork(FittedNetwork):
         self.content.network(weights=False).train_last(trainable_layers)
 
     def _runs_on(self, where):
-        """What computes the features: ONNX Runtime and its providers, or a torch device."""
+        """The runtime that computes the features: ONNX Runtime's providers, or a torch device."""
         if not self.needs_torch:
             return "onnxruntime", resolve_providers(onnx_providers(where.device))
         return str(where.device), where.precision
 
     def for_pickle(self, content):
-        """A copy for a pickle, without a live network; its content is `content`."""
+        """A copy for a pickle. It has no live network, and its content is `content`."""
         trained = self.trained_bytes()
         if trained is None and isinstance(self.content, ModuleBackbone):
-            # the callable may make another network where the pickle is loaded
+            # the callable may make a different network where the pickle is loaded
             trained = self.with_live(self._pretrained()).trained_bytes()
         return FittedImageNetwork(self.model, content, trained=trained)
 

@@ -30,7 +30,7 @@ class Format:
     Attributes
     ----------
     size : int
-        Width and height of the input in pixels, if the graph does not state them.
+        Width and height of the input in pixels, used if the graph does not state them.
     resize_mode : {"pad", "pad_end", "fill"}
     fill_color : int
         Grey level of the border in the modes "pad" and "pad_end".
@@ -40,11 +40,11 @@ class Format:
     anchors : tuple of (float, float) or None
         Widths and heights in grid cells. None: the format has no anchors.
     suppresses : bool
-        Whether to leave out candidates that overlap with better ones.
+        Whether candidates that overlap with better candidates are left out.
     infinities : tuple of float
         Infinities that the outputs may contain.
     expects : str
-        Shapes of the outputs of one image, for messages.
+        Shapes of the outputs of one image, in messages.
     """
 
     size = 640
@@ -59,12 +59,12 @@ class Format:
     expects: str
 
     def choose(self, shapes, size, anchors):
-        """Return the positions of the outputs that `decode` gets; None if the shapes do not fit.
+        """Return the positions of the outputs to decode; None if the shapes do not match.
 
         Parameters
         ----------
         shapes : dict of str to tuple
-            Shape of each output for one image, by name. A size that is None is not known yet.
+            Shape of each output for one image, by name. A size can be None: not known yet.
         size : tuple of int
             (width, height) of the network's input.
         anchors : sequence or None
@@ -72,7 +72,7 @@ class Format:
         raise NotImplementedError
 
     def n_classes(self, shapes, anchors):
-        """Return the number of classes, from the shapes of the chosen outputs. None: not known."""
+        """Return the number of classes, from the shapes of the chosen outputs; None: not known."""
         raise NotImplementedError
 
     def decode(self, outputs, size, anchors, threshold):
@@ -94,8 +94,8 @@ class Yolov2(Format):
     """One grid: raw tx, ty, tw, th, objectness and classes of each cell and anchor.
 
     Raw means that no sigmoid, softmax or exponential is applied yet. Redmon and Farhadi, YOLO9000,
-    2017. The defaults are those of Tiny YOLOv2 in ML.NET's sample: 416 pixels, levels 0 to 255,
-    5 anchors in grid cells.
+    2017. The defaults are the settings of Tiny YOLOv2 in ML.NET's sample: 416 pixels, levels 0 to
+    255, 5 anchors in grid cells.
     """
 
     size = 416
@@ -138,8 +138,8 @@ class Yolov2(Format):
 class Yolov8(Format):
     """One table: each column has a center and sides in pixels, and class probabilities.
 
-    Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12), exported without suppression.
-    There is no objectness.
+    Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12), exported without non-maximum
+    suppression. There is no objectness.
     """
 
     expects = "one output of shape (4 + n_classes, n_boxes)"
@@ -163,8 +163,8 @@ class Yolov8(Format):
         if len(kept) and table[:4].max() <= 2:
             raise ValueError(
                 f'format="yolov8" reads boxes in pixels, but no number of the {table.shape[1]} '
-                "boxes is above 2: they look like fractions of the input. Give a callable that "
-                "decodes them."
+                "boxes is above 2: they look like fractions of the input. Set `format` to a "
+                "callable that decodes them."
             )
         return Candidates(_corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best)
 
@@ -173,8 +173,8 @@ class Yolox(Format):
     """One table: each row has the center, sides, objectness and classes of a cell of three grids.
 
     The centers are relative to their cells, and the sides are logarithms; the unit is the stride
-    of the grid (8, 16 or 32). Objectness and classes are probabilities. Ge et al., YOLOX, 2021:
-    BGR levels 0 to 255, the image in the upper left corner.
+    of the grid (8, 16 or 32). Objectness and classes are probabilities. Ge et al., YOLOX, 2021.
+    Pixels are BGR levels 0 to 255, and the image is in the upper left corner.
     """
 
     resize_mode = "pad_end"
@@ -231,7 +231,8 @@ class Ssd(Format):
     """Class probabilities, the background first, and boxes x0, y0, x1, y1 from 0 to 1.
 
     This is the format of SSD (Liu et al., 2016), exported with its priors applied, and of
-    UltraFace. The default pixels are those of UltraFace: (RGB - 127) / 128, stretched.
+    UltraFace. By default, pixels are scaled as for UltraFace, (RGB - 127) / 128, and images are
+    stretched.
     """
 
     size = 300
@@ -338,7 +339,7 @@ class CallableFormat(Format):
 
 
 def fitting_formats(shapes, size):
-    """Return the names of the formats that fit outputs of these shapes for one image."""
+    """Return the names of the formats that match outputs of these shapes for one image."""
     return [name for name, f in FORMATS.items() if f.choose(shapes, size, f.anchors) is not None]
 
 
@@ -351,7 +352,7 @@ def _only_table(shapes):
 
 
 def _scores_and_boxes(shapes, least=2):
-    """Return the positions of the scores (`least` per box, or more) and of the boxes, or None."""
+    """Return the positions of scores (at least `least` per box) and boxes, or None."""
     if len(shapes) != 2 or any(len(shape) != 2 for shape in shapes.values()):
         return None
     names, tables = list(shapes), list(shapes.values())
@@ -373,42 +374,42 @@ def _exp(logarithms):
 
 
 def _check_probabilities(name, scores):
-    """Raise a ValueError if scores are not from 0 to 1; quantized ones may be 0.01 beyond."""
+    """Raise a ValueError if scores are not in 0 to 1; quantized scores may be 0.01 outside."""
     low, high = scores.min(initial=0.0), scores.max(initial=0.0)
     if low < -0.01 or high > 1.01:
         raise ValueError(
             f'format="{name}" reads probabilities, but the scores go from {low:.3g} to '
-            f"{high:.3g}. Give a callable that decodes them."
+            f"{high:.3g}. Set `format` to a callable that decodes them."
         )
 
 
 def _refuse_probabilities(name, logits):
-    """Raise a ValueError if all logits are from 0 to 1, because they look like probabilities."""
+    """Raise a ValueError if all logits are in 0 to 1, because they look like probabilities."""
     low, high = logits.min(initial=np.inf), logits.max(initial=-np.inf)
     if 0 <= low < high <= 1:
         raise ValueError(
             f'format="{name}" reads logits, but all of them lie from {low:.3g} to {high:.3g}: they '
-            "look like probabilities. Give a callable that decodes them."
+            "look like probabilities. Set `format` to a callable that decodes them."
         )
 
 
 def _refuse_decoded(name, sides, size, most):
-    """Raise a ValueError if a side in pixels is over `most` times that of the input."""
+    """Raise a ValueError if a side in pixels is over `most` times the side of the input."""
     largest = (sides / size).max(initial=0)
     if largest > most:
-        raise _decoded(name, f"a side would be {largest:.3g} times that of the input")
+        raise _decoded(name, f"a side would be {largest:.3g} times the side of the input")
 
 
 def _decoded(name, why):
     """Return the error for boxes that the graph has decoded already."""
     return ValueError(
         f'format="{name}" reads centers and sides that are not decoded yet, but {why}: the graph '
-        "seems to decode them itself. Give a callable that takes decoded ones."
+        "seems to decode them itself. Set `format` to a callable for them."
     )
 
 
 def _follows(values, grid):
-    """Whether both columns of values rise with those of a grid, as decoded centers do."""
+    """Whether both columns of values rise with the columns of a grid, as decoded centers do."""
     with np.errstate(invalid="ignore", divide="ignore"):
         values = values - values.mean(axis=0, dtype=np.float64)
         grid = grid - grid.mean(axis=0)
@@ -418,16 +419,16 @@ def _follows(values, grid):
 
 
 def _fractions(name, boxes):
-    """Return boxes as float64; raise a ValueError if they cannot be from 0 to 1."""
+    """Return boxes as float64; raise a ValueError if they look like pixels, not 0 to 1."""
     largest = np.abs(boxes).max(initial=0)
     if 10 < largest < np.inf:
         raise ValueError(
             f'format="{name}" reads boxes from 0 to 1, but they reach {largest:.4g}: they look '
-            "like pixels. Give a callable that decodes them."
+            "like pixels. Set `format` to a callable that decodes them."
         )
     return boxes.astype(np.float64)
 
 
 def _corners(centers, sides):
-    """Return boxes x0, y0, x1, y1."""
+    """Return the boxes (x0, y0, x1, y1) with these centers and sides."""
     return np.concatenate([centers - sides / 2, centers + sides / 2], axis=1)

@@ -1,4 +1,4 @@
-"""Reader: feeds the graph of an ObjectDetector, and reads detections from its outputs."""
+"""Reader: prepares the inputs of an ObjectDetector's graph, and decodes detections."""
 
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ class Geometry(NamedTuple):
 
 
 class Reader:
-    """Prepares images for a graph, and reads detections from its outputs.
+    """Prepares the inputs of a detector's graph, and decodes detections from its outputs.
 
     Parameters
     ----------
@@ -78,12 +78,12 @@ class Reader:
         fits = None not in shapes.values() and (
             None if by_callable else self.format.choose(shapes, self._input_size(), self.anchors)
         )
-        # sizes that the graph does not state are checked when outputs have them
+        # sizes that the graph does not state are checked on the first outputs
         if not by_callable and (stated or fits):
             self.n_classes = self._choose(shapes)[1]
 
     def other_sources(self, images):
-        """Return the sources of the inputs besides the image, by name, for lazy images."""
+        """Return, for lazy images, the source of each input except the image's, by name."""
         given = self.detector.extra_inputs
         return {
             spec.name: GeometrySource(spec, given[spec.name], images, self.geometry)
@@ -95,7 +95,7 @@ class Reader:
         return Geometry(self._input_size(), image_size, *self.step.placement(image_size))
 
     def pixels(self, images):
-        """Return the PixelArray of lazy images that the graph takes."""
+        """Return lazy images as the PixelArray that the graph takes."""
         return PixelExtractor(
             colors=self.colors,
             layout=self.layout,
@@ -104,7 +104,10 @@ class Reader:
         ).transform(image_column([image.with_step(self.step) for image in images]))
 
     def _level(self, name):
-        """Return `offset` or `scale`: as given, else the format's in the order of `colors`."""
+        """Return the parameter `offset` or `scale`.
+
+        If it is None, return the format's default, in the order of `colors`.
+        """
         given, default = getattr(self.detector, name), getattr(self.format, name)
         if given is not None:
             return given
@@ -113,7 +116,7 @@ class Reader:
         if set(self.colors) - set("RGB"):
             raise ValueError(
                 f"format={self.detector.format!r} has {name}s only for red, green and blue; with "
-                f"colors={self.colors!r} set `{name}`."
+                f"colors={self.colors!r}, set `{name}`."
             )
         return [default["RGB".index(color)] for color in self.colors]
 
@@ -122,7 +125,7 @@ class Reader:
         detector = self.detector
         geometry = self.geometry(image_size)
         if isinstance(self.format, CallableFormat):
-            # the callable may give infinity a meaning
+            # for the callable, infinity may have a meaning
             check_outputs(outputs, allowed=(-np.inf, np.inf))
             found = self._decode_by_callable(outputs, geometry)
         else:
@@ -135,7 +138,7 @@ class Reader:
             )
         check_outputs({"boxes": found.boxes, "scores": found.scores})
         boxes = geometry.to_image(found.boxes)
-        # a box outside the visible part of the image is not a detection
+        # a box that lies outside the image, or has no area, is dropped
         seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         found, boxes = Candidates(*(values[seen] for values in found)), boxes[seen]
         if self.format.suppresses:
@@ -158,13 +161,16 @@ class Reader:
         return result
 
     def _decode_by_callable(self, outputs, geometry):
-        """Return the Candidates that the user's callable decodes, after checks of what it gives."""
+        """Call the user's `format` function, and check what it returns.
+
+        Return the boxes that reach `score_threshold` as Candidates.
+        """
         boxes, scores, classes = self.detector.format(outputs, geometry)
         boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
         scores, classes = np.asarray(scores, dtype=np.float64), np.asarray(classes)
         if scores.shape != (len(boxes),) or classes.shape != (len(boxes),):
             raise ValueError(
-                f"format={self.detector.format!r} gave {len(boxes)} boxes, scores of shape "
+                f"format={self.detector.format!r} returned {len(boxes)} boxes, scores of shape "
                 f"{scores.shape} and classes of shape {classes.shape}; each box needs one score "
                 "and one class."
             )
@@ -173,15 +179,15 @@ class Reader:
         boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
         if classes.dtype.kind not in "iu" and (classes != np.floor(classes)).any():
             raise ValueError(
-                f"format={self.detector.format!r} gave classes that are not whole numbers: "
+                f"format={self.detector.format!r} returned classes that are not whole numbers: "
                 f"{classes[:5].tolist()}."
             )
         if self.labels is not None:
             beyond = classes[(classes < 0) | (classes >= len(self.labels))]
             if len(beyond):
                 raise ValueError(
-                    f"format={self.detector.format!r} gave class {beyond[0]}, but `classes` has "
-                    f"labels for the classes 0 to {len(self.labels) - 1}."
+                    f"format={self.detector.format!r} returned class {beyond[0]}, but `classes` "
+                    f"has labels for the classes 0 to {len(self.labels) - 1}."
                 )
         return Candidates(boxes, scores, classes.astype(np.int64))
 
@@ -196,16 +202,16 @@ class Reader:
         return self._chosen[key]
 
     def _check(self, shapes):
-        """Return what `_choose` does; raise a ValueError if the shapes or the labels do not fit."""
+        """Return what `_choose` returns; raise a ValueError if shapes or labels do not match."""
         size = self._input_size()
         chosen = self.format.choose(shapes, size, self.anchors)
         name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
         if chosen is None:
             others = fitting_formats(shapes, size)
             fit = (
-                f"these formats would fit: {others}"
+                f"these formats match: {others}"
                 if others
-                else "no format fits, so give a callable"
+                else "no format matches, so set `format` to a callable"
             )
             raise ValueError(
                 f"format={name!r} expects {self.format.expects}; the outputs of one image are "
@@ -217,19 +223,22 @@ class Reader:
         labels = self.labels
         if n_classes is not None and labels is not None and len(labels) != n_classes:
             raise ValueError(
-                f"classes has {len(labels)} labels, but with format={name!r} the model's outputs "
+                f"`classes` has {len(labels)} labels, but with format={name!r} the model's outputs "
                 f"({seen}) have {n_classes} classes."
             )
         return chosen, n_classes
 
     def _about_anchors(self, shapes):
-        """Return what the message about shapes says about anchors, or ''."""
+        """Return the sentence about anchors for the error message about shapes, or ''."""
         depths = [shape[0] for shape in shapes.values() if len(shape) == 3]
         if self.anchors is None or not depths or depths[0] is None:
             return ""
+        n_anchors = len(self.anchors)
+        if depths[0] % n_anchors == 0 and depths[0] > 5 * n_anchors:
+            return ""  # the anchors match
         return (
-            f" There are {len(self.anchors)} anchors: {depths[0]} must be {len(self.anchors)} * "
-            "(5 + n_classes)."
+            f" With {n_anchors} anchors, the first size of an output must be {n_anchors} * "
+            f"(5 + n_classes), but it is {depths[0]}."
         )
 
     def _split_inputs(self, session):
@@ -245,7 +254,7 @@ class Reader:
         if len(images) != 1:
             raise ValueError(
                 "`extra_inputs` must leave exactly one input of the graph, for the image, but "
-                f"leaves {listed(images) or 'none'}. Give what each other input gets, as in "
+                f"leaves {listed(images) or 'none'}. Set a value for every other input, as in "
                 'extra_inputs={"orig_target_sizes": lambda geometry: geometry.input_size}.'
             )
         return images[0], [specs[name] for name in given]
@@ -256,7 +265,9 @@ class Reader:
         if given is None:
             return None if self.format.anchors is None else np.array(self.format.anchors)
         if self.format.anchors is None:
-            raise ValueError(f"format={self.detector.format!r} has no anchors; set anchors=None.")
+            raise ValueError(
+                f"format={self.detector.format!r} does not use anchors; set anchors=None."
+            )
         anchors = np.asarray(given, dtype=np.float64)
         if (
             anchors.ndim != 2
@@ -265,7 +276,7 @@ class Reader:
             or not (anchors > 0).all()
         ):
             raise ValueError(
-                f"anchors must have shape (n_anchors, 2) and contain positive widths and heights "
+                f"`anchors` must have shape (n_anchors, 2) and contain positive widths and heights "
                 f"in grid cells, got {brief(given)} of shape {anchors.shape}."
             )
         return anchors
@@ -284,8 +295,8 @@ class Reader:
         width, height = self._image_size()
         if (columns and width and columns != width) or (rows and height and rows != height):
             raise ValueError(
-                f"image_size={self.detector.image_size!r}, but the graph takes {columns} x {rows} "
-                "pixels."
+                f"image_size={self.detector.image_size!r}, but the graph takes {columns or 'any'} "
+                f"x {rows or 'any'} pixels."
             )
         self.step = Resize(
             width=int(columns or width or self.format.size),
@@ -307,7 +318,7 @@ class Reader:
 
 
 class DetectionCollector:
-    """Gets the outputs of batches, and keeps only the detections in them."""
+    """Decodes the outputs of each batch, and keeps only the detections."""
 
     def __init__(self, images, specs, reader):
         self.images = images
@@ -322,7 +333,8 @@ class DetectionCollector:
             if len(output) != n_fed:
                 raise ValueError(
                     f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images, "
-                    "but one result per image is needed. Export the detector without suppression."
+                    "but one result per image is needed. Export the detector without non-maximum "
+                    "suppression."
                 )
         for position, row in enumerate(rows):
             arrays = {n: output[position] for n, output in zip(self.names, outputs, strict=True)}
@@ -344,13 +356,13 @@ class DetectionCollector:
 
 
 class GeometrySource:
-    """Source of the values of a graph's input other than the image.
+    """Source of the values of an input that is not the image.
 
     Parameters
     ----------
     spec : TensorSpec
     value : callable(Geometry) or array-like
-        The value for one image, without the batch dimension, or a function that gives it.
+        The value for one image, without the batch dimension, or a function that returns it.
     images : sequence of LazyImage
     geometry : callable(image_size) -> Geometry
     """
@@ -362,7 +374,7 @@ class GeometrySource:
         self.images, self.geometry = images, geometry
 
     def read(self, rows):
-        """Return the values of the rows whose images can be read, and the errors of the others."""
+        """Return the values of the rows that can be read, and the errors of the other rows."""
         values, errors = [], {}
         for row in rows:
             image = self.images[row]
@@ -402,28 +414,27 @@ def class_labels(classes):
     if classes is None:
         return None
     if isinstance(classes, Mapping):
-        # JSON turns the numbers into strings
-        numbers = {
+        # JSON turns the class indices into strings
+        by_index = {
             int(key) if isinstance(key, str) and key.isdecimal() else key: label
             for key, label in classes.items()
         }
-        missing = [number for number in range(len(classes)) if number not in numbers]
+        missing = [index for index in range(len(classes)) if index not in by_index]
         if missing:
             raise ValueError(
-                f"classes is a dict of {len(classes)} labels without the number {missing[0]}: its "
-                "keys must be the numbers of the classes, 0, 1, ...; got "
-                f"{list(classes)[:5]}."
+                f"`classes` is a dict of {len(classes)} labels, but class {missing[0]} has no "
+                f"label: the keys must be the class indices 0, 1, ...; got {list(classes)[:5]}."
             )
-        classes = [numbers[number] for number in range(len(classes))]
+        classes = [by_index[index] for index in range(len(classes))]
     elif isinstance(classes, (str, bytes, Set)):
         raise ValueError(
-            f"classes is a {type(classes).__name__}; give a list of labels in the network's order, "
-            "or a dict from numbers to labels."
+            f"`classes` is a {type(classes).__name__}; pass a list of labels in the "
+            "network's order, or a dict from class indices to labels."
         )
     labels = classes if isinstance(classes, np.ndarray) else list(classes)
-    missing = [number for number, label in enumerate(labels) if is_missing(label)]
+    missing = [index for index, label in enumerate(labels) if is_missing(label)]
     array = np.asarray(labels)
     if array.ndim != 1 or not len(array) or missing:
-        what = f"no label for class {missing[0]}" if missing else f"the shape {array.shape}"
-        raise ValueError(f"classes must be one label per class, but has {what}.")
+        seen = f"class {missing[0]} has none" if missing else f"its shape is {array.shape}"
+        raise ValueError(f"`classes` must have one label per class, but {seen}.")
     return array

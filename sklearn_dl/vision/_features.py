@@ -19,7 +19,7 @@ _BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
 
 
 def pixel_array(rows, pixels):
-    """Return the PixelArray of ImageRows; `pixels` are arguments of PixelExtractor."""
+    """Return ImageRows as a PixelArray; `pixels` are arguments of PixelExtractor."""
     images, resize = rows.images, rows.resize
     ready = [image if resize is None else image.with_step(resize) for image in images]
     array = PixelExtractor(**pixels).transform(image_column(object_array(ready)))
@@ -50,7 +50,7 @@ def onnx_features(open_session, array, where):
 
 
 def torch_features(network, array, where):
-    """Compute the same as `onnx_features` with an ImageNetwork. `where` must be resolved."""
+    """Do what `onnx_features` does, with an ImageNetwork. `where` must be resolved."""
     batch = _BATCH["cpu" if where.device.type == "cpu" else "gpu"]
     with torch_settings(where.n_threads) as n_threads:
         graph = _NetworkAsGraph(network, where.device)
@@ -58,7 +58,7 @@ def torch_features(network, array, where):
 
 
 def computed_features(graph, array, batch, n_workers):
-    """Run a graph on a PixelArray; return its output, and the errors of rows by their positions."""
+    """Run a graph on a PixelArray; return its output, and the errors of rows by position."""
     numbers = array.numbers.tolist()
     source = PixelSource(array, graph.inputs[0], numbers=numbers)
     collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers)
@@ -71,7 +71,7 @@ def computed_features(graph, array, batch, n_workers):
 def checked_features(rows, features, errors):
     """Return a Read with the features of ImageRows, of shape (n_rows, n_features).
 
-    Feature maps are averaged. NaN and infinity are errors of their row, which are raised if the
+    Feature maps are averaged. NaN and infinity are errors of their row. An error is raised if its
     row is not to be skipped.
     """
     with np.errstate(over="ignore", invalid="ignore"):
@@ -105,7 +105,7 @@ def onnx_providers(device):
     if kind == "cuda" and (not number or number.isdigit()):
         return [("CUDAExecutionProvider", {"device_id": int(number or 0)})]
     raise ValueError(
-        f'device={device!r} is not the name of a device; use "auto", "cpu", "cuda" or one GPU, '
+        f'device={device!r} is not the name of a device; set "auto", "cpu", "cuda" or one GPU, '
         'as in "cuda:1".'
     )
 

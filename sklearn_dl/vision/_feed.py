@@ -1,4 +1,4 @@
-"""The Feed that gives images to a network in training. Importing this module imports torch."""
+"""The Feed that passes images to a network in training. Importing this module imports torch."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from sklearn_dl.vision._features import pixel_array
 
 
 class ImageFeed(Feed):
-    """Images, or random views of them, ready to be given to an ImageNetwork in training.
+    """Feed of images, or of random views of them.
 
     Parameters
     ----------

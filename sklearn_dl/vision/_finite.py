@@ -1,4 +1,4 @@
-"""Check what a network gives for an image: NaN and infinity are errors of its row."""
+"""Check the outputs of a network for an image: NaN and infinity are errors of its row."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def not_finite(row, image, values, what):
 
 
 def of_row(row, image, what):
-    """Return the error for a row. `what` says what the network gave."""
+    """Return the error for a row. `what` is a clause that states what the network gave."""
     return NotFiniteError(
         f"{what} for {describe(image.source)}. The network's weights may be damaged, its input "
         "may be scaled wrongly, or its numbers may overflow in float16 or bfloat16. "
@@ -24,7 +24,7 @@ def of_row(row, image, what):
 
 
 def check_outputs(outputs, allowed=()):
-    """Raise an error if the outputs for one image contain NaN, or an infinity not in `allowed`.
+    """Raise an error if outputs for one image contain NaN, or an infinity not in `allowed`.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_outputs(outputs, allowed=()):
     Raises
     ------
     NotFiniteError
-        It does not name the row; the caller adds it.
+        The error does not name the row; the caller adds it.
     """
     for name, array in outputs.items():
         if array.dtype.kind != "f" or not array.size:

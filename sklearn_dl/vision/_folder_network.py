@@ -53,7 +53,7 @@ def _is_classifier(name):
 
 
 class _Logits(torch.nn.Module):
-    """From pixels to the logits of a transformers model; without its classifier, to features."""
+    """A transformers model from pixels to logits, or to features if it has no classifier."""
 
     def __init__(self, model):
         super().__init__()
@@ -64,7 +64,7 @@ class _Logits(torch.nn.Module):
 
 
 def _remove_classifier(model, n_labels):
-    """Put the identity in the place of the last linear layer with `n_labels` outputs."""
+    """Replace the last linear layer with `n_labels` outputs with an Identity."""
     for name, module in reversed(list(model.named_modules())):
         if isinstance(module, torch.nn.Linear) and module.out_features == n_labels:
             parent, _, child = name.rpartition(".")

@@ -27,11 +27,11 @@ _HOW_TO_VERSION = (
 class ImageClassifier(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkClassifierMixin, TrainedEstimator
 ):
-    """Classify images with a pretrained network and a head that is learned.
+    """Classify images with a pretrained network and a fitted head.
 
-    By default the network does not change. Its features are computed once, and the head is a
-    logistic regression on them, solved exactly: a fit takes about as long as scoring the images.
-    With `trainable_layers` the network is fine-tuned.
+    By default the network does not change. Its features are computed once, and a logistic
+    regression is fitted to them as the head: a fit takes about as long as scoring the images. With
+    `trainable_layers` the network is fine-tuned.
 
     Parameters
     ----------
@@ -136,14 +136,17 @@ class ImageClassifier(
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted: the order of the columns of `predict_proba`.
     history_ : dict of list
-        One entry per epoch, as in :class:`~sklearn_dl.TextClassifier`. Empty if only a head was
-        solved.
+        The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
+        ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
+        ``validation_score``; each list has one value per epoch. Empty if the network was not
+        trained.
     best_epoch_ : int
-        Number of the epoch whose weights are kept, from 1. 0 if only a head was solved.
+        Number of the epoch whose weights are kept, counted from 1; 0 if the network was not
+        trained.
     device_ : str
         Torch device on which a fine-tuned network predicts.
     n_features_in_ : int
-        1.
+        Number of columns of X: 1.
     feature_names_in_ : ndarray of shape (1,)
         Name of the column, if X is a frame.
 
@@ -155,8 +158,8 @@ class ImageClassifier(
     Notes
     -----
     ML.NET's ImageClassification trains a softmax on the same kind of features, by plain gradient
-    descent over 200 epochs; here the same convex problem is solved exactly. Batch normalisations
-    keep the statistics from their pretraining. Images are resized as by
+    descent over 200 epochs; here the same convex problem is solved exactly. Batch normalisation
+    layers keep the statistics of the pretraining. Images are resized as by
     ``ImageResizer(width, height)``.
 
     The code of a callable `model` may have been edited since an earlier `fit`; the tensors and
@@ -225,7 +228,7 @@ class ImageClassifier(
         Parameters
         ----------
         X : one column of n_samples images
-            All that :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
+            Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
             arrays, lazy images.
         y : array-like of shape (n_samples,)
             The class of each row.
@@ -258,7 +261,7 @@ class ImageClassifier(
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     def transform(self, X):
-        """Features of the network, which are the input of its head.
+        """Compute the features of the network, which are the input of its head.
 
         Parameters
         ----------
@@ -316,7 +319,7 @@ class ImageClassifier(
         return find_backbone(self.model)
 
     def _refuse_to_resume(self):
-        """Raise an error if there is a checkpoint, and code that it depends on may have changed."""
+        """Raise an error if a checkpoint exists whose code may have changed since."""
         unversioned = [
             name
             for name in ("model", "augment")

@@ -12,9 +12,9 @@ from sklearn_dl.vision._features import check_rank
 class ImageNetwork(NetworkWithHead):
     """A network from pixels to features, and a linear head.
 
-    Batch normalisations keep the statistics from their pretraining, because those of a small batch
-    are too noisy. So the loss of a row does not depend on the other rows. The weights of batch
-    normalisations are trained.
+    Batch normalisation layers keep the statistics of the pretraining, because the statistics of a
+    small batch are too noisy. So the loss of a row does not depend on the other rows. The weights
+    of these layers are trained.
 
     Parameters
     ----------
@@ -69,10 +69,10 @@ class ImageNetwork(NetworkWithHead):
 
 
 def layers_of(body):
-    """Return the layers of a network in the order in which they were made: list of list of modules.
+    """Return the layers of a network, each a list of modules, in the order of their creation.
 
     A layer is an element of one of the outermost lists of modules (usually a block), or a module
-    beside these lists. A module that has only vectors (a normalisation) belongs to the layer
+    next to these lists. A module that has only vectors (a normalisation) belongs to the layer
     before it.
     """
     layers: list = []
@@ -88,7 +88,7 @@ def layers_of(body):
 
 
 def _layer_modules(module, is_root=False):
-    """Yield the elements of the outermost lists of modules in `module`, and those beside them."""
+    """Yield the elements of the outermost lists of modules, and the modules next to the lists."""
     children = [child for child in module.children() if any(True for _ in child.parameters())]
     if isinstance(module, (torch.nn.ModuleList, torch.nn.Sequential)) and not is_root:
         yield from children
@@ -109,7 +109,7 @@ def image_network(body):
     """Return the ImageNetwork of a torch module, in evaluation mode."""
     if not isinstance(body, torch.nn.Module):
         raise ValueError(
-            f"model must make a torch.nn.Module, got {type(body).__name__}. The module "
+            f"`model` must return a torch.nn.Module, got {type(body).__name__}. The module "
             "must map pixels (n, 3, H, W) to features (n, n_features)."
         )
     replace_dropout(body)
@@ -117,7 +117,7 @@ def image_network(body):
 
 
 def module_hash(network, version):
-    """Return the sha256 of a network's tensors, of the kinds of its modules, and of a version."""
+    """Return the sha256 of a network's tensors, the types of its modules, and a version."""
     kinds = [f"{type(m).__module__}.{type(m).__qualname__}" for m in network.modules()]
     digest = sha256(f"{network!r} {kinds} {version!r}".encode())
     for name, tensor in network.state_dict().items():

@@ -1,4 +1,4 @@
-"""Images as rows to learn from and to predict."""
+"""The rows of ImageClassifier: images."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -31,9 +31,9 @@ class ImageRows(Rows):
     images : object ndarray of LazyImage, of shape (n_rows,)
     numbers : int ndarray of shape (n_rows,)
     resize : Resize or None
-        The step that gives images the size of the network's input. None: they have it already.
+        The step that resizes images to the network's input. None: they have this size already.
     augment : tuple of str, callable or None
-        Random views that a fit learns from.
+        Kinds of the random views that a fit learns from, or a callable that makes them.
     skips : bool
         Whether an image that cannot be read is skipped; if not, it raises an error.
     """
@@ -97,7 +97,7 @@ class ImageRows(Rows):
 
 
 def image_digest(image):
-    """Return the sha256 of an image's source, of how it is read, and of its steps.
+    """Return the sha256 of an image's source, its decoding and its steps.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ class ObjectDetector(ModelEstimator):
     """Find objects in images with a pretrained ONNX detector.
 
     Images are read, resized to the network's input and scored batch by batch. The boxes are in
-    pixels of the original images. Nothing is learned: no `fit` is needed.
+    pixels of the original images. Nothing is learned: `predict` does not need `fit`.
 
     Parameters
     ----------
@@ -100,13 +100,13 @@ class ObjectDetector(ModelEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Label of each class. It needs no `fit`.
+        Label of each class; available before `fit`.
     inputs_, outputs_ : tuple of TensorSpec
-        (name, shape, dtype) of the graph's inputs and outputs. They need no `fit`.
+        (name, shape, dtype) of the graph's inputs and outputs; available before `fit`.
     n_features_in_ : int
-        1, after `fit`.
+        Number of columns of X: 1. Set by `fit`.
     feature_names_in_ : ndarray of shape (1,)
-        Name of the column, after `fit` on a data frame.
+        Name of the column. Set by `fit` if X is a frame.
 
     See Also
     --------
@@ -115,9 +115,9 @@ class ObjectDetector(ModelEstimator):
 
     Notes
     -----
-    This is ML.NET's object detection with ONNX, but there the boxes are in pixels of the resized
-    image. The formats and their defaults, where C is the number of classes and n the number of
-    candidate boxes:
+    The counterpart in ML.NET is object detection with ONNX, where the boxes are in pixels of the
+    resized image. The formats and their defaults, where C is the number of classes and n the
+    number of candidate boxes:
 
     =========  ====================================  ===================  ========================
     format     outputs of one image                  size, resize_mode    pixels
@@ -173,7 +173,7 @@ class ObjectDetector(ModelEstimator):
             os.PathLike,
             bytes,
             bytearray,
-            memoryview,  # `find_onnx` refuses it and says what to give
+            memoryview,  # `find_onnx` refuses it and says what to pass
             HasMethods("SerializeToString"),
         ],
         "format": [StrOptions(set(FORMATS)), callable],
@@ -238,7 +238,7 @@ class ObjectDetector(ModelEstimator):
 
     @all_or_nothing
     def fit(self, X, y=None):
-        """Check the parameters, the graph and the column; nothing is learned.
+        """Check the parameters, the graph and the column. Nothing is learned.
 
         Parameters
         ----------
@@ -261,7 +261,7 @@ class ObjectDetector(ModelEstimator):
         Parameters
         ----------
         X : one column of n_samples images
-            All that :class:`~sklearn_dl.ImageLoader` takes: paths, bytes, PIL images, uint8
+            Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
             arrays, lazy images.
 
         Returns
@@ -271,14 +271,14 @@ class ObjectDetector(ModelEstimator):
             fields are ``x0``, ``y0``, ``x1``, ``y1`` (edges in pixels of the image after its EXIF
             rotation, clipped to it) and ``score``, all float32, and ``label`` of the dtype of
             `classes_`. Its length is 0 if nothing was found. With ``on_error="nan"``, it is None if
-            the image could not be read or scored, and one warning counts these images.
+            the image could not be read or scored, and a single warning states how many.
 
         Raises
         ------
         ValueError
             If an image cannot be read, or the network gives NaN or infinity for it (the message
-            names its row and path); if the shapes or the values of the graph's outputs do not fit
-            `format`; or if `classes`, `anchors` or `extra_inputs` do not fit the graph.
+            names its row and path); if the shapes or the values of the graph's outputs do not match
+            `format`; or if `classes`, `anchors` or `extra_inputs` do not match the graph.
         FileNotFoundError
             If the model or an image does not exist.
         """
@@ -316,9 +316,9 @@ class ObjectDetector(ModelEstimator):
         -------
         frame : pandas.DataFrame
             One row per object, with the columns ``image``, ``label``, ``score``, ``x0``, ``y0``,
-            ``x1`` and ``y1``. ``image`` is the row's name in the index of X if X is a frame or
-            a Series, else its number. Images in which nothing was found, or that could not be read,
-            are left out.
+            ``x1`` and ``y1``. ``image`` is the image's label in the index of X if X is a frame or
+            a Series, else its position in X. Images in which nothing was found, or that could not
+            be read, are left out.
 
         Raises
         ------
@@ -347,7 +347,7 @@ class ObjectDetector(ModelEstimator):
         ----------
         X : one column of n_samples images
         y : sequence of n_samples structured ndarray
-            The true objects of each image, as :func:`~sklearn_dl.metrics.make_detections` makes
+            The true objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns
             them.
 
         Returns
@@ -392,7 +392,7 @@ class ObjectDetector(ModelEstimator):
         return shared_session(self._content(), None, n_threads, self.providers)
 
     def _any_session(self):
-        """Return a session that is open already, with any number of threads, or a new one."""
+        """Return a session that is open already, with any number of threads, or open one."""
         return find_session((self._content().sha256, None)) or self._session()
 
     def _reader(self, session):

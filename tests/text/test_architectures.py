@@ -104,7 +104,7 @@ def test_what_is_not_a_text_encoder_is_refused(folder, build, message, capfd):
         TextClassifier(folder),
         TextClassifier(folder, trainable_layers=0),
     ):
-        with pytest.raises(ValueError, match=rf"{folder}: {message}\. Give a text encoder"):
+        with pytest.raises(ValueError, match=rf"{folder}: {message}\. Set `model` to a text"):
             estimator.fit(X, Y).transform(X)
     assert capfd.readouterr() == ("", "")
 

@@ -27,7 +27,7 @@ def test_a_label_of_the_validation_rows_that_y_lacks(clf):
 def test_validation_rows_need_early_stopping(clf):
     with pytest.raises(ValueError, match="used only with early_stopping=True"):
         clf.fit(X, Y, X_val=X, y_val=Y)
-    with pytest.raises(ValueError, match="given together"):
+    with pytest.raises(ValueError, match="passed together"):
         clf.set_params(early_stopping=True).fit(X, Y, X_val=X)
     with pytest.raises(ValueError, match="sample_weight_val is used only with X_val and y_val"):
         clf.fit(X, Y, sample_weight_val=np.ones(24))

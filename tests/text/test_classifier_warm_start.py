@@ -64,10 +64,10 @@ def test_warm_start_of_a_trained_network_learns_from_rows_of_some_classes(clf, l
 def test_warm_start_of_a_frozen_head_refuses_rows_that_lack_a_class(frozen):
     frozen.set_params(warm_start=True).fit(X, Y)
     expected = frozen.predict_proba(X)
-    # a head is solved anew in each of these
+    # a new head is fitted in each of these
     for layers in (0, 1):
         frozen.set_params(trainable_layers=layers)
-        with pytest.raises(ValueError, match="here the head is solved anew, from these rows alone"):
+        with pytest.raises(ValueError, match="Here a new head is fitted to these rows alone"):
             frozen.fit(X[:2], ["yes", "yes"])
     assert_array_equal(frozen.set_params(trainable_layers=0).predict_proba(X), expected)
 

@@ -20,7 +20,7 @@ from sklearn.base import clone
 
 from sklearn_dl import TextClassifier, TextEncoder, clear_sessions
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._text_network import load_network, load_tokens
+from sklearn_dl.text._text_network import load_network, load_tokenizer
 from tests.models.hostile_folders import change, in_cache, shards, traps
 from tests.text.tiny_encoders import tiny_encoder
 
@@ -29,7 +29,7 @@ X = np.array(["a good film", "the bad book", "fine music", "poor plot xyz"], dty
 
 def load(folder):
     content = find_folder(folder)
-    return load_network(content), load_tokens(content, 32)
+    return load_network(content), load_tokenizer(content, 32)
 
 
 def embeddings(folder):
@@ -195,7 +195,7 @@ def test_classes_that_are_not_tokenizers_of_texts_are_refused(folder, name, monk
         traps(monkeypatch),
         pytest.raises(ValueError, match="its tokenizer cannot be used: tokenizer_class"),
     ):
-        load_tokens(find_folder(folder), 32)
+        load_tokenizer(find_folder(folder), 32)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_template_of_endless_special_tokens_is_refused(folder):
     )
     change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
     with pytest.raises(ValueError, match=r"max_length=32 leaves no room .* gets 1000 special"):
-        load_tokens(find_folder(folder), 32)
+        load_tokenizer(find_folder(folder), 32)
 
 
 POOLING = "sentence_transformers.models.Pooling"
@@ -358,10 +358,10 @@ def phobert(folder):
 
 
 def test_tokenizers_written_in_python_load(folder):
-    tokens = load_tokens(find_folder(phobert(folder)), 32)
+    tokenizer = load_tokenizer(find_folder(phobert(folder)), 32)
     own = transformers.AutoTokenizer.from_pretrained(folder)
     assert type(own).__name__ == "PhobertTokenizer"
-    made = tokens.encode([X], 1).ids
+    made = tokenizer.encode([X], 1).ids
     assert [list(row) for row in made] == [own(text)["input_ids"] for text in X]
 
 
@@ -501,6 +501,6 @@ def test_odd_values_give_a_network_or_a_named_error(with_pooling, changes):
                     inside[key] = value
             path.write_text(json.dumps(asked))
         content = find_folder(folder)
-        for make in (load_network, lambda content: load_tokens(content, 32)):
+        for make in (load_network, lambda content: load_tokenizer(content, 32)):
             with contextlib.suppress(ValueError, FileNotFoundError):
                 make(content)

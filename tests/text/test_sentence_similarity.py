@@ -161,9 +161,9 @@ def test_a_cross_encoder_has_no_embeddings(model):
 @pytest.mark.parametrize("architecture", ["bi-encoder", "cross-encoder"])
 def test_equal_similarities_are_an_error(model, architecture):
     model.set_params(architecture=architecture)
-    with pytest.raises(ValueError, match="All similarities to learn from are 2: there is nothing"):
+    with pytest.raises(ValueError, match=r"All 40 similarities are equal \(2\): there is nothing"):
         model.fit(X, np.full(40, 2.0))
-    with pytest.raises(ValueError, match="All similarities to learn from are 0"):
+    with pytest.raises(ValueError, match=r"All 39 similarities are equal \(0\)"):
         model.fit(X, np.arange(40) == 3, sample_weight=np.arange(40) != 3)
     assert not hasattr(model, "slope_")
 

@@ -160,7 +160,7 @@ def test_a_missing_label_among_strings_is_named(assert_fit_refuses):
 def test_targets_that_are_not_finite_numbers(regressor, assert_fit_refuses):
     X, y = rows_of(regressor), targets_of(regressor)
     words = np.where(y, "high", "low")
-    assert_fit_refuses(regressor, X, words, "y must hold numbers: .*'high'")
+    assert_fit_refuses(regressor, X, words, "y must contain numbers: .*'high'")
     y[4] = np.inf
     assert_fit_refuses(regressor, X, y, "y is infinite in row 4")
 

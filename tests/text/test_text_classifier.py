@@ -182,17 +182,17 @@ def test_texts_that_are_cut_are_counted_over_all_chunks(frozen, monkeypatch):
     assert len(caught) == 1
 
 
-def test_the_first_head_is_solved_on_some_rows_if_there_are_many(clf, monkeypatch):
-    solved_on, first_head = [], Classes.first_head
+def test_the_first_head_is_fitted_on_some_rows_if_there_are_many(clf, monkeypatch):
+    fitted_on, initial_head = [], Classes.initial_head
 
     def recorded(self, features, goals, weights):
-        solved_on.append((len(features), len(goals), len(weights)))
-        return first_head(self, features, goals, weights)
+        fitted_on.append((len(features), len(goals), len(weights)))
+        return initial_head(self, features, goals, weights)
 
-    monkeypatch.setattr(Classes, "first_head", recorded)
-    monkeypatch.setattr(FittedTextNetwork, "rows_of_first_head", 10)
+    monkeypatch.setattr(Classes, "initial_head", recorded)
+    monkeypatch.setattr(FittedTextNetwork, "rows_of_initial_head", 10)
     clf.set_params(max_epochs=1).fit(X, Y)
-    assert solved_on == [(10, 10, 10)]
+    assert fitted_on == [(10, 10, 10)]
 
 
 def tensors(clf):

@@ -234,7 +234,7 @@ def test_sample_weights_are_routed(frozen):
 def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkeypatch):
     folders = [str(tiny_bert(tmp_path / f"bert-{seed}", seed=seed)) for seed in range(4)]
     loaded = []
-    for name in ("load_network", "load_tokens"):
+    for name in ("load_network", "load_tokenizer"):
         original = getattr(_text_network, name)
         monkeypatch.setattr(
             _text_network, name, lambda content, *args, load=original, name=name: (

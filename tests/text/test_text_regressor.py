@@ -170,13 +170,13 @@ def test_r2_in_training_is_that_of_score_also_where_a_column_is_constant(model):
     ("y", "message"),
     [
         (None, "TextRegressor requires y to be passed"),
-        (np.full(40, 2.0), "All targets to learn from are 2: there is nothing to learn"),
+        (np.full(40, 2.0), r"All 40 targets are equal \(2\): there is nothing to learn"),
         (
             np.full((40, 2), 2.0),
-            "All targets to learn from are equal in each column: there is nothing",
+            "In each column, all 40 targets are equal: there is nothing",
         ),
         (np.where(np.arange(40) == 3, np.nan, Y), r"y is missing \(NaN or None\) in row\(s\) 3"),
-        (["a"] * 40, "y must hold numbers"),
+        (["a"] * 40, "y must contain numbers"),
         (Y[:-1], "inconsistent numbers of samples"),
         (BOTH[:-1], "inconsistent numbers of samples"),
         (np.zeros((40, 2, 2)), "1d array|y"),
@@ -227,7 +227,7 @@ def test_a_killed_fit_goes_on(model, tmp_path, monkeypatch):
 
 def test_one_row_to_train_on_is_nothing_to_learn_from(model):
     model.set_params(early_stopping=True, validation_fraction=39)
-    with pytest.raises(ValueError, match="there is nothing to learn from 1 sample"):
+    with pytest.raises(ValueError, match="There is nothing to learn from 1 sample"):
         model.fit(X, Y)
 
 

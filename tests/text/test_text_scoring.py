@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
 from sklearn_dl.text import _scoring
-from sklearn_dl.text._tokens import Tokens
+from sklearn_dl.text._tokens import Tokenizer
 from sklearn_dl.training import _rows
 
 rng = np.random.default_rng(0)
@@ -74,13 +74,13 @@ def test_equal_texts_are_computed_once(encoder, monkeypatch, n_columns):
     rows = X if n_columns == 1 else np.column_stack([X, X[::-1]])
     clf.fit(rows, Y)
     expected, seen = clf.predict_proba(rows[:8]), []
-    encode = Tokens.encode
+    encode = Tokenizer.encode
 
     def counted(self, columns, n_threads):
         seen.extend(columns[0])
         return encode(self, columns, n_threads)
 
-    monkeypatch.setattr(Tokens, "encode", counted)
+    monkeypatch.setattr(Tokenizer, "encode", counted)
     repeated = clf.predict_proba(np.repeat(rows[:8], 10, axis=0))
     assert len(seen) == len(set(seen)) == len(set(np.ravel(rows[:8])))
     assert_allclose(repeated, np.repeat(expected, 10, axis=0), atol=1e-6)

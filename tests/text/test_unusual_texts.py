@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.text._text_network import load_tokens
+from sklearn_dl.text._text_network import load_tokenizer
 from tests.text.small_estimators import KINDS, outputs, rows_of, small_estimator, targets_of
 
 ODD_TEXTS = {
@@ -76,15 +76,15 @@ class NotesPairs:
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_of_long_texts_of_a_pair_only_the_beginning_is_tokenized_together(encoder, n_threads):
     """The tokenizer needs minutes for two texts of a megabyte."""
-    tokens = load_tokens(find_folder(encoder), 32)
+    tokenizer = load_tokenizer(find_folder(encoder), 32)
     short, long, longer = "good film", "good film " * 100, "good film " * 1000
     columns = [[longer, longer, short, "\x00" * 9999], [longer, short, longer, short]]
     # texts of fewer characters are given as they are
-    expected = tokens.encode([[c if c == short else long for c in col] for col in columns], 1)
-    tokens._backend = NotesPairs(tokens._backend)
-    rows = tokens.encode(columns, n_threads)
-    assert [len(pair) for pair in tokens._backend.pairs] == [2] * 4
-    for pair, given in zip(tokens._backend.pairs, zip(*columns, strict=True), strict=True):
+    expected = tokenizer.encode([[c if c == short else long for c in col] for col in columns], 1)
+    tokenizer._backend = NotesPairs(tokenizer._backend)
+    rows = tokenizer.encode(columns, n_threads)
+    assert [len(pair) for pair in tokenizer._backend.pairs] == [2] * 4
+    for pair, given in zip(tokenizer._backend.pairs, zip(*columns, strict=True), strict=True):
         for text, whole in zip(pair, given, strict=True):
             assert whole.startswith(text)
             assert len(text) < 32 * 64 or text.strip("\x00") == ""
@@ -92,6 +92,6 @@ def test_of_long_texts_of_a_pair_only_the_beginning_is_tokenized_together(encode
         np.testing.assert_array_equal(rows.ids[row], expected.ids[row])
         assert len(rows.ids[row]) == 32
     # a text without tokens leaves the other one alone
-    alone = tokens.encode([[""], [short]], 1)
+    alone = tokenizer.encode([[""], [short]], 1)
     np.testing.assert_array_equal(rows.ids[3], alone.ids[0])
     assert rows.cut.sum() == 3

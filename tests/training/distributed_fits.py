@@ -24,7 +24,8 @@ from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
 
 losses, save, step = Task.losses, Checkpoint.save, _training_loop._Run.step
-first_head, solve_classes, start_numbers = Classes.first_head, Classes.solve, Numbers.start
+initial_head, fit_head_of_classes = Classes.initial_head, Classes.fit_head
+start_numbers = Numbers.start
 seen, n_saved, results = [], [], {}
 
 
@@ -89,22 +90,22 @@ def fit_images(rows, name, **params):
         results[name] = {"probabilities": classifier.predict_proba(rows[0]).tolist()}
 
 
-def other_first_head(rank):
-    """What another machine may solve, to other bits."""
+def other_initial_head(rank):
+    """An initial head as another machine may fit it: it differs in each process."""
 
-    def solve(self, *args):
-        head = first_head(self, *args)
+    def start_head(self, *args):
+        head = initial_head(self, *args)
         return head._replace(bias=head.bias + rank)
 
-    return solve
+    return start_head
 
 
-def other_solved_head(rank):
-    def solve(self, *args):
-        head = solve_classes(self, *args)
+def other_fitted_head(rank):
+    def fit_head(self, *args):
+        head = fit_head_of_classes(self, *args)
         return head._replace(weights=head.weights * (1 + rank))
 
-    return solve
+    return fit_head
 
 
 def other_scale(rank):
@@ -143,15 +144,15 @@ def run(encoder, folder):
     frozen = {"augment": "standard", "random_state": None}
     fit_images(rows, "frozen views", **frozen)
     trained = {"trainable_layers": "all", "max_epochs": 1, "early_stopping": True}
-    Classes.first_head = other_first_head(rank)
-    fit_images(rows, "first head", random_state=0, **trained)
-    Classes.first_head = first_head
+    Classes.initial_head = other_initial_head(rank)
+    fit_images(rows, "initial head", random_state=0, **trained)
+    Classes.initial_head = initial_head
     darker = [image // (1 + rank) for image in rows[0]]
     fit_images((darker, rows[1]), "other pixels", random_state=0, **trained)
     fit_images((darker, rows[1]), "other frozen pixels", random_state=0)
-    Classes.solve = other_solved_head(rank)
-    fit_images(rows, "solved head", random_state=0)
-    Classes.solve = solve_classes
+    Classes.fit_head = other_fitted_head(rank)
+    fit_images(rows, "fitted head", random_state=0)
+    Classes.fit_head = fit_head_of_classes
     Numbers.start = other_scale(rank)
     fit_numbers(encoder, "scale")
     Numbers.start = start_numbers

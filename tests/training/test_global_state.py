@@ -264,7 +264,7 @@ def test_a_fit_keeps_its_threads_when_it_scores(make_classifier, monkeypatch):
 
     monkeypatch.setattr(_training_loop._Run, "step", counted)
     torch.set_num_threads(3)
-    # the first head and each epoch's evaluation score texts inside the fit
+    # the initial head and each epoch's evaluation score texts inside the fit
     make_classifier(early_stopping=True, validation_fraction=6).fit(TEXTS, LABELS)
     assert set(seen) == {1}
     assert torch.get_num_threads() == 3

@@ -45,10 +45,10 @@ def test_a_problem_says_what_a_new_one_must_have():
         "continue_from",
         "encode",
         "refuse",
-        "solve",
+        "fit_head",
         "losses",
         "evaluate",
-        "first_head",
+        "initial_head",
         "predictions",
     }
 
@@ -102,7 +102,7 @@ def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
 @pytest.mark.parametrize(
     ("y", "keeps_head", "message"),
     [
-        (["a"], False, "the head is solved anew, from these rows alone"),
+        (["a"], False, "Here a new head is fitted to these rows alone"),
         (["a", "c"], True, "Set warm_start=False to start anew"),
         (["a", "c"], False, "Set warm_start=False to start anew"),
     ],
@@ -110,7 +110,7 @@ def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
 def test_a_fit_cannot_go_on_with_other_classes(y, keeps_head, message):
     earlier = learned_classes(["a", "b"])
     with pytest.raises(
-        ValueError, match=f"cannot change the classes: the estimator was fitted to.*{message}"
+        ValueError, match=f"cannot change the classes: the estimator was fitted with.*{message}"
     ):
         Classes("Estimator", None).continue_from(earlier, y, keeps_head)
 
@@ -136,10 +136,10 @@ def test_losses_and_scores_of_classes():
 def test_the_head_that_training_starts_with_is_finite():
     problem = learned_classes(["a", "b", "c"])
     features, targets = np.array([[0.0], [1.0], [0.1], [0.9]]), np.array([0, 2, 0, 2])
-    solved, first = (f(features, targets, ONES) for f in (problem.solve, problem.first_head))
-    assert solved.bias[1] == -np.inf
-    assert first.bias[1] == solved.bias[[0, 2]].min() - 10
-    assert_array_equal(first.bias[[0, 2]], solved.bias[[0, 2]])
+    fitted, initial = (f(features, targets, ONES) for f in (problem.fit_head, problem.initial_head))
+    assert fitted.bias[1] == -np.inf
+    assert initial.bias[1] == fitted.bias[[0, 2]].min() - 10
+    assert_array_equal(initial.bias[[0, 2]], fitted.bias[[0, 2]])
 
 
 # --- numbers
@@ -169,7 +169,7 @@ def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
 
 
 def test_equal_numbers_are_nothing_to_learn_from():
-    with pytest.raises(ValueError, match=r"All prices to learn from are 2: .* from 4 sample"):
+    with pytest.raises(ValueError, match=r"All 4 prices are equal \(2\): there is nothing"):
         Numbers("prices").refuse(np.full(4, 2.0))
 
 
@@ -218,10 +218,10 @@ def test_r2_of_several_numbers_is_that_of_scikit_learn(error):
     assert score == pytest.approx(r2_score(held_out, problem.predictions(outputs)))
 
 
-def test_a_head_of_several_numbers_is_solved():
+def test_a_head_of_several_numbers_is_fitted():
     features = np.random.default_rng(0).normal(size=(50, 3))
     goals = features @ np.array([[1.0, 0], [0, 2], [1, 1]]) + [1, 2]
-    head = Numbers("prices", several=True).solve(features, goals, np.ones(50))
+    head = Numbers("prices", several=True).fit_head(features, goals, np.ones(50))
     assert head.weights.shape == (2, 3)
     assert_allclose(head(features), goals, atol=0.2)
 
@@ -237,7 +237,7 @@ def test_a_head_of_several_numbers_is_solved():
             r"column 1 of y_val is missing \(NaN or None\) in row\(s\) 1",
         ),
         ([[1.0, 2.0], [np.inf, 1.0]], "column 0 of y_val is infinite in row 1"),
-        ([[1.0, 2.0], ["a", 1.0]], "column 0 of y_val must hold numbers"),
+        ([[1.0, 2.0], ["a", 1.0]], "column 0 of y_val must contain numbers"),
     ],
 )
 def test_rows_of_numbers_that_do_not_fit_are_named(y, message):
@@ -264,7 +264,7 @@ def cosines_of(values):
 def test_the_line_through_the_cosines_of_a_frozen_encoder():
     problem = Cosines()
     cosines, targets = np.array([[0], [0.1], [0.2], [0]]), np.array([1.0, 2.0, 3.0, 9.0])
-    assert problem.solve(cosines, targets, np.array([1, 1, 1, 0])) is None
+    assert problem.fit_head(cosines, targets, np.array([1, 1, 1, 0])) is None
     assert problem.slope == pytest.approx(10)
     assert problem.intercept == pytest.approx(1)
     assert problem.attributes() == {"slope_": problem.slope, "intercept_": problem.intercept}
@@ -283,7 +283,7 @@ def test_targets_of_training_span_enough_of_the_cosines():
 def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(cosines):
     targets = np.array([0.1, 0.7, 0.1, 0.7])
     earlier, later = Cosines(), Cosines()
-    earlier.solve(np.array(cosines)[:, None], targets, ONES)
+    earlier.fit_head(np.array(cosines)[:, None], targets, ONES)
     assert earlier.slope == 0.0
     assert earlier.intercept == pytest.approx(0.4)
     later.continue_from(earlier, targets, keeps_head=False)
@@ -294,7 +294,7 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
 
 def test_the_line_of_a_frozen_encoder_is_gone_on_from():
     earlier, later = Cosines(), Cosines()
-    earlier.solve(np.array([[0.0], [0.1]]), np.array([1.0, 2.0]), np.ones(2))
+    earlier.fit_head(np.array([[0.0], [0.1]]), np.array([1.0, 2.0]), np.ones(2))
     later.continue_from(earlier, [5.0, 9.0], keeps_head=False)
     started(later, np.array([5.0, 9.0]), outputs=cosines_of([0.0, 0.1]))
     assert later.slope == earlier.slope

@@ -203,7 +203,7 @@ def test_processes_with_other_rows_are_refused(run):
         assert "2 processes of this fit have different data" in result["other rows"]["error"]
 
 
-@pytest.mark.parametrize("name", ["frozen views", "first head"])
+@pytest.mark.parametrize("name", ["frozen views", "initial head"])
 def test_heads_are_those_of_the_first_process(run, name):
     _, _, (first, second) = run
     assert first[name]["probabilities"] == second[name]["probabilities"]
@@ -221,9 +221,9 @@ def test_a_distributed_fit_leaves_global_state(run, name):
     assert [result[name]["changed"] for result in results] == [[], []]
 
 
-def test_a_solved_head_is_that_of_the_first_process(run):
+def test_a_fitted_head_is_that_of_the_first_process(run):
     _, _, (first, second) = run
-    assert first["solved head"]["probabilities"] == second["solved head"]["probabilities"]
+    assert first["fitted head"]["probabilities"] == second["fitted head"]["probabilities"]
 
 
 def test_the_scale_of_numbers_is_that_of_the_first_process(run):

@@ -225,7 +225,7 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         ("detr", {"s": PROBABILITIES, "b": FRACTIONS}, "look like probabilities"),
         ("rt-detr", {"s": LOGITS, "b": FRACTIONS * 64}, "boxes from 0 to 1, but they reach 32"),
         ("rt-detr", {"s": PROBABILITIES, "b": FRACTIONS}, "look like probabilities"),
-        ("yolov2", {"t": yolov2_in_pixels()}, "a side would be .* times that of the input"),
+        ("yolov2", {"t": yolov2_in_pixels()}, "a side would be .* times the side of the input"),
         ("yolov2", {"t": OBJECTNESS}, "reads logits, but all of them lie from 0 to 1"),
     ],
     ids=[

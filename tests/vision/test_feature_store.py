@@ -234,7 +234,7 @@ def test_a_memory_that_is_not_a_path(data, params, onnx_file, memory):
     clf = ImageClassifier(onnx_file, **params).fit(*data)
     before = dict(vars(clf.set_params(memory=memory)))
     for call in (lambda: clf.fit(*data), lambda: clf.predict(data[0])):
-        with pytest.raises(ValueError, match=r"^memory=.* is not a path .*: give a folder"):
+        with pytest.raises(ValueError, match=r"^memory=.* is not a path .*: set a folder"):
             call()
     assert vars(clf) == before
 

@@ -298,7 +298,7 @@ def test_classes_of_a_callable_are_whole_numbers():
     def halves(outputs, geometry):
         return outputs["b"], outputs["s"][:, 1], np.full(4, 0.5)
 
-    with pytest.raises(ValueError, match=r"gave classes that are not whole numbers: \[0.5\]"):
+    with pytest.raises(ValueError, match=r"returned classes that are not whole numbers: \[0.5\]"):
         detector(halves, outputs).predict([IMAGE])
 
 

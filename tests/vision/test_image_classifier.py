@@ -353,7 +353,7 @@ def test_memory_that_is_not_a_folder(clf, data):
             return function
 
     with pytest.raises(
-        ValueError, match=r"^memory=.* has no folder .*: give a path, a joblib\.Memory"
+        ValueError, match=r"^memory=.* has no folder .*: set a path, a joblib\.Memory"
     ):
         clf.set_params(memory=Cache()).fit(*data)
     clf.set_params(memory=joblib.Memory(None)).fit(*data)
@@ -402,8 +402,8 @@ def _unchanged(image, rng):
         ({"augment": "flip"}, "The 'augment' parameter"),
         ({"augment": lambda image, rng: None}, "must return a PIL image of the size that it gets"),
         ({"model": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
-        ({"model": lambda: 3}, "model must make a torch.nn.Module, got int"),
-        ({"model": tiny_module()}, "Give a callable that makes it"),
+        ({"model": lambda: 3}, "`model` must return a torch.nn.Module, got int"),
+        ({"model": tiny_module()}, "Set a callable that makes it"),
         ({"C": 0}, "The 'C' parameter"),
         ({"trainable_layers": -1}, "The 'trainable_layers' parameter"),
     ],

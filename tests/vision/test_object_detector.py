@@ -189,11 +189,11 @@ def test_a_callable_decodes(detector):
     assert found["label"] == "blue"
     detector.set_params(format=lambda outputs, geometry: ([[0, 0, 1, 1]], [0.9], [3]))
     with pytest.raises(
-        ValueError, match="gave class 3, but `classes` has labels for the classes 0 to 2"
+        ValueError, match="returned class 3, but `classes` has labels for the classes 0 to 2"
     ):
         detector.predict([squares()])
     detector.set_params(format=lambda outputs, geometry: ([[0, 0, 1, 1]], [0.9, 0.8], [3]))
-    with pytest.raises(ValueError, match="gave 1 boxes, scores of shape"):
+    with pytest.raises(ValueError, match="returned 1 boxes, scores of shape"):
         detector.predict([squares()])
 
 
@@ -247,23 +247,21 @@ def test_a_format_that_does_not_fit_says_which_would(outputs, name, fit):
         detector = ObjectDetector(constant_detector(outputs, open_=open_), format=name)
         with pytest.raises(ValueError, match=f"format='{name}' expects") as error:
             detector.predict([IMAGE])
-        assert f"these formats would fit: {fit}" in str(error.value)
+        assert f"these formats match: {fit}" in str(error.value)
         for output, array in outputs.items():
             assert f"'{output}' {array.shape}" in str(error.value)
 
 
 def test_classes_and_anchors_that_do_not_fit(detector):
-    with pytest.raises(ValueError, match=r"classes has 2 labels, but .* have 3 classes"):
+    with pytest.raises(ValueError, match=r"`classes` has 2 labels, but .* have 3 classes"):
         detector.set_params(classes=["a", "b"]).fit([squares()])
     detector.set_params(classes=None, anchors=[[1, 1]] * 3)
-    with pytest.raises(
-        ValueError, match=r"There are 3 anchors: 16 must be 3 \* \(5 \+ n_classes\)"
-    ):
+    with pytest.raises(ValueError, match=r"must be 3 \* \(5 \+ n_classes\), but it is 16"):
         detector.fit([squares()])
-    with pytest.raises(ValueError, match=r"anchors must have shape \(n_anchors, 2\)"):
+    with pytest.raises(ValueError, match=r"`anchors` must have shape \(n_anchors, 2\)"):
         detector.set_params(anchors=[1, 2]).fit([squares()])
     graph = constant_detector({"scores": [[0.1, 0.9]], "boxes": [[0, 0, 1, 1]]})
-    with pytest.raises(ValueError, match="format='ssd' has no anchors"):
+    with pytest.raises(ValueError, match="format='ssd' does not use anchors"):
         ObjectDetector(graph, format="ssd", anchors=ANCHORS).fit([IMAGE])
 
 
@@ -399,7 +397,7 @@ def test_the_levels_of_a_format_follow_the_colors():
     )
     expected = [(100 - 103.53) / 57.375, (100 - 116.28) / 57.12, (100 - 123.675) / 58.395]
     np.testing.assert_allclose(np.asarray(pixels)[0, :, 0, 0], expected, rtol=1e-5)
-    with pytest.raises(ValueError, match="with colors='L' set `offset`"):
+    with pytest.raises(ValueError, match="with colors='L', set `offset`"):
         detector.set_params(colors="L").predict([IMAGE])
 
 
