@@ -49,7 +49,7 @@ class Cosines(Similarities):
         return super().continue_from(earlier, y, keeps_head)
 
     def fit_head(self, features, targets, weights):
-        """Fit the line from the cosines of the network to the targets; return None, as no head."""
+        """Fit the line from the network's cosines to the targets. Return None: there is no head."""
         self.has_line = True
         self.slope, mean_cosine, mean_target = _line(features[:, 0], targets, weights)
         self.intercept = mean_target - self.slope * mean_cosine

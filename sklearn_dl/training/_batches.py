@@ -39,7 +39,7 @@ def epoch_batches(lengths, batch_size, seed, epoch):
 def split_rows(n_rows, fraction, seed, strata=None):
     """Split rows into rows to train on and rows that are held out for validation.
 
-    The same share of the rows of each stratum is held out.
+    About the same share of the rows of each stratum is held out.
 
     Parameters
     ----------

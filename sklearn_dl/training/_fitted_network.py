@@ -93,7 +93,7 @@ class FittedNetwork(ABC):
 
     @abstractmethod
     def _has_all(self) -> bool:
-        """Whether all that the pretrained network is loaded from is in memory."""
+        """Whether the pretrained network can be loaded from `content` without reading files."""
 
     @abstractmethod
     def _find(self):

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 # up to this product of rows, features and classes, one thread of BLAS fitted a head up to 13 times
 # faster than two (measured on two cores; the cause is unknown: the products alone gain from two)
 _FOR_ONE_THREAD = 1_000_000_000
-# with more rows than this, the same regularisation is nearly always best, and tuning would take
+# more rows than this hardly change which regularisation is best, and tuning on them would take
 # longer than fitting the head
 _ROWS_TO_TUNE_ON = 4096
 
@@ -79,7 +79,7 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
 
 
 def _scaler(features, weights):
-    """A fitted StandardScaler to mean 0 and to equal variances that add up to 1."""
+    """A StandardScaler that scales features to mean 0 and to equal variances that add up to 1."""
     # return arrays even if sklearn.set_config asks for data frames
     scaler = StandardScaler().set_output(transform="default")
     scaler.fit(features, sample_weight=weights)

@@ -64,7 +64,7 @@ class Format:
         Parameters
         ----------
         shapes : dict of str to tuple
-            Shape of each output for one image, by name. A size can be None: not known yet.
+            Shape of each output for one image, by name. A size is None if it is not known yet.
         size : tuple of int
             (width, height) of the network's input.
         anchors : sequence or None
