@@ -170,6 +170,9 @@ def test_dynamic_size_and_image_size():
     assert len(detector.predict([squares((0, 1, 1))])[0]) == 1
     with pytest.raises(ValueError, match="image_size=416, but the graph takes 320 x 320"):
         detector.set_params(image_size=416).predict([squares()])
+    half_open = constant_detector({"s": [[0.1, 0.9]], "b": [[0, 0, 1, 1]]}, size=("w", 64))
+    with pytest.raises(ValueError, match="image_size=32, but the graph takes any x 64 pixels"):
+        ObjectDetector(half_open, format="ssd", image_size=32).fit([IMAGE])
     for size in ((0, 5), (1, 2, 3), (2.5, 2)):
         with pytest.raises(ValueError, match=r"must be an int or \(width, height\), in pixels"):
             detector.set_params(image_size=size).predict([squares()])
@@ -258,6 +261,10 @@ def test_classes_and_anchors_that_do_not_fit(detector):
     detector.set_params(classes=None, anchors=[[1, 1]] * 3)
     with pytest.raises(ValueError, match=r"must be 3 \* \(5 \+ n_classes\), but it is 16"):
         detector.fit([squares()])
+    twice = constant_detector({"a": np.zeros((21, 4, 4)), "b": np.zeros((21, 4, 4))})
+    with pytest.raises(ValueError, match="expects one output") as error:
+        ObjectDetector(twice, format="yolov2", anchors=[[1, 1]] * 3).fit([IMAGE])
+    assert "With 3 anchors" not in str(error.value)
     with pytest.raises(ValueError, match=r"`anchors` must have shape \(n_anchors, 2\)"):
         detector.set_params(anchors=[1, 2]).fit([squares()])
     graph = constant_detector({"scores": [[0.1, 0.9]], "boxes": [[0, 0, 1, 1]]})
