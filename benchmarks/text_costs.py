@@ -12,7 +12,7 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.text import _text_network
-from sklearn_dl.text._tokens import Tokenizer
+from sklearn_dl.text._tokenizer import Tokenizer
 from sklearn_dl.training import _problem
 from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._training_loop import _Run

@@ -19,7 +19,7 @@ from sklearn_dl.models._transformers import load_tokenizer as load_plain_tokeniz
 from sklearn_dl.text import _attention
 from sklearn_dl.text._layers import Normalize, load_layers, pool
 from sklearn_dl.text._modules import read_modules
-from sklearn_dl.text._tokens import Tokenizer
+from sklearn_dl.text._tokenizer import Tokenizer
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 from sklearn_dl.training._lookup_table import use_lookup_tables
 from sklearn_dl.training._network_with_head import NetworkWithHead

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
 from sklearn_dl.text import _scoring
-from sklearn_dl.text._tokens import Tokenizer
+from sklearn_dl.text._tokenizer import Tokenizer
 from sklearn_dl.training import _rows
 
 rng = np.random.default_rng(0)
