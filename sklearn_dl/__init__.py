@@ -24,6 +24,7 @@ _ROOM_OF = {
     "TextEncoder": "text",
     "TextRegressor": "text",
     "ImageClassifier": "vision",
+    "ImageRegressor": "vision",
     "ObjectDetector": "vision",
 }
 _ROOMS = (

@@ -23,6 +23,7 @@ import sklearn_dl
 from sklearn_dl import (
     ImageClassifier,
     ImageLoader,
+    ImageRegressor,
     ImageResizer,
     LabelKeyMapper,
     ObjectDetector,
@@ -94,8 +95,13 @@ READ_IMAGES = {
 }
 LEARN_IMAGES = {
     "ImageClassifier-tuned": ImageClassifier(tiny_module, image_size=12, **TUNED),
+    "ImageRegressor-tuned": ImageRegressor(tiny_module, image_size=12, **TUNED),
 }
-ON_ONNX_FEATURES = {"ImageClassifier-onnx": ImageClassifier(str(COLORS), image_size=8)}
+ON_ONNX_FEATURES = {
+    "ImageClassifier-onnx": ImageClassifier(str(COLORS), image_size=8),
+    "ImageRegressor-onnx": ImageRegressor(str(COLORS), image_size=8),
+    "ImageRegressor-onnx-masked": ImageRegressor(str(COLORS), image_size=8, on_error="nan"),
+}
 ON_LAZY_IMAGES = {
     "ImageResizer": ImageResizer(4, 4),
     "PixelExtractor": PixelExtractor(),

@@ -141,7 +141,7 @@ class TrainingCurveDisplay:
         except AttributeError:
             raise TypeError(
                 f"{name} has no history_ to draw; TextClassifier, TextRegressor, "
-                "SentenceSimilarityRegressor and ImageClassifier have one."
+                "SentenceSimilarityRegressor, ImageClassifier and ImageRegressor have one."
             ) from None
         if not history or not history["epoch"]:
             raise ValueError(

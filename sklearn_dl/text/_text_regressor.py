@@ -1,12 +1,10 @@
 """The estimator that predicts numbers from texts."""
 
-from sklearn.base import RegressorMixin
-
 from sklearn_dl.text._text_estimator import TextEstimator
-from sklearn_dl.training._problem import Numbers
+from sklearn_dl.training._network_regressor import NetworkRegressorMixin
 
 
-class TextRegressor(RegressorMixin, TextEstimator):
+class TextRegressor(NetworkRegressorMixin, TextEstimator):
     """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
     It predicts one number for each row, or several, if `y` has several columns.
@@ -167,27 +165,3 @@ class TextRegressor(RegressorMixin, TextEstimator):
         verbose=0,
     ):
         self._store(locals())
-
-    def predict(self, X):
-        """Predict the numbers of each row.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        numbers : float64 ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the units of `y`. If `y` had two dimensions, the result has the same columns.
-        """
-        outputs = self._outputs(self._rows_to_predict(X))
-        return self._problem.predictions(outputs)
-
-    def _new_problem(self):
-        return Numbers("targets", several=True, tune=True)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags

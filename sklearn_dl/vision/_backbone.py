@@ -1,4 +1,4 @@
-"""Backbones of ImageClassifier: pretrained networks that compute features from pixels."""
+"""Backbones of the image estimators: pretrained networks that compute features from pixels."""
 
 import copy
 import os
@@ -245,7 +245,7 @@ def _feature_output(content):
 
 
 class FittedImageNetwork(FittedNetwork):
-    """The network of a fitted ImageClassifier. Its `content` is a Backbone."""
+    """The network of a fitted image estimator. Its `content` is a Backbone."""
 
     content: Backbone
 

@@ -1,32 +1,14 @@
-"""ImageClassifier: classify images by transfer learning."""
+"""Images to classes, by transfer learning."""
 
-import os
-from numbers import Integral, Real
-from pathlib import Path
+from numbers import Real
 
-import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-
-from sklearn_dl.images._loader import load_column
-from sklearn_dl.images._resizer import Resize, width_and_height
-from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.training._problem import Classes
-from sklearn_dl.utils._optional import needed_by
-from sklearn_dl.utils._sklearn import Interval, StrOptions
-from sklearn_dl.vision._augment import checked_augment
-from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
-from sklearn_dl.vision._image_rows import ImageRows
-
-_HOW_TO_VERSION = (
-    "A fit can continue or resume only with a callable that has a version. Set this attribute, as "
-    'in `make.version = "1"`, and change it when you change the code.'
-)
+from sklearn_dl.utils._sklearn import Interval
+from sklearn_dl.vision._image_estimator import ImageEstimator
 
 
-class ImageClassifier(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkClassifierMixin, TrainedEstimator
-):
+class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     """Classify images with a pretrained network and a fitted head.
 
     By default the network does not change. Its features are computed once, and a logistic
@@ -181,14 +163,10 @@ class ImageClassifier(
     """
 
     _parameter_constraints: dict = {
-        "model": [str, os.PathLike, callable],
-        "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "augment": [StrOptions({"standard"}), tuple, list, callable, None],
-        **TrainedEstimator._training_constraints,
+        **ImageEstimator._parameter_constraints,
         **NetworkClassifierMixin._classifier_constraints,
+        "C": [Interval(Real, 0, None, closed="neither")],
     }
-    _extra = "vision"
 
     def __init__(
         self,
@@ -221,126 +199,5 @@ class ImageClassifier(
     ):
         self._store(locals())
 
-    @fit_method
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit to images and their classes.
-
-        Parameters
-        ----------
-        X : one column of n_samples images
-            Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
-            arrays, lazy images.
-        y : array-like of shape (n_samples,)
-            The class of each row.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
-            are left out.
-        X_val, y_val : array-like, default=None
-            Rows for early stopping, instead of a `validation_fraction` of X.
-        sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Weights of the rows of `X_val`.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        ValueError
-            If an image cannot be read or the network gives NaN or infinity for it (the message
-            names its row and path), a label is missing, there is only one class, the network does
-            not have the layers to train, or a fit cannot continue or resume because a callable has
-            no version. The estimator stays as it was.
-        FileNotFoundError
-            If the model or an image does not exist.
-        ImportError
-            If a package that is needed is not installed.
-        """
-        self._validate_params()
-        self._refuse_to_resume()
-        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
-    def transform(self, X):
-        """Compute the features of the network, which are the input of its head.
-
-        Parameters
-        ----------
-        X : one column of n_samples images
-            As in `fit`.
-
-        Returns
-        -------
-        features : float32 ndarray of shape (n_samples, n_features)
-            NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
-        """
-        rows = self._rows_to_predict(X)
-        with needed_by(self):
-            read = self._present_predictor().features(rows, self._where())
-        rows.warn(read)
-        features = read.values
-        if features.shape[1]:
-            return features
-        return np.full((len(features), self._n_features_out), np.nan, dtype=np.float32)
-
-    @property
-    def _n_features_out(self):
-        return self._predictor.linear_head(self._where()).weights.shape[1]
-
-    def _rows(self, X, reset):
-        images = load_column(X, self, reset=reset, on_error=self.on_error)
-        width, height = width_and_height(self.image_size)
-        return ImageRows(
-            images,
-            np.arange(len(images)),
-            Resize(width, height, "crop", "center", "bilinear", 0),
-            checked_augment(self.augment) if reset else None,
-            skips=any(image.decoding.on_error == "nan" for image in images),
-        )
-
     def _new_problem(self):
         return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)
-
-    def _parameters_of_the_fit(self):
-        size = width_and_height(self.image_size)
-        return {**super()._parameters_of_the_fit(), "image_size": size}
-
-    def _network_to_start(self, content, earlier):
-        if earlier is None:
-            return FittedImageNetwork(self.model, content)
-        if not content.is_identified:
-            raise ValueError(
-                f"warm_start=True cannot continue with model={self.model!r}: it has no version, so "
-                "it is not known whether it still makes the same network. "
-                f"{_HOW_TO_VERSION}"
-            )
-        return earlier.predictor.network.with_content(content)
-
-    def _find_content(self):
-        return find_backbone(self.model)
-
-    def _refuse_to_resume(self):
-        """Raise an error if a checkpoint exists whose code may have changed since."""
-        unversioned = [
-            name
-            for name in ("model", "augment")
-            if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
-        ]
-        if self.checkpoint_dir is None or not unversioned or not self._trains():
-            return
-        name = unversioned[0]
-        value = getattr(self, name)
-        for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
-            raise ValueError(
-                f"checkpoint_dir contains {path}, from which no fit can resume: {name}={value!r} "
-                "has no version, and its code may have changed since the file was written. Remove "
-                f"the file. {_HOW_TO_VERSION}"
-            )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = self.on_error == "nan"
-        tags.transformer_tags.preserves_dtype = []
-        return tags
