@@ -94,6 +94,12 @@ class FittedTextNetwork(FittedNetwork):
             return self.features(rows, where)
         return self.embeddings(rows, where, "embed")
 
+    def width(self, where, n_columns):
+        """Number of values that `embed` returns for a row with this number of texts."""
+        where = where.resolved()
+        width = self.on(where.device, where.precision).width
+        return 4 * width if self.reading == "apart" and n_columns == 2 else width
+
     def _embeddings(self, rows, where, method):
         """As `embeddings`, for rows that are not known to be unreadable."""
         where = where.resolved()

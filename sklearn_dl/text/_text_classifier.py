@@ -2,16 +2,14 @@
 
 from numbers import Real
 
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text._text_transformer import TextTransformerMixin
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._sklearn import Interval
 
 
-class TextClassifier(NetworkClassifierMixin, TextEstimator):
+class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator):
     """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
     Parameters
@@ -184,28 +182,6 @@ class TextClassifier(NetworkClassifierMixin, TextEstimator):
         verbose=0,
     ):
         self._store(locals())
-
-    def embed(self, X):
-        """Compute embeddings with the fitted encoder, without the head.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or (n_samples, n_columns)
-            Texts, as in `fit`.
-
-        Returns
-        -------
-        embeddings : float32 ndarray of shape (n_samples, hidden_size)
-            A pair has one embedding, for which both texts are read together. With
-            ``trainable_layers=0``, the result for a pair is u, v, abs(u - v) and u * v, side by
-            side, where u and v are the embeddings of its texts: the shape is (n_samples, 4 *
-            hidden_size).
-        """
-        check_is_fitted(self)
-        rows = self._rows(X, reset=False)
-        read = self._network.embed(rows, self._where())
-        rows.warn(read)
-        return read.values.astype(np.float32, copy=False)
 
     def _new_problem(self):
         return Classes(type(self).__name__, self.class_weight, self.label_smoothing)

@@ -1,10 +1,11 @@
 """The estimator that predicts numbers from texts."""
 
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text._text_transformer import TextTransformerMixin
 from sklearn_dl.training._network_regressor import NetworkRegressorMixin
 
 
-class TextRegressor(NetworkRegressorMixin, TextEstimator):
+class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     """Predict numbers from texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
     It predicts one number for each row, or several, if `y` has several columns.

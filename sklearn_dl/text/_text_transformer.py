@@ -1,0 +1,64 @@
+"""What the text estimators have in common whose fitted encoder is a transformer, too."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from sklearn_dl.utils._optional import needed_by
+
+
+class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+    """Embeddings of the fitted encoder, for a TextEstimator. List this mixin before it."""
+
+    n_features_in_: int
+    _network: Any
+    _where: Any
+    _rows_to_predict: Any
+
+    def transform(self, X):
+        """Compute embeddings with the fitted encoder, without the head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_columns)
+            Texts, as in `fit`.
+
+        Returns
+        -------
+        embeddings : float32 ndarray of shape (n_samples, hidden_size)
+            A pair has one embedding, for which both texts are read together. With
+            ``trainable_layers=0``, the result for a pair is u, v, abs(u - v) and u * v, side by
+            side, where u and v are the embeddings of its texts: the shape is (n_samples, 4 *
+            hidden_size). A data frame if `set_output` asks for it. NaN for rows that cannot be
+            read (``on_error="nan"``), with one warning.
+        """
+        return self.embed(X)
+
+    def embed(self, X):
+        """Compute embeddings with the fitted encoder: an ndarray, otherwise as `transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or (n_samples, n_columns)
+            Texts, as in `fit`.
+
+        Returns
+        -------
+        embeddings : float32 ndarray of shape (n_samples, hidden_size)
+            As those of `transform`.
+        """
+        rows = self._rows_to_predict(X)
+        with needed_by(self):
+            read = self._network.embed(rows, self._where())
+        rows.warn(read)
+        return read.values.astype(np.float32, copy=False)
+
+    @property
+    def _n_features_out(self):
+        return self._network.width(self._where(), self.n_features_in_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
