@@ -67,6 +67,10 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     early_stopping : bool, default=False
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
+    scoring : str, callable or None, default=None
+        Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
+        ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
+        estimator's own `score`.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`.
     n_iter_no_change : int, default=3
@@ -190,6 +194,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
         warmup_ratio=0.06,
         max_grad_norm=1.0,
         early_stopping=False,
+        scoring=None,
         validation_fraction=0.1,
         n_iter_no_change=3,
         tol=1e-4,

@@ -27,7 +27,12 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, embeddings are computed once, and
-        :class:`~sklearn.linear_model.LogisticRegression` is fitted to them, in seconds.
+        :class:`~sklearn.linear_model.LogisticRegression` is fitted to them, in seconds: the way
+        for few labels (see Notes).
+    C : float, default=1.0
+        Inverse of the regularisation strength of the logistic regression on the features. The
+        regression is the head, or the head that fine-tuning starts with. It is fitted to the
+        embeddings as they are; a larger value fits the training rows more closely.
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
@@ -47,6 +52,10 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     early_stopping : bool, default=False
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
+    scoring : str, callable or None, default=None
+        Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
+        ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
+        estimator's own `score`.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
         by class.
@@ -147,6 +156,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         **NetworkClassifierMixin._classifier_constraints,
+        "C": [Interval(Real, 0, None, closed="neither")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _allowed_columns = {1, 2}
@@ -157,6 +167,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         *,
         max_length=128,
         trainable_layers="all",
+        C=1.0,
         max_epochs=3,
         batch_size=16,
         learning_rate=1e-4,
@@ -166,6 +177,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         label_smoothing=0.0,
         class_weight=None,
         early_stopping=False,
+        scoring=None,
         validation_fraction=0.1,
         n_iter_no_change=3,
         tol=1e-4,
@@ -184,4 +196,4 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         self._store(locals())
 
     def _new_problem(self):
-        return Classes(type(self).__name__, self.class_weight, self.label_smoothing)
+        return Classes(type(self).__name__, self.class_weight, self.label_smoothing, self.C)

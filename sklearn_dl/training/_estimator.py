@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.models._estimator import ModelEstimator
@@ -56,6 +57,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     learning_rate: Any
     weight_decay: float
     early_stopping: bool
+    scoring: Any
     validation_fraction: Any
     n_iter_no_change: int
     tol: float
@@ -80,6 +82,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
         "validation_fraction": [
             Interval(RealNotInt, 0, 1, closed="neither"),
             Interval(Integral, 1, None, closed="left"),

@@ -1,11 +1,14 @@
 """The steps of every fit: from rows, a problem and a network to a predictor."""
 
+import copy
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.metrics import check_scoring
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
@@ -17,7 +20,7 @@ from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
-from sklearn_dl.utils._sklearn import check_sample_weight
+from sklearn_dl.utils._sklearn import check_sample_weight, safe_indexing
 
 
 class Data(NamedTuple):
@@ -106,7 +109,7 @@ def fit(estimator, data, held_out_data, context):
         if not state.trains:
             return _fit_head(estimator, state, processes)
         with training_setup(estimator, state, processes) as setup:
-            return _train(estimator, state, setup, context, data)
+            return _train(estimator, state, setup, context, data, held_out_data)
 
 
 def _processes(state):
@@ -243,7 +246,7 @@ def _fit_head(estimator, state, processes):
     return Fitted(Predictor(network, head), problem, [])
 
 
-def _train(estimator, state, setup, context, data):
+def _train(estimator, state, setup, context, data, held_out_data):
     """Train the network together with its head."""
     from sklearn_dl.training._task import Task
 
@@ -268,6 +271,9 @@ def _train(estimator, state, setup, context, data):
         examples.rows.warn_of_cut(feed.cut)
     task = Task(network, feed, problem, examples)
     epochs = _Epochs(estimator, problem, held_out, setup.where, now, past, context, data)
+    if estimator.scoring is not None and held_out is not None:
+        given = data if held_out_data is None else held_out_data
+        epochs.scorer = _Scorer(estimator, setup.where, held_out, given)
     records, best_epoch = _run_loop(estimator, task, setup, epochs)
     return Fitted(now(), problem, [*past, *records], best_epoch)
 
@@ -301,6 +307,51 @@ def _start(problem, predictor, examples, setup):
         network.live.add_head(head)
 
 
+class _Scorer:
+    """The estimator's `scoring`, on the validation rows as the user gave them.
+
+    Parameters
+    ----------
+    estimator : TrainedEstimator
+    where : Where
+        Resolved.
+    held_out : Examples
+        The validation rows that can be read.
+    data : Data
+        The arguments that contain them.
+    """
+
+    def __init__(self, estimator, where, held_out, data):
+        self.estimator, self.where = estimator, where
+        rows = held_out.rows.numbers
+        self.X, self.y = safe_indexing(data.X, rows), safe_indexing(data.y, rows)
+        self.kwargs = {}
+        if data.sample_weight is not None:
+            weights = np.asarray(data.sample_weight)
+            self.kwargs["sample_weight"] = weights[rows] if weights.ndim else weights
+
+    def __call__(self, fitted):
+        """The score of an estimator with the attributes of `fitted`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a finite number.
+        """
+        copied = copy.copy(self.estimator)
+        vars(copied).update(
+            fitted.attributes(), device=str(self.where.device), precision=self.where.precision
+        )
+        scoring = self.estimator.scoring
+        score = check_scoring(copied, scoring=scoring)(copied, self.X, self.y, **self.kwargs)
+        if not isinstance(score, Real) or not math.isfinite(score):
+            raise ValueError(
+                f"scoring={scoring!r} returned {score!r} for the validation rows: it must return a "
+                "finite number."
+            )
+        return float(score)
+
+
 class _Epochs:
     """Validation and callbacks after each epoch; both use the same predictor."""
 
@@ -310,12 +361,17 @@ class _Epochs:
         self.now, self.past = now, past
         self.context, self.given = context, {"X": data.X, "y": data.y}
         self.predictor = None
+        self.scorer = None
 
     def evaluate(self):
         """The loss and the score of the validation rows."""
         self.predictor = self.now()
         outputs = self.predictor.outputs(self.held_out.rows, self.where).values
-        return self.problem.evaluate(outputs, self.held_out.targets, self.held_out.weights)
+        targets, weights = self.held_out.targets, self.held_out.weights
+        loss, score = self.problem.evaluate(outputs, targets, weights)
+        if self.scorer is not None:
+            score = self.scorer(Fitted(self.predictor, self.problem, self.past))
+        return loss, score
 
     def after_epoch(self, records):
         """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""

@@ -1,6 +1,7 @@
 """The private names of scikit-learn that the package uses. They are imported only here."""
 
 from sklearn.base import _clone_parametrized as clone_parametrized
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -21,6 +22,7 @@ __all__ = [
     "check_sample_weight",
     "clone_parametrized",
     "output_container",
+    "safe_indexing",
     "validate_parameter_constraints",
     "wrap_output",
 ]
