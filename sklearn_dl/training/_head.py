@@ -78,11 +78,16 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     return LinearHead(head, bias)
 
 
-def _scaler(features, weights):
-    """A StandardScaler that scales features to mean 0 and to equal variances that add up to 1."""
+def _scaler(features, weights, each=True):
+    """A fitted StandardScaler that gives features mean 0, and variances that add up to 1.
+
+    With `each`, the variances are equal. Otherwise all features are divided by the same number.
+    """
     # return arrays even if sklearn.set_config asks for data frames
     scaler = StandardScaler().set_output(transform="default")
     scaler.fit(features, sample_weight=weights)
+    if not each:
+        scaler.scale_[:] = scaler.var_.mean() ** 0.5 or 1.0
     scaler.scale_ *= features.shape[1] ** 0.5
     return scaler
 
@@ -108,7 +113,7 @@ def _thread_pools():
     return ThreadpoolController()  # slow: it looks through all loaded libraries
 
 
-def ridge_head(features, targets, weights, tune=False):
+def ridge_head(features, targets, weights, tune=False, each=True):
     """Fit a head that predicts numbers, by `Ridge`.
 
     Parameters
@@ -118,9 +123,12 @@ def ridge_head(features, targets, weights, tune=False):
     weights : float64 ndarray of shape (n_rows,)
         Weights of the rows.
     tune : bool, default=False
-        True: the features are scaled as in `logistic_head`, and `RidgeCV` chooses the
-        regularisation of each output on some of the rows. False: the features are not scaled, and
-        ``alpha=1``.
+        True: the features are scaled, and `RidgeCV` chooses the regularisation of each output on
+        some of the rows. False: the features are not scaled, and ``alpha=1``.
+    each : bool, default=True
+        Whether each feature is scaled to the same variance if `tune`, as in `logistic_head`. False:
+        all features are divided by the same number. Features that are nearly constant in few rows
+        would be large in others.
 
     Returns
     -------
@@ -130,7 +138,7 @@ def ridge_head(features, targets, weights, tune=False):
         solver = Ridge().fit(features, targets, sample_weight=weights)
         return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))
     weights = weights / weights.mean()  # the effect of alpha must not depend on their sum
-    scaler = _scaler(features, weights)
+    scaler = _scaler(features, weights, each)
     scaled = scaler.transform(features)
     some = np.random.default_rng(0).permutation(len(targets))[:_ROWS_TO_TUNE_ON]
     alphas = np.logspace(-3, 3, 13)

@@ -12,6 +12,8 @@ from sklearn_dl.training._problem import Numbers
 class NetworkRegressorMixin(RegressorMixin):
     """One number or several for each row, for a TrainedEstimator."""
 
+    # whether the features of a frozen network are scaled to equal variances
+    _scales_each_feature = True
     _problem: Any
     _rows_to_predict: Callable[..., Any]
     _outputs: Callable[..., np.ndarray]
@@ -34,7 +36,7 @@ class NetworkRegressorMixin(RegressorMixin):
         return self._problem.predictions(outputs)
 
     def _new_problem(self):
-        return Numbers("targets", several=True, tune=True)
+        return Numbers("targets", several=True, tune=True, each=self._scales_each_feature)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

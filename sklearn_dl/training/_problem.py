@@ -329,6 +329,8 @@ class Numbers(Problem):
         Whether a row may have more than one number.
     tune : bool, default=False
         As in `ridge_head`, if only a head is fitted. The initial head is never tuned.
+    each : bool, default=True
+        As in `ridge_head`.
     """
 
     slope: Any = 1.0
@@ -336,10 +338,11 @@ class Numbers(Problem):
     _is_scaled = False
     _n_outputs: int | None = None  # None: y has one dimension
 
-    def __init__(self, what, several=False, tune=False):
+    def __init__(self, what, several=False, tune=False, each=True):
         self.what = what
         self.several = several
         self.tune = tune
+        self.each = each
 
     def learn(self, y):
         y = as_numbers(y, "y", self.several)
@@ -396,7 +399,7 @@ class Numbers(Problem):
         return (targets - self.intercept) / self.slope
 
     def fit_head(self, features, targets, weights):
-        return ridge_head(features, targets, weights, self.tune)
+        return ridge_head(features, targets, weights, self.tune, self.each)
 
     def initial_head(self, features, goals, weights):
         return ridge_head(features, goals, weights)

@@ -152,6 +152,9 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
     True
     """
 
+    # many features of images are zero in most rows: a few rows do not tell their variances
+    _scales_each_feature = False
+
     def __init__(
         self,
         model="efficientnet-lite0",

@@ -91,3 +91,16 @@ def test_a_tuned_ridge_regression_depends_on_the_proportions_of_weights_only(sca
     expected = ridge_head(features, targets, weights, tune=True)(features)
     found = ridge_head(features, targets, weights * scale, tune=True)(features)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_features_that_are_nearly_constant_in_few_rows_do_not_count_much():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(600, 20))
+    rare = rng.normal(size=(600, 400)) * (rng.random((600, 400)) < 0.03)
+    features, targets = np.hstack([signal, rare]), signal.sum(axis=1)
+    each, together = (
+        ridge_head(features[:40], targets[:40], np.ones(40), tune=True, each=each)
+        for each in (True, False)
+    )
+    errors = [((head(features[40:])[:, 0] - targets[40:]) ** 2).mean() for head in (each, together)]
+    assert errors[1] < 0.5 * errors[0]

@@ -52,7 +52,7 @@ def test_the_head_is_a_tuned_ridge_regression(regressor, train):
     weights = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
     regressor.fit(X, y, sample_weight=weights)
     features = regressor.transform(X).astype(np.float64)
-    head = ridge_head(features, y, weights, tune=True)
+    head = ridge_head(features, y, weights, tune=True, each=False)
     np.testing.assert_allclose(regressor.predict(X), head(features)[:, 0], rtol=1e-9)
     other = RidgeCV(np.logspace(-3, 3, 13)).fit(features, y, sample_weight=weights)
     assert abs(regressor.predict(X) - other.predict(features)).max() < 5
