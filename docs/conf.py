@@ -125,6 +125,7 @@ EXAMPLES = [
     "quickstart.py",
     "pretrained_classification.py",
     "image_classification.py",
+    "image_regression.py",
     "features_and_cross_validation.py",
     "object_detection.py",
     "text_classification.py",
