@@ -27,8 +27,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, embeddings are computed once, and
-        :class:`~sklearn.linear_model.LogisticRegression` is fitted to them, in seconds: the way
-        for few labels (see Notes).
+        :class:`~sklearn.linear_model.LogisticRegression` is fitted to them, in seconds.
     C : float, default=1.0
         Inverse of the regularisation strength of the logistic regression on the features. The
         regression is the head, or the head that fine-tuning starts with. It is fitted to the
@@ -138,6 +137,9 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     linear layer on the pooled tokens. The pooling is the one that the model's folder names, by
     default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. The
     dropout rates come from the model, except that attention has no dropout.
+
+    With few rows per class, ``trainable_layers=0`` is about as accurate as training, and takes a
+    fraction of the time. The user guide has figures.
 
     References
     ----------
