@@ -11,7 +11,8 @@ from sklearn_dl.text._fitted_text_network import unit_rows
 from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.text._text_rows import text_rows
 from sklearn_dl.training._estimator import fit_method
-from sklearn_dl.training._fit import Fitted, positive_weights
+from sklearn_dl.training._fit import positive_weights
+from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 

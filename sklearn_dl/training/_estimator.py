@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.training._feature_store import memory_location
-from sklearn_dl.training._fit import Data, Fitted, fit
+from sklearn_dl.training._fit import fit
+from sklearn_dl.training._fitted import Data, Fitted
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem

@@ -1,18 +1,16 @@
 """The steps of every fit: from rows, a problem and a network to a predictor."""
 
-import copy
-import math
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
-from numbers import Real
-from typing import Any, NamedTuple
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import check_scoring
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
 from sklearn_dl.training._batches import split_rows
+from sklearn_dl.training._epochs import Epochs, Scorer
+from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._head import blas_threads
 from sklearn_dl.training._predictor import Predictor
@@ -20,55 +18,7 @@ from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
-from sklearn_dl.utils._sklearn import check_sample_weight, safe_indexing
-
-
-class Data(NamedTuple):
-    """The arguments of an estimator's `fit`, unchecked."""
-
-    X: Any
-    y: Any
-    sample_weight: Any = None
-
-
-@dataclass
-class Fitted:
-    """The result of a fit.
-
-    Attributes
-    ----------
-    predictor : Predictor
-    problem : Problem
-    records : list of dict
-        One record for each epoch.
-    best_epoch : int
-        Number of the best epoch, counted from 1; 0 if nothing was trained.
-    """
-
-    predictor: Predictor
-    problem: Problem
-    records: list
-    best_epoch: int = 0
-
-    def attributes(self):
-        """The attributes of the fitted estimator, by name."""
-        names = {name: None for record in self.records for name in record}
-        return {
-            **self.problem.attributes(),
-            "_problem": self.problem,
-            "_predictor": self.predictor,
-            # NaN for epochs that lack this value
-            "history_": {n: [record.get(n, math.nan) for record in self.records] for n in names},
-            "best_epoch_": self.best_epoch,
-        }
-
-    @classmethod
-    def of(cls, estimator):
-        """The result of the earlier fit of a fitted estimator."""
-        columns = estimator.history_
-        epochs = zip(*columns.values(), strict=True)
-        records = [dict(zip(columns, epoch, strict=True)) for epoch in epochs]
-        return cls(estimator._predictor, estimator._problem, records, estimator.best_epoch_)
+from sklearn_dl.utils._sklearn import check_sample_weight
 
 
 class _State(NamedTuple):
@@ -270,10 +220,10 @@ def _train(estimator, state, setup, context, data, held_out_data):
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)
     task = Task(network, feed, problem, examples)
-    epochs = _Epochs(estimator, problem, held_out, setup.where, now, past, context, data)
+    epochs = Epochs(estimator, problem, held_out, setup.where, now, past, context, data)
     if estimator.scoring is not None and held_out is not None:
         given = data if held_out_data is None else held_out_data
-        epochs.scorer = _Scorer(estimator, setup.where, held_out, given)
+        epochs.scorer = Scorer(estimator, setup.where, held_out, given)
     records, best_epoch = _run_loop(estimator, task, setup, epochs)
     return Fitted(now(), problem, [*past, *records], best_epoch)
 
@@ -305,87 +255,6 @@ def _start(problem, predictor, examples, setup):
     vars(problem).update(state)
     if head is not None:
         network.live.add_head(head)
-
-
-class _Scorer:
-    """The estimator's `scoring`, on the validation rows as the user gave them.
-
-    Parameters
-    ----------
-    estimator : TrainedEstimator
-    where : Where
-        Resolved.
-    held_out : Examples
-        The validation rows that can be read.
-    data : Data
-        The arguments that contain them.
-    """
-
-    def __init__(self, estimator, where, held_out, data):
-        self.estimator, self.where = estimator, where
-        rows = held_out.rows.numbers
-        self.X, self.y = safe_indexing(data.X, rows), safe_indexing(data.y, rows)
-        self.kwargs = {}
-        if data.sample_weight is not None:
-            weights = np.asarray(data.sample_weight)
-            self.kwargs["sample_weight"] = weights[rows] if weights.ndim else weights
-
-    def __call__(self, fitted):
-        """The score of an estimator with the attributes of `fitted`.
-
-        Raises
-        ------
-        ValueError
-            If it is not a finite number.
-        """
-        copied = copy.copy(self.estimator)
-        vars(copied).update(
-            fitted.attributes(), device=str(self.where.device), precision=self.where.precision
-        )
-        scoring = self.estimator.scoring
-        score = check_scoring(copied, scoring=scoring)(copied, self.X, self.y, **self.kwargs)
-        if not isinstance(score, Real) or not math.isfinite(score):
-            raise ValueError(
-                f"scoring={scoring!r} returned {score!r} for the validation rows: it must return a "
-                "finite number."
-            )
-        return float(score)
-
-
-class _Epochs:
-    """Validation and callbacks after each epoch; both use the same predictor."""
-
-    def __init__(self, estimator, problem, held_out, where, now, past, context, data):
-        self.estimator, self.problem = estimator, problem
-        self.held_out, self.where = held_out, where
-        self.now, self.past = now, past
-        self.context, self.given = context, {"X": data.X, "y": data.y}
-        self.predictor = None
-        self.scorer = None
-
-    def evaluate(self):
-        """The loss and the score of the validation rows."""
-        self.predictor = self.now()
-        outputs = self.predictor.outputs(self.held_out.rows, self.where).values
-        targets, weights = self.held_out.targets, self.held_out.weights
-        loss, score = self.problem.evaluate(outputs, targets, weights)
-        if self.scorer is not None:
-            score = self.scorer(Fitted(self.predictor, self.problem, self.past))
-        return loss, score
-
-    def after_epoch(self, records):
-        """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""
-        estimator, last = self.estimator, records[-1]
-        if estimator.verbose:
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
-            print(f"{type(estimator).__name__}: {shown}")
-        predictor, self.predictor = self.predictor or self.now(), None
-        fitted = Fitted(predictor, self.problem, [*self.past, *records], last["epoch"])
-        sub = self.context.subcontext("epoch")
-        sub.call_on_fit_task_begin(estimator=estimator, **self.given)
-        return sub.call_on_fit_task_end(
-            estimator=estimator, **self.given, reconstruction_attributes=fitted.attributes
-        )
 
 
 def _run_loop(estimator, task, setup, epochs):

@@ -1,0 +1,92 @@
+"""What happens after each epoch: validation, the score of early stopping, and callbacks."""
+
+import copy
+import math
+from numbers import Real
+
+import numpy as np
+from sklearn.metrics import check_scoring
+
+from sklearn_dl.training._fitted import Fitted
+from sklearn_dl.utils._sklearn import safe_indexing
+
+
+class Scorer:
+    """The estimator's `scoring`, on the validation rows as the user gave them.
+
+    Parameters
+    ----------
+    estimator : TrainedEstimator
+    where : Where
+        Resolved.
+    held_out : Examples
+        The validation rows that can be read.
+    data : Data
+        The arguments that contain them.
+    """
+
+    def __init__(self, estimator, where, held_out, data):
+        self.estimator, self.where = estimator, where
+        rows = held_out.rows.numbers
+        self.X, self.y = safe_indexing(data.X, rows), safe_indexing(data.y, rows)
+        self.kwargs = {}
+        if data.sample_weight is not None:
+            weights = np.asarray(data.sample_weight)
+            self.kwargs["sample_weight"] = weights[rows] if weights.ndim else weights
+
+    def __call__(self, fitted):
+        """The score of an estimator with the attributes of `fitted`.
+
+        Raises
+        ------
+        ValueError
+            If it is not a finite number.
+        """
+        copied = copy.copy(self.estimator)
+        vars(copied).update(
+            fitted.attributes(), device=str(self.where.device), precision=self.where.precision
+        )
+        scoring = self.estimator.scoring
+        score = check_scoring(copied, scoring=scoring)(copied, self.X, self.y, **self.kwargs)
+        if not isinstance(score, Real) or not math.isfinite(score):
+            raise ValueError(
+                f"scoring={scoring!r} returned {score!r} for the validation rows: it must return a "
+                "finite number."
+            )
+        return float(score)
+
+
+class Epochs:
+    """Validation and callbacks after each epoch; both use the same predictor."""
+
+    def __init__(self, estimator, problem, held_out, where, now, past, context, data):
+        self.estimator, self.problem = estimator, problem
+        self.held_out, self.where = held_out, where
+        self.now, self.past = now, past
+        self.context, self.given = context, {"X": data.X, "y": data.y}
+        self.predictor = None
+        self.scorer = None
+
+    def evaluate(self):
+        """The loss and the score of the validation rows."""
+        self.predictor = self.now()
+        outputs = self.predictor.outputs(self.held_out.rows, self.where).values
+        targets, weights = self.held_out.targets, self.held_out.weights
+        loss, score = self.problem.evaluate(outputs, targets, weights)
+        if self.scorer is not None:
+            score = self.scorer(Fitted(self.predictor, self.problem, self.past))
+        return loss, score
+
+    def after_epoch(self, records):
+        """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""
+        estimator, last = self.estimator, records[-1]
+        if estimator.verbose:
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
+            print(f"{type(estimator).__name__}: {shown}")
+        predictor, self.predictor = self.predictor or self.now(), None
+        fitted = Fitted(predictor, self.problem, [*self.past, *records], last["epoch"])
+        sub = self.context.subcontext("epoch")
+        sub.call_on_fit_task_begin(estimator=estimator, **self.given)
+        return sub.call_on_fit_task_end(
+            estimator=estimator, **self.given, reconstruction_attributes=fitted.attributes
+        )
