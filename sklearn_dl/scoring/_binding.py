@@ -302,7 +302,7 @@ def nested_cells(X, estimator):
             return None
         if any(isinstance(row, (np.ndarray, LazyImage)) for row in X):
             return object_array(X)
-        if any(map(is_missing, X)):
+        if not all(isinstance(row, kinds) for row in X):  # the others are missing
             is_column = estimator.on_error == "nan" or any(isinstance(row, kinds) for row in X)
             return object_array(X) if is_column else None
         try:

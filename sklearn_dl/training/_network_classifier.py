@@ -34,7 +34,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            In the dtype of `classes_`.
+            In the dtype of `classes_`. With ``on_error="nan"``, `missing` for rows that cannot be
+            read or scored, and a dtype that holds it.
         """
         rows = self._rows_to_predict(X)
         outputs = self._outputs(rows)
@@ -55,7 +56,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Returns
         -------
         probabilities : float64 ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            In the order of `classes_`. NaN for rows that cannot be read or scored
+            (``on_error="nan"``), with one warning.
         """
         return softmax(self._outputs(self._rows_to_predict(X)), axis=1)
 
@@ -70,7 +72,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Returns
         -------
         log_probabilities : float64 ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            In the order of `classes_`. NaN for rows that cannot be read or scored
+            (``on_error="nan"``), with one warning.
         """
         return log_softmax(self._outputs(self._rows_to_predict(X)), axis=1)
 
@@ -86,7 +89,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         -------
         logits : float64 ndarray of shape (n_samples,) or (n_samples, n_classes)
             In the order of `classes_`. With two classes: the logit of the second class minus the
-            logit of the first.
+            logit of the first. NaN for rows that cannot be read or scored (``on_error="nan"``),
+            with one warning.
         """
         logits = self._outputs(self._rows_to_predict(X))
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
