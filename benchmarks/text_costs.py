@@ -13,7 +13,7 @@ from benchmarks._texts import issues
 from sklearn_dl import TextClassifier, TextEncoder
 from sklearn_dl.text import _text_network
 from sklearn_dl.text._tokenizer import Tokenizer
-from sklearn_dl.training import _problem
+from sklearn_dl.training import _classes
 from sklearn_dl.training._head import LinearHead, logistic_head
 from sklearn_dl.training._training_loop import _Run
 
@@ -58,10 +58,10 @@ def _frozen_fit(quick):
         return LinearHead(np.zeros((n_classes, features.shape[1])), np.zeros(n_classes))
 
     classifier, encoder = TextClassifier(trainable_layers=0), TextEncoder()
-    with patch.object(_problem, "logistic_head", solved):
+    with patch.object(_classes, "logistic_head", solved):
         for _ in range(3):
             classifier.fit(texts, areas)
-    with patch.object(_problem, "logistic_head", unsolved):
+    with patch.object(_classes, "logistic_head", unsolved):
         ratio = compare(
             lambda i: classifier.fit(texts, areas),
             {"embed": lambda i: encoder.transform(texts)},

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_dl.training._problem import Numbers
+from sklearn_dl.training._numbers import Numbers
 
 # the initial line is fitted to at most this number of cosines; more cosines hardly change it
 _ROWS_OF_INITIAL_LINE = 1024

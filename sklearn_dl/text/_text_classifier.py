@@ -4,8 +4,8 @@ from numbers import Real
 
 from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.text._text_transformer import TextTransformerMixin
+from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
-from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._sklearn import Interval
 
 

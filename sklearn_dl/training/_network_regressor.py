@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from sklearn_dl.training._problem import Numbers
+from sklearn_dl.training._numbers import Numbers
 
 
 class NetworkRegressorMixin(RegressorMixin):

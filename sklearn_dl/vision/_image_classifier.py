@@ -2,8 +2,8 @@
 
 from numbers import Real
 
+from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
-from sklearn_dl.training._problem import Classes
 from sklearn_dl.utils._sklearn import Interval
 from sklearn_dl.vision._image_estimator import ImageEstimator
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_dl.training._problem import Classes
+from sklearn_dl.training._classes import Classes
 from tests.text.three_classes import TWO, X, Y
 
 

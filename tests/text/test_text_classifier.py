@@ -9,7 +9,7 @@ from sklearn_dl import TextEncoder
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from sklearn_dl.text._text_network import load_network
 from sklearn_dl.training import _rows
-from sklearn_dl.training._problem import Classes
+from sklearn_dl.training._classes import Classes
 from tests.text.three_classes import PAIRS, TWO, X, Y
 
 LABELS = {

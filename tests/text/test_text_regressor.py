@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from sklearn_dl import SentenceSimilarityRegressor, TextRegressor
 from sklearn_dl.training import _training_loop
-from sklearn_dl.training._problem import Numbers
+from sklearn_dl.training._numbers import Numbers
 
 ADJECTIVES = {"bad": 1.0, "dull": 2.0, "good": 4.0, "fine": 4.5, "great": 5.0}
 NOUNS = ["film", "book", "song", "play", "meal", "day", "cat", "car"]

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from sklearn_dl import ImageClassifier, TextClassifier, TextRegressor
 from sklearn_dl.training import _training_loop
 from sklearn_dl.training._checkpoint import Checkpoint
-from sklearn_dl.training._problem import Classes, Numbers
+from sklearn_dl.training._classes import Classes
+from sklearn_dl.training._numbers import Numbers
 from sklearn_dl.training._task import Task
 from sklearn_dl.training._training_loop import trained_tensors
 from tests.training.reviews import LABELS, TEXTS

@@ -8,7 +8,9 @@ from scipy.special import log_softmax
 from sklearn.metrics import r2_score
 
 from sklearn_dl.text._cosines import Cosines, Similarities
-from sklearn_dl.training._problem import Classes, Numbers, Problem
+from sklearn_dl.training._classes import Classes
+from sklearn_dl.training._numbers import Numbers
+from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._rows import Examples, Rows
 
 ONES = np.ones(4)
