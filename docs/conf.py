@@ -129,6 +129,7 @@ EXAMPLES = [
     "features_and_cross_validation.py",
     "object_detection.py",
     "text_classification.py",
+    "several_labels.py",
     "frozen_or_fine_tuned.py",
     "text_grid_search.py",
     "similarity_search.py",

@@ -23,6 +23,7 @@ AREAS = {
 }
 # the line with which a compiled function begins: "out = add(x1, x2, /)"
 SIGNATURE = re.compile(r"^([\w, ]+ = )?[\w.]+\(.*\)( -> .*)?$")
+SECTION = re.compile(r"^(Attributes|Examples|Notes|Raises|References|See Also)\n-{3,}$", re.M)
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -30,7 +31,8 @@ def load_docstrings():
     """A frame with a row for each sentence, in the same order wherever the versions are the same.
 
     Columns: ``text``; ``label``, the library; ``area``, its module; ``name`` of what is described;
-    ``kind`` of it; the number of its ``parameters``; the number of ``lines`` of its docstring.
+    ``kind`` of it; the number of its ``parameters``; the number of ``lines`` of its docstring; the
+    ``sections`` of its docstring, such as "Notes".
     """
     rows = []
     for library, areas in AREAS.items():
@@ -72,6 +74,7 @@ def described(thing, name, library, area):
         "kind": kind,
         "parameters": parameters,
         "lines": docstring.count("\n") + 1,
+        "sections": SECTION.findall(docstring),
     }
 
 

@@ -137,6 +137,23 @@ ON_NUMBERS = {
 ON_CHANNELS_FIRST = {"OnnxScorer-images": OnnxScorer(MEAN_COLOR, n_threads=2)}
 ON_CHANNELS_LAST = {"TensorFlowScorer-images": TensorFlowScorer(TF_MEAN_COLOR)}
 ON_LABELS = {"LabelKeyMapper": LabelKeyMapper()}
+# the same estimators with several columns of y
+SEVERAL_LABELS = np.array([[0, 1], [1, 0], [0, 0], [1, 1], [0, 1], [0, 0], [1, 1], [1, 0]])
+SEVERAL_NUMBERS = np.column_stack([np.linspace(1.0, 4.0, 8), np.cos(np.arange(8.0))])
+WITH_LABELS = {
+    "TextClassifier": ON_TEXTS["TextClassifier"],
+    "TextClassifier-frozen": ON_PAIRS["TextClassifier-frozen"],
+    "TextClassifier-balanced": TextClassifier(ENCODER, class_weight="balanced", **TRAINED),
+}
+WITH_LABELS_OF_IMAGES = {
+    "ImageClassifier-tuned": LEARN_IMAGES["ImageClassifier-tuned"],
+    "ImageClassifier-onnx": ON_ONNX_FEATURES["ImageClassifier-onnx"],
+}
+WITH_NUMBERS = {"TextRegressor": ON_TEXTS["TextRegressor"]}
+WITH_NUMBERS_OF_IMAGES = {
+    "ImageRegressor-tuned": LEARN_IMAGES["ImageRegressor-tuned"],
+    "ImageRegressor-onnx": ON_ONNX_FEATURES["ImageRegressor-onnx"],
+}
 GROUPS = [
     (READ_IMAGES, image_data(1, atol=0)),
     (LEARN_IMAGES, image_data(1)),
@@ -193,6 +210,26 @@ def test_estimators_of_texts(estimator, check):
 
 @parametrize_with_text_checks(ON_PAIRS, n_columns=2)
 def test_estimators_of_pairs_of_texts(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(WITH_LABELS, text_data(1).X, SEVERAL_LABELS)
+def test_classifiers_of_texts_with_several_labels(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(WITH_LABELS_OF_IMAGES, PIXELS, SEVERAL_LABELS, atol=1e-4)
+def test_classifiers_of_images_with_several_labels(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(WITH_NUMBERS, text_data(1).X, SEVERAL_NUMBERS)
+def test_regressors_of_texts_with_several_numbers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(WITH_NUMBERS_OF_IMAGES, PIXELS, SEVERAL_NUMBERS)
+def test_regressors_of_images_with_several_numbers(estimator, check):
     check(estimator)
 
 

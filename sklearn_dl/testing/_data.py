@@ -32,7 +32,7 @@ class CheckData:
     ----------
     X : list, ndarray, pandas Series or DataFrame
         One item or row for each sample.
-    y : array-like of shape (n_samples,) or None
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
         None: positive floats for a regressor, and strings for all other estimators.
     atol : float
         Largest difference between numbers that should be the same.
@@ -80,7 +80,7 @@ class CheckData:
         return [X[row] for row in rows] if isinstance(X, list) else X[rows]
 
     def targets(self, estimator):
-        """The y that `estimator` is fitted with: ndarray of shape (n_samples,)."""
+        """The y that `estimator` is fitted with: ndarray of shape (n_samples,) or 2-D."""
         if self._y is not None:
             return np.array(self._y)
         if is_regressor(estimator):

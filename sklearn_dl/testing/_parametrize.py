@@ -164,8 +164,9 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     X : list, ndarray, pandas Series or DataFrame
         At least three rows. The same rows in other containers must lead to the same results: in
         other sequences for a list, in data frames for a 2-D array, in polars for pandas.
-    y : array-like of shape (n_samples,), default=None
-        None: three classes of strings, or positive floats for a regressor.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Several columns are labels (0 and 1) for a classifier, and targets for a regressor. None:
+        three classes of strings, or positive floats for a regressor.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -178,7 +179,7 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ------
     TypeError, ValueError, ImportError
         As :func:`parametrize_with_text_checks` does. In addition, if X has none of the types above
-        or has fewer than three rows, or y is not one value per row.
+        or has fewer than three rows, or y does not have a row for each row of X.
 
     See Also
     --------
@@ -201,7 +202,7 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
         )
     if len(X) < 3:
         raise ValueError(f"X has {counted(len(X), 'row')}; the checks need at least 3.")
-    if y is not None and np.shape(y) != (len(X),):
+    if y is not None and (np.ndim(y) not in (1, 2) or len(y) != len(X)):
         raise ValueError(f"y has shape {np.shape(y)}, but X has {counted(len(X), 'row')}.")
     return _parametrize(estimators, CheckData(X, y, atol), expected_failed_checks)
 
@@ -293,8 +294,16 @@ def _checks(estimator, data):
         yield _targets.check_classifiers_regression_target
         if hasattr(estimator, "decision_function") and hasattr(estimator, "predict_proba"):
             yield _targets.check_decision_proba_consistency
+        if tags.classifier_tags.multi_label:
+            yield _targets.check_classifiers_multilabel
+        if not tags.target_tags.multi_output:
+            yield _targets.check_classifiers_multioutput_refused
     if is_regressor(estimator):
         yield _targets.check_regressors_train
+        if tags.target_tags.multi_output:
+            yield _targets.check_regressors_multioutput
+    if hasattr(estimator, "partial_fit") and (is_classifier(estimator) or is_regressor(estimator)):
+        yield _targets.check_partial_fit
     if tags.target_tags.required:
         yield _targets.check_requires_y_none
         yield _targets.check_supervised_y_no_nan
@@ -322,6 +331,8 @@ def _comparing_checks(estimator):
             yield _rows.check_set_output_polars
     if is_regressor(estimator):
         yield _targets.check_regressors_int
+    if is_classifier(estimator) and get_tags(estimator).classifier_tags.multi_label:
+        yield _targets.check_classifiers_multilabel_representation_invariance
     if get_tags(estimator).target_tags.required:
         yield _targets.check_target_containers_mean_the_same
     if has_fit_parameter(estimator, "sample_weight"):

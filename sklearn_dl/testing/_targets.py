@@ -4,6 +4,7 @@ from unittest import SkipTest
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.metrics import r2_score
 
 from sklearn_dl.testing._compare import (
     assert_refused,
@@ -44,6 +45,8 @@ def _kind(array):
 def check_classifiers_train(estimator, data):
     """The results of a classifier have the right shapes and agree with each other."""
     fitted, y = data.fitted(estimator), data.targets(estimator)
+    if y.ndim == 2:
+        return _check_labels(fitted, data.X, y)
     classes, n_rows = fitted.classes_, len(data)
     assert classes.tolist() == np.unique(y).tolist(), f"classes_ is {classes.tolist()}"
     predicted = fitted.predict(data.X)
@@ -70,6 +73,82 @@ def check_classifiers_train(estimator, data):
             with np.errstate(divide="ignore"):
                 found, expected = fitted.predict_log_proba(data.X), np.log(probabilities)
             np.testing.assert_allclose(found, expected, rtol=1e-4, err_msg="predict_log_proba")
+
+
+def check_classifiers_multilabel(estimator, data):
+    """With several labels for each row, results have a column for each, and y's kind of dtype."""
+    for n_labels in (2, 3):
+        for dtype in (int, bool, float):
+            y = _indicators(len(data), n_labels).astype(dtype)
+            fitted = fresh(estimator)
+            fitted.fit(data.X, y)
+            _check_labels(fitted, data.X, y)
+
+
+def _indicators(n_rows, n_labels):
+    """A matrix of 0 and 1 whose first row has no label, and whose columns are different."""
+    return (np.arange(n_rows)[:, None] >> np.arange(n_labels)) % 2
+
+
+def _check_labels(fitted, X, y):
+    """The results for y of shape (n_samples, n_labels), of one array each, agree."""
+    where = f"y of {y.dtype} with {y.shape[1]} labels: "
+    predicted = fitted.predict(X)
+    assert predicted.shape == y.shape, f"{where}predict returns shape {predicted.shape}"
+    same_kind = predicted.dtype.kind == y.dtype.kind
+    assert same_kind, f"{where}predict returns {predicted.dtype}"
+    assert np.isin(predicted, (0, 1)).all(), f"{where}predict returns {predicted!r:.100}"
+    assert len(fitted.classes_) == y.shape[1], f"{where}classes_ is {fitted.classes_!r:.100}"
+    score, accuracy = fitted.score(X, y), (predicted == y).all(axis=1).mean()
+    assert np.isclose(score, accuracy), f"{where}score is {score}, not {accuracy}"
+    if hasattr(fitted, "decision_function"):
+        decision = fitted.decision_function(X)
+        assert decision.shape == y.shape, f"{where}decision_function returns {decision.shape}"
+        agree = ((decision > 0) == predicted).all()
+        assert agree, f"{where}predict is not where decision_function is positive"
+    if not hasattr(fitted, "predict_proba"):
+        return
+    probabilities = _one_array(fitted.predict_proba(X))
+    assert probabilities.shape == y.shape, f"{where}predict_proba returns {probabilities.shape}"
+    is_probability = ((probabilities >= 0) & (probabilities <= 1)).all()
+    assert is_probability, f"{where}a probability is not between 0 and 1"
+    agree = ((probabilities > 0.5) == predicted).all()
+    assert agree, f"{where}predict is not where the probability exceeds 0.5"
+    if hasattr(fitted, "predict_log_proba"):
+        with np.errstate(divide="ignore"):
+            found, expected = _one_array(fitted.predict_log_proba(X)), np.log(probabilities)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-12, err_msg=where)
+
+
+def _one_array(result):
+    """Some estimators return one array of shape (n_samples, 2) for each label."""
+    return np.column_stack([p[:, 1] for p in result]) if isinstance(result, list) else result
+
+
+def check_classifiers_multilabel_representation_invariance(estimator, data):
+    """A list of lists, a list of arrays or a frame as y leads to the results of an array."""
+    y = _indicators(len(data), 3)
+    expected = fresh(estimator)
+    expected.fit(data.X, y)
+    expected = results(expected, data.X)
+    containers = {
+        "a list of lists": y.tolist,
+        "a list of arrays": lambda: list(y),
+        "a pandas DataFrame": lambda: library_or_skip("pandas").DataFrame(y, odd_index(len(y))),
+    }
+    for container, make in containers.items():
+        fitted = fresh(estimator)
+        fitted.fit(data.X, make())
+        where = f"labels in {container}: "
+        assert_same_results(results(fitted, data.X), expected, data.atol, where)
+
+
+def check_classifiers_multioutput_refused(estimator, data):
+    """Several columns of classes, and lists of labels, raise a ValueError."""
+    y = np.column_stack([np.arange(len(data)) % 3, np.arange(len(data)) % 2])
+    assert_refused("fit with two columns of classes", fresh(estimator).fit, data.X, y)
+    lists = [["a", "b"][: 1 + row % 2] for row in range(len(data))]
+    assert_refused("fit with lists of labels", fresh(estimator).fit, data.X, lists)
 
 
 def check_decision_proba_consistency(estimator, data):
@@ -106,13 +185,24 @@ def check_classifiers_regression_target(estimator, data):
 
 
 def check_regressors_train(estimator, data):
-    """`predict` returns one float per row, and `score` is R²."""
-    fitted, y = data.fitted(estimator), data.targets(estimator)
-    predicted = fitted.predict(data.X)
-    assert predicted.shape == (len(data),), f"predict returns shape {predicted.shape}"
+    """`predict` returns floats in the shape of y, and `score` is R²."""
+    _check_numbers(data.fitted(estimator), data.X, data.targets(estimator))
+
+
+def check_regressors_multioutput(estimator, data):
+    """With two columns of y, `predict` returns two columns, and `score` is their mean R²."""
+    y = np.linspace(1.0, 4.0, len(data))
+    y = np.column_stack([y, np.cos(5 * y)])
+    fitted = fresh(estimator)
+    fitted.fit(data.X, y)
+    _check_numbers(fitted, data.X, y)
+
+
+def _check_numbers(fitted, X, y):
+    predicted = fitted.predict(X)
+    assert predicted.shape == y.shape, f"predict returns shape {predicted.shape}, y has {y.shape}"
     assert predicted.dtype.kind == "f", f"predict returns {predicted.dtype}"
-    r2 = 1 - ((y - predicted) ** 2).sum() / ((y - y.mean()) ** 2).sum()
-    score = fitted.score(data.X, y)
+    score, r2 = fitted.score(X, y), r2_score(y, predicted)
     assert np.isclose(score, r2, rtol=1e-4), f"score is {score}, but predict's R² is {r2}"
 
 
@@ -127,18 +217,48 @@ def check_regressors_int(estimator, data):
 
 
 def check_target_containers_mean_the_same(estimator, data):
-    """A list or a Series as y leads to the same results as an ndarray."""
+    """A list, and a Series or data frame, as y lead to the same results as an ndarray."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
+    kind = "Series" if y.ndim == 1 else "DataFrame"
     containers = {
-        "a list": lambda: y.tolist(),
-        "a pandas Series": lambda: library_or_skip("pandas").Series(y, odd_index(len(data))),
+        "a list": y.tolist,
+        f"a pandas {kind}": lambda: getattr(library_or_skip("pandas"), kind)(y, odd_index(len(y))),
     }
     for container, make in containers.items():
         fitted = fresh(estimator)
         fitted.fit(data.X, make())
         where = f"y is {container}: "
         assert_same_results(results(fitted, data.X), expected, data.atol, where)
+
+
+def check_partial_fit(estimator, data):
+    """`partial_fit` fits a new estimator, step by step, and keeps the classes of the first call."""
+    y, stepped = data.targets(estimator), fresh(estimator)
+    first = {}
+    if is_classifier(estimator):
+        first = {"classes": np.unique(y) if y.ndim == 1 else np.arange(y.shape[1])}
+    half = range(len(data) // 2)
+    try:
+        returned = stepped.partial_fit(data.take(half), y[list(half)], **first)
+    except ValueError as error:
+        assert_says(error, "partial_fit", "the first partial_fit")
+        raise SkipTest(f"partial_fit is refused: {error}") from None
+    assert returned is stepped, f"partial_fit returns {returned!r:.200}, not the estimator"
+    before = results(stepped, data.X)
+    stepped.partial_fit(data.X, y)
+    after = results(stepped, data.X)
+    for name, result in after.items():
+        shapes = f"{before[name].shape}, then {result.shape}"
+        assert before[name].shape == result.shape, f"{name} returns shapes {shapes}"
+    unchanged = all(np.array_equal(before[name], after[name]) for name in after)
+    assert not unchanged, "a second partial_fit changes no result"
+    if is_classifier(estimator) and y.ndim == 1:
+        assert stepped.classes_.tolist() == np.unique(y).tolist()
+        missing = fresh(estimator)
+        assert_refused("partial_fit without classes", missing.partial_fit, data.X, y)
+        other = np.array(["other"] * len(data))
+        assert_refused("partial_fit on another class", stepped.partial_fit, data.X, other)
 
 
 def check_requires_y_none(estimator, data):
@@ -178,7 +298,7 @@ def check_sample_weight_zero(estimator, data):
     """A row with weight 0 has no effect, as if it were left out."""
     y = data.targets(estimator)
     rows = np.arange(len(data))
-    if is_classifier(estimator):  # no class may lose its only row
+    if is_classifier(estimator) and y.ndim == 1:  # no class may lose its only row
         rows = rows[[np.sum(y == label) > 1 for label in y]]
         if not len(rows):
             raise SkipTest("each class has one row")

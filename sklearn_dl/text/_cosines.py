@@ -21,13 +21,10 @@ class Similarities(Numbers):
     def __init__(self):
         super().__init__("similarities")
 
-    def continue_from(self, earlier, y, keeps_head):
+    def continue_from(self, earlier, y, how):
         if type(earlier) is not type(self):
-            raise ValueError(
-                "warm_start=True cannot change the architecture. Set warm_start=False to start "
-                "anew."
-            )
-        return super().continue_from(earlier, y, keeps_head)
+            raise how.error("the architecture")
+        return super().continue_from(earlier, y, how)
 
     def attributes(self):
         return {"slope_": self.slope, "intercept_": self.intercept}
@@ -43,10 +40,10 @@ class Cosines(Similarities):
     # whether slope and intercept were fitted; if not, predictions are the cosines themselves
     has_line = False
 
-    def continue_from(self, earlier, y, keeps_head):
+    def continue_from(self, earlier, y, how):
         # there is no head: the line is kept instead, if the earlier fit has one that is not flat
         keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
-        return super().continue_from(earlier, y, keeps_head)
+        return super().continue_from(earlier, y, how._replace(keeps_head=keeps_head))
 
     def fit_head(self, features, targets, weights):
         """Fit the line from the network's cosines to the targets. Return None: there is no head."""

@@ -2,7 +2,6 @@
 
 from numbers import Integral, Real
 
-from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,6 +12,7 @@ from sklearn_dl.text._text_rows import text_rows
 from sklearn_dl.training._estimator import fit_method
 from sklearn_dl.training._fit import positive_weights
 from sklearn_dl.training._fitted import Fitted
+from sklearn_dl.training._network_regressor import PartialFitRegressorMixin
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -26,7 +26,7 @@ def _compares_embeddings(estimator):
     )
 
 
-class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
+class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
     """Predict the similarity of two texts by fine-tuning a pretrained encoder.
 
     Parameters
@@ -315,7 +315,7 @@ class SentenceSimilarityRegressor(RegressorMixin, TextEstimator):
     def _trains(self):
         return self.trainable_layers != 0 and self.max_epochs > 0
 
-    def _new_problem(self):
+    def _new_problem(self, y):
         if self.architecture == "bi-encoder":
             return Cosines()
         if self.trainable_layers != 0 and not self.max_epochs:

@@ -4,13 +4,15 @@ from numbers import Real
 
 from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.text._text_transformer import TextTransformerMixin
-from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.utils._sklearn import Interval
 
 
 class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator):
     """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
+
+    A row has one class, or any number of labels: then y is a matrix of 0 and 1 with one column for
+    each label.
 
     Parameters
     ----------
@@ -28,10 +30,13 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, embeddings are computed once, and
         :class:`~sklearn.linear_model.LogisticRegression` is fitted to them, in seconds.
-    C : float, default=1.0
+    C : float or "auto", default="auto"
         Inverse of the regularisation strength of the logistic regression on the features. The
-        regression is the head, or the head that fine-tuning starts with. It is fitted to the
-        embeddings as they are; a larger value fits the training rows more closely.
+        regression is the head, or the head that fine-tuning starts with. A larger value fits the
+        training rows more closely. With one class for each row, "auto" is 1, and the regression is
+        fitted to the embeddings as they are. With several labels, "auto" is 30 for the head, and 1
+        for the head that fine-tuning starts with, and the embeddings are divided by one number, so
+        that their variances add up to 1.
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
@@ -45,19 +50,22 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     max_grad_norm : float or None, default=1.0
         Largest norm of the gradient: a larger one is scaled down. None: it is not limited.
     label_smoothing : float, default=0.0
-        Share of the target that is spread over all classes. Not used with ``trainable_layers=0``.
+        Share of the target that is spread over all classes, or over 0 and 1 of each label. Not
+        used with ``trainable_layers=0``.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn.
+        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn. With
+        several labels, 0 and 1 are the classes of each label, as in
+        ``OneVsRestClassifier(LogisticRegression(class_weight=...))``.
     early_stopping : bool, default=False
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
     scoring : str, callable or None, default=None
         Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
         ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`.
+        estimator's own `score`. But with several labels, it is the micro-averaged F1 score.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
-        by class.
+        by class; with several labels, by the rarest label of each row.
     n_iter_no_change : int, default=3
         Training stops after this number of epochs in a row whose score does not exceed the best
         score so far by more than `tol`.
@@ -97,7 +105,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         same way.
     missing : label, default=None
         Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
-        None, labels are an object array, which scikit-learn's metrics refuse if it contains None.
+        None, labels are an object array, which scikit-learn's metrics refuse if it contains None;
+        several labels are a float array with NaN.
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
@@ -108,8 +117,9 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The classes, sorted: the order of the columns of `predict_proba`.
+    classes_ : ndarray of shape (n_classes,) or (n_labels, 2)
+        The classes, sorted: the order of the columns of `predict_proba`. With several labels, the
+        two values of each label.
     history_ : dict of list
         The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
         ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
@@ -158,7 +168,6 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         **NetworkClassifierMixin._classifier_constraints,
-        "C": [Interval(Real, 0, None, closed="neither")],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _allowed_columns = {1, 2}
@@ -169,7 +178,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         *,
         max_length=128,
         trainable_layers="all",
-        C=1.0,
+        C="auto",
         max_epochs=3,
         batch_size=16,
         learning_rate=1e-4,
@@ -196,6 +205,3 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         verbose=0,
     ):
         self._store(locals())
-
-    def _new_problem(self):
-        return Classes(type(self).__name__, self.class_weight, self.label_smoothing, self.C)

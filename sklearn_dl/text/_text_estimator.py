@@ -37,7 +37,8 @@ class TextEstimator(TrainedEstimator):
         X : array-like of shape (n_samples,) or (n_samples, n_columns)
             One column of texts, or two for pairs of texts.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The target of each row. Only `TextRegressor` accepts several columns.
+            The target of each row. Several columns are numbers for `TextRegressor`, and labels of
+            0 and 1 for `TextClassifier` (an array, a data frame or a sparse matrix).
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -66,7 +67,7 @@ class TextEstimator(TrainedEstimator):
         allowed = self._allowed_columns if reset else {self.n_features_in_}
         return text_rows(X, self, allowed, reset=reset)
 
-    def _network_to_start(self, content, earlier):
+    def _network_to_start(self, content, earlier, is_partial=False):
         reading = self._reading()
         if earlier is None:
             return FittedTextNetwork(self.model, content, reading=reading)

@@ -1,43 +1,22 @@
 """The problem of classifiers with one class for each row."""
 
 import numpy as np
-from scipy.special import log_softmax
-from sklearn.utils.class_weight import compute_sample_weight
+from scipy.special import log_softmax, softmax
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_dl.training._head import logistic_head
-from sklearn_dl.training._problem import Problem, mean
-from sklearn_dl.utils._targets import target_column
+from sklearn_dl.training._problem import Classification, mean
+from sklearn_dl.utils._targets import labels_of, target_column
 
 # in the initial head, the bias of a class without rows is the least finite bias minus this number,
-# not -inf, so that losses stay finite
+# not -inf, so that losses stay finite; later calls of partial_fit may bring rows of that class,
+# which a network could hardly learn from such a bias: the least finite bias itself is used then
 _RARELY = 10.0
 
 
-class Classes(Problem):
-    """One class for each row: the targets are codes, which are indices into `classes`.
-
-    Parameters
-    ----------
-    purpose : str
-        Name of the estimator in messages.
-    class_weight : dict, "balanced" or None
-    label_smoothing : float, default=0.0
-    C : float, default=1.0
-        As in `logistic_head`.
-    scale : bool, default=False
-        As in `logistic_head`.
-    """
-
-    classes: np.ndarray
-    _keeps_head = False
-
-    def __init__(self, purpose, class_weight, label_smoothing=0.0, C=1.0, scale=False):
-        self.purpose = purpose
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.C = C
-        self.scale = scale
+class Classes(Classification):
+    """One class for each row: the targets are codes, which are indices into `classes`."""
 
     def learn(self, y):
         y = target_column(y, "y")
@@ -45,47 +24,69 @@ class Classes(Problem):
         self.classes, codes = np.unique(y, return_inverse=True)
         return codes.astype(np.int64)
 
-    def continue_from(self, earlier, y, keeps_head):
+    def learn_some(self, y, classes):
+        """As in Problem. The rows may lack some of the classes.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is None, or y has others.
+        """
+        self._may_lack_classes = True
+        if classes is None:
+            raise ValueError("classes must be passed in the first call of partial_fit.")
+        self.classes = np.unique(target_column(classes, "classes"))
+        return self.encode(y, "y", "`classes`")
+
+    def continue_from(self, earlier, y, how):
         """As in Problem. If the head is kept, y may lack classes of the earlier fit."""
+        if not isinstance(earlier, Classes):
+            raise how.error(
+                "the number of labels for each row: the estimator was fitted with a y of several "
+                "columns"
+            )
         codes = self.learn(y)
         # a kept head also knows the classes that y lacks; a new head would not
-        self._keeps_head = keeps_head
+        self._may_lack_classes = how.keeps_head
         if np.array_equal(self.classes, earlier.classes):
             return codes
         known = np.isin(self.classes, earlier.classes).all()
-        if not (keeps_head and known):
-            hint = "Set warm_start=False to start anew."
+        if not (how.keeps_head and known):
+            hint = ""
             if known:
                 hint = (
                     "Classes may be absent from y only if the earlier fit and this one both train "
                     "the network. Here a new head is fitted to these rows alone: pass rows of each "
                     "class, or set warm_start=False to start anew."
                 )
-            raise ValueError(
-                "warm_start=True cannot change the classes: the estimator was fitted with "
-                f"{earlier.classes.tolist()}, but y has {self.classes.tolist()}. {hint}"
+            raise how.error(
+                f"the classes: the estimator was fitted with {earlier.classes.tolist()}, but y has "
+                f"{self.classes.tolist()}",
+                hint,
             )
         known_codes = np.searchsorted(earlier.classes, self.classes)
         self.classes = earlier.classes
         return known_codes[codes].astype(np.int64)
 
-    def encode(self, y, name):
+    def encode(self, y, name, of="y"):
         y = target_column(y, name)
         unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes)})
         if unknown:
-            raise ValueError(f"{name} has classes that y does not have: {unknown}.")
+            raise ValueError(f"{name} has classes that {of} does not have: {unknown}.")
         return np.searchsorted(self.classes, y).astype(np.int64)
-
-    def attributes(self):
-        return {"classes_": self.classes}
 
     def weights(self, targets, weights):
         if self.class_weight is None:
             return weights
-        return weights * compute_sample_weight(self.class_weight, self.classes[targets])
+        labels = self.classes[targets]
+        if self.class_weight == "balanced":
+            return weights * compute_sample_weight("balanced", labels)
+        # `targets` may lack classes that are in class_weight
+        of_classes = compute_class_weight(self.class_weight, classes=self.classes, y=labels)
+        return weights * of_classes[targets]
 
     def refuse(self, targets):
-        if not self._keeps_head and np.ptp(targets) == 0:
+        if not self._may_lack_classes and np.ptp(targets) == 0:
             label = self.classes[targets[:1]].tolist()[0]
             raise ValueError(
                 f"{self.purpose} needs at least two classes, but the rows to learn from are all of "
@@ -96,13 +97,14 @@ class Classes(Problem):
         return targets
 
     def fit_head(self, features, targets, weights):
-        n_classes = len(self.classes)
-        return logistic_head(features, targets, n_classes, weights, self.C, self.scale)
+        C = 1.0 if self.C == "auto" else self.C
+        return logistic_head(features, targets, len(self.classes), weights, C, self.scale)
 
     def initial_head(self, features, goals, weights):
         head = self.fit_head(features, goals, weights)
         present = np.isfinite(head.bias)
-        return head._replace(bias=np.where(present, head.bias, head.bias[present].min() - _RARELY))
+        absent = head.bias[present].min() - (0.0 if self._may_lack_classes else _RARELY)
+        return head._replace(bias=np.where(present, head.bias, absent))
 
     def losses(self, outputs, goals):
         from torch.nn import functional
@@ -118,3 +120,17 @@ class Classes(Problem):
 
     def predictions(self, outputs):
         return self.classes[outputs.argmax(axis=1)]
+
+    def predictions_or(self, outputs, missing):
+        is_nan = np.isnan(outputs).any(axis=1)
+        best = np.where(is_nan, 0, outputs.argmax(axis=1))
+        return labels_of(best, self.classes, is_nan, missing)
+
+    def probabilities(self, outputs):
+        return softmax(outputs, axis=1)
+
+    def log_probabilities(self, outputs):
+        return log_softmax(outputs, axis=1)
+
+    def decision_values(self, outputs):
+        return outputs[:, 1] - outputs[:, 0] if outputs.shape[1] == 2 else outputs

@@ -85,6 +85,8 @@ class Epochs:
             print(f"{type(estimator).__name__}: {shown}")
         predictor, self.predictor = self.predictor or self.now(), None
         fitted = Fitted(predictor, self.problem, [*self.past, *records], last["epoch"])
+        if self.context is None:
+            return False
         sub = self.context.subcontext("epoch")
         sub.call_on_fit_task_begin(estimator=estimator, **self.given)
         return sub.call_on_fit_task_end(

@@ -16,7 +16,7 @@ from sklearn_dl.training._fit import fit
 from sklearn_dl.training._fitted import Data, Fitted
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
-from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
@@ -135,16 +135,52 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
         return self
 
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        """Train with one pass over the rows; the `partial_fit` of a subclass calls this."""
+        self._validate_params()
+        if y is None:
+            raise ValueError(f"{type(self).__name__}.partial_fit requires y, which is None.")
+        self._check_partial_fit()
+        self._note_content()
+        fitted = fit(self, Data(X, y, sample_weight), None, None, classes, is_partial=True)
+        self.__dict__.update(fitted.attributes())
+        return self
+
+    def _check_partial_fit(self):
+        """Raise a ValueError if the parameters, or an earlier fit, do not allow `partial_fit`."""
+        if not self._trains():
+            raise ValueError(
+                "partial_fit trains the network, but trainable_layers=0 or max_epochs=0 asks for "
+                'none of it: set trainable_layers="all" or a number of layers.'
+            )
+        if self.early_stopping:
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it makes one pass over the rows."
+            )
+        if getattr(self, "class_weight", None) == "balanced":
+            raise ValueError(
+                'partial_fit does not support class_weight="balanced", because it does not know '
+                "the rows of later calls: pass a dict of weights."
+            )
+        if self.__sklearn_is_fitted__() and self._predictor.head is not None:
+            raise ValueError(
+                "partial_fit continues only from a network that was trained, but the last fit was "
+                "one with trainable_layers=0: call fit first."
+            )
+
     @abstractmethod
     def _rows(self, X, reset: bool) -> Rows:
         """Check X and return its rows; `reset` as in scikit-learn's `validate_data`."""
 
     @abstractmethod
-    def _new_problem(self) -> Problem:
-        """A new Problem, which says what y means and has not learned anything yet."""
+    def _new_problem(self, y) -> Problem:
+        """A new Problem, which says what y means and has not learned anything yet.
+
+        `y` is not checked yet.
+        """
 
     @abstractmethod
-    def _network_to_start(self, content, earlier: Fitted | None) -> FittedNetwork:
+    def _network_to_start(self, content, earlier: Fitted | None, is_partial=False) -> FittedNetwork:
         """The network of the `earlier` fit; without one, the pretrained network of `content`."""
 
     def _trains(self):
@@ -182,16 +218,17 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             return self._predictor
         return self._predictor._replace(network=network.at(self.model))
 
-    def _earlier(self, content):
-        """The fit to continue from. None: `warm_start` is False, or there was no fit yet."""
-        if not self.warm_start or not self.__sklearn_is_fitted__():
+    def _earlier(self, content, is_partial=False):
+        """The fit to continue from. None: nothing asks to continue, or there was no fit yet."""
+        if not (self.warm_start or is_partial) or not self.__sklearn_is_fitted__():
             return None
+        how = PARTIAL_FIT if is_partial else WARM_START
         network = self._predictor.network
         if network.content.sha256 != content.sha256:
             raise ValueError(
-                f"warm_start=True cannot continue with model={self.model!r}: it is not the model "
+                f"{how.call} cannot continue with model={self.model!r}: it is not the model "
                 f"that was fitted, {network.model!r} (sha256 {content.sha256[:12]}, it was "
-                f"{network.content.sha256[:12]}). Set warm_start=False to start anew."
+                f"{network.content.sha256[:12]}). {how.to_start_anew}"
             )
         return Fitted.of(self)
 

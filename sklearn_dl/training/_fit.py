@@ -14,7 +14,7 @@ from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._head import blas_threads
 from sklearn_dl.training._predictor import Predictor
-from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
@@ -32,9 +32,10 @@ class _State(NamedTuple):
     trains: bool  # whether the network is trained; if not, only a head is fitted
     earlier: Fitted | None  # the fit that this one continues from
     keeps_head: bool  # whether training starts with the head of the earlier fit
+    is_partial: bool  # whether this is a call of `partial_fit`
 
 
-def fit(estimator, data, held_out_data, context):
+def fit(estimator, data, held_out_data, context, classes=None, is_partial=False):
     """Fit a TrainedEstimator.
 
     Parameters
@@ -47,12 +48,18 @@ def fit(estimator, data, held_out_data, context):
     held_out_data : Data or None
         X, y and weights for validation.
     context : CallbackContext of scikit-learn
+        None: there are no callbacks.
+    classes : array-like or None, default=None
+        All classes, in the first call of `partial_fit`.
+    is_partial : bool, default=False
+        Whether this is a call of `partial_fit`: a fitted estimator is trained further, with one
+        pass over the rows and a constant learning rate.
 
     Returns
     -------
     fitted : Fitted
     """
-    state = _checked(estimator, data, held_out_data)
+    state = _checked(estimator, data, held_out_data, classes, is_partial)
     with _processes(state) as processes:
         state = _weighted(_readable(state))
         state.problem.refuse(state.examples.targets)
@@ -73,20 +80,24 @@ def _processes(state):
     return nullcontext(OneProcess())
 
 
-def _checked(estimator, data, held_out_data):
+def _checked(estimator, data, held_out_data, classes, is_partial):
     """Check the arguments of a fit before any row is read; return the state of the fit."""
-    rows = estimator._rows(data.X, reset=True)
+    rows = estimator._rows(data.X, reset=not (is_partial and estimator.__sklearn_is_fitted__()))
     check_consistent_length(rows, data.y)
     content = estimator._content()
-    earlier = estimator._earlier(content)
-    network = estimator._network_to_start(content, earlier)
-    problem = estimator._new_problem()
+    earlier = estimator._earlier(content, is_partial)
+    network = estimator._network_to_start(content, earlier, is_partial)
+    problem = estimator._new_problem(data.y)
     trains, keeps_head = estimator._trains(), False
     if earlier is None:
-        targets = problem.learn(data.y)
+        targets = problem.learn_some(data.y, classes) if is_partial else problem.learn(data.y)
+    elif is_partial:
+        keeps_head = True
+        targets = problem.continue_from(earlier.problem, data.y, PARTIAL_FIT)
     else:
         keeps_head = trains and earlier.predictor.is_trained
-        targets = problem.continue_from(earlier.problem, data.y, keeps_head)
+        how = WARM_START._replace(keeps_head=keeps_head)
+        targets = problem.continue_from(earlier.problem, data.y, how)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
     if held_out_data is not None:
@@ -99,7 +110,9 @@ def _checked(estimator, data, held_out_data):
     if trains:
         import_torch(where.purpose, where.extra)
         network.check(estimator.trainable_layers)
-    return _State(problem, network, examples, held_out, where, trains, earlier, keeps_head)
+    return _State(
+        problem, network, examples, held_out, where, trains, earlier, keeps_head, is_partial
+    )
 
 
 def _of_positive_weight(rows, targets, sample_weight, name):
@@ -224,7 +237,7 @@ def _train(estimator, state, setup, context, data, held_out_data):
     if estimator.scoring is not None and held_out is not None:
         given = data if held_out_data is None else held_out_data
         epochs.scorer = Scorer(estimator, setup.where, held_out, given)
-    records, best_epoch = _run_loop(estimator, task, setup, epochs)
+    records, best_epoch = _run_loop(estimator, task, setup, epochs, state.is_partial)
     return Fitted(now(), problem, [*past, *records], best_epoch)
 
 
@@ -257,7 +270,7 @@ def _start(problem, predictor, examples, setup):
         network.live.add_head(head)
 
 
-def _run_loop(estimator, task, setup, epochs):
+def _run_loop(estimator, task, setup, epochs, is_partial):
     """Train, resuming from the checkpoint if there is one; return records and best epoch."""
     from sklearn_dl.training._checkpoint import Checkpoint
     from sklearn_dl.training._training_loop import Settings, train
@@ -267,6 +280,8 @@ def _run_loop(estimator, task, setup, epochs):
     if params["learning_rate"] == "auto":
         params["learning_rate"] = epochs.problem.learning_rate
     params["precision"] = setup.where.precision
+    if is_partial:
+        params |= {"max_epochs": 1, "is_constant": True}
     settings = Settings(**params, seed=setup.seed)
     checkpoint = None
     if estimator.checkpoint_dir is not None:

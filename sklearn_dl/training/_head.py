@@ -58,30 +58,80 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     head : LinearHead
     """
     if scale:
-        scaler = _scaler(features, weights)
-        scaled = logistic_head(scaler.transform(features), codes, n_classes, weights, C)
-        head = scaled.weights / scaler.scale_
-        return LinearHead(head, scaled.bias - head @ scaler.mean_)
+        return _fit_to_scaled(
+            features, weights, lambda scaled: logistic_head(scaled, codes, n_classes, weights, C)
+        )
     head = np.zeros((n_classes, features.shape[1]))
     bias = np.full(n_classes, -np.inf)
     present = np.unique(codes)
     if len(present) == 1:
         bias[present] = 0.0
         return LinearHead(head, bias)
-    solver = LogisticRegression(C=C, max_iter=1000)
-    with _few_threads(features.size * n_classes):
-        solver.fit(features, codes, sample_weight=weights)
+    coef, intercept = _logistic(features, codes, n_classes, weights, C)
     if len(present) == 2:
-        head[present[1]], bias[present] = solver.coef_[0], [0.0, solver.intercept_[0]]
+        head[present[1]], bias[present] = coef[0], [0.0, intercept[0]]
     else:
-        head[present], bias[present] = solver.coef_, solver.intercept_
+        head[present], bias[present] = coef, intercept
     return LinearHead(head, bias)
 
 
-def _scaler(features, weights, each=True):
-    """A fitted StandardScaler that gives features mean 0, and variances that add up to 1.
+def label_head(features, targets, label_weights, weights, C=1.0):
+    """Fit a head whose outputs are the logits of several labels, each by `LogisticRegression`.
 
-    With `each`, the variances are equal. Otherwise all features are divided by the same number.
+    Parameters
+    ----------
+    features : float64 ndarray of shape (n_rows, n_features)
+    targets : bool ndarray of shape (n_rows, n_labels)
+        Which rows have each label. If all rows or no rows have a label, its logit is a constant.
+    label_weights : float64 ndarray of shape (2, n_labels)
+        For each label, the weight of the rows without it, and of the rows with it.
+    weights : float64 ndarray of shape (n_rows,)
+    C : float, default=1.0
+        Inverse of the regularisation strength, as in `LogisticRegression`. It applies to features
+        that are divided by one number, so that their variances add up to 1.
+
+    Returns
+    -------
+    head : LinearHead
+    """
+
+    def fit_head(scaled):
+        return _label_head(scaled, targets, label_weights, weights, C)
+
+    return _fit_to_scaled(features, weights, fit_head, each=False)
+
+
+def _label_head(features, targets, label_weights, weights, C):
+    """`label_head` of features that are scaled."""
+    n_labels = targets.shape[1]
+    head, bias = np.zeros((n_labels, features.shape[1])), np.zeros(n_labels)
+    for j, has_label in enumerate(targets.T):
+        of_label = weights * np.where(has_label, *label_weights[::-1, j])
+        kept = of_label > 0
+        present = np.unique(has_label[kept])
+        if len(present) == 1:
+            # as if half a row were of the other kind
+            logit = np.log(2 * kept.sum() + 1)
+            bias[j] = logit if present[0] else -logit
+        elif len(present) == 2:
+            coef, intercept = _logistic(features[kept], has_label[kept], 2, of_label[kept], C)
+            head[j], bias[j] = coef[0], intercept[0]
+    return LinearHead(head, bias)
+
+
+def _logistic(features, targets, n_classes, weights, C):
+    """Coefficients and intercept of a `LogisticRegression`."""
+    solver = LogisticRegression(C=C, max_iter=1000)
+    with _few_threads(features.size * n_classes):
+        solver.fit(features, targets, sample_weight=weights)
+    return solver.coef_, solver.intercept_
+
+
+def _fit_to_scaled(features, weights, fit_head, each=True):
+    """A head for `features`, made of the head that `fit_head` fits to the scaled features.
+
+    Scaled features have mean 0, and variances that add up to 1. With `each`, the variances are
+    equal. Otherwise all features are divided by the same number.
     """
     # return arrays even if sklearn.set_config asks for data frames
     scaler = StandardScaler().set_output(transform="default")
@@ -89,7 +139,9 @@ def _scaler(features, weights, each=True):
     if not each:
         scaler.scale_[:] = scaler.var_.mean() ** 0.5 or 1.0
     scaler.scale_ *= features.shape[1] ** 0.5
-    return scaler
+    scaled = fit_head(scaler.transform(features))
+    head = scaled.weights / scaler.scale_
+    return LinearHead(head, scaled.bias - head @ scaler.mean_)
 
 
 def blas_threads(n_threads):
@@ -135,15 +187,19 @@ def ridge_head(features, targets, weights, tune=False, each=True):
     head : LinearHead
     """
     if not tune:
-        solver = Ridge().fit(features, targets, sample_weight=weights)
-        return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))
+        return _ridge(Ridge(), features, targets, weights)
     weights = weights / weights.mean()  # the effect of alpha must not depend on their sum
-    scaler = _scaler(features, weights, each)
-    scaled = scaler.transform(features)
     some = np.random.default_rng(0).permutation(len(targets))[:_ROWS_TO_TUNE_ON]
-    alphas = np.logspace(-3, 3, 13)
-    tuned = RidgeCV(alphas, alpha_per_target=targets.ndim > 1)
-    tuned.fit(scaled[some], targets[some], sample_weight=weights[some])
-    solver = Ridge(alpha=tuned.alpha_).fit(scaled, targets, sample_weight=weights)
-    head = np.atleast_2d(solver.coef_) / scaler.scale_
-    return LinearHead(head, np.atleast_1d(solver.intercept_) - head @ scaler.mean_)
+
+    def fit_head(scaled):
+        tuned = RidgeCV(np.logspace(-3, 3, 13), alpha_per_target=targets.ndim > 1)
+        tuned.fit(scaled[some], targets[some], sample_weight=weights[some])
+        return _ridge(Ridge(alpha=tuned.alpha_), scaled, targets, weights)
+
+    return _fit_to_scaled(features, weights, fit_head, each)
+
+
+def _ridge(solver, features, targets, weights):
+    """The head of a fitted `Ridge`."""
+    solver.fit(features, targets, sample_weight=weights)
+    return LinearHead(np.atleast_2d(solver.coef_), np.atleast_1d(solver.intercept_))

@@ -1,30 +1,81 @@
 """The mixin of the classifiers that train a network, on texts or on images."""
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.utils._sklearn import StrOptions
-from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of
+from sklearn_dl.training._classes import Classes
+from sklearn_dl.training._labels import Labels
+from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+from sklearn_dl.utils._targets import CheckedScoreMixin, has_several_columns, target_column
 
 
 class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
-    """Predictions of classes from logits, for a TrainedEstimator."""
+    """Predictions of classes or labels from logits, for a TrainedEstimator."""
 
+    # whether C applies to features that are scaled to equal variances
+    _scales_each_feature = False
     _classifier_constraints: dict = {
+        "C": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "missing": "no_validation",
     }
     classes_: np.ndarray
     missing: Any
+    class_weight: Any
+    C: Any
+    _problem: Any
+    _partial_fit: Callable[..., Any]
+    __sklearn_is_fitted__: Callable[[], bool]
     _rows_to_predict: Callable[..., Any]
     _outputs: Callable[..., np.ndarray]
 
+    @all_or_nothing
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train with one pass over more rows, from the present weights.
+
+        The learning rate is constant, and the optimiser starts anew in each call. The parameters
+        `max_epochs`, `warmup_ratio` and `warm_start` have no effect, and callbacks are not called.
+
+        Parameters
+        ----------
+        X : array-like of n_samples rows
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            As in `fit`. The rows may lack some of the classes.
+        classes : array-like of shape (n_classes,), default=None
+            All classes. They must be passed in the first call, if `fit` was not called before; not
+            for several labels, which are the columns of y.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            As in `fit`. In addition, if `classes` is missing in the first call or differs later, y
+            has other classes, ``early_stopping=True``, ``class_weight="balanced"``, or
+            ``trainable_layers=0``. The estimator is left as it was.
+        """
+        if classes is not None and self.__sklearn_is_fitted__() and self.classes_.ndim == 1:
+            given = np.unique(target_column(classes, "classes"))
+            if not np.array_equal(given, self.classes_):
+                raise ValueError(
+                    f"classes={given.tolist()} are not those of the earlier calls, which are "
+                    f"{self.classes_.tolist()}. Call fit to start anew."
+                )
+        return self._partial_fit(X, y, sample_weight, classes)
+
     def predict(self, X):
-        """The most probable class of each row.
+        """The most probable class of each row, or its labels.
 
         Parameters
         ----------
@@ -33,20 +84,19 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,)
-            In the dtype of `classes_`. With ``on_error="nan"``, `missing` for rows that cannot be
-            read or scored, and a dtype that holds it.
+        labels : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            In the dtype of `classes_`. With several labels: 1 where the logit is positive, else 0.
+            With ``on_error="nan"``, `missing` for rows that cannot be read or scored, and a dtype
+            that holds it.
         """
         rows = self._rows_to_predict(X)
         outputs = self._outputs(rows)
         if not rows.skips:
-            return self.classes_[outputs.argmax(axis=1)]
-        is_nan = np.isnan(outputs).any(axis=1)
-        best = np.where(is_nan, 0, outputs.argmax(axis=1))
-        return labels_of(best, self.classes_, is_nan, self.missing)
+            return self._problem.predictions(outputs)
+        return self._problem.predictions_or(outputs, self.missing)
 
     def predict_proba(self, X):
-        """Probability of each class.
+        """Probability of each class, or of each label.
 
         Parameters
         ----------
@@ -55,14 +105,15 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
         Returns
         -------
-        probabilities : float64 ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. NaN for rows that cannot be read or scored
-            (``on_error="nan"``), with one warning.
+        probabilities : float64 ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+            In the order of `classes_`. The probabilities of labels do not add up to 1. NaN for
+            rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
-        return softmax(self._outputs(self._rows_to_predict(X)), axis=1)
+        outputs = self._outputs(self._rows_to_predict(X))
+        return self._problem.probabilities(outputs)
 
     def predict_log_proba(self, X):
-        """Logarithm of the probability of each class.
+        """Logarithm of the probability of each class, or of each label.
 
         Parameters
         ----------
@@ -71,11 +122,12 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
         Returns
         -------
-        log_probabilities : float64 ndarray of shape (n_samples, n_classes)
+        log_probabilities : float64 ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
             In the order of `classes_`. NaN for rows that cannot be read or scored
             (``on_error="nan"``), with one warning.
         """
-        return log_softmax(self._outputs(self._rows_to_predict(X)), axis=1)
+        outputs = self._outputs(self._rows_to_predict(X))
+        return self._problem.log_probabilities(outputs)
 
     def decision_function(self, X):
         """Logits of each row.
@@ -87,10 +139,28 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
         Returns
         -------
-        logits : float64 ndarray of shape (n_samples,) or (n_samples, n_classes)
+        logits : float64 ndarray of shape (n_samples,), (n_samples, n_classes) or \
+(n_samples, n_labels)
             In the order of `classes_`. With two classes: the logit of the second class minus the
             logit of the first. NaN for rows that cannot be read or scored (``on_error="nan"``),
             with one warning.
         """
-        logits = self._outputs(self._rows_to_predict(X))
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+        outputs = self._outputs(self._rows_to_predict(X))
+        return self._problem.decision_values(outputs)
+
+    def _labels_to_score(self, y):
+        check_is_fitted(self)
+        if isinstance(self._problem, Labels):
+            return self._problem.encode(y, "y")
+        return super()._labels_to_score(y)
+
+    def _new_problem(self, y):
+        kind = Labels if has_several_columns(y) else Classes
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        purpose, scale = type(self).__name__, self._scales_each_feature
+        return kind(purpose, self.class_weight, smoothing, self.C, scale)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

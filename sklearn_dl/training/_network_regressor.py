@@ -7,9 +7,45 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from sklearn_dl.training._numbers import Numbers
+from sklearn_dl.utils._base import all_or_nothing
 
 
-class NetworkRegressorMixin(RegressorMixin):
+class PartialFitRegressorMixin(RegressorMixin):
+    """Training in steps, for a TrainedEstimator that predicts numbers."""
+
+    _partial_fit: Callable[..., Any]
+
+    @all_or_nothing
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train with one pass over more rows, from the present weights.
+
+        The learning rate is constant, and the optimiser starts anew in each call. The parameters
+        `max_epochs`, `warmup_ratio` and `warm_start` have no effect, and callbacks are not called.
+        The rows of the first call determine the scale on which the network learns numbers.
+
+        Parameters
+        ----------
+        X : array-like of n_samples rows
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            As in `fit`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            As in `fit`. In addition, if ``early_stopping=True`` or ``trainable_layers=0``, or all
+            targets of the first call are equal. The estimator is left as it was.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+
+class NetworkRegressorMixin(PartialFitRegressorMixin):
     """One number or several for each row, for a TrainedEstimator."""
 
     # whether the features of a frozen network are scaled to equal variances
@@ -35,7 +71,7 @@ class NetworkRegressorMixin(RegressorMixin):
         outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.predictions(outputs)
 
-    def _new_problem(self):
+    def _new_problem(self, y):
         return Numbers("targets", several=True, tune=True, each=self._scales_each_feature)
 
     def __sklearn_tags__(self):

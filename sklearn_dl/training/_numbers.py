@@ -44,15 +44,12 @@ class Numbers(Problem):
         self._n_outputs = _width(y)
         return y
 
-    def continue_from(self, earlier, y, keeps_head):
+    def continue_from(self, earlier, y, how):
         y = self.learn(y)
-        if keeps_head:
+        if how.keeps_head:
             if self._n_outputs != earlier._n_outputs:
-                raise ValueError(
-                    f"warm_start=True cannot change the number of columns of y: it had "
-                    f"{earlier._n_outputs or 1} and has {self._n_outputs or 1}. Set "
-                    "warm_start=False to start anew."
-                )
+                before, now = earlier._n_outputs or 1, self._n_outputs or 1
+                raise how.error(f"the number of columns of y: it had {before} and has {now}")
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
         return y
 
@@ -65,7 +62,7 @@ class Numbers(Problem):
         return y
 
     def refuse(self, targets):
-        if not np.ptp(targets, axis=0).any():
+        if not self._is_scaled and not np.ptp(targets, axis=0).any():
             n, values = len(targets), np.ravel(targets[0])
             if n == 1:
                 raise ValueError(

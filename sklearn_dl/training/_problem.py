@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,36 @@ if TYPE_CHECKING:
     Outputs = Callable[[Rows], np.ndarray]
 
 
+class Continuation(NamedTuple):
+    """How a fit continues from an earlier one, and how messages call that.
+
+    Attributes
+    ----------
+    keeps_head : bool
+        Whether training starts with the head of the earlier fit; if not, a new head is fitted.
+    call : str
+    to_start_anew : str
+    """
+
+    keeps_head: bool
+    call: str = "warm_start=True"
+    to_start_anew: str = "Set warm_start=False to start anew."
+
+    def error(self, what, hint=""):
+        """The ValueError that says what cannot change."""
+        return ValueError(f"{self.call} cannot change {what}. {hint or self.to_start_anew}")
+
+
+WARM_START = Continuation(True)
+PARTIAL_FIT = Continuation(True, "partial_fit", "Call fit to start anew.")
+
+
 class Problem(ABC):
     """What the targets of a fit mean. A fitted estimator keeps its Problem to make predictions.
 
     A fit calls these methods:
 
-    - `learn` or `continue_from`, and `encode` for the y of validation rows;
+    - `learn`, `learn_some` or `continue_from`, and `encode` for the y of validation rows;
     - `weights` and `refuse`;
     - if the network is not trained: `fit_head`;
     - if the network is trained: `strata` if some rows are to be held out, `start`, `initial_head`
@@ -50,7 +74,7 @@ class Problem(ABC):
         """
 
     @abstractmethod
-    def continue_from(self, earlier: "Problem", y, keeps_head: bool) -> np.ndarray:
+    def continue_from(self, earlier: "Problem", y, how: Continuation) -> np.ndarray:
         """Do what `learn` does, for a fit that continues from an earlier fit.
 
         Parameters
@@ -58,8 +82,7 @@ class Problem(ABC):
         earlier : Problem
             The problem of the earlier fit.
         y : array-like
-        keeps_head : bool
-            Whether training starts with the head of the earlier fit; if not, a new head is fitted.
+        how : Continuation
 
         Raises
         ------
@@ -158,6 +181,17 @@ class Problem(ABC):
         """Attributes of the fitted estimator, by name."""
         return {}
 
+    def learn_some(self, y, classes) -> np.ndarray:
+        """Do what `learn` does, for the first call of `partial_fit`: other rows will follow.
+
+        Parameters
+        ----------
+        y : array-like
+        classes : array-like or None
+            The classes of all rows, for classifiers.
+        """
+        return self.learn(y)
+
     def weights(self, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The sample weights, multiplied by the class weights if there are any."""
         return weights
@@ -197,6 +231,53 @@ class Problem(ABC):
     def digest(self, targets: np.ndarray) -> bytes:
         """A hash of targets."""
         return sha256(f"{targets.dtype} {targets.shape}".encode() + targets.tobytes()).digest()
+
+
+class Classification(Problem):
+    """A problem of a classifier: one class, or several labels, for each row.
+
+    Parameters
+    ----------
+    purpose : str
+        Name of the estimator in messages.
+    class_weight : dict, "balanced" or None
+    label_smoothing : float, default=0.0
+    C : float or "auto", default="auto"
+        As the parameter of the estimators.
+    scale : bool, default=False
+        As in `logistic_head`, for one class for each row.
+    """
+
+    # what the estimator calls classes_
+    classes: np.ndarray
+    # whether the rows may lack some classes, or all labels but one
+    _may_lack_classes = False
+
+    def __init__(self, purpose, class_weight, label_smoothing=0.0, C="auto", scale=False):
+        self.purpose = purpose
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.C = C
+        self.scale = scale
+
+    def attributes(self):
+        return {"classes_": self.classes}
+
+    @abstractmethod
+    def predictions_or(self, outputs: np.ndarray, missing) -> np.ndarray:
+        """What `predict` returns with ``on_error="nan"``: `missing` for outputs that are NaN."""
+
+    @abstractmethod
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """What `predict_proba` returns for these outputs."""
+
+    @abstractmethod
+    def log_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """What `predict_log_proba` returns for these outputs."""
+
+    @abstractmethod
+    def decision_values(self, outputs: np.ndarray) -> np.ndarray:
+        """What `decision_function` returns for these outputs."""
 
 
 def mean(values, weights):

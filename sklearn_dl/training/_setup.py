@@ -94,6 +94,8 @@ def checkpoint_identity(estimator, state, processes):
         "precision": state.where.precision,
         "processes": processes.count,
     }
+    if state.is_partial:
+        identity["call"] = "partial_fit"
     if state.network.is_trained:
         trained = sha256(state.network.trained_bytes()).hexdigest()
         identity["start"] = f"{trained}, its head {'kept' if state.keeps_head else 'made anew'}"

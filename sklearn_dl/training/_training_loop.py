@@ -56,6 +56,7 @@ class Settings:
     precision: str
     seed: int
     warmup_ratio: float = 0.06
+    is_constant: bool = False  # whether the learning rate is constant
     max_grad_norm: float | None = 1.0
 
 
@@ -160,6 +161,8 @@ def train(
 
 def _learning_rate(settings, step, n_steps):
     """The learning rate of a step: a linear rise to `learning_rate`, then a linear fall to 0."""
+    if settings.is_constant:
+        return settings.learning_rate
     warmup = math.ceil(settings.warmup_ratio * n_steps)
     if step < warmup:
         return settings.learning_rate * (step + 1) / warmup
@@ -191,7 +194,11 @@ class _Run:
 
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes
-        self.parameters = [p for p in task.network.parameters() if p.requires_grad]
+        # a network that was loaded with its head has it first, others have it last; the rounding of
+        # the gradient's norm depends on the order
+        named = dict(task.network.named_parameters())
+        names = sorted(named, key=lambda name: name.startswith("head."))
+        self.parameters = [named[name] for name in names if named[name].requires_grad]
         # only these are checked: a pretrained table may contain NaN for tokens that no text has
         self.sound = list(compress(self.parameters, _are_finite(self.parameters)))
         self.device = self.parameters[0].device

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Set
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
@@ -45,6 +46,8 @@ def target_column(y, name):
         )
     if is_series(y):
         y = series_to_numpy(y)
+    elif issparse(y):
+        y = y.toarray()
     cells = None
     if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
         # before numpy turns a missing value among strings into the string "nan"
@@ -59,6 +62,93 @@ def target_column(y, name):
     if cells is not None and y.dtype.kind == "f":
         _refuse_rounded(cells, y, name)
     return y
+
+
+def has_several_columns(y):
+    """Whether `y` has several values for each row: several columns, or a collection in a cell.
+
+    An iterator is not read; one value in a list of its own, as in ``[[1], [2]]``, is one column.
+    """
+    if is_frame(y) or issparse(y):
+        return y.shape[1] != 1
+    if is_series(y):
+        y = series_to_numpy(y)
+    if isinstance(y, np.ndarray) and (y.ndim > 1 or y.dtype != object):
+        return y.ndim == 2 and y.shape[1] != 1
+    if not isinstance(y, (list, tuple, np.ndarray)):
+        return False
+    return any(_n_values(cell) != 1 for cell in y)
+
+
+def _n_values(row):
+    """Number of values of a row of `y`; a string is one value."""
+    is_collection = isinstance(row, (list, tuple, Set)) or np.ndim(row) == 1
+    return len(row) if is_collection else 1
+
+
+def indicator_matrix(y, name):
+    """Return `y` as a table of labels: for each row, which labels it has.
+
+    Parameters
+    ----------
+    y : array-like or sparse matrix of shape (n_samples, n_labels)
+        0 and 1, or False and True.
+    name : str
+        Name of `y` in messages.
+
+    Returns
+    -------
+    indicators : bool ndarray of shape (n_samples, n_labels)
+    dtype : dtype
+        The dtype of `y`.
+
+    Raises
+    ------
+    ValueError
+        If `y` contains other values, is missing in a row, or is a list of lists of labels.
+    """
+    if issparse(y):
+        y = y.toarray()
+    if is_series(y):
+        y = list(series_to_numpy(y))
+    columns = _label_columns(y)
+    if columns is None:
+        raise ValueError(
+            f"{name} has lists of labels. Several labels for each row are given as a matrix with "
+            "one column for each label, of 0 and 1: make it with "
+            "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
+        )
+    if not columns:
+        raise ValueError(f"{name} has no columns.")
+    checked = []
+    for j, column in enumerate(columns):
+        values = target_column(column, f"column {j} of {name}")
+        if values.dtype == object:
+            values = np.array(values.tolist())
+        wrong = np.flatnonzero(~np.isin(values, (0, 1)))
+        if len(wrong):
+            row = wrong[0]
+            raise ValueError(
+                f"{name} has {counted(len(columns), 'column')}, so it must contain 0 and 1 only: "
+                f"whether a row has each label. Row {row} has {values[row].item()!r} in column "
+                f"{j}. For several columns of classes, fit one estimator for each column: see "
+                "sklearn.multioutput.MultiOutputClassifier."
+            )
+        checked.append(values)
+    matrix = np.column_stack(checked)
+    return matrix == 1, matrix.dtype
+
+
+def _label_columns(y):
+    """The columns of a table of labels; None: `y` has collections of labels instead of rows."""
+    if not is_frame(y) and not (isinstance(y, np.ndarray) and y.ndim == 2):
+        y = list(y)
+        if len(set(map(_n_values, y))) > 1 or any(isinstance(row, Set) for row in y):
+            return None
+    columns = split_targets(y, "y")
+    # a label in a list of labels is most often a string
+    is_text = any(isinstance(cell, str) for column in columns for cell in column[:1])
+    return None if is_text else columns
 
 
 def split_targets(y, name):
@@ -106,24 +196,30 @@ class CheckedScoreMixin:
         Parameters
         ----------
         X : as in `predict`
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
             The labels. A missing label is an error. The prediction counts as wrong for a label that
             `fit` did not see, and for a row that cannot be read (``on_error="nan"``), unless the
-            label is `missing`.
+            label is `missing`. If rows have several labels, all labels of a row must be right.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
         -------
         accuracy : float
         """
-        y = target_column(y, "y")
+        y = self._labels_to_score(y)
         predicted = self.predict(X)  # type: ignore[attr-defined]
         check_consistent_length(predicted, y)
-        if predicted.dtype != object:
+        if predicted.ndim == 2:
+            right = (predicted == y).all(axis=1)
+        elif predicted.dtype != object:
             return accuracy_score(y, predicted, sample_weight=sample_weight)
-        # labels beside `missing` may not sort, which accuracy_score does with them
-        right = [not is_missing(p) and p == t for p, t in zip(predicted, y, strict=True)]
+        else:  # labels beside `missing` may not sort, which accuracy_score does with them
+            right = [not is_missing(p) and p == t for p, t in zip(predicted, y, strict=True)]
         return accuracy_score(np.ones(len(y)), np.array(right, float), sample_weight=sample_weight)
+
+    def _labels_to_score(self, y):
+        """Check the labels that `predict` is compared with."""
+        return target_column(y, "y")
 
 
 def _refuse_rounded(cells, y, name):

@@ -1,15 +1,14 @@
 """Images to classes, by transfer learning."""
 
-from numbers import Real
-
-from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
-from sklearn_dl.utils._sklearn import Interval
 from sklearn_dl.vision._image_estimator import ImageEstimator
 
 
 class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     """Classify images with a pretrained network and a fitted head.
+
+    An image has one class, or any number of labels: then y is a matrix of 0 and 1 with one column
+    for each label.
 
     By default the network does not change. Its features are computed once, and a logistic
     regression is fitted to them as the head: a fit takes about as long as scoring the images. With
@@ -32,10 +31,13 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer.
-    C : float, default=1.0
+    C : float or "auto", default="auto"
         Inverse of the regularisation strength of the logistic regression on the features. The
-        regression is the head, or the head that fine-tuning starts with. It is fitted to features
-        scaled to equal variances that add up to 1.
+        regression is the head, or the head that fine-tuning starts with. A larger value fits the
+        training rows more closely. With one class for each image, "auto" is 1, and the features are
+        scaled to equal variances that add up to 1. With several labels, "auto" is 30 for the head,
+        and 1 for the head that fine-tuning starts with, and the features are divided by one
+        number, so that their variances add up to 1.
     augment : None, "standard", tuple of str or callable, default=None
         Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
         part with at least three eighths of the area) and "color" (brightness, contrast and
@@ -54,17 +56,19 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     weight_decay : float, default=0.01
         Weight decay of matrices and filters. Biases and normalisation layers have none.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn.
+        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn. With
+        several labels, 0 and 1 are the classes of each label, as in
+        ``OneVsRestClassifier(LogisticRegression(class_weight=...))``.
     early_stopping : bool, default=False
         Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
         the weights of the epoch with the best score (among equal scores, the lowest loss).
     scoring : str, callable or None, default=None
         Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
         ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`.
+        estimator's own `score`. But with several labels, it is the micro-averaged F1 score.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
-        by class.
+        by class; with several labels, by the rarest label of each row.
     n_iter_no_change : int, default=3
         Training stops after this number of epochs in a row whose score does not exceed the best
         score so far by more than `tol`.
@@ -108,7 +112,8 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         the machine (too many open files, no memory, a disk that fails) raise an error in any case.
     missing : label, default=None
         Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
-        None, labels are an object array, which scikit-learn's metrics refuse if it contains None.
+        None, labels are an object array, which scikit-learn's metrics refuse if it contains None;
+        several labels are a float array with NaN.
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
@@ -119,8 +124,9 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        The classes, sorted: the order of the columns of `predict_proba`.
+    classes_ : ndarray of shape (n_classes,) or (n_labels, 2)
+        The classes, sorted: the order of the columns of `predict_proba`. With several labels, the
+        two values of each label.
     history_ : dict of list
         The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
         ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
@@ -166,10 +172,10 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     array(['light', 'dark'], dtype='<U5')
     """
 
+    _scales_each_feature = True
     _parameter_constraints: dict = {
         **ImageEstimator._parameter_constraints,
         **NetworkClassifierMixin._classifier_constraints,
-        "C": [Interval(Real, 0, None, closed="neither")],
     }
 
     def __init__(
@@ -178,7 +184,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         *,
         image_size=224,
         trainable_layers=0,
-        C=1.0,
+        C="auto",
         augment=None,
         max_epochs=5,
         batch_size=32,
@@ -203,6 +209,3 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         verbose=0,
     ):
         self._store(locals())
-
-    def _new_problem(self):
-        return Classes(type(self).__name__, self.class_weight, C=self.C, scale=True)

@@ -47,7 +47,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
             Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
             arrays, lazy images.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The target of each row. Several columns are for estimators that predict several values.
+            The target of each row. Several columns are numbers for `ImageRegressor`, and labels of
+            0 and 1 for `ImageClassifier` (an array, a data frame or a sparse matrix).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
             are left out.
@@ -117,16 +118,19 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
         size = width_and_height(self.image_size)
         return {**super()._parameters_of_the_fit(), "image_size": size}
 
-    def _network_to_start(self, content, earlier):
+    def _network_to_start(self, content, earlier, is_partial=False):
         if earlier is None:
             return FittedImageNetwork(self.model, content)
-        if not content.is_identified:
+        network = earlier.predictor.network
+        # partial_fit continues with the trained network itself; its code is not run again
+        is_at_hand = is_partial and network.live is not None and network.model is self.model
+        if not content.is_identified and not is_at_hand:
             raise ValueError(
-                f"warm_start=True cannot continue with model={self.model!r}: it has no version, so "
-                "it is not known whether it still makes the same network. "
+                f"A fit cannot continue with model={self.model!r}: it has no version, so it is not "
+                "known whether it still makes the same network. "
                 f"{_HOW_TO_VERSION}"
             )
-        return earlier.predictor.network.with_content(content)
+        return network.with_content(content)
 
     def _find_content(self):
         return find_backbone(self.model)

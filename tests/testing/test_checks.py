@@ -25,12 +25,20 @@ from sklearn_dl.testing import (
 from tests.testing.their_estimators import (
     CharacterClassifier,
     CharacterCounter,
+    CharacterLabels,
     CharacterRegressor,
+    CharacterSteps,
     MeanColor,
     TextsOfOneColumn,
 )
 
-THEIRS = [CharacterCounter(), CharacterClassifier(), CharacterRegressor()]
+THEIRS = [
+    CharacterCounter(),
+    CharacterClassifier(),
+    CharacterLabels(),
+    CharacterSteps(),
+    CharacterRegressor(),
+]
 VECTORIZERS = {
     "tfidf": TfidfVectorizer(),
     "hashing": HashingVectorizer(n_features=32),

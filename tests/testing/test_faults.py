@@ -12,7 +12,9 @@ from sklearn_dl.testing._parametrize import WITH_ROWS
 from tests.testing.their_estimators import (
     CharacterClassifier,
     CharacterCounter,
+    CharacterLabels,
     CharacterRegressor,
+    CharacterSteps,
 )
 
 
@@ -226,6 +228,33 @@ class TakesFractionsAsLabels(CharacterClassifier):
 class PredictsAColumn(CharacterRegressor):
     def predict(self, X):
         return super().predict(X)[:, None]
+
+
+class PredictsTheFirstNumber(CharacterRegressor):
+    def predict(self, X):
+        predicted = super().predict(X)
+        return predicted[:, 0] if predicted.ndim == 2 else predicted
+
+
+class PredictsLabelsAsIntegers(CharacterLabels):
+    def predict(self, X):
+        predicted = super().predict(X)
+        return predicted.astype(int) if predicted.dtype == bool else predicted
+
+
+class TakesArraysOfLabelsOnly(CharacterLabels):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, y.astype(int) if np.ndim(y) == 2 else y, sample_weight)
+
+
+class TakesTheFirstOfSeveralClasses(CharacterClassifier):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(X, np.asarray(y)[:, 0] if np.ndim(y) == 2 else y, sample_weight)
+
+
+class LearnsInOneStepOnly(CharacterSteps):
+    def partial_fit(self, X, y, classes=None):
+        return self if hasattr(self, "model_") else super().partial_fit(X, y, classes)
 
 
 class RoundsWholeTargets(CharacterRegressor):
@@ -480,6 +509,23 @@ FAULTS = [
     (_targets.check_classifiers_one_label, PredictsSomethingElseForOneClass(), "of one class"),
     (_targets.check_classifiers_regression_target, TakesFractionsAsLabels(), "fractions as labels"),
     (_targets.check_regressors_train, PredictsAColumn(), r"predict returns shape \(8, 1\)"),
+    (_targets.check_regressors_multioutput, PredictsTheFirstNumber(), r"shape \(8,\), y has"),
+    (
+        _targets.check_classifiers_multilabel,
+        PredictsLabelsAsIntegers(),
+        "y of bool with 2 labels: predict returns int64",
+    ),
+    (
+        _targets.check_classifiers_multilabel_representation_invariance,
+        TakesArraysOfLabelsOnly(),
+        "astype",
+    ),
+    (
+        _targets.check_classifiers_multioutput_refused,
+        TakesTheFirstOfSeveralClasses(),
+        "two columns of classes raises no error",
+    ),
+    (_targets.check_partial_fit, LearnsInOneStepOnly(), "a second partial_fit changes no result"),
     (_targets.check_regressors_int, RoundsWholeTargets(), r"integers as y: predict\(X\)"),
     (_targets.check_target_containers_mean_the_same, TakesArraysOfTargetsOnly(), "ndim"),
     (_targets.check_target_containers_mean_the_same, ReadsTargetsByLabel(), "y is a pandas Series"),

@@ -92,7 +92,7 @@ def test_rows_of_other_types_are_refused(X):
         parametrize_with_row_checks([CharacterCounter()], X)
 
 
-@pytest.mark.parametrize("y", [[1, 2], [[1, 2]] * 3, 1], ids=["too short", "two columns", "number"])
+@pytest.mark.parametrize("y", [[1, 2], [[[1]]] * 3, 1], ids=["too short", "3-D", "number"])
 def test_targets_are_one_value_for_each_row(y):
     with pytest.raises(ValueError, match=r"y has shape .*, but X has 3 rows"):
         parametrize_with_row_checks([CharacterCounter()], ["a", "b", "c"], y)

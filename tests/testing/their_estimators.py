@@ -2,7 +2,8 @@
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.utils import assert_all_finite, check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -85,7 +86,54 @@ class CharacterClassifier(ClassifierMixin, TextsOfOneColumn):
         return self.model_.predict_proba(self._counts(self._texts(X, reset=False)))
 
 
+class CharacterLabels(CharacterClassifier):
+    """One class or several labels for each text."""
+
+    def fit(self, X, y, sample_weight=None):
+        if y is None or np.ndim(y) < 2:
+            return super().fit(X, y, sample_weight)
+        y = np.asarray(y)
+        if not np.isin(y, (0, 1)).all():
+            raise ValueError("Labels are 0 and 1.")
+        self.model_ = OneVsRestClassifier(LogisticRegression()).fit(self._learn(X), y)
+        self.classes_ = np.tile(np.array([0, 1], y.dtype), (y.shape[1], 1))
+        return self
+
+    def predict(self, X):
+        check_is_fitted(self)
+        if self.classes_.ndim == 1:
+            return super().predict(X)
+        return (self.predict_proba(X) > 0.5).astype(self.classes_.dtype)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class CharacterSteps(CharacterClassifier):
+    """Learns from some rows, and then from others; it counts the letters."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.model_ = SGDClassifier(loss="log_loss", random_state=0).fit(self._learn(X), y)
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        if not hasattr(self, "model_"):
+            self._learn(["abcdefghijklmnopqrstuvwxyz"])
+            self.model_ = SGDClassifier(loss="log_loss", random_state=0)
+        self.model_.partial_fit(self._counts(self._texts(X, reset=True)), y, classes)
+        self.classes_ = self.model_.classes_
+        return self
+
+
 class CharacterRegressor(RegressorMixin, TextsOfOneColumn):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def fit(self, X, y):
         self.model_ = Ridge().fit(self._learn(X), y)
         return self

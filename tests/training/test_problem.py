@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn_dl.text._cosines import Cosines, Similarities
 from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._numbers import Numbers
-from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._problem import Continuation, Problem
 from sklearn_dl.training._rows import Examples, Rows
 
 ONES = np.ones(4)
@@ -96,7 +96,7 @@ def test_one_class_is_nothing_to_learn_from_unless_a_head_knows_more():
     with pytest.raises(ValueError, match=r"Estimator needs at least two classes.*: 'b'"):
         problem.refuse(np.array([1, 1]))
     later = Classes("Estimator", None)
-    later.continue_from(problem, ["b", "b"], keeps_head=True)
+    later.continue_from(problem, ["b", "b"], Continuation(True))
     later.refuse(later.encode(["b", "b"], "y"))
     assert later.classes.tolist() == ["a", "b"]
 
@@ -114,7 +114,7 @@ def test_a_fit_cannot_go_on_with_other_classes(y, keeps_head, message):
     with pytest.raises(
         ValueError, match=f"cannot change the classes: the estimator was fitted with.*{message}"
     ):
-        Classes("Estimator", None).continue_from(earlier, y, keeps_head)
+        Classes("Estimator", None).continue_from(earlier, y, Continuation(keeps_head))
 
 
 def test_classes_are_held_out_in_proportion():
@@ -162,8 +162,8 @@ def test_a_fit_goes_on_with_the_scale_of_the_head_that_stays():
     earlier = Numbers("prices")
     started(earlier, np.array([1.0, 3.0]))
     kept, anew = Numbers("prices"), Numbers("prices")
-    kept.continue_from(earlier, [10.0, 30.0], keeps_head=True)
-    anew.continue_from(earlier, [10.0, 30.0], keeps_head=False)
+    kept.continue_from(earlier, [10.0, 30.0], Continuation(True))
+    anew.continue_from(earlier, [10.0, 30.0], Continuation(False))
     for problem in (kept, anew):
         started(problem, np.array([10.0, 30.0]))
     assert (kept.slope, kept.intercept) == (1.0, 2.0)
@@ -253,7 +253,7 @@ def test_a_fit_cannot_go_on_with_another_number_of_numbers():
     earlier, later = Numbers("prices", several=True), Numbers("prices", several=True)
     earlier.learn([1.0, 2.0])
     with pytest.raises(ValueError, match=r"the number of columns of y: it had 1 and has 2"):
-        later.continue_from(earlier, [[1.0, 2.0], [3.0, 4.0]], keeps_head=True)
+        later.continue_from(earlier, [[1.0, 2.0], [3.0, 4.0]], Continuation(True))
 
 
 # --- cosines
@@ -288,7 +288,7 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
     earlier.fit_head(np.array(cosines)[:, None], targets, ONES)
     assert earlier.slope == 0.0
     assert earlier.intercept == pytest.approx(0.4)
-    later.continue_from(earlier, targets, keeps_head=False)
+    later.continue_from(earlier, targets, Continuation(False))
     started(later, targets, outputs=cosines_of(cosines))
     assert abs(later.slope) == pytest.approx(0.6)
     assert np.abs(later.goals(targets)).max() < 2
@@ -297,13 +297,13 @@ def test_a_line_through_cosines_without_relation_is_flat_and_not_gone_on_from(co
 def test_the_line_of_a_frozen_encoder_is_gone_on_from():
     earlier, later = Cosines(), Cosines()
     earlier.fit_head(np.array([[0.0], [0.1]]), np.array([1.0, 2.0]), np.ones(2))
-    later.continue_from(earlier, [5.0, 9.0], keeps_head=False)
+    later.continue_from(earlier, [5.0, 9.0], Continuation(False))
     started(later, np.array([5.0, 9.0]), outputs=cosines_of([0.0, 0.1]))
     assert later.slope == earlier.slope
 
 
 def test_the_architecture_stays():
     with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
-        Similarities().continue_from(Cosines(), None, keeps_head=True)
+        Similarities().continue_from(Cosines(), None, Continuation(True))
     with pytest.raises(ValueError, match="warm_start=True cannot change the architecture"):
-        Cosines().continue_from(Similarities(), None, keeps_head=True)
+        Cosines().continue_from(Similarities(), None, Continuation(True))

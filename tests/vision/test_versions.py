@@ -89,7 +89,7 @@ def test_warm_start(params, data, edit, layers):
     expected = clf.predict_proba(data[0])
     with pytest.raises(
         ValueError,
-        match=r"warm_start=True cannot continue with model=.*no version.*version = \"1\"",
+        match=r"A fit cannot continue with model=.*no version.*version = \"1\"",
     ):
         clf.fit(*data)
     np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
