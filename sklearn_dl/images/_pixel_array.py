@@ -142,13 +142,15 @@ class PixelArray:
                 n_read += 1
         return out[:n_read], errors
 
-    def compute(self, n_threads=None):
+    def compute(self, n_threads=None, *, done=None):
         """Compute the whole array.
 
         Parameters
         ----------
         n_threads : int, default=None
             Number of threads that decode. None: as many as this process may use.
+        done : callable(n_rows) or None, default=None
+            Called after each batch with its number of rows, by one thread at a time.
 
         Returns
         -------
@@ -160,9 +162,9 @@ class PixelArray:
         ValueError
             If a row cannot be read, and its loader has ``on_error="raise"`` or `dtype` is uint8.
         """
-        return self._compute(range(len(self)), n_threads)
+        return self._compute(range(len(self)), n_threads, done)
 
-    def _compute(self, rows, n_threads=None):
+    def _compute(self, rows, n_threads=None, done=None):
         """Compute `rows`; with ``on_error="nan"``, rows that cannot be read are NaN."""
         out = np.empty((len(rows), *self.row_shape), self.dtype)
         failed: dict = {}
@@ -186,7 +188,7 @@ class PixelArray:
             out[start:stop] = np.nan
             out[good] = pixels
 
-        for_each_batch(work, len(rows), 8, thread_budget(n_threads))
+        for_each_batch(work, len(rows), 8, thread_budget(n_threads), done)
         warn_of_failed_rows(failed, len(self), "image")
         return out
 

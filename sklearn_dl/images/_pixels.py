@@ -13,6 +13,7 @@ from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import row_index
 from sklearn_dl.utils._output import OwnOutputMixin
+from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import Interval, StrOptions, output_container, wrap_output
 
 _NOT_FITTED = "Column names of flat pixels need a fitted PixelExtractor. Call fit first."
@@ -49,6 +50,9 @@ class PixelExtractor(
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It counts
         for ``layout="flat"``; a PixelArray is computed with the threads of the scorer that follows.
+    verbose : int, default=0
+        How much is printed. 0: nothing. 1: a progress bar, if
+        ``layout="flat"``.
 
     Attributes
     ----------
@@ -90,6 +94,7 @@ class PixelExtractor(
         "scale": [Real, "array-like"],
         "dtype": [StrOptions({"float32", "float16", "uint8"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -101,6 +106,7 @@ class PixelExtractor(
         scale=1.0,
         dtype="float32",
         n_threads=None,
+        verbose=0,
     ):
         self.colors = colors
         self.layout = layout
@@ -108,6 +114,7 @@ class PixelExtractor(
         self.scale = scale
         self.dtype = dtype
         self.n_threads = n_threads
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -175,7 +182,8 @@ class PixelExtractor(
             raise ValueError(
                 f"Images are {width} x {height}, but those seen in fit were {seen[0]} x {seen[1]}."
             )
-        flat = pixels.compute(self.n_threads).reshape(len(pixels), -1)
+        with progress_bar(self.verbose, len(pixels), type(self).__name__) as done:
+            flat = pixels.compute(self.n_threads, done=done).reshape(len(pixels), -1)
         if output_container(self) != "default" and not hasattr(self, "image_size_"):
             raise NotFittedError(_NOT_FITTED)
         return wrap_output(self, flat, X)

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -17,8 +16,9 @@ from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._messages import short_messages, warn_of_failed_rows
-from sklearn_dl.utils._optional import import_optional, needed_by
+from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._output import OwnOutputMixin
+from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import Interval, StrOptions, wrap_output
 from sklearn_dl.utils._threads import thread_budget
 
@@ -153,7 +153,8 @@ class GraphScorer(
             session = fill(self._session(n_threads, n_workers), self.constants, self._takes_bytes)
             allow_nan = session.handles_nan
             sources, n_rows = bind(X, session, self, reset=False, allow_nan=allow_nan)
-            with self._progress(n_rows) as done:
+            name = type(self).__name__
+            with progress_bar(self.verbose, n_rows, name, self._extra) as done:
                 batch_size = self._batch_size(session)
                 learned = getattr(self, "_learned_shapes", None)
                 collector = Collector(n_rows, session.outputs, learned)
@@ -239,16 +240,6 @@ class GraphScorer(
         if session.mixes_rows:
             return 1
         return _AUTO_BATCH_SIZE[session.kind, "gpu" if session.on_gpu else "cpu"]
-
-    @contextmanager
-    def _progress(self, n_rows):
-        """A function to call after each batch with its number of rows, or None if not `verbose`."""
-        if not self.verbose:
-            yield None
-            return
-        tqdm = import_optional("tqdm", extra=self._extra, purpose="verbose=1").tqdm
-        with tqdm(total=n_rows, unit="row", desc=type(self).__name__) as bar:
-            yield bar.update
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -16,7 +16,7 @@ from sklearn_dl.utils._messages import brief
 _TRAINED_AT = 224
 
 
-def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeline:
+def image_pipeline(model, *, outputs=None, image_size=None, root=None, verbose=0) -> Pipeline:
     """Make the pipeline from images to the labels or outputs of a registered image network.
 
     Its steps are :class:`~sklearn_dl.ImageLoader`, :class:`~sklearn_dl.ImageResizer`,
@@ -38,6 +38,8 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
         states, else 224.
     root : str, Path or None, default=None
         Folder of the images, as in :class:`~sklearn_dl.ImageLoader`.
+    verbose : int, default=0
+        How much is printed, as in :class:`~sklearn_dl.OnnxScorer`. 0: nothing. 1: a progress bar.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
             "of the registered model: rename it, or work in another folder."
         )
     extractor = PixelExtractor(**card.pixels)
-    scorer = OnnxScorer(model, outputs=outputs)
+    scorer = OnnxScorer(model, outputs=outputs, verbose=verbose)
     width, height = _size(_image_input(scorer, model), extractor.layout, image_size)
     steps = [ImageLoader(root=root), ImageResizer(width, height), extractor]
     if outputs is not None or card.labels is None:
@@ -95,7 +97,7 @@ def image_pipeline(model, *, outputs=None, image_size=None, root=None) -> Pipeli
     activation = None if _ends_in_probabilities(model, scores) else "softmax"
     return make_pipeline(
         *steps,
-        OnnxScorer(model, outputs=scores),
+        OnnxScorer(model, outputs=scores, verbose=verbose),
         ScoreClassifier(card.labels, activation=activation),
     )
 

@@ -68,8 +68,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         Attributes of `onnxruntime.SessionOptions`, with the names of enumeration values as strings.
         A name with a dot is a configuration entry of the session. None: no further options.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a progress bar is shown. 2: ONNX Runtime's warnings are
-        also printed.
+        How much is printed. 0: nothing. 1: a progress bar. 2: ONNX Runtime's warnings as well.
 
     Attributes
     ----------

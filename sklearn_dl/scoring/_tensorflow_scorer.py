@@ -78,8 +78,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Whether operations that may use files, the network, Python or the process are loaded, and
         code inside Keras files. Set it to True only for models whose source you trust.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a progress bar is shown. 2: TensorFlow's messages are
-        also printed.
+        How much is printed. 0: nothing. 1: a progress bar. 2: TensorFlow's messages as well.
 
     Attributes
     ----------

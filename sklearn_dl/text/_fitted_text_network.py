@@ -13,6 +13,7 @@ from sklearn_dl.training._feature_store import FeatureStore
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._once import computed_once
 from sklearn_dl.training._rows import Read, read_in_chunks, read_readable
+from sklearn_dl.utils._progress import per_pair
 
 
 class FittedTextNetwork(FittedNetwork):
@@ -72,6 +73,7 @@ class FittedTextNetwork(FittedNetwork):
         both = replace(
             rows, columns=[np.concatenate(rows.columns)], numbers=np.tile(rows.numbers, 2)
         )
+        where = where._replace(done=per_pair(where.done))
         read = self._embeddings(both, where, "pooled")
         first, second = np.split(read.values, 2)
         combine = _cosines if self.reading == "cosine" else _side_by_side
@@ -118,7 +120,7 @@ class FittedTextNetwork(FittedNetwork):
             values, cut = score_texts(self, parts, method, rows.max_length, where)
             return Read(values, {}, cut)
 
-        read = computed_once(keys, compute, store, cuts=True)
+        read = computed_once(keys, compute, store, cuts=True, done=where.done)
         return check_finite(read, self.model, rows, where)
 
     def feed(self, rows, network):

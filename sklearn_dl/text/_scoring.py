@@ -60,6 +60,8 @@ def score_texts(fitted, columns, method, max_length, where):
                     if embeddings is None:
                         embeddings = np.empty((n_rows, values.shape[1]), dtype=np.float32)
                     embeddings[start + batch] = values
+                    if where.done is not None:
+                        where.done(len(batch))
     return embeddings, cut
 
 

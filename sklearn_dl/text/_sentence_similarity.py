@@ -117,7 +117,7 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: progress bars, and a line after each epoch.
 
     Attributes
     ----------
@@ -299,7 +299,8 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         """
         check_is_fitted(self)
         rows = text_rows(X, self, {1}, reset=None)
-        read = self._network.embeddings(rows, self._where())
+        with self._where().progress(len(rows), "embeddings") as where:
+            read = self._network.embeddings(rows, where)
         rows.warn(read)
         return unit_rows(read.values)
 

@@ -59,6 +59,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": its embedding is NaN; one warning states how many rows these are. A row for which the
         network gives NaN or infinity is treated in the same way.
+    verbose : int, default=0
+        How much is printed. 0: nothing. 1: a progress bar.
 
     Attributes
     ----------
@@ -98,6 +100,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         "memory": [str, os.PathLike, HasMethods("cache"), None],
         "embed_model": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -111,6 +114,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         memory=None,
         embed_model=True,
         on_error="raise",
+        verbose=0,
     ):
         self.model = model
         self.max_length = max_length
@@ -120,6 +124,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         self.memory = memory
         self.embed_model = embed_model
         self.on_error = on_error
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -165,8 +170,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         """
         self._validate_params()
         rows = text_rows(X, self, {1}, reset=False)
-        with needed_by(self):
-            read = self._network().embeddings(rows, self._where(), "embed")
+        with needed_by(self), self._where().progress(len(rows), "embeddings") as where:
+            read = self._network().embeddings(rows, where, "embed")
         rows.warn(read)
         return read.values
 
@@ -181,6 +186,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
             self._extra,
             memory=memory_location(self.memory),
             n_threads=self.n_threads,
+            verbose=self.verbose,
         )
 
     def _find_content(self):

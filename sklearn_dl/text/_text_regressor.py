@@ -90,7 +90,7 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: progress bars, and a line after each epoch.
 
     Attributes
     ----------

@@ -49,8 +49,8 @@ class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             As those of `transform`.
         """
         rows = self._rows_to_predict(X)
-        with needed_by(self):
-            read = self._network.embed(rows, self._where())
+        with needed_by(self), self._where().progress(len(rows), "embeddings") as where:
+            read = self._network.embed(rows, where)
         rows.warn(read)
         return read.values.astype(np.float32, copy=False)
 

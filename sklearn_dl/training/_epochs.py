@@ -3,11 +3,13 @@
 import copy
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
 
 from sklearn_dl.training._fitted import Fitted
+from sklearn_dl.utils._progress import print_line
 from sklearn_dl.utils._sklearn import safe_indexing
 
 
@@ -44,7 +46,10 @@ class Scorer:
         """
         copied = copy.copy(self.estimator)
         vars(copied).update(
-            fitted.attributes(), device=str(self.where.device), precision=self.where.precision
+            fitted.attributes(),
+            device=str(self.where.device),
+            precision=self.where.precision,
+            verbose=0,
         )
         scoring = self.estimator.scoring
         score = check_scoring(copied, scoring=scoring)(copied, self.X, self.y, **self.kwargs)
@@ -66,29 +71,52 @@ class Epochs:
         self.context, self.given = context, {"X": data.X, "y": data.y}
         self.predictor = None
         self.scorer = None
+        self.done, self.n_done = None, 0
+        self.task: Any = None
+        self.n_batches = 0
 
     def evaluate(self):
         """The loss and the score of the validation rows."""
         self.predictor = self.now()
-        outputs = self.predictor.outputs(self.held_out.rows, self.where).values
+        with self.where.progress(len(self.held_out), "validation") as where:
+            outputs = self.predictor.outputs(self.held_out.rows, where).values
         targets, weights = self.held_out.targets, self.held_out.weights
         loss, score = self.problem.evaluate(outputs, targets, weights)
         if self.scorer is not None:
             score = self.scorer(Fitted(self.predictor, self.problem, self.past))
         return loss, score
 
+    def begin_epoch(self, n_batches, n_rows_done):
+        """Call the callbacks. If the fit is this one epoch, each of its batches is a task too."""
+        self._advance(n_rows_done - self.n_done)
+        if self.context is not None:
+            self.n_batches = n_batches if self.estimator.max_epochs == 1 else 0
+            self.task = self.context.subcontext("epoch", max_subtasks=self.n_batches)
+            self.task.call_on_fit_task_begin(estimator=self.estimator, **self.given)
+
+    def after_batch(self, n_rows):
+        """Move the bar, and call the callbacks if each batch is a task."""
+        self._advance(n_rows)
+        if self.n_batches:
+            batch = self.task.subcontext("batch")
+            batch.call_on_fit_task_begin(estimator=self.estimator)
+            batch.call_on_fit_task_end(estimator=self.estimator)
+
+    def _advance(self, n_rows):
+        self.n_done += n_rows
+        if self.done is not None:
+            self.done(n_rows)
+
     def after_epoch(self, records):
         """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""
         estimator, last = self.estimator, records[-1]
         if estimator.verbose:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())
-            print(f"{type(estimator).__name__}: {shown}")
+            print_line(f"{type(estimator).__name__}: {shown}")
         predictor, self.predictor = self.predictor or self.now(), None
         fitted = Fitted(predictor, self.problem, [*self.past, *records], last["epoch"])
-        if self.context is None:
+        if self.task is None:
             return False
-        sub = self.context.subcontext("epoch")
-        sub.call_on_fit_task_begin(estimator=estimator, **self.given)
-        return sub.call_on_fit_task_end(
+        return self.task.call_on_fit_task_end(
             estimator=estimator, **self.given, reconstruction_attributes=fitted.attributes
         )

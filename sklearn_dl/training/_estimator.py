@@ -196,6 +196,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             self._extra,
             memory=memory_location(self.memory),
             n_threads=self.n_threads,
+            verbose=self.verbose,
         )
 
     def _rows_to_predict(self, X):
@@ -205,8 +206,8 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     def _outputs(self, rows):
         """The outputs of the fitted network, as float64; NaN for rows that cannot be read."""
         predictor = self._present_predictor()
-        with needed_by(self):
-            read = predictor.outputs(rows, self._where())
+        with needed_by(self), self._where().progress(len(rows), "predictions") as where:
+            read = predictor.outputs(rows, where)
         rows.warn(read)
         return read.values
 

@@ -18,6 +18,7 @@ from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
+from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
@@ -61,6 +62,8 @@ def fit(estimator, data, held_out_data, context, classes=None, is_partial=False)
     """
     state = _checked(estimator, data, held_out_data, classes, is_partial)
     with _processes(state) as processes:
+        if processes.rank:
+            state = state._replace(where=state.where._replace(verbose=0))
         state = _weighted(_readable(state))
         state.problem.refuse(state.examples.targets)
         if not state.trains:
@@ -143,7 +146,8 @@ def _read(examples, state, name, with_features=False):
     examples = _without(examples, known, name)
     errors = [known[position] for position in sorted(known)]
     if with_features or rows.may_fail:
-        read = state.network.features(examples.rows, state.where)
+        with state.where.progress(len(examples), "features") as where:
+            read = state.network.features(examples.rows, where)
         if read.cut is not None and not state.trains:  # training warns of them itself
             rows.warn_of_cut(read.cut)
         errors += [read.errors[position] for position in sorted(read.errors)]
@@ -197,9 +201,9 @@ def _fit_head(estimator, state, processes):
         views = examples.rows.views(rng)
         # other fits seldom draw the same views: their features are not worth storing
         where = state.where._replace(memory=None)
-        features = np.concatenate(
-            [features, *(network.features(rows, where).values for rows in views)]
-        )
+        with where.progress(len(views) * len(examples), "features of views") as where:
+            parts = [network.features(rows, where).values for rows in views]
+        features = np.concatenate([features, *parts])
         n_parts = 1 + len(views)
         targets = np.concatenate([targets] * n_parts)
         weights = np.concatenate([weights / n_parts] * n_parts)
@@ -248,7 +252,8 @@ def _start(problem, predictor, examples, setup):
     """
 
     def outputs(rows):
-        return predictor.outputs(rows, setup.where).values
+        with setup.where.progress(len(rows), "features") as where:
+            return predictor.outputs(rows, where).values
 
     problem.start(examples, outputs, setup.seed)
     network, head = predictor.network, None
@@ -259,7 +264,8 @@ def _start(problem, predictor, examples, setup):
             # autocast, as in training: for so few rows it is cheaper than a copy in bfloat16
             with autocast(setup.where.precision, setup.where.device):
                 where = setup.where._replace(precision="float32")
-                features = predictor.features(some.rows, where).values
+                with where.progress(len(some), "features") as where:
+                    features = predictor.features(some.rows, where).values
         goals = problem.goals(some.targets)
         features = features.astype(np.float64, copy=False)
         with blas_threads(setup.where.n_threads):
@@ -286,16 +292,20 @@ def _run_loop(estimator, task, setup, epochs, is_partial):
     checkpoint = None
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(estimator.checkpoint_dir, setup.identity)
-    records, best_epoch = train(
-        task,
-        settings,
-        processes=setup.processes,
-        evaluate=None if epochs.held_out is None else epochs.evaluate,
-        checkpoint=checkpoint,
-        after_epoch=epochs.after_epoch,
-        first=len(epochs.past),
-    )
-    if checkpoint is not None and setup.processes.rank == 0:
+    is_first = setup.processes.rank == 0
+    what, n_rows = f"{setup.where.purpose}: training", settings.max_epochs * len(task.lengths)
+    verbose = setup.where.verbose
+    with progress_bar(verbose, n_rows, what, setup.where.extra, fill=False) as epochs.done:
+        records, best_epoch = train(
+            task,
+            settings,
+            processes=setup.processes,
+            evaluate=None if epochs.held_out is None else epochs.evaluate,
+            checkpoint=checkpoint,
+            watcher=epochs if is_first else None,
+            first=len(epochs.past),
+        )
+    if checkpoint is not None and is_first:
         checkpoint.remove()
     return records, best_epoch
 

@@ -6,7 +6,7 @@ from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._messages import RowError
 
 
-def computed_once(keys, compute, store=None, *, cuts=False):
+def computed_once(keys, compute, store=None, *, cuts=False, done=None):
     """Compute the values of all inputs; compute equal inputs only once.
 
     Parameters
@@ -21,6 +21,8 @@ def computed_once(keys, compute, store=None, *, cuts=False):
         not computed.
     cuts : bool, default=False
         Whether the Reads have `cut`. If so, the store keeps `cut` as the last value of each input.
+    done : callable(n_inputs) or None, default=None
+        Called with the number of inputs that need not be computed.
 
     Returns
     -------
@@ -43,6 +45,8 @@ def computed_once(keys, compute, store=None, *, cuts=False):
         source[position] = index
         if index == len(positions):
             positions.append(position)
+    if done is not None:
+        done(len(keys) - len(positions))
     nothing = Read(np.empty((0, 0), np.float32), {}, np.empty(0, dtype=bool) if cuts else None)
     read = compute(np.array(positions)) if positions else nothing
     if store is not None:

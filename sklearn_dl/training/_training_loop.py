@@ -75,9 +75,21 @@ class Progress:
     stopped: bool = False
 
 
-def train(
-    task, settings, *, processes=None, evaluate=None, checkpoint=None, after_epoch=None, first=0
-):
+class Watcher(Protocol):
+    """What process 0 tells of its progress."""
+
+    def begin_epoch(self, n_batches: int, n_rows_done: int) -> None:
+        """An epoch begins. The fit has trained on `n_rows_done` rows so far, or before a stop."""
+
+    def after_batch(self, n_rows: int) -> None:
+        """A batch has been computed."""
+
+    def after_epoch(self, history: list[dict[str, Any]]) -> bool:
+        """An epoch has ended; `history` has all records so far. True: training stops."""
+        ...
+
+
+def train(task, settings, *, processes=None, evaluate=None, checkpoint=None, watcher=None, first=0):
     """Train ``task.network`` in place.
 
     Parameters
@@ -94,8 +106,8 @@ def train(
     checkpoint : Checkpoint, default=None
         The state is saved to it after each epoch, and about once a minute within an epoch. If it
         has a saved state, training is resumed from there.
-    after_epoch : callable(history) -> bool, default=None
-        Called after each epoch with all records so far. If it returns True, training stops.
+    watcher : Watcher, default=None
+        The watcher of process 0. None: nobody watches.
     first : int, default=0
         Number of epochs of the earlier fits that this fit continues from. The epochs of this fit
         are numbered from ``first + 1``, and their batches are drawn for these numbers.
@@ -121,6 +133,9 @@ def train(
         epoch = first + progress.epoch
         batches = epoch_batches(task.lengths, settings.batch_size, settings.seed, epoch)
         n_steps = settings.max_epochs * len(batches)
+        if watcher is not None:
+            n_done = n_rows * progress.epoch + sum(map(len, batches[: progress.batch]))
+            watcher.begin_epoch(len(batches), n_done)
         task.network.train()
         for index in range(progress.batch, len(batches)):
             started = time.perf_counter()
@@ -128,6 +143,8 @@ def train(
             progress.loss_sum += run.step(batches[index], rate, [settings.seed, epoch, index])
             progress.batch = index + 1
             progress.seconds += time.perf_counter() - started
+            if watcher is not None:
+                watcher.after_batch(len(batches[index]))
             run.save_now_and_then()
         last_rate = _learning_rate(settings, (progress.epoch + 1) * len(batches) - 1, n_steps)
         record = {
@@ -146,10 +163,9 @@ def train(
             record |= {"validation_loss": loss, "validation_score": score}
             run.compare(epoch + 1, loss, score)
         progress.history.append(record)
-        if after_epoch is not None:
-            task.network.eval()
-            wanted = bool(after_epoch(progress.history)) if processes.rank == 0 else None
-            progress.stopped |= processes.from_first(wanted)
+        task.network.eval()
+        wanted = watcher is not None and bool(watcher.after_epoch(progress.history))
+        progress.stopped |= processes.from_first(wanted)
         run.save()
     task.network.eval()
     run.take_best()

@@ -274,7 +274,7 @@ class FittedImageNetwork(FittedNetwork):
         )
         digests = map(digest_or_none, pixel_array(rows, self.content.pixels).images)
         keys = [None if digest is None else store.key(digest) for digest in digests]
-        return computed_once(keys, compute, store)
+        return computed_once(keys, compute, store, done=where.done)
 
     def feed(self, rows, network):
         from sklearn_dl.vision._feed import ImageFeed

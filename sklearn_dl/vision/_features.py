@@ -46,7 +46,7 @@ def onnx_features(open_session, array, where):
     n_workers = budget if len(array) >= 2 * budget else 1
     session = open_session(budget // n_workers, onnx_providers(where.device))
     batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
-    return computed_features(session, array, batch, n_workers)
+    return computed_features(session, array, batch, n_workers, where.done)
 
 
 def torch_features(network, array, where):
@@ -54,14 +54,14 @@ def torch_features(network, array, where):
     batch = _BATCH["cpu" if where.device.type == "cpu" else "gpu"]
     with torch_settings(where.n_threads) as n_threads:
         graph = _NetworkAsGraph(network, where.device)
-        return computed_features(graph, array, batch, min(2, n_threads))
+        return computed_features(graph, array, batch, min(2, n_threads), where.done)
 
 
-def computed_features(graph, array, batch, n_workers):
+def computed_features(graph, array, batch, n_workers, done=None):
     """Run a graph on a PixelArray; return its output, and the errors of rows by position."""
     numbers = array.numbers.tolist()
     source = PixelSource(array, graph.inputs[0], numbers=numbers)
-    collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers)
+    collector = score(graph, {source.spec.name: source}, numbers, batch, n_workers, done)
     if len(collector.errors) == len(array):
         return np.empty((len(array), 0), dtype=np.float32), collector.errors
     (features,) = collector.result()

@@ -120,7 +120,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         None: a new seed for each fit, which is not drawn from numpy's global generator; with a
         `checkpoint_dir`, it is derived from the data. It is also the seed for random views.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a line is printed after each epoch.
+        How much is printed. 0: nothing. 1: progress bars, and a line after each epoch.
 
     Attributes
     ----------

@@ -91,8 +91,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
             NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
         rows = self._rows_to_predict(X)
-        with needed_by(self):
-            read = self._present_predictor().features(rows, self._where())
+        with needed_by(self), self._where().progress(len(rows), "features") as where:
+            read = self._present_predictor().features(rows, where)
         rows.warn(read)
         features = read.values
         if features.shape[1]:

@@ -19,6 +19,7 @@ from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array, row_index
 from sklearn_dl.utils._messages import warn_of_failed_rows
 from sklearn_dl.utils._optional import import_optional, needed_by
+from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._detection_formats import FORMATS
@@ -96,6 +97,8 @@ class ObjectDetector(ModelEstimator):
     embed_model : bool, default=True
         Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
         `model` must be found where the pickle is loaded.
+    verbose : int, default=0
+        How much is printed. 0: nothing. 1: a progress bar.
 
     Attributes
     ----------
@@ -193,6 +196,7 @@ class ObjectDetector(ModelEstimator):
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "on_error": [StrOptions({"raise", "nan"})],
         "embed_model": ["boolean"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -216,6 +220,7 @@ class ObjectDetector(ModelEstimator):
         n_threads=None,
         on_error="raise",
         embed_model=True,
+        verbose=0,
     ):
         self.model = model
         self.format = format
@@ -235,6 +240,7 @@ class ObjectDetector(ModelEstimator):
         self.n_threads = n_threads
         self.on_error = on_error
         self.embed_model = embed_model
+        self.verbose = verbose
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -293,14 +299,16 @@ class ObjectDetector(ModelEstimator):
         source = PixelSource(reader.pixels(images), reader.image_input)
         warn_of_other_pixels(source.pixels, self.model)
         batch_size = 1 if session.mixes_rows else min(self.batch_size, -(-len(images) // n_workers))
-        score(
-            session,
-            {reader.image_input.name: source, **reader.other_sources(images)},
-            range(len(images)),
-            batch_size,
-            n_workers,
-            collector=collector,
-        )
+        with progress_bar(self.verbose, len(images), type(self).__name__) as done:
+            score(
+                session,
+                {reader.image_input.name: source, **reader.other_sources(images)},
+                range(len(images)),
+                batch_size,
+                n_workers,
+                done,
+                collector,
+            )
         warn_of_failed_rows(collector.errors, len(images), "image")
         return object_array(collector.detections)
 

@@ -294,9 +294,9 @@ def test_pixels_beyond_the_dtype_are_refused(dtype, scale):
 def test_flat_pixels_are_computed_by_so_many_threads(n_threads, monkeypatch):
     seen, for_each_batch = [], _pixel_array.for_each_batch
 
-    def noted(work, n_rows, size, budget):
+    def noted(work, n_rows, size, budget, done):
         seen.append(budget)
-        return for_each_batch(work, n_rows, size, budget)
+        return for_each_batch(work, n_rows, size, budget, done)
 
     monkeypatch.setattr(_pixel_array, "for_each_batch", noted)
     monkeypatch.setattr("sklearn_dl.utils._threads._cpu_count", lambda *args: 4)

@@ -49,6 +49,20 @@ class LinearTask:
         return (self.network(self.X[rows])[:, 0] - self.y[rows]) ** 2
 
 
+class Told:
+    """A watcher that calls ``after_epoch(history)``, and notes what it is told before."""
+
+    def __init__(self, after_epoch=lambda history: False):
+        self.after_epoch = after_epoch
+        self.begun, self.batches = [], []
+
+    def begin_epoch(self, n_batches, n_rows_done):
+        self.begun.append((n_batches, n_rows_done))
+
+    def after_batch(self, n_rows):
+        self.batches.append(n_rows)
+
+
 def tensors_of(net):
     return {name: tensor.clone() for name, tensor in trained_tensors(net).items()}
 

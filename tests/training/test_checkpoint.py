@@ -10,7 +10,7 @@ from sklearn_dl.training import _checkpoint, _training_loop
 from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._training_loop import train
 from tests.training.children import die, die_at_call, in_child
-from tests.training.linear_task import LinearTask, network, same_bits, settings, tensors_of
+from tests.training.linear_task import LinearTask, Told, network, same_bits, settings, tensors_of
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
@@ -245,7 +245,7 @@ def test_a_fit_that_was_killed_when_it_had_stopped_does_not_go_on(tmp_path, stop
         def after_epoch(history):
             return len(history) == stops_at
 
-        return train(task, settings(), checkpoint=checkpoint, after_epoch=after_epoch)
+        return train(task, settings(), checkpoint=checkpoint, watcher=Told(after_epoch))
 
     first, again = LinearTask(), LinearTask()
     # train does not remove the file: that is done with the result at hand

@@ -5,14 +5,22 @@ import pytest
 import torch
 
 from sklearn_dl.training._training_loop import _learning_rate, train, trained_tensors
-from tests.training.linear_task import N_ROWS, LinearTask, network, same_bits, settings, tensors_of
+from tests.training.linear_task import (
+    N_ROWS,
+    LinearTask,
+    Told,
+    network,
+    same_bits,
+    settings,
+    tensors_of,
+)
 
 
-def trained(task=None, *, evaluate=None, after_epoch=None, first=0, **changes):
+def trained(task=None, *, evaluate=None, watcher=None, first=0, **changes):
     """The tensors, the history and the best epoch of a fit."""
     task = task or LinearTask()
     history, best_epoch = train(
-        task, settings(**changes), evaluate=evaluate, after_epoch=after_epoch, first=first
+        task, settings(**changes), evaluate=evaluate, watcher=watcher, first=first
     )
     return tensors_of(task.network), history, best_epoch
 
@@ -250,9 +258,23 @@ def test_after_epoch_gets_the_history_and_stops_training():
         told.append([row["epoch"] for row in history])
         return len(history) == 2
 
-    _, history, best_epoch = trained(task, after_epoch=after_epoch, max_epochs=5)
+    _, history, best_epoch = trained(task, watcher=Told(after_epoch), max_epochs=5)
     assert told == [[1], [1, 2]]
     assert best_epoch == len(history) == 2
+
+
+def test_a_watcher_is_told_of_each_epoch_and_batch():
+    told = Told()
+    trained(watcher=told, max_epochs=2, batch_size=10)
+    n_batches = -(-N_ROWS // 10)
+    assert told.begun == [(n_batches, 0), (n_batches, N_ROWS)]
+    assert len(told.batches) == 2 * n_batches
+    assert sum(told.batches) == 2 * N_ROWS
+
+
+def test_a_constant_learning_rate():
+    _, history, _ = trained(max_epochs=2, is_constant=True)
+    assert [row["learning_rate"] for row in history] == [settings().learning_rate] * 2
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before():

@@ -6,6 +6,7 @@ from threading import Lock, RLock, local
 from typing import Any, NamedTuple
 
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._threads import thread_budget
 
 # one fit at a time in a process, because dropout draws from torch's only generator
@@ -44,6 +45,10 @@ class Where(NamedTuple):
         Folder in which the features of a pretrained network are kept.
     n_threads : int or None, default=None
         As in `thread_budget`.
+    verbose : int, default=0
+        Whether `progress` shows a bar.
+    done : callable(n_rows) or None, default=None
+        Called after each batch with its number of rows.
     """
 
     device: Any
@@ -52,6 +57,15 @@ class Where(NamedTuple):
     extra: str
     memory: Any = None
     n_threads: int | None = None
+    verbose: int = 0
+    done: Any = None
+
+    @contextmanager
+    def progress(self, n_rows, work):
+        """Context that yields a copy whose `done` moves a bar, if `verbose`; `work` is its name."""
+        what = f"{self.purpose}: {work}"
+        with progress_bar(self.verbose, n_rows, what, self.extra) as done:
+            yield self._replace(done=done)
 
     def resolved(self):
         """Return a copy for this machine, with a torch.device and without "auto"; imports torch.
