@@ -14,6 +14,8 @@ ORIGINS = {
     "text/stsb_ccbysa_train.tsv": "STS benchmark: its rows from images, track5.en-en and "
     "answers-forums, with a header (file, year, id, score, sentence1, sentence2)",
     "text/stsb_ccbysa_dev.tsv": "the same, of the development set",
+    "text/goemotions/train.tsv": "google-research/google-research, goemotions/data",
+    "text/goemotions/dev.tsv": "google-research/google-research, goemotions/data",
     "images/sdnet2018_crack/assets.zip": "dotnet/machinelearning-samples, "
     "DeepLearning_ImageClassification_Binary (SDNET2018)",
     "onnx/yolox_nano/yolox_nano.onnx": "Kazuhito00/YOLOX-ONNX-TFLite-Sample, model",

@@ -40,6 +40,16 @@ def similarities(part):
     return pairs, scores, np.array([row["file"] for row in rows])
 
 
+def emotions(part):
+    """2,000 comments, and a column of 0 and 1 for each of 28 labels; `part` is "train" or "dev"."""
+    lines = data(f"text/goemotions/{part}.tsv").read_text("utf8").split("\n")[:2000]
+    texts, numbers = zip(*(line.split("\t")[:2] for line in lines), strict=True)
+    y = np.zeros((len(texts), 28), dtype=int)
+    for row, labels in enumerate(numbers):
+        y[row, list(map(int, labels.split(",")))] = 1
+    return list(texts), y
+
+
 def _shuffled(texts, labels, seed):
     order = np.random.default_rng(seed).permutation(len(texts))
     return np.array(texts, dtype=object)[order], np.array(labels)[order]
