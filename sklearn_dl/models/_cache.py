@@ -21,7 +21,7 @@ from sklearn_dl.utils._stamp import file_stamp
 _seen: dict[Path, tuple[tuple[int, ...], Any]] = {}
 
 
-def model_path(name: str, *, download: bool = False) -> Path:
+def model_path(name: str, *, download: bool = False, verbose: int = 0) -> Path:
     """Return the path of the verified local files of a model.
 
     The files are copied (or exported to ONNX) once into a cache folder, and checked against
@@ -33,6 +33,8 @@ def model_path(name: str, *, download: bool = False) -> Path:
         One of the names that :func:`list_models` returns.
     download : bool, default=False
         Whether a hub may be contacted. Models of installed packages never need it.
+    verbose : int, default=0
+        How much is printed. 0: nothing. 1: a progress bar for each file that is downloaded.
 
     Returns
     -------
@@ -63,14 +65,14 @@ def model_path(name: str, *, download: bool = False) -> Path:
     in the user's cache folder. Several processes may ask for a model at the same time: one of them
     does the work.
     """
-    return keep(find_model(name), download)
+    return keep(find_model(name), download, verbose)
 
 
-def keep(entry: ModelEntry, download: bool = False) -> Path:
+def keep(entry: ModelEntry, download: bool = False, verbose: int = 0) -> Path:
     """Return the path of a model's verified files; put them into the cache if they are missing."""
     folder = _folder_of(entry)
     if not _is_intact(folder, entry):
-        _make(folder, entry, download)
+        _make(folder, entry, download, verbose)
     return folder if entry.file is None else folder / entry.file
 
 
@@ -114,7 +116,7 @@ def _once(path: Path, read: Callable[[Path], Any]) -> Any:
     return _seen[path][1]
 
 
-def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
+def _make(folder: Path, entry: ModelEntry, download: bool, verbose: int) -> None:
     """Put a model's verified files into `folder`, which then exists as a whole or not at all."""
     if isinstance(entry.source, HubSource) and not download:
         state = "damaged" if folder.exists() else "not on this machine"
@@ -137,7 +139,7 @@ def _make(folder: Path, entry: ModelEntry, download: bool) -> None:
         with _explained(parent):
             staging.mkdir()
         try:
-            _fill(staging, entry)
+            _fill(staging, entry, verbose)
             if folder.exists():
                 shutil.rmtree(folder)
             staging.rename(folder)
@@ -161,10 +163,10 @@ def _explained(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _fill(staging: Path, entry: ModelEntry) -> None:
+def _fill(staging: Path, entry: ModelEntry, verbose: int) -> None:
     """Put the model's files and their manifest into the empty folder `staging`."""
     source = staging if entry.export is None else staging / "source"
-    _fetch(entry, source)
+    _fetch(entry, source, verbose)
     manifest = dict(entry.sha256)
     if entry.export is not None and entry.file is not None:
         entry.export(source, staging)
@@ -176,12 +178,12 @@ def _fill(staging: Path, entry: ModelEntry) -> None:
     _sync(staging)
 
 
-def _fetch(entry: ModelEntry, folder: Path) -> None:
+def _fetch(entry: ModelEntry, folder: Path, verbose: int = 0) -> None:
     """Put the files of the model's source into `folder`, and check their hashes."""
     for file, expected in entry.sha256.items():
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        entry.source.fetch(file, target)
+        entry.source.fetch(file, target, verbose)
         # the copy is checked, not the original, because the copy is used
         seen = file_digest(target)
         if seen != expected:

@@ -31,7 +31,7 @@ class PackageSource:
     def __str__(self) -> str:
         return f"package {self.distribution}=={self.version}"
 
-    def fetch(self, file: str, target: Path) -> None:
+    def fetch(self, file: str, target: Path, verbose: int = 0) -> None:
         try:
             distribution = metadata.distribution(self.distribution)
         except metadata.PackageNotFoundError as error:
@@ -65,7 +65,7 @@ class FolderSource:
     def __str__(self) -> str:
         return f"folder {self.folder}"
 
-    def fetch(self, file: str, target: Path) -> None:
+    def fetch(self, file: str, target: Path, verbose: int = 0) -> None:
         shutil.copyfile(Path(self.folder, file), target)
 
 
@@ -100,8 +100,8 @@ class HubSource:
     def __str__(self) -> str:
         return f"hub repository {self.repo_id}@{self.revision}"
 
-    def fetch(self, file: str, target: Path, progress: bool = False) -> None:
-        """Download `file` to the path `target`."""
+    def fetch(self, file: str, target: Path, verbose: int = 0) -> None:
+        """Download `file` to the path `target`; show a bar if `verbose`."""
         purpose = f"downloading {self}"
         hub = import_optional("huggingface_hub", extra="models", purpose=purpose)
         utils = import_optional("huggingface_hub.utils", extra="models", purpose=purpose)
@@ -121,7 +121,7 @@ class HubSource:
                 # without it, the user's cache would be read in spite of local_dir
                 cache_dir=Path(scratch, "cache"),
                 local_dir=Path(scratch, "files"),
-                tqdm_class=None if progress else NoBar,
+                tqdm_class=None if verbose else NoBar,
                 **asked,
             )
             shutil.move(path, target)

@@ -114,7 +114,7 @@ def _fetch(source, sibling, folder):
     target = folder / file
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        source.fetch(file, target, progress=True)
+        source.fetch(file, target, verbose=1)
     digest = file_digest(target)
     if sibling.lfs:
         seen, announced = digest, sibling.lfs.sha256

@@ -18,7 +18,6 @@ from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
-from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
@@ -293,9 +292,9 @@ def _run_loop(estimator, task, setup, epochs, is_partial):
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(estimator.checkpoint_dir, setup.identity)
     is_first = setup.processes.rank == 0
-    what, n_rows = f"{setup.where.purpose}: training", settings.max_epochs * len(task.lengths)
-    verbose = setup.where.verbose
-    with progress_bar(verbose, n_rows, what, setup.where.extra, fill=False) as epochs.done:
+    n_rows = settings.max_epochs * len(task.lengths)
+    with setup.where.progress(n_rows, "training", fill=False) as where:
+        epochs.done = where.done
         records, best_epoch = train(
             task,
             settings,

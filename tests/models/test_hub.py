@@ -64,6 +64,15 @@ def test_files_are_downloaded_once(server, capfd, monkeypatch):
     assert len(server.requests) == count
 
 
+def test_verbose_shows_a_bar_for_each_file(server, capfd, monkeypatch):
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars are drawn though this is no terminal
+    register(server.url)
+    model_path("mine", download=True, verbose=1)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert all(file.split("/")[-1] in err for file in FILES)
+
+
 def test_nothing_is_downloaded_by_default(server, home, monkeypatch):
     def connect(*args):
         raise AssertionError("a socket was opened")

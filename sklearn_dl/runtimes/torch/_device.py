@@ -61,10 +61,19 @@ class Where(NamedTuple):
     done: Any = None
 
     @contextmanager
-    def progress(self, n_rows, work):
-        """Context that yields a copy whose `done` moves a bar, if `verbose`; `work` is its name."""
+    def progress(self, n_rows, work, *, fill=True):
+        """Context that yields a copy whose `done` moves a bar, if `verbose`.
+
+        Parameters
+        ----------
+        n_rows : int
+        work : str
+            What the bar says, after the name of the estimator.
+        fill : bool, default=True
+            As in `progress_bar`.
+        """
         what = f"{self.purpose}: {work}"
-        with progress_bar(self.verbose, n_rows, what, self.extra) as done:
+        with progress_bar(self.verbose, n_rows, what, self.extra, fill=fill) as done:
             yield self._replace(done=done)
 
     def resolved(self):
