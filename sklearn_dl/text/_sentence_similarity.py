@@ -256,7 +256,7 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
             )
         if X_val is not None or y_val is not None or sample_weight_val is not None:
             raise ValueError("X_val and y_val are used only with early_stopping=True and with y.")
-        rows = self._rows(X, reset=True)
+        rows = self._rows(X, reset=True, learns=True)
         positive_weights(sample_weight, len(rows))
         self._note_content()
         content = self._content()

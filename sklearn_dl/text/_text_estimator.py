@@ -63,7 +63,7 @@ class TextEstimator(TrainedEstimator):
         """
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
-    def _rows(self, X, reset):
+    def _rows(self, X, reset, learns):
         allowed = self._allowed_columns if reset else {self.n_features_in_}
         return text_rows(X, self, allowed, reset=reset)
 

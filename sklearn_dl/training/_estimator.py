@@ -169,8 +169,17 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             )
 
     @abstractmethod
-    def _rows(self, X, reset: bool) -> Rows:
-        """Check X and return its rows; `reset` as in scikit-learn's `validate_data`."""
+    def _rows(self, X, reset: bool, learns: bool) -> Rows:
+        """Check X and return its rows.
+
+        Parameters
+        ----------
+        X : array-like
+        reset : bool
+            As in scikit-learn's `validate_data`. In later calls of `partial_fit`, it is False.
+        learns : bool
+            Whether a fit learns from these rows; only then they have random views.
+        """
 
     @abstractmethod
     def _new_problem(self, y) -> Problem:
@@ -201,7 +210,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _rows_to_predict(self, X):
         check_is_fitted(self)
-        return self._rows(X, reset=False)
+        return self._rows(X, reset=False, learns=False)
 
     def _outputs(self, rows):
         """The outputs of the fitted network, as float64; NaN for rows that cannot be read."""

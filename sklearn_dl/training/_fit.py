@@ -84,7 +84,8 @@ def _processes(state):
 
 def _checked(estimator, data, held_out_data, classes, is_partial):
     """Check the arguments of a fit before any row is read; return the state of the fit."""
-    rows = estimator._rows(data.X, reset=not (is_partial and estimator.__sklearn_is_fitted__()))
+    is_later = is_partial and estimator.__sklearn_is_fitted__()
+    rows = estimator._rows(data.X, reset=not is_later, learns=True)
     check_consistent_length(rows, data.y)
     content = estimator._content()
     earlier = estimator._earlier(content, is_partial)
@@ -103,7 +104,7 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
     if held_out_data is not None:
-        rows = estimator._rows(held_out_data.X, reset=False)
+        rows = estimator._rows(held_out_data.X, reset=False, learns=False)
         check_consistent_length(rows, held_out_data.y)
         targets, weights = problem.encode(held_out_data.y, "y_val"), held_out_data.sample_weight
         held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")

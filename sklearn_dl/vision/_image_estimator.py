@@ -103,14 +103,14 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
     def _n_features_out(self):
         return self._predictor.linear_head(self._where()).weights.shape[1]
 
-    def _rows(self, X, reset):
+    def _rows(self, X, reset, learns):
         images = load_column(X, self, reset=reset, on_error=self.on_error)
         width, height = width_and_height(self.image_size)
         return ImageRows(
             images,
             np.arange(len(images)),
             Resize(width, height, "crop", "center", "bilinear", 0),
-            checked_augment(self.augment) if reset else None,
+            checked_augment(self.augment) if learns else None,
             skips=any(image.decoding.on_error == "nan" for image in images),
         )
 
@@ -134,6 +134,10 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
 
     def _find_content(self):
         return find_backbone(self.model)
+
+    def _check_partial_fit(self):
+        super()._check_partial_fit()
+        self._refuse_to_resume()
 
     def _refuse_to_resume(self):
         """Raise an error if a checkpoint exists whose code may have changed since."""

@@ -239,6 +239,26 @@ def test_a_model_without_a_version_goes_on_only_where_it_was_trained():
             stale.partial_fit(IMAGES, Y)
 
 
+def test_each_call_has_random_views():
+    clf = ImageClassifier(
+        versioned_module, image_size=SIZE, trainable_layers="all", augment="standard"
+    )
+    clf.set_params(random_state=0).partial_fit(IMAGES, Y, classes=CLASSES)
+    augmented, plain = pickle.loads(pickle.dumps(clf)), pickle.loads(pickle.dumps(clf))
+    augmented.partial_fit(IMAGES, Y)
+    plain.set_params(augment=None).partial_fit(IMAGES, Y)
+    assert (augmented.decision_function(IMAGES) != plain.decision_function(IMAGES)).any()
+    with pytest.raises(ValueError, match="augment"):
+        clf.set_params(augment=("flip", "spin")).partial_fit(IMAGES, Y)
+
+
+def test_a_call_does_not_resume_with_code_that_may_have_changed(tmp_path):
+    (tmp_path / "checkpoint-0.safetensors").touch()
+    clf = ImageClassifier(tiny_module, image_size=SIZE, trainable_layers=1, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match="from which no fit can resume"):
+        clf.partial_fit(IMAGES, Y, classes=CLASSES)
+
+
 def test_callbacks_are_for_fit(clf):
     clf.set_callbacks(ProgressBar()).partial_fit(X, Y, classes=CLASSES)
 
