@@ -10,7 +10,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn_dl.training._head import label_head
 from sklearn_dl.training._problem import Classification, mean
 from sklearn_dl.utils._columns import counted
-from sklearn_dl.utils._targets import has_several_columns, indicator_matrix, labels_of
+from sklearn_dl.utils._targets import (
+    has_several_columns,
+    indicator_matrix,
+    labels_of,
+    target_column,
+)
 
 # chosen by experiments on 28 labels of 2,000 texts: with C=1, few logits of a head are positive;
 # training overfits if it starts with a head that fits its rows closely
@@ -40,11 +45,14 @@ class Labels(Classification):
     def learn_some(self, y, classes):
         self._may_lack_classes = True
         targets = self.learn(y)
-        if classes is not None and len(classes) != targets.shape[1]:
-            raise ValueError(
-                f"y has {targets.shape[1]} columns, which are its labels, but `classes` has length "
-                f"{len(classes)}: leave it out."
-            )
+        if classes is not None:
+            classes = target_column(classes, "classes")
+            # scikit-learn's learning_curve passes the values of y
+            if len(classes) != targets.shape[1] and not np.array_equal(np.unique(classes), [0, 1]):
+                raise ValueError(
+                    f"y has {targets.shape[1]} columns, which are its labels, but `classes` has "
+                    f"length {len(classes)}: leave it out."
+                )
         return targets
 
     def continue_from(self, earlier, y, how):

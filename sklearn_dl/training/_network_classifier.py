@@ -49,8 +49,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             As in `fit`. The rows may lack some of the classes.
         classes : array-like of shape (n_classes,), default=None
-            All classes. They must be passed in the first call, if `fit` was not called before; not
-            for several labels, which are the columns of y.
+            All classes. They must be passed in the first call, if `fit` was not called before. Not
+            needed for several labels, which are the columns of y.
         sample_weight : array-like of shape (n_samples,), default=None
             As in `fit`.
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.callback import ProgressBar
+from sklearn.model_selection import learning_curve
 
 from sklearn_dl import (
     ImageClassifier,
@@ -154,10 +155,25 @@ def test_classes_must_be_passed_once(clf):
 
 def test_labels_need_no_classes(clf):
     with pytest.raises(ValueError, match=r"y has 3 columns.*`classes` has length 2"):
-        clf.partial_fit(X, LABELS, classes=[0, 1])
-    clf.partial_fit(X, LABELS, classes=["a", "b", "c"])
+        clf.partial_fit(X, LABELS, classes=["a", "b"])
+    clone(clf).partial_fit(X, LABELS, classes=["a", "b", "c"])
+    clf.partial_fit(X, LABELS, classes=[0, 1])
     with pytest.raises(ValueError, match="number of columns of y: it had 3 and has 2"):
         clf.partial_fit(X, LABELS[:, :2])
+
+
+def test_learning_curves_learn_in_steps(clf):
+    for y in (Y, LABELS):
+        _, _, scores = learning_curve(
+            clf,
+            np.array(X, dtype=object),
+            y,
+            cv=2,
+            train_sizes=[0.5, 1.0],
+            exploit_incremental_learning=True,
+            error_score="raise",
+        )
+        assert np.isfinite(scores).all()
 
 
 @pytest.mark.parametrize(
