@@ -1,5 +1,6 @@
 """The problem of classifiers with several labels for each row."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -144,11 +145,18 @@ class Labels(Classification):
         return (outputs > 0).astype(self.classes.dtype)
 
     def predictions_or(self, outputs, missing):
-        """As in Classification; if `missing` is None, NaN in a float64 array."""
+        """As in Classification; if `missing` is None, it is NaN.
+
+        The dtype is numeric if `missing` is a number or bool: that of y, if `missing` is 0 or 1.
+        """
         is_nan = np.isnan(outputs).any(axis=1)
         classes = self.classes[0]
         if missing is None:
-            classes, missing = classes.astype(np.float64), np.nan
+            missing = np.nan
+        if isinstance(missing, (Real, np.bool_)):
+            fits = missing in (0, 1)
+            dtype = classes.dtype if fits else np.result_type(classes, np.asarray(missing))
+            classes, missing = classes.astype(dtype), dtype.type(missing)
         return labels_of((outputs > 0).astype(np.intp), classes, is_nan, missing)
 
     def probabilities(self, outputs):

@@ -268,3 +268,29 @@ def test_rows_that_cannot_be_read_are_missing():
     assert filled.dtype == np.int64
     assert_array_equal(filled, [[1, 0, 1], [-1] * 3])
     assert problem.predictions_or(outputs[:1], None).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("dtype", "missing", "expected"),
+    [
+        (bool, 0, bool),
+        (bool, -1, np.int64),
+        (np.uint8, 0, np.uint8),
+        (np.uint8, -1, np.int64),
+        (np.int64, False, np.int64),
+        (np.float32, 0, np.float32),
+        (np.int64, np.nan, np.float64),
+        (bool, 2.5, np.float64),
+        (np.float32, None, np.float64),
+        (np.int64, "?", object),
+    ],
+)
+def test_a_missing_number_keeps_labels_numeric(dtype, missing, expected):
+    outputs = np.array([[1.0, -1.0, 1.0], [np.nan] * 3])
+    problem = learned(Y.astype(dtype))
+    found = problem.predictions_or(outputs, missing)
+    assert found.dtype == expected
+    assert found[0].tolist() == [1, 0, 1]
+    filled = np.nan if missing is None else missing
+    assert_array_equal(found[1], np.array([filled] * 3, dtype=expected))
+    assert problem.predictions_or(outputs[:1], missing).dtype == expected
