@@ -69,11 +69,12 @@ class Labels(Classification):
     def encode(self, y, name):
         n_labels = len(self.classes)
         if not has_several_columns(y):
-            raise ValueError(f"{name} has 1 column, but y has {n_labels} labels.")
+            raise ValueError(f"{name} has 1 column, but the y of fit has {n_labels} labels.")
         targets, _ = indicator_matrix(y, name)
         if targets.shape[1] != n_labels:
             raise ValueError(
-                f"{name} has {counted(targets.shape[1], 'column')}, but y has {n_labels} labels."
+                f"{name} has {counted(targets.shape[1], 'column')}, but the y of fit has "
+                f"{n_labels} labels."
             )
         return targets
 

@@ -70,7 +70,7 @@ def has_several_columns(y):
     An iterator is not read; one value in a list of its own, as in ``[[1], [2]]``, is one column.
     """
     if is_frame(y) or issparse(y):
-        return y.shape[1] != 1
+        return len(y.shape) == 2 and y.shape[1] != 1
     if is_series(y):
         y = series_to_numpy(y)
     if isinstance(y, np.ndarray) and (y.ndim > 1 or y.dtype != object):
@@ -141,10 +141,11 @@ def indicator_matrix(y, name):
 
 def _label_columns(y):
     """The columns of a table of labels; None: `y` has collections of labels instead of rows."""
-    if not is_frame(y) and not (isinstance(y, np.ndarray) and y.ndim == 2):
-        y = list(y)
-        if len(set(map(_n_values, y))) > 1 or any(isinstance(row, Set) for row in y):
-            return None
+    if is_frame(y) or (isinstance(y, np.ndarray) and y.ndim == 2):
+        return split_targets(y, "y")
+    y = list(y)
+    if len(set(map(_n_values, y))) > 1 or any(isinstance(row, Set) for row in y):
+        return None
     columns = split_targets(y, "y")
     # a label in a list of labels is most often a string
     is_text = any(isinstance(cell, str) for column in columns for cell in column[:1])

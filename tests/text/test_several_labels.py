@@ -164,7 +164,7 @@ def test_a_missing_label_is_an_error_of_score(fitted):
     y[5, 1] = np.nan
     with pytest.raises(ValueError, match=r"column 1 of y is missing .* in row\(s\) 5"):
         fitted[3].score(X, y)
-    with pytest.raises(ValueError, match="y has 1 column, but y has 3 labels"):
+    with pytest.raises(ValueError, match="y has 1 column, but the y of fit has 3 labels"):
         fitted[3].score(X, Y[:, 0])
 
 
@@ -197,7 +197,7 @@ def test_early_stopping_uses_micro_f1(clf):
     assert clf.history_["validation_score"][clf.best_epoch_ - 1] == pytest.approx(score)
     clf.set_params(scoring="f1_macro").fit(X, Y)
     assert len(clf.history_["validation_score"]) == len(clf.history_["epoch"])
-    with pytest.raises(ValueError, match="y_val has 2 columns, but y has 3 labels"):
+    with pytest.raises(ValueError, match="y_val has 2 columns, but the y of fit has 3 labels"):
         clf.fit(X, Y, X_val=X[:9], y_val=Y[:9, :2])
 
 

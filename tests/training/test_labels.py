@@ -83,6 +83,9 @@ def test_a_sparse_column_is_one_label():
     problem = Classes("Estimator", None)
     with pytest.warns(match="column-vector y"):
         assert problem.learn(sparse.csr_matrix([[1], [0]])).tolist() == [1, 0]
+    flat = sparse.coo_array(np.array([1, 0]))
+    assert not has_several_columns(flat)
+    assert problem.learn(flat).tolist() == [1, 0]
 
 
 LISTS = [["red", "old"], ["red"], []]
@@ -118,6 +121,9 @@ def test_the_hint_works():
         ([[0, 1], [2, 1]], r"Row 1 has 2 in column 0\. For several columns of classes"),
         ([[0.5, 1], [2, 1]], r"Row 0 has 0\.5 in column 0"),
         ([[-1, 1], [1, 1]], r"Row 0 has -1 in column 0"),
+        (np.array([["a", "b"], ["b", "b"]]), "Row 0 has 'a' in column 0. For several columns of"),
+        (np.array([["a", "b"], ["b", "b"]], object), "Row 0 has 'a' in column 0. For several"),
+        (pd.DataFrame({"color": ["a", "b"], "size": ["s", "m"]}), "Row 0 has 'a' in column 0"),
         ([[0, 1], [None, 1]], r"column 0 of y is missing \(NaN or None\) in row\(s\) 1"),
         ([[0, np.nan], [1, 1]], r"column 1 of y is missing"),
         ([[0, np.inf], [1, 1]], "column 1 of y is infinite"),
@@ -132,9 +138,9 @@ def test_other_values_are_refused(y, message):
 def test_validation_rows_have_the_same_labels():
     problem = learned()
     assert_array_equal(problem.encode(Y[:1].tolist(), "y_val"), Y[:1] == 1)
-    with pytest.raises(ValueError, match="y_val has 2 columns, but y has 3 labels"):
+    with pytest.raises(ValueError, match="y_val has 2 columns, but the y of fit has 3 labels"):
         problem.encode(Y[:, :2], "y_val")
-    with pytest.raises(ValueError, match="y_val has 1 column, but y has 3 labels"):
+    with pytest.raises(ValueError, match="y_val has 1 column, but the y of fit has 3 labels"):
         problem.encode([0, 1], "y_val")
 
 
