@@ -155,6 +155,13 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         return super()._labels_to_score(y)
 
     def _new_problem(self, y):
+        if isinstance(self.class_weight, dict):
+            for label, weight in self.class_weight.items():
+                if not isinstance(weight, Real) or not 0 <= float(weight) < np.inf:
+                    raise ValueError(
+                        f"class_weight has {weight!r} for {label!r}: a weight must be a finite "
+                        "number, and not negative."
+                    )
         kind = Labels if has_several_columns(y) else Classes
         smoothing = getattr(self, "label_smoothing", 0.0)
         purpose, scale = type(self).__name__, self._scales_each_feature

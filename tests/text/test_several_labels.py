@@ -190,6 +190,15 @@ def test_class_weights_change_a_trained_network(clf):
     assert (more > plain).mean() > 0.8
 
 
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, "2", None])
+def test_class_weights_are_finite_and_not_negative(clf, layers, weight):
+    clf.set_params(trainable_layers=layers, class_weight={0: 1, 1: weight})
+    for y in (Y, Y[:, 0]):
+        with pytest.raises(ValueError, match=r"class_weight has .* for 1: a weight must be a"):
+            clf.fit(X, y)
+
+
 def test_early_stopping_uses_micro_f1(clf):
     clf.set_params(early_stopping=True, max_epochs=2, random_state=1)
     clf.fit(X, Y, X_val=X[:9], y_val=Y[:9])
