@@ -28,7 +28,10 @@ def methods(estimator):
 def result(estimator, name, X):
     """The result of the method `name` of `estimator` for X, `as_rows`."""
     with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
-        return as_rows(getattr(estimator, name)(X))
+        found = getattr(estimator, name)(X)
+    if name in ("predict_proba", "predict_log_proba") and isinstance(found, list):
+        found = np.hstack(found)  # some classifiers return an array for each column of y
+    return as_rows(found)
 
 
 def results(estimator, X):

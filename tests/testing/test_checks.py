@@ -15,6 +15,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.testing import (
@@ -259,4 +260,13 @@ def test_estimators_of_frames(estimator, check):
     ),
 )
 def test_estimators_of_numbers(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(
+    [DecisionTreeClassifier(random_state=0)],
+    np.random.default_rng(0).normal(size=(12, 4)),
+    np.random.default_rng(1).integers(0, 2, (12, 3)),
+)
+def test_probabilities_in_an_array_for_each_label(estimator, check):
     check(estimator)
