@@ -30,12 +30,14 @@ class Classes(Classification):
         Raises
         ------
         ValueError
-            If `classes` is None, or y has others.
+            If `classes` is None or has fractions, or y has others.
         """
         self._may_lack_classes = True
         if classes is None:
             raise ValueError("classes must be passed in the first call of partial_fit.")
-        self.classes = np.unique(target_column(classes, "classes"))
+        classes = target_column(classes, "classes")
+        check_classification_targets(classes)
+        self.classes = np.unique(classes)
         return self.encode(y, "y", "`classes`")
 
     def continue_from(self, earlier, y, how):

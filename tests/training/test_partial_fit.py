@@ -151,6 +151,8 @@ def test_classes_must_be_passed_once(clf):
         clf.partial_fit(X[:1], ["new"])
     with pytest.raises(ValueError, match=r"partial_fit cannot change the number of columns"):
         clf.partial_fit(X, LABELS)
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        clone(clf).partial_fit(X[:2], [0.5, 1.5], classes=[0.5, 1.5])
 
 
 def test_labels_need_no_classes(clf):
