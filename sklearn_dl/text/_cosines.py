@@ -45,7 +45,7 @@ class Cosines(Similarities):
         keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
         return super().continue_from(earlier, y, how._replace(keeps_head=keeps_head))
 
-    def fit_head(self, features, targets, weights):
+    def fit_head(self, features, targets, weights, where=None):
         """Fit the line from the network's cosines to the targets. Return None: there is no head."""
         self.has_line = True
         self.slope, mean_cosine, mean_target = _line(features[:, 0], targets, weights)

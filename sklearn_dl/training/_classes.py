@@ -98,7 +98,7 @@ class Classes(Classification):
     def strata(self, targets):
         return targets
 
-    def fit_head(self, features, targets, weights):
+    def fit_head(self, features, targets, weights, where=None):
         C = 1.0 if self.C == "auto" else self.C
         return logistic_head(features, targets, len(self.classes), weights, C, self.scale)
 

@@ -207,8 +207,9 @@ def _fit_head(estimator, state, processes):
         n_parts = 1 + len(views)
         targets = np.concatenate([targets] * n_parts)
         weights = np.concatenate([weights / n_parts] * n_parts)
+    features = features.astype(np.float64, copy=False)
     with blas_threads(state.where.n_threads):
-        head = state.problem.fit_head(features.astype(np.float64, copy=False), targets, weights)
+        head = state.problem.fit_head(features, targets, weights, state.where)
     problem, head = processes.from_first((state.problem, head))
     return Fitted(Predictor(network, head), problem, [])
 

@@ -75,7 +75,7 @@ def logistic_head(features, codes, n_classes, weights, C=1.0, scale=False):
     return LinearHead(head, bias)
 
 
-def label_head(features, targets, label_weights, weights, C=1.0):
+def label_head(features, targets, label_weights, weights, C=1.0, done=None):
     """Fit a head whose outputs are the logits of several labels, each by `LogisticRegression`.
 
     Parameters
@@ -89,6 +89,8 @@ def label_head(features, targets, label_weights, weights, C=1.0):
     C : float, default=1.0
         Inverse of the regularisation strength, as in `LogisticRegression`. It applies to features
         that are divided by one number, so that their variances add up to 1.
+    done : callable(n_rows) or None, default=None
+        Called after each label with the number of rows.
 
     Returns
     -------
@@ -96,12 +98,12 @@ def label_head(features, targets, label_weights, weights, C=1.0):
     """
 
     def fit_head(scaled):
-        return _label_head(scaled, targets, label_weights, weights, C)
+        return _label_head(scaled, targets, label_weights, weights, C, done)
 
     return _fit_to_scaled(features, weights, fit_head, each=False)
 
 
-def _label_head(features, targets, label_weights, weights, C):
+def _label_head(features, targets, label_weights, weights, C, done):
     """`label_head` of features that are scaled."""
     n_labels = targets.shape[1]
     head, bias = np.zeros((n_labels, features.shape[1])), np.zeros(n_labels)
@@ -116,6 +118,8 @@ def _label_head(features, targets, label_weights, weights, C):
         elif len(present) == 2:
             coef, intercept = _logistic(features[kept], has_label[kept], 2, of_label[kept], C)
             head[j], bias[j] = coef[0], intercept[0]
+        if done is not None:
+            done(len(features))
     return LinearHead(head, bias)
 
 

@@ -105,10 +105,14 @@ class Labels(Classification):
         if not (self.label_weights > 0).any():
             raise ValueError("class_weight leaves no label with a positive weight: change it.")
 
-    def fit_head(self, features, targets, weights):
+    def fit_head(self, features, targets, weights, where=None):
         self._weigh_labels(targets, weights)
         C = _C_OF_HEAD if self.C == "auto" else self.C
-        return label_head(features, targets, self.label_weights, weights, C)
+        if where is None:
+            return label_head(features, targets, self.label_weights, weights, C)
+        # each label takes all rows
+        with where.progress(targets.size, "head") as where:
+            return label_head(features, targets, self.label_weights, weights, C, where.done)
 
     def start(self, examples, outputs, seed):
         self._weigh_labels(examples.targets, examples.weights)

@@ -115,7 +115,7 @@ class Problem(ABC):
         """Raise a ValueError if there is nothing to learn from these targets."""
 
     @abstractmethod
-    def fit_head(self, features, targets, weights) -> LinearHead | None:
+    def fit_head(self, features, targets, weights, where=None) -> LinearHead | None:
         """The head that predicts the targets best from the features of a network.
 
         Parameters
@@ -123,6 +123,8 @@ class Problem(ABC):
         features : float64 ndarray of shape (n_rows, n_features)
         targets : ndarray of n_rows rows
         weights : float64 ndarray of shape (n_rows,)
+        where : Where or None, default=None
+            Shows a bar if the head is fitted in several steps. None: no bar.
 
         Returns
         -------

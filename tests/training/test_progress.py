@@ -155,6 +155,12 @@ def test_a_frozen_fit(clf, bars):
     }
 
 
+def test_a_head_of_several_labels(clf, bars):
+    labels = np.equal.outer(Y, np.unique(Y))
+    clf.set_params(trainable_layers=0).fit(X, labels)
+    assert bars() == {"TextClassifier: features": "24/24", "TextClassifier: head": "72/72"}
+
+
 def test_texts_that_are_known_or_equal(clf, bars, tmp_path):
     rows = np.concatenate([X, X])
     y = np.concatenate([Y, Y])
