@@ -13,6 +13,8 @@ from sklearn_dl.utils._targets import labels_of, target_column
 # not -inf, so that losses stay finite; later calls of partial_fit may bring rows of that class,
 # which a network could hardly learn from such a bias: the least finite bias itself is used then
 _RARELY = 10.0
+# a message names at most this number of classes
+_SHOWN = 10
 
 
 class Classes(Classification):
@@ -74,7 +76,10 @@ class Classes(Classification):
         y = target_column(y, name)
         unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes)})
         if unknown:
-            raise ValueError(f"{name} has classes that {of} does not have: {unknown}.")
+            more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+            raise ValueError(
+                f"{name} has classes that {of} does not have: {unknown[:_SHOWN]}{more}."
+            )
         return np.searchsorted(self.classes, y).astype(np.int64)
 
     def weights(self, targets, weights):

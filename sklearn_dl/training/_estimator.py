@@ -151,7 +151,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         if not self._trains():
             raise ValueError(
                 "partial_fit trains the network, but trainable_layers=0 or max_epochs=0 asks for "
-                'none of it: set trainable_layers="all" or a number of layers.'
+                'none of it: set trainable_layers="all" or a number of layers, and max_epochs=1.'
             )
         if self.early_stopping:
             raise ValueError(
