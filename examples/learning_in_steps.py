@@ -1,10 +1,10 @@
 """Learning in steps: rows that arrive over time
 =============================================
 
-``partial_fit`` learns from the rows of each call, and keeps what it has learned before. No call
-needs the rows of another one, so they need not fit into memory together.
+Each call of ``partial_fit`` continues the training on new rows. It does not need the rows of
+earlier calls, so all rows together need not fit into memory.
 
-The sentences are the first ones of docstrings (``_docstrings.py``). With a file of your own:
+The texts are the first sentences of docstrings (``_docstrings.py``). With a file of your own:
 ``for chunk in pd.read_csv("mine.csv", chunksize=100): ...``
 """
 
@@ -20,7 +20,8 @@ train, test = train_test_split(table, train_size=800, test_size=400, random_stat
 classes = sorted(table["label"].unique())
 
 # %%
-# The first call gets all classes: its rows may lack some of them. ``verbose=1`` shows a bar.
+# The first call needs the list of all classes, because its rows may lack some of them.
+# ``verbose=1`` shows a bar.
 clf = TextClassifier(trainable_layers=2, max_epochs=1, random_state=0)
 accuracies = []
 for start in range(0, len(train), 100):
@@ -39,12 +40,12 @@ print(f"all {len(train)} rows at once: accuracy {accuracy:.3f}")
 _, axes = plt.subplots(layout="constrained")
 axes.plot(range(100, len(train) + 1, 100), accuracies, marker="o", label="partial_fit")
 axes.axhline(accuracy, linestyle="--", label="fit, one epoch on all rows")
-axes.set(xlabel="rows that were learned", ylabel="accuracy on other rows", ylim=(0, 1))
+axes.set(xlabel="training rows so far", ylabel="accuracy on test rows", ylim=(0, 1))
 axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# The rows must come in a mixed order. From rows of one class, every estimator that learns in steps
+# The rows must come in a mixed order. A network that is trained further on rows of only one class
 # forgets the other classes.
 one = train[train["label"] == "scipy"][:100]
 forgetful = clone(clf).set_params(verbose=0)

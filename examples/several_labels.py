@@ -1,10 +1,10 @@
 """Several labels for each text: which sections does a docstring have?
 ====================================================================
 
-A docstring may have notes, references and examples, or none of them. How much of that does its
-first sentence tell?
+A docstring may have notes, references and examples, or none of them. Can they be predicted from its
+first sentence?
 
-The sentences are the first ones of docstrings (``_docstrings.py``). With a table of your own:
+The texts are the first sentences of docstrings (``_docstrings.py``). With a table of your own:
 ``table = pd.read_csv("mine.csv")``, with a column ``text``, and a column of 0 and 1 for each label.
 """
 
@@ -29,23 +29,23 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# A logistic regression for each label, on frozen embeddings. "most frequent" does not read the
-# sentences.
+# A logistic regression for each label, on frozen embeddings. The dummy ignores the sentences: it
+# predicts for each label what is more frequent.
 frozen = TextClassifier(trainable_layers=0).fit(X_train, y_train)
 dummy = DummyClassifier(strategy="most_frequent").fit(X_train, y_train)
 for name, clf in {"most frequent": dummy, "frozen": frozen}.items():
     print(f"{name}: micro F1 {f1_score(y_test, clf.predict(X_test), average='micro'):.2f}")
 
 # %%
-# Trained layers, with one loss for all labels.
+# Fine-tuning: all layers are trained, with one loss for all labels.
 tuned = TextClassifier(random_state=0).fit(X_train, y_train)
 predicted = tuned.predict(X_test)
 print(f"fine-tuned: micro F1 {f1_score(y_test, predicted, average='micro'):.2f}")
 print(classification_report(y_test, predicted, target_names=binarizer.classes_, zero_division=0))
 
 # %%
-# How well the probabilities sort the sentences, label by label. The share of a label is what a
-# random order would reach.
+# The average precision says how well the probabilities of a label rank the sentences. A random
+# order would reach the share of sentences that have the label.
 precision = pd.DataFrame(
     {
         "share of the label": y_test.mean(axis=0),

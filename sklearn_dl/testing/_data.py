@@ -80,7 +80,7 @@ class CheckData:
         return [X[row] for row in rows] if isinstance(X, list) else X[rows]
 
     def targets(self, estimator):
-        """The y that `estimator` is fitted with: ndarray of shape (n_samples,) or 2-D."""
+        """The y that `estimator` is fitted with: 1-D or 2-D ndarray."""
         if self._y is not None:
             return np.array(self._y)
         if is_regressor(estimator):

@@ -179,7 +179,7 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     ------
     TypeError, ValueError, ImportError
         As :func:`parametrize_with_text_checks` does. In addition, if X has none of the types above
-        or has fewer than three rows, or y does not have a row for each row of X.
+        or has fewer than three rows, or y has another number of rows.
 
     See Also
     --------

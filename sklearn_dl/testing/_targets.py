@@ -76,7 +76,7 @@ def check_classifiers_train(estimator, data):
 
 
 def check_classifiers_multilabel(estimator, data):
-    """With several labels for each row, results have a column for each, and y's kind of dtype."""
+    """Results of several labels have a column for each label; `predict` keeps y's kind of dtype."""
     for n_labels in (2, 3):
         for dtype in (int, bool, float):
             y = _indicators(len(data), n_labels).astype(dtype)
@@ -91,7 +91,7 @@ def _indicators(n_rows, n_labels):
 
 
 def _check_labels(fitted, X, y):
-    """The results for y of shape (n_samples, n_labels), of one array each, agree."""
+    """The results for y of shape (n_samples, n_labels) have its shape and agree with each other."""
     where = f"y of {y.dtype} with {y.shape[1]} labels: "
     predicted = fitted.predict(X)
     assert predicted.shape == y.shape, f"{where}predict returns shape {predicted.shape}"
@@ -105,7 +105,7 @@ def _check_labels(fitted, X, y):
         decision = fitted.decision_function(X)
         assert decision.shape == y.shape, f"{where}decision_function returns {decision.shape}"
         agree = ((decision > 0) == predicted).all()
-        assert agree, f"{where}predict is not where decision_function is positive"
+        assert agree, f"{where}predict is not 1 exactly where decision_function is positive"
     if not hasattr(fitted, "predict_proba"):
         return
     probabilities = _one_array(fitted.predict_proba(X))
@@ -113,7 +113,7 @@ def _check_labels(fitted, X, y):
     is_probability = ((probabilities >= 0) & (probabilities <= 1)).all()
     assert is_probability, f"{where}a probability is not between 0 and 1"
     agree = ((probabilities > 0.5) == predicted).all()
-    assert agree, f"{where}predict is not where the probability exceeds 0.5"
+    assert agree, f"{where}predict is not 1 exactly where the probability exceeds 0.5"
     if hasattr(fitted, "predict_log_proba"):
         with np.errstate(divide="ignore"):
             found, expected = _one_array(fitted.predict_log_proba(X)), np.log(probabilities)
@@ -121,7 +121,7 @@ def _check_labels(fitted, X, y):
 
 
 def _one_array(result):
-    """Some estimators return one array of shape (n_samples, 2) for each label."""
+    """The probabilities of all labels in one array; some estimators return a list of arrays."""
     return np.column_stack([p[:, 1] for p in result]) if isinstance(result, list) else result
 
 
@@ -217,7 +217,7 @@ def check_regressors_int(estimator, data):
 
 
 def check_target_containers_mean_the_same(estimator, data):
-    """A list, and a Series or data frame, as y lead to the same results as an ndarray."""
+    """A list, a Series or a data frame as y leads to the same results as an ndarray."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     kind = "Series" if y.ndim == 1 else "DataFrame"
@@ -233,7 +233,7 @@ def check_target_containers_mean_the_same(estimator, data):
 
 
 def check_partial_fit(estimator, data):
-    """`partial_fit` fits a new estimator, step by step, and keeps the classes of the first call."""
+    """`partial_fit` fits a new estimator; a second call changes results and keeps the classes."""
     y, stepped = data.targets(estimator), fresh(estimator)
     first = {}
     if is_classifier(estimator):

@@ -11,8 +11,8 @@ from sklearn_dl.utils._sklearn import Interval
 class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator):
     """Classify texts, or pairs of texts, by fine-tuning a pretrained encoder.
 
-    A row has one class, or any number of labels: then y is a matrix of 0 and 1 with one column for
-    each label.
+    A row has one class, or any number of labels. Labels are given as a matrix `y` of 0 and 1 with
+    one column for each label.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         Inverse of the regularisation strength of the logistic regression on the features. The
         regression is the head, or the head that fine-tuning starts with. A larger value fits the
         training rows more closely. With one class for each row, "auto" is 1, and the regression is
-        fitted to the embeddings as they are. With several labels, "auto" is 30 for the head, and 1
-        for the head that fine-tuning starts with, and the embeddings are divided by one number, so
-        that their variances add up to 1.
+        fitted to the embeddings as they are. With several labels, "auto" is 30 for the head of a
+        frozen encoder, and 1 for the head that fine-tuning starts with. In both cases, the
+        embeddings are divided by one number, so that their variances add up to 1.
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
@@ -62,7 +62,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     scoring : str, callable or None, default=None
         Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
         ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`. But with several labels, it is the micro-averaged F1 score.
+        estimator's own `score`, or the micro-averaged F1 score with several labels.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
         by class; with several labels, by the rarest label of each row.
@@ -106,7 +106,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     missing : label, default=None
         Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
         None, labels are an object array, which scikit-learn's metrics refuse if it contains None;
-        several labels are a float array with NaN.
+        with several labels, they are a float array, and such a row has NaN.
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
@@ -118,8 +118,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,) or (n_labels, 2)
-        The classes, sorted: the order of the columns of `predict_proba`. With several labels, the
-        two values of each label.
+        The classes, sorted: the order of the columns of `predict_proba`. With several labels,
+        each row has the two values of one label.
     history_ : dict of list
         The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
         ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and

@@ -9,9 +9,9 @@ from sklearn_dl.training._head import logistic_head
 from sklearn_dl.training._problem import Classification, mean
 from sklearn_dl.utils._targets import labels_of, target_column
 
-# in the initial head, the bias of a class without rows is the least finite bias minus this number,
-# not -inf, so that losses stay finite; later calls of partial_fit may bring rows of that class,
-# which a network could hardly learn from such a bias: the least finite bias itself is used then
+# in the initial head, the bias of a class without rows is the smallest finite bias minus this
+# number; -inf would make losses infinite. In partial_fit, it is the smallest finite bias itself:
+# later calls may have rows of that class, which the network could hardly learn from a lower bias
 _RARELY = 10.0
 # a message names at most this number of classes
 _SHOWN = 10
@@ -32,7 +32,7 @@ class Classes(Classification):
         Raises
         ------
         ValueError
-            If `classes` is None or has fractions, or y has others.
+            If `classes` is None or has fractions, or y has classes that are not in `classes`.
         """
         self._may_lack_classes = True
         if classes is None:
@@ -88,7 +88,7 @@ class Classes(Classification):
         labels = self.classes[targets]
         if self.class_weight == "balanced":
             return weights * compute_sample_weight("balanced", labels)
-        # `targets` may lack classes that are in class_weight
+        # class_weight may have classes that no row has
         of_classes = compute_class_weight(self.class_weight, classes=self.classes, y=labels)
         return weights * of_classes[targets]
 

@@ -1,4 +1,4 @@
-"""What happens after each epoch: validation, the score of early stopping, and callbacks."""
+"""What happens beside training: validation, the score of early stopping, callbacks, the bar."""
 
 import copy
 import math
@@ -62,7 +62,7 @@ class Scorer:
 
 
 class Epochs:
-    """Validation and callbacks after each epoch; both use the same predictor."""
+    """The Watcher of a fit. Validation and callbacks after an epoch use the same predictor."""
 
     def __init__(self, estimator, problem, held_out, where, now, past, context, data):
         self.estimator, self.problem = estimator, problem
@@ -87,7 +87,7 @@ class Epochs:
         return loss, score
 
     def begin_epoch(self, n_batches, n_rows_done):
-        """Call the callbacks. If the fit is this one epoch, each of its batches is a task too."""
+        """Call the callbacks. If the fit has only one epoch, its batches are tasks in it."""
         self._advance(n_rows_done - self.n_done)
         if self.context is not None:
             self.n_batches = n_batches if self.estimator.max_epochs == 1 else 0

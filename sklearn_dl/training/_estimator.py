@@ -164,8 +164,8 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             )
         if self.__sklearn_is_fitted__() and self._predictor.head is not None:
             raise ValueError(
-                "partial_fit continues only from a network that was trained, but the last fit was "
-                "one with trainable_layers=0: call fit first."
+                "partial_fit continues only from a network that was trained, but the last fit had "
+                "trainable_layers=0: call fit first."
             )
 
     @abstractmethod
@@ -178,15 +178,12 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         reset : bool
             As in scikit-learn's `validate_data`. In later calls of `partial_fit`, it is False.
         learns : bool
-            Whether a fit learns from these rows; only then they have random views.
+            Whether a fit learns from these rows. Only such rows get random views.
         """
 
     @abstractmethod
     def _new_problem(self, y) -> Problem:
-        """A new Problem, which says what y means and has not learned anything yet.
-
-        `y` is not checked yet.
-        """
+        """A new Problem, which has not learned anything yet. `y` has not been checked."""
 
     @abstractmethod
     def _network_to_start(self, content, earlier: Fitted | None, is_partial=False) -> FittedNetwork:
@@ -229,7 +226,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return self._predictor._replace(network=network.at(self.model))
 
     def _earlier(self, content, is_partial=False):
-        """The fit to continue from. None: nothing asks to continue, or there was no fit yet."""
+        """The fit to continue from. None: this fit starts anew, or there was no fit yet."""
         if not (self.warm_start or is_partial) or not self.__sklearn_is_fitted__():
             return None
         how = PARTIAL_FIT if is_partial else WARM_START

@@ -112,7 +112,7 @@ def _label_head(features, targets, label_weights, weights, C, done):
         kept = of_label > 0
         present = np.unique(has_label[kept])
         if len(present) == 1:
-            # as if half a row were of the other kind
+            # the value for one more row, which counts half and is of the other kind
             logit = np.log(2 * kept.sum() + 1)
             bias[j] = logit if present[0] else -logit
         elif len(present) == 2:
@@ -132,7 +132,7 @@ def _logistic(features, targets, n_classes, weights, C):
 
 
 def _fit_to_scaled(features, weights, fit_head, each=True):
-    """A head for `features`, made of the head that `fit_head` fits to the scaled features.
+    """A head for `features`, made from the head that `fit_head` fits to the scaled features.
 
     Scaled features have mean 0, and variances that add up to 1. With `each`, the variances are
     equal. Otherwise all features are divided by the same number.

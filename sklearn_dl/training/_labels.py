@@ -27,8 +27,8 @@ _C_OF_INITIAL_HEAD = 1.0
 class Labels(Classification):
     """Any number of labels for each row: the targets are a bool matrix.
 
-    A row has a label if its logit is positive. The row j of `classes` has the two values of label
-    j: scikit-learn's scorers and `cross_val_predict` take this shape for several labels.
+    A row has a label if its logit is positive. Row j of `classes` has the two values of label j.
+    scikit-learn's scorers and `cross_val_predict` expect this shape for several labels.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Labels(Classification):
         targets = self.learn(y)
         if classes is not None:
             classes = target_column(classes, "classes")
-            # scikit-learn's learning_curve passes the values of y
+            # scikit-learn's learning_curve passes the unique values of y
             if len(classes) != targets.shape[1] and not np.array_equal(np.unique(classes), [0, 1]):
                 raise ValueError(
                     f"y has {targets.shape[1]} columns, which are its labels, but `classes` has "
@@ -110,7 +110,7 @@ class Labels(Classification):
         C = _C_OF_HEAD if self.C == "auto" else self.C
         if where is None:
             return label_head(features, targets, self.label_weights, weights, C)
-        # each label takes all rows
+        # the bar counts all rows once for each label
         with where.progress(targets.size, "head") as where:
             return label_head(features, targets, self.label_weights, weights, C, where.done)
 
@@ -150,9 +150,10 @@ class Labels(Classification):
         return (outputs > 0).astype(self.classes.dtype)
 
     def predictions_or(self, outputs, missing):
-        """As in Classification; if `missing` is None, it is NaN.
+        """As in Classification, but if `missing` is None, NaN is used.
 
-        The dtype is numeric if `missing` is a number or bool: that of y, if `missing` is 0 or 1.
+        If `missing` is 0 or 1, the dtype is that of y. If it is another number, the dtype is
+        numeric and holds it too.
         """
         is_nan = np.isnan(outputs).any(axis=1)
         classes = self.classes[0]
@@ -165,7 +166,7 @@ class Labels(Classification):
         return labels_of((outputs > 0).astype(np.intp), classes, is_nan, missing)
 
     def probabilities(self, outputs):
-        # rounded, the largest would be 1 and the least 0
+        # rounding could make probabilities exactly 0 or 1
         return np.clip(expit(outputs), np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
 
     def log_probabilities(self, outputs):

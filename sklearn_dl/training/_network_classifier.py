@@ -49,8 +49,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             As in `fit`. The rows may lack some of the classes.
         classes : array-like of shape (n_classes,), default=None
-            All classes. They must be passed in the first call, if `fit` was not called before. Not
-            needed for several labels, which are the columns of y.
+            All classes. Needed in the first call, unless `fit` was called before or rows have
+            several labels, which are the columns of y.
         sample_weight : array-like of shape (n_samples,), default=None
             As in `fit`.
 
@@ -61,8 +61,9 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         Raises
         ------
         ValueError
-            As in `fit`. In addition, if `classes` is missing in the first call or differs later, y
-            has other classes, ``early_stopping=True``, ``class_weight="balanced"``, or
+            As in `fit`. In addition, if `classes` is missing in the first call, or a later call
+            changes it; if y has classes that are not among them; if ``early_stopping=True``,
+            ``class_weight="balanced"`` or ``trainable_layers=0``; or if the last fit was made with
             ``trainable_layers=0``. The estimator is left as it was.
         """
         if classes is not None and self.__sklearn_is_fitted__() and self.classes_.ndim == 1:
@@ -75,7 +76,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X):
-        """The most probable class of each row, or its labels.
+        """Predict the most probable class of each row, or all its labels.
 
         Parameters
         ----------

@@ -21,7 +21,7 @@ class PartialFitRegressorMixin(RegressorMixin):
 
         The learning rate is constant, and the optimiser starts anew in each call. The parameters
         `max_epochs`, `warmup_ratio` and `warm_start` have no effect, and callbacks are not called.
-        The rows of the first call determine the scale on which the network learns numbers.
+        The network learns scaled targets; the rows of the first call determine the scale.
 
         Parameters
         ----------
@@ -39,8 +39,9 @@ class PartialFitRegressorMixin(RegressorMixin):
         Raises
         ------
         ValueError
-            As in `fit`. In addition, if ``early_stopping=True`` or ``trainable_layers=0``, or all
-            targets of the first call are equal. The estimator is left as it was.
+            As in `fit`, but equal targets are an error only in the first call. In addition, if
+            ``early_stopping=True``, ``trainable_layers=0`` or ``max_epochs=0``, or if the last fit
+            trained only a head. The estimator is left as it was.
         """
         return self._partial_fit(X, y, sample_weight)
 

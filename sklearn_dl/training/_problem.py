@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 
 class Continuation(NamedTuple):
-    """How a fit continues from an earlier one, and how messages call that.
+    """How a fit continues from an earlier one, and what error messages say about it.
 
     Attributes
     ----------
     keeps_head : bool
         Whether training starts with the head of the earlier fit; if not, a new head is fitted.
     call : str
+        What the user asked for: the subject of the message.
     to_start_anew : str
+        The last sentence of the message: how to start a new fit instead.
     """
 
     keeps_head: bool
@@ -34,7 +36,7 @@ class Continuation(NamedTuple):
     to_start_anew: str = "Set warm_start=False to start anew."
 
     def error(self, what, hint=""):
-        """The ValueError that says what cannot change."""
+        """Return a ValueError that says what cannot change."""
         return ValueError(f"{self.call} cannot change {what}. {hint or self.to_start_anew}")
 
 
@@ -184,13 +186,13 @@ class Problem(ABC):
         return {}
 
     def learn_some(self, y, classes) -> np.ndarray:
-        """Do what `learn` does, for the first call of `partial_fit`: other rows will follow.
+        """Do what `learn` does, for the first call of `partial_fit`. Later calls bring more rows.
 
         Parameters
         ----------
         y : array-like
         classes : array-like or None
-            The classes of all rows, for classifiers.
+            All classes, also those that only later rows have. For regressors: None.
         """
         return self.learn(y)
 
@@ -245,14 +247,15 @@ class Classification(Problem):
     class_weight : dict, "balanced" or None
     label_smoothing : float, default=0.0
     C : float or "auto", default="auto"
-        As the parameter of the estimators.
+        As in the estimators.
     scale : bool, default=False
-        As in `logistic_head`, for one class for each row.
+        As in `logistic_head`. It has no effect with several labels.
     """
 
-    # what the estimator calls classes_
+    # classes_ of the estimator
     classes: np.ndarray
-    # whether the rows may lack some classes, or all labels but one
+    # whether y may lack some of the classes; with several labels, whether all rows may have the
+    # same labels
     _may_lack_classes = False
 
     def __init__(self, purpose, class_weight, label_smoothing=0.0, C="auto", scale=False):

@@ -76,16 +76,16 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """What process 0 tells of its progress."""
+    """An object that is told of the progress of process 0."""
 
     def begin_epoch(self, n_batches: int, n_rows_done: int) -> None:
-        """An epoch begins. The fit has trained on `n_rows_done` rows so far, or before a stop."""
+        """An epoch begins, or is resumed. The fit has trained on `n_rows_done` rows so far."""
 
     def after_batch(self, n_rows: int) -> None:
         """A batch has been computed."""
 
     def after_epoch(self, history: list[dict[str, Any]]) -> bool:
-        """An epoch has ended; `history` has all records so far. True: training stops."""
+        """An epoch has ended; `history` has all records so far. Return True to stop training."""
         ...
 
 
@@ -107,7 +107,7 @@ def train(task, settings, *, processes=None, evaluate=None, checkpoint=None, wat
         The state is saved to it after each epoch, and about once a minute within an epoch. If it
         has a saved state, training is resumed from there.
     watcher : Watcher, default=None
-        The watcher of process 0. None: nobody watches.
+        Is told of the progress. None: in all processes but process 0, or if nothing watches.
     first : int, default=0
         Number of epochs of the earlier fits that this fit continues from. The epochs of this fit
         are numbered from ``first + 1``, and their batches are drawn for these numbers.
@@ -210,8 +210,8 @@ class _Run:
 
     def __init__(self, task, settings, processes, checkpoint):
         self.task, self.settings, self.processes = task, settings, processes
-        # a network that was loaded with its head has it first, others have it last; the rounding of
-        # the gradient's norm depends on the order
+        # always with the head last: a network that was loaded with its head lists it first, and the
+        # rounding of the gradient's norm depends on the order
         named = dict(task.network.named_parameters())
         names = sorted(named, key=lambda name: name.startswith("head."))
         self.parameters = [named[name] for name in names if named[name].requires_grad]

@@ -8,20 +8,20 @@ from sklearn_dl.utils._optional import import_optional
 
 @contextmanager
 def progress_bar(verbose, n_rows, what, extra="onnx", *, fill=True):
-    """Context in which a bar is shown: with the rows per second, and the time left.
+    """Context in which a bar shows the rows per second and the time left.
 
     Parameters
     ----------
     verbose : int
         0: no bar is shown.
     n_rows : int
-        Number of rows of the whole work.
+        Number of all rows.
     what : str
-        What the bar says: the name of the estimator, and of the work.
+        The text before the bar: the names of the estimator and of the step.
     extra : str, default="onnx"
         An extra of sklearn-dl that installs tqdm.
     fill : bool, default=True
-        Whether the bar is full if the context ends without an error, even if rows were skipped.
+        Whether to fill the bar when the context ends without an error, even if rows were skipped.
 
     Yields
     ------
@@ -40,7 +40,7 @@ def progress_bar(verbose, n_rows, what, extra="onnx", *, fill=True):
     with tqdm(total=n_rows, unit="row", desc=what) as bar:
 
         def done(n_rows):
-            # equal rows are computed once, and sometimes once more: never more than the whole
+            # a row may be computed, and counted, twice: the bar must not exceed its total
             bar.update(min(n_rows, bar.total - bar.n))
 
         yield done
@@ -49,7 +49,7 @@ def progress_bar(verbose, n_rows, what, extra="onnx", *, fill=True):
 
 
 def print_line(text):
-    """Print a line without damage to a bar that is shown."""
+    """Print a line, without breaking a bar that is shown."""
     tqdm = sys.modules.get("tqdm.auto")
     if tqdm is None:
         print(text)
@@ -58,7 +58,7 @@ def print_line(text):
 
 
 def per_pair(done):
-    """A function to call for single texts of pairs, which calls ``done(n_pairs)``."""
+    """A function to call with numbers of texts; it calls `done` with numbers of pairs."""
     if done is None:
         return None
     seen = 0

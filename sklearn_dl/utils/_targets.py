@@ -67,7 +67,7 @@ def target_column(y, name):
 def has_several_columns(y):
     """Whether `y` has several values for each row: several columns, or a collection in a cell.
 
-    An iterator is not read; one value in a list of its own, as in ``[[1], [2]]``, is one column.
+    The rows of ``[[1], [2]]`` have one value each. An iterator is not read: the result is False.
     """
     if is_frame(y) or issparse(y):
         return len(y.shape) == 2 and y.shape[1] != 1
@@ -105,7 +105,7 @@ def indicator_matrix(y, name):
     Raises
     ------
     ValueError
-        If `y` contains other values, is missing in a row, or is a list of lists of labels.
+        If `y` contains other or missing values, has no columns, or is a list of lists of labels.
     """
     if issparse(y):
         y = y.toarray()
@@ -114,8 +114,8 @@ def indicator_matrix(y, name):
     columns = _label_columns(y)
     if columns is None:
         raise ValueError(
-            f"{name} has lists of labels. Several labels for each row are given as a matrix with "
-            "one column for each label, of 0 and 1: make it with "
+            f"{name} has lists of labels. Several labels for each row must be a matrix of 0 and 1 "
+            "with one column for each label: make it with "
             "sklearn.preprocessing.MultiLabelBinarizer().fit_transform(y)."
         )
     if not columns:
@@ -129,9 +129,9 @@ def indicator_matrix(y, name):
         if len(wrong):
             row = wrong[0]
             raise ValueError(
-                f"{name} has {counted(len(columns), 'column')}, so it must contain 0 and 1 only: "
-                f"whether a row has each label. Row {row} has {values[row].item()!r} in column "
-                f"{j}. For several columns of classes, fit one estimator for each column: see "
+                f"{name} has {counted(len(columns), 'column')}, so each column is a label and "
+                f"must contain only 0 and 1. Row {row} has {values[row].item()!r} in column {j}. "
+                f"For several columns of classes, fit one estimator for each column: see "
                 "sklearn.multioutput.MultiOutputClassifier."
             )
         checked.append(values)
@@ -140,14 +140,14 @@ def indicator_matrix(y, name):
 
 
 def _label_columns(y):
-    """The columns of a table of labels; None: `y` has collections of labels instead of rows."""
+    """The columns of a table of labels. None: each row of `y` is a list of its labels."""
     if is_frame(y) or (isinstance(y, np.ndarray) and y.ndim == 2):
         return split_targets(y, "y")
     y = list(y)
     if len(set(map(_n_values, y))) > 1 or any(isinstance(row, Set) for row in y):
         return None
     columns = split_targets(y, "y")
-    # a label in a list of labels is most often a string
+    # strings in cells mean lists of labels: a table would have 0 and 1
     is_text = any(isinstance(cell, str) for column in columns for cell in column[:1])
     return None if is_text else columns
 

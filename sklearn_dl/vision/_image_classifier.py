@@ -7,8 +7,8 @@ from sklearn_dl.vision._image_estimator import ImageEstimator
 class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     """Classify images with a pretrained network and a fitted head.
 
-    An image has one class, or any number of labels: then y is a matrix of 0 and 1 with one column
-    for each label.
+    An image has one class, or any number of labels. Labels are given as a matrix `y` of 0 and 1
+    with one column for each label.
 
     By default the network does not change. Its features are computed once, and a logistic
     regression is fitted to them as the head: a fit takes about as long as scoring the images. With
@@ -35,9 +35,9 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         Inverse of the regularisation strength of the logistic regression on the features. The
         regression is the head, or the head that fine-tuning starts with. A larger value fits the
         training rows more closely. With one class for each image, "auto" is 1, and the features are
-        scaled to equal variances that add up to 1. With several labels, "auto" is 30 for the head,
-        and 1 for the head that fine-tuning starts with, and the features are divided by one
-        number, so that their variances add up to 1.
+        scaled to equal variances that add up to 1. With several labels, "auto" is 30 for the head
+        of a frozen network, and 1 for the head that fine-tuning starts with. In both cases, the
+        features are divided by one number, so that their variances add up to 1.
     augment : None, "standard", tuple of str or callable, default=None
         Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
         part with at least three eighths of the area) and "color" (brightness, contrast and
@@ -65,7 +65,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     scoring : str, callable or None, default=None
         Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
         ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`. But with several labels, it is the micro-averaged F1 score.
+        estimator's own `score`, or the micro-averaged F1 score with several labels.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
         by class; with several labels, by the rarest label of each row.
@@ -113,7 +113,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     missing : label, default=None
         Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
         None, labels are an object array, which scikit-learn's metrics refuse if it contains None;
-        several labels are a float array with NaN.
+        with several labels, they are a float array, and such a row has NaN.
     random_state : int, RandomState instance or None, default=None
         Seed for the choice of validation rows, the order of the batches and dropout. The same int
         gives the same results, bit for bit, on the same machine with the same number of threads.
@@ -125,8 +125,8 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,) or (n_labels, 2)
-        The classes, sorted: the order of the columns of `predict_proba`. With several labels, the
-        two values of each label.
+        The classes, sorted: the order of the columns of `predict_proba`. With several labels,
+        each row has the two values of one label.
     history_ : dict of list
         The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
         ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and

@@ -62,13 +62,13 @@ class Where(NamedTuple):
 
     @contextmanager
     def progress(self, n_rows, work, *, fill=True):
-        """Context that yields a copy whose `done` moves a bar, if `verbose`.
+        """Context that yields a copy with a `done` that moves a bar if `verbose`, and None if not.
 
         Parameters
         ----------
         n_rows : int
         work : str
-            What the bar says, after the name of the estimator.
+            Name of the step, which follows the name of the estimator.
         fill : bool, default=True
             As in `progress_bar`.
         """
