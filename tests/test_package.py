@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "vision": {"training", "scoring", "runtimes", "models", "images", "metrics"},
     "testing": set(),
     "inspection": None,
+    "export": None,
 }
 
 

@@ -1,0 +1,65 @@
+"""The types of this package that a skops file may contain."""
+
+# Not on the list: TensorFlowScorer and its model. A file could set allow_unsafe_ops=True, and then
+# its graph could read and write files.
+_TYPES = (
+    "images._loader.ImageLoader",
+    "images._pixels.PixelExtractor",
+    "images._resizer.ImageResizer",
+    "labels._key_mapper.LabelKeyMapper",
+    "models._estimator._Carried",
+    "models._folder.FolderContent",
+    "models._onnx.OnnxModel",
+    "scoring._onnx_scorer.OnnxScorer",
+    "scoring._score_classifier.ScoreClassifier",
+    "text._cosines.Cosines",
+    "text._cosines.Similarities",
+    "text._fitted_text_network.FittedTextNetwork",
+    "text._sentence_similarity.SentenceSimilarityRegressor",
+    "text._text_classifier.TextClassifier",
+    "text._text_encoder.TextEncoder",
+    "text._text_regressor.TextRegressor",
+    "training._classes.Classes",
+    "training._head.LinearHead",
+    "training._labels.Labels",
+    "training._numbers.Numbers",
+    "training._predictor.Predictor",
+    "vision._backbone.FittedImageNetwork",
+    "vision._backbone.FolderBackbone",
+    "vision._backbone.ModuleBackbone",
+    "vision._backbone.OnnxBackbone",
+    "vision._backbone._Module",
+    "vision._image_classifier.ImageClassifier",
+    "vision._image_regressor.ImageRegressor",
+    "vision._object_detector.ObjectDetector",
+)
+
+
+def trusted_types():
+    """The types of this package that `skops.io.load` may make of a file.
+
+    skops stores fitted estimators without pickle: loading a file makes objects of the types that
+    you trust, and runs no code of the file's author. scikit-learn's own types are trusted by skops.
+    Networks in the file are checked when they are loaded, as the files of strangers are.
+
+    Returns
+    -------
+    types : list of str
+        Full names, to pass as `trusted`. Three kinds of types are not among them:
+        :class:`~sklearn_dl.TensorFlowScorer` (a file could set ``allow_unsafe_ops=True``),
+        functions that you passed as parameters, and the types of other packages. See
+        :func:`skops.io.get_untrusted_types`.
+
+    Notes
+    -----
+    A loaded estimator has the parameters that are in its file. If a stranger made the file, look at
+    ``get_params()`` before you use the estimator: with `memory` or `session_options`, a prediction
+    can write files.
+
+    Examples
+    --------
+    >>> from sklearn_dl.export import trusted_types
+    >>> len(trusted_types()) > 20
+    True
+    """
+    return [f"sklearn_dl.{name}" for name in _TYPES]
