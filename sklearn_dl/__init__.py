@@ -29,6 +29,7 @@ _ROOM_OF = {
 }
 _ROOMS = (
     "images",
+    "export",
     "inspection",
     "labels",
     "metrics",

@@ -65,7 +65,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     scoring : str, callable or None, default=None
         Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
         ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`, or the micro-averaged F1 score with several labels.
+        estimator's own `score`. With several labels: the micro-averaged F1 score.
     validation_fraction : float or int, default=0.1
         Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
         by class; with several labels, by the rarest label of each row.

@@ -337,8 +337,8 @@ import sys, time
 from sklearn_dl.models import FolderSource, model_path, register_model
 folder, log, seconds = sys.argv[1:]
 fetch = FolderSource.fetch
-def slow(self, file, target):
-    fetch(self, file, target)
+def slow(self, file, target, verbose):
+    fetch(self, file, target, verbose)
     with open(log, "a") as stream:
         stream.write(file + "\\n")
     time.sleep(float(seconds))
@@ -370,10 +370,10 @@ def test_threads_at_once(mine, folder, monkeypatch):
     fetched = []
     fetch = FolderSource.fetch
 
-    def slow(self, file, target):
+    def slow(self, file, target, verbose):
         fetched.append(file)
         time.sleep(0.1)
-        fetch(self, file, target)
+        fetch(self, file, target, verbose)
 
     monkeypatch.setattr(FolderSource, "fetch", slow)
     with ThreadPoolExecutor(8) as pool:
