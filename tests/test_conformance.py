@@ -143,7 +143,6 @@ SEVERAL_NUMBERS = np.column_stack([np.linspace(1.0, 4.0, 8), np.cos(np.arange(8.
 WITH_LABELS = {
     "TextClassifier": ON_TEXTS["TextClassifier"],
     "TextClassifier-frozen": ON_PAIRS["TextClassifier-frozen"],
-    "TextClassifier-balanced": TextClassifier(ENCODER, class_weight="balanced", **TRAINED),
 }
 WITH_LABELS_OF_IMAGES = {
     "ImageClassifier-tuned": LEARN_IMAGES["ImageClassifier-tuned"],

@@ -28,10 +28,8 @@ def comments(name):
     return list(texts), y
 
 
-@pytest.mark.parametrize(
-    ("params", "least"), [({"trainable_layers": 0}, 0.31), ({"random_state": 0}, 0.45)]
-)
-def test_micro_f1(params, least):
+def test_micro_f1_of_a_frozen_encoder():
+    """The figure of a fine-tuned one is on the benchmarks page: it takes minutes."""
     X, y = comments("dev.tsv")
-    clf = TextClassifier(**params).fit(*comments("train.tsv"))
-    assert f1_score(y, clf.predict(X), average="micro") >= least
+    clf = TextClassifier(trainable_layers=0).fit(*comments("train.tsv"))
+    assert f1_score(y, clf.predict(X), average="micro") >= 0.31

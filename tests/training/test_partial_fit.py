@@ -118,9 +118,9 @@ def test_one_class_alone(clf):
 
 
 def test_labels_that_come_late(clf):
-    clf.set_params(batch_size=4)
+    clf.set_params(batch_size=8, learning_rate=5e-3)
     clf.partial_fit(X[:4], LABELS[[1, 1, 1, 1], :2])  # no row has a label
-    for _ in range(20):
+    for _ in range(8):
         clf.partial_fit(X, LABELS[:, :2])
     assert (clf.predict(X) == LABELS[:, :2]).mean() > 0.9
 
