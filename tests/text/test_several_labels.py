@@ -27,7 +27,7 @@ from sklearn_dl import TextClassifier
 from tests.text.three_classes import PAIRS, X
 from tests.text.three_classes import Y as CLASSES
 
-# of the words of a text, "good" and "film" are labels, and so is no word at all
+# three labels: the class is "yes", the text has the word "film", the class is "red"
 Y = np.column_stack([CLASSES == "yes", [("film" in text) for text in X], CLASSES == "red"])
 Y = Y.astype(np.int64)
 # metrics that are not defined for several labels, whatever the estimator

@@ -18,18 +18,12 @@ from sklearn_dl import (
 )
 from sklearn_dl.training import _training_loop
 from tests.text.three_classes import PAIRS, X, Y
-from tests.text.tiny_encoders import tiny_bert
 from tests.vision.backbones import SIZE, tiny_module, versioned_module
 
 CLASSES = ["no", "red", "yes"]
 NUMBERS = np.linspace(-50.0, 120.0, 24)
 LABELS = np.column_stack([Y == "yes", Y == "red", np.arange(24) % 2]).astype(int)
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8))
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return str(tiny_bert(tmp_path_factory.mktemp("encoder")))
 
 
 @pytest.fixture

@@ -22,16 +22,10 @@ from sklearn_dl import (
 from sklearn_dl.training import _training_loop
 from sklearn_dl.utils._progress import per_pair, print_line, progress_bar
 from tests.text.three_classes import PAIRS, X, Y
-from tests.text.tiny_encoders import tiny_bert
 from tests.vision.backbones import SIZE, versioned_module
 from tests.vision.detectors import ANCHORS, color_detector
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8))
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return str(tiny_bert(tmp_path_factory.mktemp("encoder")))
 
 
 @pytest.fixture
