@@ -48,7 +48,7 @@ def fit(estimator, data, held_out_data, context, classes=None, is_partial=False)
     held_out_data : Data or None
         X, y and weights for validation.
     context : CallbackContext of scikit-learn
-        None: there are no callbacks.
+        None: no callback is called.
     classes : array-like or None, default=None
         All classes, in the first call of `partial_fit`.
     is_partial : bool, default=False

@@ -26,7 +26,7 @@ def progress_bar(verbose, n_rows, what, extra="onnx", *, fill=True):
     Yields
     ------
     done : callable(n_rows) or None
-        To be called after each batch with its number of rows. None: there is no bar.
+        To be called after each batch with its number of rows. None: no bar is shown.
 
     Raises
     ------
