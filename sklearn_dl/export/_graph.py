@@ -1,0 +1,212 @@
+"""Build ONNX graphs, node by node. Importing this module imports onnx."""
+
+from functools import partial
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+# names of the domains of operators
+ML = "ai.onnx.ml"
+MICROSOFT = "com.microsoft"
+# the version of the operators of a domain other than the standard one
+_VERSIONS = {ML: 3, MICROSOFT: 1}
+
+
+class Graph:
+    """An ONNX graph that grows node by node.
+
+    Each operator is a method: ``graph.Add(a, b)`` adds a node and returns its output, an
+    `onnx_ir.Value`. An input is a Value, None for an optional input that is left out, or anything
+    that `constant` accepts.
+
+    Parameters
+    ----------
+    opset : int
+        Version of the standard operators.
+    """
+
+    def __init__(self, opset):
+        self.opset = opset
+        self._graph = ir.Graph([], [], nodes=[], opset_imports={"": opset}, name="sklearn_dl")
+        self._tape = ir.tape.Tape(self._graph)
+        self._constants: dict[tuple, ir.Value] = {}
+
+    def __getattr__(self, operator):
+        if not operator[0].isupper():
+            raise AttributeError(operator)
+        return partial(self.node, operator)
+
+    def node(self, operator, *inputs, domain="", n_outputs=1, **attributes):
+        """Add a node.
+
+        Parameters
+        ----------
+        operator : str
+        *inputs : Value, None, array, number or str
+        domain : str, default=""
+            Domain of the operator: the standard one, `ML` or `MICROSOFT`.
+        n_outputs : int, default=1
+        **attributes : int, float, str, list of these, or onnx.TensorProto
+
+        Returns
+        -------
+        output : Value, or sequence of Value if ``n_outputs > 1``
+        """
+        if domain:
+            self._graph.opset_imports.setdefault(domain, _VERSIONS[domain])
+        values = [i if i is None or isinstance(i, ir.Value) else self.constant(i) for i in inputs]
+        outputs = self._tape.op_multi_out(
+            operator, values, attributes, domain=domain, num_outputs=n_outputs
+        )
+        return outputs[0] if n_outputs == 1 else outputs
+
+    def constant(self, array):
+        """Add a constant, or find the one that is equal.
+
+        Parameters
+        ----------
+        array : array-like
+            A bool, int, float or str, or a list of these, becomes a tensor of bool, int64, float32
+            or strings. An array keeps its dtype.
+
+        Returns
+        -------
+        value : Value
+        """
+        if not isinstance(array, (np.ndarray, np.generic)):
+            array = np.asarray(array)
+            of_kind = {"f": np.float32, "i": np.int64}
+            array = array.astype(of_kind.get(array.dtype.kind, array.dtype))
+        # ONNX Runtime and numpy may order the bytes of an array in another way
+        array = np.array(array, order="C")
+        kind = array.dtype.kind
+        content = tuple(map(str, array.ravel())) if kind in "OU" else array.tobytes()
+        key = array.dtype.str, array.shape, content
+        if key not in self._constants:
+            name = f"constant_{len(self._constants)}"
+            self._constants[key] = self._initializer(_tensor(array, name))
+        return self._constants[key]
+
+    def _initializer(self, tensor):
+        value = self._tape.initializer(tensor)
+        value.shape = tensor.shape
+        return value
+
+    def input(self, name, dtype, shape):
+        """Add an input.
+
+        Parameters
+        ----------
+        name : str
+        dtype : dtype or str
+            ``str`` or "str" for strings.
+        shape : tuple of int or str
+            A str is the name of a size that is known only when the graph runs.
+
+        Returns
+        -------
+        value : Value
+        """
+        value = ir.val(name, ir_type(dtype), shape)
+        self._graph.inputs.append(value)
+        return value
+
+    def output(self, name, value, dtype, shape):
+        """Make `value` an output of the graph, under this name."""
+        # a value may be an input, or an output already
+        made = self.Identity(value)
+        made.name, made.dtype, made.shape = name, ir_type(dtype), ir.Shape(shape)
+        self._graph.outputs.append(made)
+
+    def embed(self, model, inputs):
+        """Add all nodes of another model.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            It is not changed. Its standard operators must have the version `opset`.
+        inputs : dict of str to Value
+            A value for each input of `model`, by its name.
+
+        Returns
+        -------
+        outputs : dict of str to Value
+            The outputs of `model`, by their names.
+        """
+        copied = onnx.ModelProto()
+        copied.CopyFrom(model)  # onnx_ir would rename its tensors
+        made = ir.serde.deserialize_model(copied)
+        common.InlinePass()(made)
+        for domain, version in made.opset_imports.items():
+            known = self._graph.opset_imports.setdefault(domain, version)
+            assert domain in ("", "ai.onnx") or known >= version, (domain, known, version)
+        graph = made.graph
+        # an input of older models that is also an initializer is a constant
+        for value in list(graph.inputs):
+            if value.name in inputs:
+                ir.convenience.replace_all_uses_with(
+                    value, inputs[value.name], replace_graph_outputs=True
+                )
+        names = [value.name for value in graph.outputs]
+        outputs = list(graph.outputs)
+        graph.outputs.clear()
+        graph.inputs.clear()
+        for name, value in list(graph.initializers.items()):
+            graph.initializers.pop(name)
+            value.name = f"weight_{len(self._graph.initializers)}"
+            self._graph.register_initializer(value)
+        for node in list(graph):
+            graph.remove(node)
+            node.name = None
+            for value in node.outputs:
+                value.name = None
+            self._graph.append(node)
+        return dict(zip(names, outputs, strict=True))
+
+    def model(self, metadata=None):
+        """The graph as a model.
+
+        Parameters
+        ----------
+        metadata : dict of str to str or None, default=None
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Without the nodes and constants that no output depends on.
+        """
+        opset = onnx.helper.make_opsetid("", self.opset)
+        made = ir.Model(
+            self._graph,
+            ir_version=onnx.helper.find_min_ir_version_for([opset]),
+            producer_name="sklearn_dl",
+            metadata_props=dict(metadata or {}),
+        )
+        Sequential(
+            common.RemoveUnusedNodesPass(),
+            common.RemoveUnusedOpsetsPass(),
+            common.IdentityEliminationPass(),
+            common.TopologicalSortPass(),
+            common.NameFixPass(),
+            # stack traces with local paths, among others
+            common.ClearMetadataAndDocStringPass(),
+        )(made)
+        proto = ir.serde.serialize_model(made)
+        # they name the sizes of the graphs that were embedded
+        del proto.graph.value_info[:]
+        return proto
+
+
+def ir_type(dtype):
+    """The type of ONNX tensors with a dtype of numpy (strings: ``str`` or object)."""
+    dtype = np.dtype(dtype)
+    return ir.DataType.STRING if dtype.kind in "OU" else ir.DataType.from_numpy(dtype)
+
+
+def _tensor(array, name):
+    if array.dtype.kind in "OU":
+        cells = [str(cell).encode() for cell in array.ravel()]
+        return ir.StringTensor(cells, shape=ir.Shape(array.shape), name=name)
+    return ir.tensor(array, name=name)

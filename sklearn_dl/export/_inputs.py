@@ -1,0 +1,117 @@
+"""The inputs of an exported file, as a sample of X describes them."""
+
+import numpy as np
+
+from sklearn_dl.export._table import Block, Table
+from sklearn_dl.images._lazy import LazyImage
+from sklearn_dl.utils._columns import object_array, split_columns
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def read_sample(X, estimator):
+    """Return the Table that X becomes in the graph, and the values of its columns.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples,) or (n_samples, n_columns), or frame
+        Texts, images as uint8 arrays, numbers.
+    estimator : estimator
+        Error messages name it.
+
+    Returns
+    -------
+    table : Table
+        Its blocks are inputs of the graph that have not been made yet.
+    values : dict of str to ndarray
+        For each block, by its name: the values that the input takes (strings, numbers, or uint8
+        images of shape (n_samples, H, W, C)). The images of a column may differ in size; then the
+        values are an object array of images.
+
+    Raises
+    ------
+    ValueError
+        If X has no rows, or a column holds something that cannot enter a graph.
+    """
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf" and X.ndim != 1:
+        if X.ndim == 4 and X.dtype == np.uint8 and X.shape[3] in _MODES:
+            X = object_array(list(X))
+        elif X.ndim > 2:
+            block = Block("tensor", X.dtype, 1, None, "X", shape=X.shape[1:])
+            return Table((block,)), {"X": X}
+        else:
+            return Table((Block("columns", _dtype(X, "X"), X.shape[1], None, "X"),)), {"X": X}
+    columns, names, _ = split_columns(X, estimator)
+    if not columns or not len(columns[0]):
+        raise ValueError("X_sample has no rows.")
+    blocks, values = [], {}
+    for position, column in enumerate(columns):
+        name = names[position] if names else f"column_{position}"
+        block, cells = _block(column, name)
+        blocks.append(block)
+        values[name] = cells
+    if names is None:
+        blocks, values = _named(blocks, values)
+    return Table(tuple(blocks), names and tuple(names)), values
+
+
+def _named(blocks, values):
+    """Give columns without names the names text, image or X; several get a number."""
+    made, given = [], {}
+    for kind in ("text", "image", "X"):
+        group = [b for b in blocks if _kind(b) == kind]
+        for number, block in enumerate(group, 1):
+            given[block.name] = kind if len(group) == 1 else f"{kind}_{number}"
+    for block in blocks:
+        made.append(Block(block.kind, block.dtype, 1, None, given[block.name], block.mode))
+    return made, {given[name]: cells for name, cells in values.items()}
+
+
+def _kind(block):
+    return "image" if block.kind == "images" else "text" if block.is_text else "X"
+
+
+def _block(column, name):
+    """The Block of one column, and the values of its input."""
+    if column.dtype != object:
+        dtype = _dtype(column, name)
+        return Block("columns", dtype, 1, None, name), column.astype(dtype).reshape(-1, 1)
+    first = column[0]
+    if isinstance(first, (np.ndarray, LazyImage)):
+        images = [_pixels(cell, row, name) for row, cell in enumerate(column)]
+        n_channels = {image.shape[2] for image in images}
+        if len(n_channels) > 1:
+            raise ValueError(
+                f"X_sample: the images of column {name!r} have {sorted(n_channels)} channels; all "
+                "images of an exported file have the same number. Convert them first."
+            )
+        mode = _MODES[n_channels.pop()]
+        equal = len({image.shape for image in images}) == 1
+        cells = np.stack(images) if equal else object_array(images)
+        return Block("images", np.dtype(np.uint8), 1, None, name, mode), cells
+    return Block("columns", np.dtype(object), 1, None, name), column.reshape(-1, 1)
+
+
+def _pixels(cell, row, name):
+    """The pixels of an image, H x W x C."""
+    if isinstance(cell, np.ndarray) and cell.dtype == np.uint8:
+        pixels = cell[:, :, None] if cell.ndim == 2 else cell
+        if pixels.ndim == 3 and pixels.shape[2] in _MODES:
+            return pixels
+    raise ValueError(
+        f"X_sample: row {row} of column {name!r} is not an image as a uint8 array of shape (H, W), "
+        "(H, W, 3) or (H, W, 4). A file cannot decode images: pass arrays, for example "
+        "np.asarray(PIL.Image.open(path).convert('RGB'))."
+    )
+
+
+def _dtype(array, name):
+    """The dtype of an input for numbers or strings."""
+    if array.dtype.kind == "U":
+        return np.dtype(object)
+    if array.dtype.kind in "biuf" and array.dtype.itemsize <= 8:
+        return array.dtype
+    raise ValueError(
+        f"X_sample: column {name!r} has dtype {array.dtype}, which ONNX does not have. Convert it "
+        "to numbers or strings."
+    )
