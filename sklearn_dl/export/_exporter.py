@@ -5,12 +5,14 @@ A new estimator adds one function, decorated with `transforms` (its `transform`)
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.export._graph import Graph, ir_type
 from sklearn_dl.export._table import Block, Output, Table
+from sklearn_dl.text._tokenizer import Tokenizer
 
 _TRANSFORMS: dict[type, Callable[[Any, Table, "Exporter"], Table]] = {}
 _PREDICTS: dict[type, Callable[[Any, Table, "Exporter"], dict[str, Output]]] = {}
@@ -36,6 +38,22 @@ def predicts(*classes):
     return register
 
 
+class TokenInput(NamedTuple):
+    """An input of the file that takes token ids.
+
+    Attributes
+    ----------
+    kind : {"input_ids", "attention_mask", "token_type_ids"}
+    columns : tuple of str
+        The column of texts, or the two columns that are read together.
+    tokenizer : Tokenizer
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    tokenizer: Tokenizer
+
+
 class Exporter:
     """One run of `to_onnx`.
 
@@ -55,6 +73,12 @@ class Exporter:
         Names of the steps that lead to the estimator that is exported now, for messages.
     metadata : dict of str to str
         What the file says about itself; converters may add to it.
+    sources : list of str
+        sha256 of each network in the graph.
+    n_rows : int or "N"
+        Number of rows in each run of the file. "N": any number.
+    tokens : dict of str to TokenInput
+        The inputs that take token ids, by their names.
     """
 
     def __init__(self, text="string", resize="exact", opset=18):
@@ -63,6 +87,9 @@ class Exporter:
         self.graph = Graph(opset)
         self.path: list[str] = []
         self.metadata: dict[str, str] = {}
+        self.sources: list[str] = []
+        self.n_rows: int | str = "N"
+        self.tokens: dict[str, TokenInput] = {}
         self._inputs: dict[str, tuple] = {}
 
     def transform(self, estimator, table, step=None):
@@ -92,6 +119,7 @@ class Exporter:
         return self._convert(_PREDICTS, estimator, table, step)
 
     def _convert(self, registry, estimator, table, step):
+        check_is_fitted(estimator)
         self.path.append(f"{type(estimator).__name__}" + (f" ({step!r})" if step else ""))
         convert = registry.get(type(estimator)) or registry[object]
         made = convert(estimator, table, self)
@@ -108,6 +136,37 @@ class Exporter:
         elif block.kind == "tensor":
             shape = ("N", *block.shape)
         return self.input(block.name, block.dtype, shape)
+
+    def text_value(self, block, form):
+        """The Value of a column of texts in a form, "string" or "utf8"."""
+        if form == "utf8":
+            return self.input(block.name, np.uint8, ("N", f"{block.name}__n_bytes"))
+        return self.value(block)
+
+    def token_input(self, token_input):
+        """The input of the file that a TokenInput describes, made if it does not exist yet."""
+        columns = "__".join(token_input.columns)
+        name = f"{columns}__{token_input.kind}"
+        if self.tokens.setdefault(name, token_input) != token_input:
+            self.refuse(
+                f"two encoders with different tokenizers read the column {columns!r}, which "
+                "enters as token ids",
+                "Pass the texts in two columns, one for each encoder.",
+            )
+        return self.input(name, np.int64, ("N", f"{columns}__length"))
+
+    def finish_inputs(self, columns):
+        """Bring the inputs into the order of the columns, and shorten names of token ids."""
+        one_text = len({token.columns for token in self.tokens.values()}) == 1
+        renamed = {n: t.kind if one_text else n for n, t in self.tokens.items()}
+        self.tokens = {renamed[name]: token for name, token in self.tokens.items()}
+        order = sorted(
+            self._inputs,
+            key=lambda name: columns.index(
+                self.tokens[renamed[name]].columns[0] if name in renamed else name
+            ),
+        )
+        self.graph.sort_inputs({name: renamed.get(name, name) for name in order})
 
     def input(self, name, dtype, shape):
         """The input of the graph with this name, which is made if it does not exist yet.
@@ -189,6 +248,34 @@ class Exporter:
             finish(last)
         names = table.names and tuple(table.names[position] for position in positions)
         return Table(tuple(blocks), names)
+
+    def fix_rows(self, n_rows):
+        """Fix the number of rows of each run of the file.
+
+        Raises
+        ------
+        ValueError
+            If another part of the graph needs another number.
+        """
+        if self.n_rows not in ("N", n_rows):
+            self.refuse(
+                f"its network takes {n_rows} rows at a time, another one {self.n_rows}",
+                "Export two files.",
+            )
+        self.n_rows = n_rows
+
+    def made_from(self, sha256):
+        """Note that the graph holds the network with this hash."""
+        if sha256 not in self.sources:
+            self.sources.append(sha256)
+
+    def refuse_nan(self, estimator):
+        """Raise a ValueError if the estimator masks rows that cannot be read."""
+        if estimator.on_error == "nan":
+            self.refuse(
+                'on_error="nan" has no counterpart in a file, where each row must be readable',
+                'Set on_error="raise": set_params works on a fitted estimator.',
+            )
 
     def refuse(self, why, what_to_do) -> NoReturn:
         """Raise the ValueError that the estimator at hand cannot be exported."""

@@ -114,11 +114,20 @@ class Graph:
         return value
 
     def output(self, name, value, dtype, shape):
-        """Make `value` an output of the graph, under this name."""
+        """Make `value` an output of the graph, under this name; `shape` None: not known."""
         # a value may be an input, or an output already
         made = self.Identity(value)
-        made.name, made.dtype, made.shape = name, ir_type(dtype), ir.Shape(shape)
+        made.name, made.dtype = name, ir_type(dtype)
+        made.shape = None if shape is None else ir.Shape(shape)
         self._graph.outputs.append(made)
+
+    def sort_inputs(self, names):
+        """Rename the inputs and bring them into order: dict of the new names by the old ones."""
+        values = {value.name: value for value in self._graph.inputs}
+        self._graph.inputs.clear()
+        for old, new in names.items():
+            values[old].name = new
+            self._graph.inputs.append(values[old])
 
     def embed(self, model, inputs):
         """Add all nodes of another model.
@@ -140,8 +149,9 @@ class Graph:
         made = ir.serde.deserialize_model(copied)
         common.InlinePass()(made)
         for domain, version in made.opset_imports.items():
-            known = self._graph.opset_imports.setdefault(domain, version)
-            assert domain in ("", "ai.onnx") or known >= version, (domain, known, version)
+            if domain not in ("", "ai.onnx"):
+                known = self._graph.opset_imports.get(domain, 1)
+                self._graph.opset_imports[domain] = max(known, version)
         graph = made.graph
         # an input of older models that is also an initializer is a constant
         for value in list(graph.inputs):
@@ -165,12 +175,14 @@ class Graph:
             self._graph.append(node)
         return dict(zip(names, outputs, strict=True))
 
-    def model(self, metadata=None):
+    def model(self, metadata=None, n_rows="N"):
         """The graph as a model.
 
         Parameters
         ----------
         metadata : dict of str to str or None, default=None
+        n_rows : int or "N", default="N"
+            The size N of inputs and outputs.
 
         Returns
         -------
@@ -196,6 +208,10 @@ class Graph:
         proto = ir.serde.serialize_model(made)
         # they name the sizes of the graphs that were embedded
         del proto.graph.value_info[:]
+        for value in (*proto.graph.input, *proto.graph.output):
+            for size in value.type.tensor_type.shape.dim:
+                if size.dim_param == "N" and n_rows != "N":
+                    size.dim_value = n_rows
         return proto
 
 

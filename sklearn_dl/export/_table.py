@@ -44,10 +44,20 @@ class Block:
 
 
 class Table(NamedTuple):
-    """Blocks of columns, and the names of all columns (None if they have none)."""
+    """Blocks of columns between two steps.
+
+    Attributes
+    ----------
+    blocks : tuple of Block
+    names : tuple of str or None
+        Names of all columns. None: they have no names.
+    outputs : dict of str to Output or None
+        The outputs of the file if no step follows. None: there is one, `features`.
+    """
 
     blocks: tuple[Block, ...]
     names: tuple[str, ...] | None = None
+    outputs: "dict[str, Output] | None" = None
 
     @property
     def width(self):

@@ -1,30 +1,18 @@
 """EfficientNet-Lite0 as an ONNX graph or a torch module, from packaged PyTorch weights."""
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from sklearn_dl.utils._optional import import_optional
 
 _PURPOSE = 'The model "efficientnet-lite0"'
-# the exporter's loggers, whose warnings do not concern this graph
-_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
 
 
 def export_efficientnet(source: Path, target: Path) -> None:
-    """Write ``target/efficientnet-lite0.onnx`` from the checked weights in `source`.
-
-    The bytes depend only on the weights and on the versions of torch and onnxscript, not on this
-    machine's paths or on torch's global settings. These settings are left as they were.
-    """
+    """Write ``target/efficientnet-lite0.onnx`` from the checked weights in `source`."""
     torch = import_optional("torch", extra="models", purpose=_PURPOSE)
-    # only now: the first import of torch sets these levels. The exporter's imports warn too
-    with _silenced():
-        content = _export(torch, *source.iterdir())
-    (target / "efficientnet-lite0.onnx").write_bytes(content)
+    (target / "efficientnet-lite0.onnx").write_bytes(_export(torch, *source.iterdir()))
 
 
 def efficientnet_network(source: Path | None):
@@ -59,7 +47,6 @@ def _load(torch, weights: Path | None = None):
 
 def _export(torch, weights: Path) -> bytes:
     """Return the bytes of the ONNX graph, whose outputs are "features" and "logits"."""
-    import_optional("onnxscript", extra="models", purpose=_PURPOSE)
 
     class FeaturesAndLogits(torch.nn.Module):
         def __init__(self, network):
@@ -71,39 +58,12 @@ def _export(torch, weights: Path) -> bytes:
             return features, self.network._fc(features)
 
     size = torch.export.Dim
-    network = _load(torch, weights)
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        program = torch.onnx.export(
-            FeaturesAndLogits(network).eval(),
-            (torch.zeros(2, 3, 224, 256, dtype=torch.float32),),
-            input_names=["image"],
-            output_names=["features", "logits"],
-            dynamic_shapes=({0: size("N"), 2: size("H", min=32), 3: size("W", min=32)},),
-            dynamo=True,
-            opset_version=18,
-            verbose=False,
-        )
-    model = program.model_proto
-    graph = model.graph
-    # these fields contain stack traces and source paths of this machine
-    del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]
-    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer):
-        del item.metadata_props[:]
-        item.doc_string = ""
+    model = torch_to_onnx(
+        lambda: FeaturesAndLogits(_load(torch, weights)).eval(),
+        {"image": torch.zeros(2, 3, 224, 256, dtype=torch.float32)},
+        ["features", "logits"],
+        {"image": {0: size("N"), 2: size("H", min=32), 3: size("W", min=32)}},
+        purpose=_PURPOSE,
+        extra="models",
+    )
     return model.SerializeToString(deterministic=True)
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Silence warnings and the exporter's loggers inside."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

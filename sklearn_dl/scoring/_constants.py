@@ -88,7 +88,7 @@ class FilledGraph:
     """
 
     def __init__(self, graph, constants):
-        self._graph, self._constants = graph, constants
+        self._graph, self.constants = graph, constants
         self.inputs = tuple(spec for spec in graph.inputs if spec.name not in constants)
         self.optional_inputs = tuple(
             spec for spec in graph.optional_inputs if spec.name not in constants
@@ -100,7 +100,7 @@ class FilledGraph:
     def run(self, feeds):
         """Run the graph; several threads may call it at once."""
         n_rows = len(next(iter(feeds.values())))
-        filled = {name: constant.feed(n_rows) for name, constant in self._constants.items()}
+        filled = {name: constant.feed(n_rows) for name, constant in self.constants.items()}
         return self._graph.run({**feeds, **filled})
 
 

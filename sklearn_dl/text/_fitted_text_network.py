@@ -174,7 +174,7 @@ class FittedTextNetwork(FittedNetwork):
     def _pretrained(self):
         from sklearn_dl.text._text_network import load_network
 
-        return load_network(self._whole_content())
+        return load_network(self.whole_content())
 
     def _load(self):
         from safetensors.torch import load
@@ -190,7 +190,7 @@ class FittedTextNetwork(FittedNetwork):
 
     def _content_at_hand(self):
         """The content in memory, even if it lacks the weights; otherwise the whole content."""
-        return self.content if self.content.data is not None else self._whole_content()
+        return self.content if self.content.data is not None else self.whole_content()
 
 
 def unit_rows(embeddings):

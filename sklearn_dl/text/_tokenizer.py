@@ -54,7 +54,7 @@ class Tokenizer:
         self.prompt = prompt
         self.special = special
         self.pad_id = tokenizer.pad_token_id or 0
-        self._takes_types = "token_type_ids" in tokenizer.model_input_names
+        self.takes_types = "token_type_ids" in tokenizer.model_input_names
         self._tokenizer = tokenizer
         self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
         if self._backend is not None:
@@ -99,7 +99,7 @@ class Tokenizer:
             ]
         ids = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
         types = None
-        if self._takes_types and len(columns) == 2:
+        if self.takes_types and len(columns) == 2:
             types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
         cut = np.array([bool(encoding.overflowing) for encoding in encodings])
         return TokenRows(ids, types, cut)
@@ -129,7 +129,7 @@ class Tokenizer:
             rows.append(encoded)
         ids = [np.array(row["input_ids"], dtype=np.int32) for row in rows]
         types = None
-        if self._takes_types and not isinstance(texts[0], str):
+        if self.takes_types and not isinstance(texts[0], str):
             types = [np.array(row["token_type_ids"], dtype=np.int32) for row in rows]
         return TokenRows(ids, types, cut)
 

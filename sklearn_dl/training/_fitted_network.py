@@ -133,7 +133,7 @@ class FittedNetwork(ABC):
         key = (*self._key(), str(device), precision)
         try:
             # this raises an error if the model has changed, even if the old one is loaded
-            content = self._whole_content()
+            content = self.whole_content()
         except FileNotFoundError:
             loaded = find_session(key)
             if loaded is None:
@@ -146,7 +146,7 @@ class FittedNetwork(ABC):
 
         return cached_session(key, load, content.n_bytes, str(device))
 
-    def _whole_content(self):
+    def whole_content(self):
         """Return `content`; if a pickle has left out a part of it, find the same content again."""
         if self._has_all() or self.content.is_unchanged():
             return self.content

@@ -31,7 +31,7 @@ class Numbers(Problem):
     slope: Any = 1.0
     intercept: Any = 0.0
     _is_scaled = False
-    _n_outputs: int | None = None  # None: y has one dimension
+    n_outputs: int | None = None  # None: y has one dimension
 
     def __init__(self, what, several=False, tune=False, each=True):
         self.what = what
@@ -41,23 +41,23 @@ class Numbers(Problem):
 
     def learn(self, y):
         y = as_numbers(y, "y", self.several)
-        self._n_outputs = _width(y)
+        self.n_outputs = _width(y)
         return y
 
     def continue_from(self, earlier, y, how):
         y = self.learn(y)
         if how.keeps_head:
-            if self._n_outputs != earlier._n_outputs:
-                before, now = earlier._n_outputs or 1, self._n_outputs or 1
+            if self.n_outputs != earlier.n_outputs:
+                before, now = earlier.n_outputs or 1, self.n_outputs or 1
                 raise how.error(f"the number of columns of y: it had {before} and has {now}")
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
         return y
 
     def encode(self, y, name):
         y = as_numbers(y, name, self.several)
-        if _width(y) != self._n_outputs:
+        if _width(y) != self.n_outputs:
             raise ValueError(
-                f"{name} has {counted(_width(y) or 1, 'column')}, but y has {self._n_outputs or 1}."
+                f"{name} has {counted(_width(y) or 1, 'column')}, but y has {self.n_outputs or 1}."
             )
         return y
 
@@ -115,7 +115,7 @@ class Numbers(Problem):
         return float(np.mean(error / self.slope**2)), float(np.mean(r2))
 
     def predictions(self, outputs):
-        if self._n_outputs is None:
+        if self.n_outputs is None:
             return self.slope * outputs[:, 0] + self.intercept
         return self.slope * outputs + self.intercept
 

@@ -111,7 +111,7 @@ class OnnxBackbone(Backbone):
         return image_network(body)
 
     def session(self, n_threads, providers):
-        output = _feature_output(self.content)
+        output = feature_output(self.content)
         return shared_session(self.content, (output,), n_threads, providers)
 
 
@@ -230,7 +230,7 @@ def _folder_pixels(content):
 
 @also_clear
 @lru_cache(maxsize=32)
-def _feature_output(content):
+def feature_output(content):
     """Return the name of the output of an ONNX graph that contains the features."""
     names = [output.name for output in parse(content.read(), content.name).graph.output]
     if "features" in names:
@@ -261,7 +261,7 @@ class FittedImageNetwork(FittedNetwork):
             some = rows.take(positions)
             array = pixel_array(some, self.content.pixels)
             if not self.needs_torch:
-                found = onnx_features(self._whole_content().session, array, where)
+                found = onnx_features(self.whole_content().session, array, where)
             else:
                 network = self.on(where.device, where.precision)
                 found = torch_features(network, array, where)
@@ -311,7 +311,7 @@ class FittedImageNetwork(FittedNetwork):
         return find_backbone(self.model)
 
     def _pretrained(self):
-        return self._whole_content().network()
+        return self.whole_content().network()
 
     def _load(self):
         from safetensors.torch import load
@@ -319,7 +319,7 @@ class FittedImageNetwork(FittedNetwork):
         tensors = load(self.trained)
         # the module's structure is in the folder
         needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
-        content = self._whole_content() if needs_files else self.content
+        content = self.whole_content() if needs_files else self.content
         network = content.network(weights=False)
         if "head.weight" in tensors:
             network.make_head(*tensors["head.weight"].shape[::-1])

@@ -1,0 +1,102 @@
+"""Put a pretrained ONNX model into the graph of an export."""
+
+import onnx
+
+from sklearn_dl.models._onnx import graph_facts, parse
+from sklearn_dl.runtimes.onnx._graph import cut
+
+
+class NeedsOpset(Exception):
+    """A model has newer operators than the export; its argument is their version."""
+
+
+def embedded(exporter, content, outputs, inputs):
+    """Add an ONNX model to the graph of an export.
+
+    If the model has a fixed batch size, so has the exported file. It is 1 for models with dynamic
+    quantization, where the result of a row depends on the other rows of a run.
+
+    Parameters
+    ----------
+    exporter : Exporter
+    content : OnnxModel
+    outputs : tuple of str or None
+        The tensors that are used. None: all outputs of the model.
+    inputs : dict of str to Value
+        By the names of the inputs of the model.
+
+    Returns
+    -------
+    made : dict of str to Value
+        The outputs, by their names.
+
+    Raises
+    ------
+    NeedsOpset
+        If the standard operators of the model are newer than those of the export.
+    """
+    model = parse(content.read_whole(), content.name)
+    if outputs is not None:
+        cut(model, outputs)
+    skip_zip_maps(model)
+    if graph_facts(content).mixes_rows:
+        exporter.fix_rows(1)
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in inputs and dims and dims[0].dim_value:
+            exporter.fix_rows(dims[0].dim_value)
+    made = exporter.graph.embed(_at_opset(model, exporter, content.name), inputs)
+    exporter.made_from(content.sha256)
+    return made
+
+
+def _at_opset(model, exporter, name):
+    """The model with the standard operators of the export's version."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    version = versions.get("", versions.get("ai.onnx", exporter.graph.opset))
+    if version > exporter.graph.opset:
+        raise NeedsOpset(version)
+    if versions.get("ai.onnx.ml", 2) < 2:
+        for node in model.graph.node:
+            if node.op_type == "LabelEncoder":
+                exporter.refuse(
+                    f"{name} has an operator LabelEncoder of ai.onnx.ml 1, which newer versions "
+                    "define differently",
+                    "Convert the model to ai.onnx.ml 2 or later.",
+                )
+    if version == exporter.graph.opset:
+        return model
+    try:
+        inlined = onnx.inliner.inline_local_functions(model)
+        return onnx.version_converter.convert_version(inlined, exporter.graph.opset)
+    except Exception as error:  # onnx raises errors of its own
+        raise ValueError(
+            f"{' > '.join(exporter.path)} cannot be exported: onnx cannot convert {name} from "
+            f"opset {version} to {exporter.graph.opset}: {error}"
+        ) from error
+
+
+def skip_zip_maps(model):
+    """Replace outputs of a parsed model that are maps with tables, in place.
+
+    A ZipMap gives a map from labels to scores for each row. ONNX Runtime sorts it by label; so
+    are the columns of the table.
+    """
+    maker = {name: node for node in model.graph.node for name in node.output}
+    for output in model.graph.output:
+        node = maker.get(output.name)
+        if node is None or node.op_type != "ZipMap":
+            continue
+        (labels,) = (onnx.helper.get_attribute_value(attribute) for attribute in node.attribute)
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+        name = f"{output.name}_order"
+        model.graph.initializer.append(
+            onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(order)], order)
+        )
+        gather = onnx.helper.make_node("Gather", [node.input[0], name], [output.name], axis=1)
+        node.CopyFrom(gather)
+        output.CopyFrom(
+            onnx.helper.make_tensor_value_info(
+                output.name, onnx.TensorProto.FLOAT, [None, len(labels)]
+            )
+        )
