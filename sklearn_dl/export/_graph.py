@@ -199,7 +199,7 @@ class Graph:
         Sequential(
             common.RemoveUnusedNodesPass(),
             common.RemoveUnusedOpsetsPass(),
-            common.IdentityEliminationPass(),
+            _IdentityPass(),
             common.TopologicalSortPass(),
             common.NameFixPass(),
             # stack traces with local paths, among others
@@ -213,6 +213,30 @@ class Graph:
                 if size.dim_param == "N" and n_rows != "N":
                     size.dim_value = n_rows
         return proto
+
+
+class _IdentityPass(ir.passes.InPlacePass):
+    """Remove the Identity nodes of a graph, but not those of its subgraphs.
+
+    The pass of onnx_ir fails on a subgraph that returns a value of the graph around it.
+    """
+
+    def call(self, model):
+        before = len(model.graph)
+        for node in model.graph:
+            if (node.op_type, node.domain) == ("Identity", ""):
+                self._remove(node, node.inputs[0], node.outputs[0])
+        return ir.passes.PassResult(model, len(model.graph) < before)
+
+    def _remove(self, node, value, copy):
+        name = copy.name
+        if copy.is_graph_output():
+            if value.producer() is None or value.is_graph_output():
+                return
+            value.name, value.type, value.shape = name, copy.type, copy.shape
+        graph = node.graph
+        ir.convenience.replace_all_uses_with(copy, value, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
 
 
 def ir_type(dtype):

@@ -1,0 +1,139 @@
+"""Composites of scikit-learn: each of their steps is exported on its own."""
+
+import numpy as np
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_dl.export._exporter import predicts, transforms
+from sklearn_dl.export._table import Block, Table
+from sklearn_dl.utils._sklearn import HalvingGridSearchCV, HalvingRandomSearchCV
+
+_SEARCHES = (GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV)
+
+
+@transforms(Pipeline)
+def _pipeline_transform(pipeline, table, exporter):
+    return _through(pipeline.steps, table, exporter)
+
+
+@predicts(Pipeline)
+def _pipeline_predict(pipeline, table, exporter):
+    *steps, (name, last) = pipeline.steps
+    return exporter.predict(last, _through(steps, table, exporter), name)
+
+
+def _through(steps, table, exporter):
+    """The table after the `transform` of all steps."""
+    for name, step in steps:
+        if step is not None and step != "passthrough":
+            table = exporter.transform(step, table, name)
+    return table
+
+
+@transforms(ColumnTransformer)
+def _column_transformer(transformer, table, exporter):
+    places = _places(transformer, table, exporter)
+    indices = transformer._transformer_to_input_indices
+    weights = transformer.transformer_weights or {}
+    tables = []
+    for name, step, _ in transformer.transformers_:
+        # a step without columns is not fitted
+        if indices[name] and step != "drop":
+            part = exporter.select(table, [places[j] for j in indices[name]])
+            if step != "passthrough":
+                part = exporter.transform(step, part, name)
+            tables.append(_weighted(part, weights.get(name), exporter))
+    return _side_by_side(tables)
+
+
+def _places(transformer, table, exporter):
+    """For each column that the ColumnTransformer was fitted on: its position in the table."""
+    fitted = getattr(transformer, "feature_names_in_", None)
+    if fitted is not None and table.names is not None:
+        # other columns, and columns in another order, are allowed then
+        return [table.names.index(name) if name in table.names else None for name in fitted]
+    if table.width != transformer.n_features_in_:
+        exporter.refuse(
+            f"it was fitted on {transformer.n_features_in_} columns, but gets {table.width}",
+            "Pass an X_sample with the columns that it was fitted on.",
+        )
+    return list(range(table.width))
+
+
+@transforms(FeatureUnion)
+def _feature_union(union, table, exporter):
+    weights = union.transformer_weights or {}
+    tables = []
+    for name, step in union.transformer_list:
+        if step != "drop":
+            made = table if step == "passthrough" else exporter.transform(step, table, name)
+            tables.append(_weighted(made, weights.get(name), exporter))
+    return _side_by_side(tables)
+
+
+def _weighted(table, weight, exporter):
+    """The columns of a table times the weight of its transformer."""
+    if weight is None:
+        return table
+    blocks = []
+    for block in table.blocks:
+        if block.kind != "columns" or block.dtype == object:
+            exporter.refuse("it has a weight for columns that are not numbers", "Leave it out.")
+        dtype = np.result_type(block.dtype, weight)
+        value = exporter.cast(exporter.value(block), block.dtype, dtype)
+        value = exporter.graph.Mul(value, np.asarray(weight, dtype))
+        blocks.append(Block("columns", dtype, block.width, value))
+    return Table(tuple(blocks))
+
+
+def _side_by_side(tables):
+    return Table(tuple(block for table in tables for block in table.blocks))
+
+
+@transforms(FunctionTransformer)
+def _function_transformer(transformer, table, exporter):
+    if transformer.func is not None:
+        exporter.refuse(
+            "it calls a Python function, which a file cannot hold",
+            "Do what it does before the file, or use a transformer without a function.",
+        )
+    return table
+
+
+@transforms(*_SEARCHES)
+def _search_transform(search, table, exporter):
+    return exporter.transform(_best(search, exporter), table)
+
+
+@predicts(*_SEARCHES)
+def _search_predict(search, table, exporter):
+    return exporter.predict(_best(search, exporter), table)
+
+
+def _best(search, exporter):
+    if not hasattr(search, "best_estimator_"):
+        exporter.refuse("it has no best estimator", "Fit it with refit=True.")
+    return search.best_estimator_
+
+
+@transforms(FrozenEstimator)
+def _frozen_transform(frozen, table, exporter):
+    return exporter.transform(frozen.estimator, table)
+
+
+@predicts(FrozenEstimator)
+def _frozen_predict(frozen, table, exporter):
+    return exporter.predict(frozen.estimator, table)
+
+
+@predicts(TransformedTargetRegressor)
+def _transformed_target(regressor, table, exporter):
+    if regressor.transformer is not None or regressor.func is not None:
+        exporter.refuse(
+            "it changes predictions back by a transformer or a function",
+            "Export its regressor_ instead, and change its predictions back outside the file.",
+        )
+    return exporter.predict(regressor.regressor_, table)
