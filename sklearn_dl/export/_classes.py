@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklearn_dl.export._problems import chosen
 from sklearn_dl.export._table import Output
 
 _DTYPES: dict = {
@@ -34,15 +35,9 @@ def class_outputs(probabilities, dtype, classes, exporter):
     """
     best = exporter.graph.ArgMax(probabilities, axis=1, keepdims=0)
     return {
-        "label": labels(best, classes, exporter),
+        "label": chosen(known_labels(classes, exporter), best, exporter),
         "probabilities": probabilities_output(probabilities, dtype, len(classes), exporter),
     }
-
-
-def labels(indices, classes, exporter):
-    """The Output of the classes at `indices`, a Value of int64 of shape (N,)."""
-    classes = known_labels(classes, exporter)
-    return Output(exporter.graph.Gather(classes, indices, axis=0), classes.dtype, ("N",))
 
 
 def known_labels(classes, exporter):
