@@ -47,7 +47,7 @@ def _selected_prediction(selector, table, exporter):
 @transforms(SimpleImputer)
 def _imputed(imputer, table, exporter):
     value, dtype = exporter.concatenated(table)
-    if dtype == object:
+    if dtype.kind == "O":
         exporter.refuse(
             "it gets strings, which are never missing in ONNX",
             "Leave it out, and write a word of your choice for missing strings before the file.",
