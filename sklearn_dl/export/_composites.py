@@ -42,7 +42,7 @@ def _column_transformer(transformer, table, exporter):
     for name, step, _ in transformer.transformers_:
         # a step without columns is not fitted
         if indices[name] and step != "drop":
-            part = exporter.select(table, [places[j] for j in indices[name]])
+            part = exporter.select(table, [places(j) for j in indices[name]])
             if step != "passthrough":
                 part = exporter.transform(step, part, name)
             tables.append(_weighted(part, weights.get(name), exporter))
@@ -50,17 +50,28 @@ def _column_transformer(transformer, table, exporter):
 
 
 def _places(transformer, table, exporter):
-    """For each column that the ColumnTransformer was fitted on: its position in the table."""
+    """A function from the columns that the ColumnTransformer was fitted on to those of the table.
+
+    If both have names, columns may be in another order, and there may be others.
+    """
     fitted = getattr(transformer, "feature_names_in_", None)
-    if fitted is not None and table.names is not None:
-        # other columns, and columns in another order, are allowed then
-        return [table.names.index(name) if name in table.names else None for name in fitted]
-    if table.width != transformer.n_features_in_:
-        exporter.refuse(
-            f"it was fitted on {transformer.n_features_in_} columns, but gets {table.width}",
-            "Pass an X_sample with the columns that it was fitted on.",
-        )
-    return list(range(table.width))
+    if fitted is None or table.names is None:
+        if table.width != transformer.n_features_in_:
+            exporter.refuse(
+                f"it was fitted on {transformer.n_features_in_} columns, but gets {table.width}",
+                "Pass an X_sample with the columns that it was fitted on.",
+            )
+        return lambda j: j
+
+    def place(j):
+        if fitted[j] not in table.names:
+            exporter.refuse(
+                f"X_sample is without the column {fitted[j]!r}, which it was fitted on",
+                "Pass an X_sample with the columns that it was fitted on.",
+            )
+        return table.names.index(fitted[j])
+
+    return place
 
 
 @transforms(FeatureUnion)

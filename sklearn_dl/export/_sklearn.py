@@ -26,6 +26,7 @@ from sklearn.ensemble import (
     RandomTreesEmbedding,
 )
 from sklearn.preprocessing import KBinsDiscretizer
+from sklearn.utils import get_tags
 
 from sklearn_dl.export._classes import check_binary, known_labels, probabilities_output
 from sklearn_dl.export._exporter import predicts, transforms
@@ -159,7 +160,7 @@ def _added(estimator, methods, table, exporter):
 
 def _dtypes(estimator, dtype):
     """The dtypes in which an estimator may get its input; the first that works is taken."""
-    if dtype == object:
+    if dtype.kind == "O":
         return [dtype]
     if dtype == np.float32 or isinstance(estimator, _TREES):
         return [np.dtype(np.float32)]
@@ -192,7 +193,7 @@ def _converted(estimator, dtype, width, opset):
 def _known_options(estimator):
     """The names of the options that its converter takes."""
     alias = sklearn_operator_name_map.get(type(estimator))
-    return alias and get_converter(alias).get_allowed_options() or {}
+    return (get_converter(alias).get_allowed_options() if alias else None) or {}
 
 
 def _run(model, rows):
@@ -212,7 +213,7 @@ def _expected(estimator, methods, dtype, width):
     normal[0] = 0
     failures = []
     for rows in (normal, abs(normal), np.ones_like(normal)):
-        rows = np.full((2, width), "a", object) if dtype == object else rows.astype(dtype)
+        rows = np.full((2, width), "a", object) if dtype.kind == "O" else rows.astype(dtype)
         try:
             return rows, [_called(estimator, method, rows) for method in methods]
         # scikit-learn refuses negative numbers, or more categories than `fit` saw
@@ -223,6 +224,8 @@ def _expected(estimator, methods, dtype, width):
 
 def _called(estimator, method, rows):
     """What a method of an estimator returns for an array, whatever frame it was fitted on."""
+    if not get_tags(estimator).input_tags.two_d_array:  # of texts
+        rows = rows[:, 0]
     unnamed = copy.copy(estimator)
     for name in ("feature_names_in_", "_sklearn_output_config"):
         vars(unnamed).pop(name, None)

@@ -1,6 +1,12 @@
 """The private names of scikit-learn that the package uses. They are imported only here."""
 
 from sklearn.base import _clone_parametrized as clone_parametrized
+
+# without the import of sklearn.experimental, which would add them to sklearn.model_selection
+from sklearn.model_selection._search_successive_halving import (
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+)
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -14,6 +20,8 @@ from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 __all__ = [
+    "HalvingGridSearchCV",
+    "HalvingRandomSearchCV",
     "HasMethods",
     "Interval",
     "InvalidParameterError",
