@@ -48,7 +48,8 @@ class Graph:
         domain : str, default=""
             Domain of the operator: the standard one, `ML` or `MICROSOFT`.
         n_outputs : int, default=1
-        **attributes : int, float, str, list of these, or onnx.TensorProto
+        **attributes : int, float, str, list of these, onnx.TensorProto, or Graph
+            A Graph is the body of a Loop or If; its nodes may use values of this graph.
 
         Returns
         -------
@@ -57,6 +58,9 @@ class Graph:
         if domain:
             self._graph.opset_imports.setdefault(domain, _VERSIONS[domain])
         values = [i if i is None or isinstance(i, ir.Value) else self.constant(i) for i in inputs]
+        for name, attribute in attributes.items():
+            if isinstance(attribute, Graph):
+                attributes[name] = attribute._graph
         outputs = self._tape.op_multi_out(
             operator, values, attributes, domain=domain, num_outputs=n_outputs
         )

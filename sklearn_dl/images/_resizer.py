@@ -13,7 +13,7 @@ from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
-_CENTERING = {
+CENTERING = {
     "center": (0.5, 0.5),
     "left": (0.0, 0.5),
     "right": (1.0, 0.5),
@@ -69,7 +69,7 @@ class Resize:
             None if `image` was decoded at its full size.
         """
         size = (self.width, self.height)
-        color = _color(self.fill_color, image.mode)
+        color = pillow_color(self.fill_color, image.mode)
         if self.resample == "mlnet":
             return _mlnet.resize(image, size, self.mode, self.anchor, color)
         # computed from the full size: the rounded reduced size could shift it by half a pixel
@@ -107,7 +107,7 @@ class Resize:
         """Return the box of an image of `size` that "crop" keeps, in pixels of the image."""
         scale = max(self.width / size[0], self.height / size[1])
         width, height = min(size[0], self.width / scale), min(size[1], self.height / scale)
-        across, down = _CENTERING[self.anchor]
+        across, down = CENTERING[self.anchor]
         left, top = (size[0] - width) * across, (size[1] - height) * down
         return left, top, min(left + width, size[0]), min(top + height, size[1])
 
@@ -145,7 +145,7 @@ def _is_size(n):
     return isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1
 
 
-def _color(fill_color, mode):
+def pillow_color(fill_color, mode):
     """Return `fill_color` in the form that Pillow accepts for images of this mode."""
     if isinstance(fill_color, str):
         return ImageColor.getcolor(fill_color, mode)
@@ -225,7 +225,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         "width": [Interval(Integral, 1, None, closed="left")],
         "height": [Interval(Integral, 1, None, closed="left")],
         "resize_mode": [StrOptions({"crop", "pad", "fill"})],
-        "anchor": [StrOptions(set(_CENTERING))],
+        "anchor": [StrOptions(set(CENTERING))],
         "resample": [StrOptions({*_FILTERS, "mlnet"})],
         "fill_color": [Interval(Integral, 0, 255, closed="both"), str, tuple, list],
     }
@@ -276,5 +276,5 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
             tuple(self.fill_color) if isinstance(self.fill_color, list) else self.fill_color,
         )
         for mode in {image.mode for image in images}:
-            _color(step.fill_color, mode)
+            pillow_color(step.fill_color, mode)
         return image_column([image.with_step(step) for image in images])
