@@ -27,7 +27,7 @@ class Block:
     mode : {"L", "RGB", "RGBA"}
         Colours of images.
     shape : tuple of int or str
-        Sizes of a row of a tensor, as far as they are known.
+        Sizes of a row of a tensor, or of images after a resizing, as far as they are known.
     """
 
     kind: Literal["columns", "images", "tensor"]
