@@ -8,7 +8,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dl.export._exporter import predicts, transforms
+from sklearn_dl.export._labels import keys_to_values
 from sklearn_dl.export._table import Block, Table
+from sklearn_dl.labels import LabelKeyMapper
 from sklearn_dl.utils._sklearn import HalvingGridSearchCV, HalvingRandomSearchCV
 
 _SEARCHES = (GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV, HalvingRandomSearchCV)
@@ -106,12 +108,16 @@ def _side_by_side(tables):
 
 @transforms(FunctionTransformer)
 def _function_transformer(transformer, table, exporter):
-    if transformer.func is not None:
-        exporter.refuse(
-            "it calls a Python function, which a file cannot hold",
-            "Do what it does before the file, or use a transformer without a function.",
-        )
-    return table
+    function = transformer.func
+    if function is None:
+        return table
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, LabelKeyMapper) and function == owner.inverse_transform:
+        return keys_to_values(owner, table, exporter)
+    exporter.refuse(
+        "it calls a Python function, which a file cannot hold",
+        "Do what it does before the file, or use a transformer without a function.",
+    )
 
 
 @transforms(*_SEARCHES)

@@ -8,6 +8,7 @@ from sklearn.base import is_regressor
 from sklearn_dl.export import (
     _composites,  # noqa: F401
     _encoders,  # noqa: F401
+    _labels,  # noqa: F401
     _selection,  # noqa: F401
     _sklearn,  # noqa: F401
     _trees,  # noqa: F401
@@ -23,9 +24,11 @@ def run(model, X):
     if is_frame(X):
         feeds = {name: np.asarray(X[name]).reshape(-1, 1) for name in inputs}
         feeds = {k: v.astype(object) if v.dtype.kind in "UT" else v for k, v in feeds.items()}
+    elif X.dtype == object:  # each column is an input
+        feeds = {name: X[:, [j]] for j, name in enumerate(inputs)}
     else:
         (name,) = inputs
-        feeds = {name: np.asarray(X)}
+        feeds = {name: X}
     outputs = [output.name for output in session.get_outputs()]
     return dict(zip(outputs, session.run(None, feeds), strict=True))
 
