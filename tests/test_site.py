@@ -3,18 +3,15 @@
 ``python -m sphinx docs site`` builds it; without it, or without a browser, these tests skip.
 """
 
-import functools
-import shutil
-import threading
 from html.parser import HTMLParser
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests.browser import chromium, website
+
 SITE = Path(__file__).parents[1] / "site"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 LOOKED_AT = [
     "index.html",
     "guide/when_to_use.html",
@@ -66,26 +63,14 @@ def test_links_and_pictures_inside_the_site_are_there():
 
 @pytest.fixture(scope="module")
 def address():
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with website(SITE) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
-    if BROWSER is None:
-        pytest.skip("no chromium on this machine")
-    with playwright.sync_playwright() as running:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = running.chromium.launch(executable_path=BROWSER, args=options)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 # the least contrast of text with what is behind it that WCAG 2 asks for is 4.5

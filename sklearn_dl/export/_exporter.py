@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.export._graph import Graph, ir_type
 from sklearn_dl.export._table import Block, Output, Table
+from sklearn_dl.models import list_models, model_card
 from sklearn_dl.text._tokenizer import Tokenizer
 
 _TRANSFORMS: dict[type, Callable[[Any, Table, "Exporter"], Table]] = {}
@@ -73,8 +74,8 @@ class Exporter:
         Names of the steps that lead to the estimator that is exported now, for messages.
     metadata : dict of str to str
         What the file says about itself; converters may add to it.
-    sources : list of str
-        sha256 of each network in the graph.
+    sources : dict of str to (str or None)
+        The licence of each network in the graph, by its sha256. None: it is not known.
     n_rows : int or "N"
         Number of rows in each run of the file. "N": any number.
     tokens : dict of str to TokenInput
@@ -87,7 +88,7 @@ class Exporter:
         self.graph = Graph(opset)
         self.path: list[str] = []
         self.metadata: dict[str, str] = {}
-        self.sources: list[str] = []
+        self.sources: dict[str, str | None] = {}
         self.n_rows: int | str = "N"
         self.tokens: dict[str, TokenInput] = {}
         self._inputs: dict[str, tuple] = {}
@@ -199,6 +200,11 @@ class Exporter:
         dtype : dtype or None, default=None
             The dtype to cast to.
         """
+        if not table.blocks:
+            self.refuse(
+                "it takes columns, but the outputs of the scorer before it are not a table",
+                "Name one tensor in `outputs` of the scorer.",
+            )
         for block in table.blocks:
             if block.kind != "columns":
                 self.refuse(
@@ -264,10 +270,12 @@ class Exporter:
             )
         self.n_rows = n_rows
 
-    def made_from(self, sha256):
-        """Note that the graph holds the network with this hash."""
-        if sha256 not in self.sources:
-            self.sources.append(sha256)
+    def made_from(self, sha256, model):
+        """Note that the graph holds the network with this hash; `model` is the parameter."""
+        licence = None
+        if isinstance(model, str) and model in list_models():
+            licence = model_card(model).license
+        self.sources[sha256] = licence
 
     def refuse_nan(self, estimator):
         """Raise a ValueError if the estimator masks rows that cannot be read."""

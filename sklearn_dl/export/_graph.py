@@ -118,11 +118,10 @@ class Graph:
         return value
 
     def output(self, name, value, dtype, shape):
-        """Make `value` an output of the graph, under this name; `shape` None: not known."""
+        """Make `value` an output of the graph, under this name."""
         # a value may be an input, or an output already
         made = self.Identity(value)
-        made.name, made.dtype = name, ir_type(dtype)
-        made.shape = None if shape is None else ir.Shape(shape)
+        made.name, made.dtype, made.shape = name, ir_type(dtype), ir.Shape(shape)
         self._graph.outputs.append(made)
 
     def sort_inputs(self, names):
@@ -209,6 +208,9 @@ class Graph:
             # stack traces with local paths, among others
             common.ClearMetadataAndDocStringPass(),
         )(made)
+        for value in list(self._graph.inputs):
+            if not value.uses() and not value.is_graph_output():  # a network may ignore an input
+                self._graph.inputs.remove(value)
         proto = ir.serde.serialize_model(made)
         # they name the sizes of the graphs that were embedded
         del proto.graph.value_info[:]

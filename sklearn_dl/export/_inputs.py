@@ -1,10 +1,17 @@
 """The inputs of an exported file, as a sample of X describes them."""
 
+from collections.abc import Mapping
+
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from sklearn_dl.export._table import Block, Table
-from sklearn_dl.images._lazy import LazyImage
+from sklearn_dl.images import ImageLoader, LazyImage
+from sklearn_dl.text import TextEncoder
+from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.utils._columns import object_array, split_columns
+from sklearn_dl.vision import ObjectDetector
+from sklearn_dl.vision._image_estimator import ImageEstimator
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -14,7 +21,7 @@ def read_sample(X, estimator):
 
     Parameters
     ----------
-    X : array-like of shape (n_samples,) or (n_samples, n_columns), or frame
+    X : array-like of shape (n_samples,) or (n_samples, n_columns), frame, or dict of arrays
         Texts, images as uint8 arrays, numbers.
     estimator : estimator
         Error messages name it.
@@ -33,6 +40,15 @@ def read_sample(X, estimator):
     ValueError
         If X has no rows, or a column holds something that cannot enter a graph.
     """
+    if hasattr(X, "shape") and X.shape[:1] == (0,):
+        raise ValueError("X_sample has no rows: pass some rows of the data.")
+    if isinstance(X, Mapping):
+        values = {name: np.asarray(array) for name, array in X.items()}
+        blocks = [
+            Block("tensor", _dtype(array, name), 1, None, name, shape=array.shape[1:])
+            for name, array in values.items()
+        ]
+        return Table(tuple(blocks), tuple(values)), values
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf" and X.ndim != 1:
         if X.ndim == 4 and X.dtype == np.uint8 and X.shape[3] in _MODES:
             X = object_array(list(X))
@@ -43,7 +59,7 @@ def read_sample(X, estimator):
             return Table((Block("columns", _dtype(X, "X"), X.shape[1], None, "X"),)), {"X": X}
     columns, names, _ = split_columns(X, estimator)
     if not columns or not len(columns[0]):
-        raise ValueError("X_sample has no rows.")
+        raise ValueError("X_sample has no rows: pass some rows of the data.")
     blocks, values = [], {}
     for position, column in enumerate(columns):
         name = names[position] if names else f"column_{position}"
@@ -53,6 +69,39 @@ def read_sample(X, estimator):
     if names is None:
         blocks, values = _named(blocks, values)
     return Table(tuple(blocks), names and tuple(names)), values
+
+
+def made_up_sample(estimator):
+    """Rows for an estimator with one column of texts or images: some texts, or noise.
+
+    Raises
+    ------
+    ValueError
+        If the estimator takes anything else.
+    """
+    step = first_step(estimator)
+    is_text = isinstance(step, (TextEstimator, TextEncoder))
+    if is_text and getattr(estimator, "n_features_in_", 1) == 1:
+        return ["", "A short text.", "Größe 12 €, 中文 and [SEP] " * 3, "words " * 300]
+    if isinstance(step, (ImageLoader, ImageEstimator, ObjectDetector)):
+        draw = np.random.default_rng(0).integers
+        sizes = ((300, 400), (96, 64), (231, 227))
+        return object_array([draw(256, size=(*size, 3), dtype=np.uint8) for size in sizes])
+    raise ValueError(
+        f"X_sample=None needs an estimator with one column of texts or of images; "
+        f"{type(estimator).__name__} is none: pass some rows of its data."
+    )
+
+
+def first_step(estimator):
+    """The estimator that gets X: the first step of a pipeline, inside a search too."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(estimator, Pipeline):
+            estimator = estimator.steps[0][1]
+        else:
+            return estimator
 
 
 def _named(blocks, values):

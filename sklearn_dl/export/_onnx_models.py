@@ -1,6 +1,7 @@
 """Put a pretrained ONNX model into the graph of an export."""
 
 import onnx
+from onnx import inliner, version_converter
 
 from sklearn_dl.models._onnx import graph_facts, parse
 from sklearn_dl.runtimes.onnx._graph import cut
@@ -10,7 +11,7 @@ class NeedsOpset(Exception):
     """A model has newer operators than the export; its argument is their version."""
 
 
-def embedded(exporter, content, outputs, inputs):
+def embedded(exporter, content, outputs, inputs, parameter):
     """Add an ONNX model to the graph of an export.
 
     If the model has a fixed batch size, so has the exported file. It is 1 for models with dynamic
@@ -24,6 +25,8 @@ def embedded(exporter, content, outputs, inputs):
         The tensors that are used. None: all outputs of the model.
     inputs : dict of str to Value
         By the names of the inputs of the model.
+    parameter : str, Path, bytes or onnx.ModelProto
+        The parameter `model` of the estimator.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def embedded(exporter, content, outputs, inputs):
         if value.name in inputs and dims and dims[0].dim_value:
             exporter.fix_rows(dims[0].dim_value)
     made = exporter.graph.embed(_at_opset(model, exporter, content.name), inputs)
-    exporter.made_from(content.sha256)
+    exporter.made_from(content.sha256, parameter)
     return made
 
 
@@ -67,9 +70,9 @@ def _at_opset(model, exporter, name):
     if version == exporter.graph.opset:
         return model
     try:
-        inlined = onnx.inliner.inline_local_functions(model)
-        return onnx.version_converter.convert_version(inlined, exporter.graph.opset)
-    except Exception as error:  # onnx raises errors of its own
+        inlined = inliner.inline_local_functions(model)
+        return version_converter.convert_version(inlined, exporter.graph.opset)
+    except (RuntimeError, version_converter.ConvertError) as error:
         raise ValueError(
             f"{' > '.join(exporter.path)} cannot be exported: onnx cannot convert {name} from "
             f"opset {version} to {exporter.graph.opset}: {error}"

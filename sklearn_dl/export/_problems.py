@@ -45,7 +45,6 @@ def predictions(problem, outputs, exporter):
 def classes(problem, outputs, exporter):
     """Softmax, and the most probable class."""
     graph = exporter.graph
-    exporter.metadata["classes"] = str(problem.classes.tolist())
     return {
         "label": chosen(problem.classes, graph.ArgMax(outputs, axis=1, keepdims=0), exporter),
         "probabilities": _probabilities(graph.Softmax(outputs, axis=1), problem, exporter),
@@ -56,7 +55,6 @@ def classes(problem, outputs, exporter):
 def labels(problem, outputs, exporter):
     """A logit for each label."""
     graph, values = exporter.graph, problem.classes
-    exporter.metadata["classes"] = str(values.tolist())
     dtype = _dtype(values.dtype)
     is_positive = graph.Greater(outputs, np.float64(0))
     shape = ("N", len(values))

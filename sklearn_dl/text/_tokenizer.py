@@ -1,5 +1,6 @@
 """Turn texts into the ids of their tokens, cut to a maximum length."""
 
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +104,30 @@ class Tokenizer:
             types = [np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings]
         cut = np.array([bool(encoding.overflowing) for encoding in encodings])
         return TokenRows(ids, types, cut)
+
+    def save(self, folder):
+        """Write ``tokenizer.json`` and ``tokenizer_config.json`` to a folder.
+
+        Raises
+        ------
+        ValueError
+            If the tokenizer is written in Python.
+        """
+        if self._backend is None:
+            raise ValueError(
+                f"{type(self._tokenizer).__name__} is written in Python: it has no tokenizer.json."
+            )
+        saved = type(self._backend).from_str(self._backend.to_str())
+        saved.enable_padding(pad_id=self.pad_id, pad_token=self._tokenizer.pad_token or "[PAD]")
+        saved.save(str(folder / "tokenizer.json"))
+        settings = {
+            "model_max_length": self.max_length,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        }
+        settings |= {"prompt": self.prompt} if self.prompt else {}
+        special = self._tokenizer.special_tokens_map
+        settings |= {name: str(token) for name, token in special.items() if isinstance(token, str)}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     def _beginning(self, text):
         """A text of a pair, shortened to its first `max_length` tokens if it is long.

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from threading import Lock, RLock, local
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ _in_use = 0  # calls that are inside `torch_settings`
 _found: tuple = ()  # threads, dtype and precisions of products, as the caller had set them
 _inside = local()  # .threads: set while this Python thread is inside `torch_settings`
 _forked_after_import = False
+_is_float32_only: ContextVar[bool] = ContextVar("is_float32_only", default=False)
 
 
 def _after_fork():
@@ -147,8 +149,11 @@ def resolve_precision(precision, device):
     """Return what `precision` means on `device`: "float32" or "bfloat16".
 
     "auto" is bfloat16 on hardware that computes with it: CPUs with avx512_bf16 or AMX, and CUDA
-    GPUs for which torch reports it. Elsewhere bfloat16 would be slower than float32.
+    GPUs for which torch reports it. Elsewhere bfloat16 would be slower than float32. Within
+    `float32_only`, it is always float32.
     """
+    if _is_float32_only.get():
+        return "float32"
     if precision != "auto":
         return precision
     import torch
@@ -158,6 +163,16 @@ def resolve_precision(precision, device):
     else:
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if fast else "float32"
+
+
+@contextmanager
+def float32_only():
+    """Context in which estimators compute in float32, whatever their `precision` says."""
+    token = _is_float32_only.set(True)
+    try:
+        yield
+    finally:
+        _is_float32_only.reset(token)
 
 
 @contextmanager

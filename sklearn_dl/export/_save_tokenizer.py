@@ -1,0 +1,67 @@
+"""Save the tokenizer of an estimator, for models that take token ids."""
+
+from pathlib import Path
+
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dl.text import TextEncoder
+from sklearn_dl.text._text_estimator import TextEstimator
+
+
+def save_tokenizer(estimator, folder):
+    """Save the tokenizer of a fitted text estimator, or of a pipeline with one.
+
+    A model that :func:`to_onnx` has made with ``text="token_ids"`` needs it: its texts must be
+    tokenized in the same way.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A text estimator, or a Pipeline, ColumnTransformer, FeatureUnion or search that has text
+        estimators with one tokenizer and one `max_length`.
+    folder : str or Path
+        It is made if it does not exist. ``tokenizer.json`` cuts texts at `max_length` when it is
+        loaded by the package tokenizers, or by transformers.js; ``tokenizer_config.json`` has
+        `max_length` too, and the `prompt` that is put before each text, if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the estimator has no text estimator, or several with different tokenizers, or if its
+        tokenizer is written in Python and has no ``tokenizer.json``.
+    """
+    found = {}
+    for step in _text_steps(estimator):
+        check_is_fitted(step)
+        network = step._network() if isinstance(step, TextEncoder) else step._network
+        found[network.content.sha256, step.max_length] = network.tokenizer(step.max_length)
+    if len(found) != 1:
+        what = "no text estimator" if not found else "text estimators with different tokenizers"
+        raise ValueError(
+            f"{type(estimator).__name__} has {what}: pass a fitted text estimator, or one of them."
+        )
+    (tokenizer,) = found.values()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(folder)
+
+
+def _text_steps(estimator):
+    """The text estimators inside an estimator."""
+    if hasattr(estimator, "best_estimator_"):
+        yield from _text_steps(estimator.best_estimator_)
+        return
+    steps = []
+    if isinstance(estimator, Pipeline):
+        steps = estimator.steps
+    elif isinstance(estimator, FeatureUnion):
+        steps = estimator.transformer_list
+    elif isinstance(estimator, ColumnTransformer):
+        check_is_fitted(estimator)
+        steps = [step[:2] for step in estimator.transformers_]
+    for _, step in steps:
+        yield from _text_steps(step)
+    if isinstance(estimator, (TextEstimator, TextEncoder)):
+        yield estimator

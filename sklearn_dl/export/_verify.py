@@ -1,0 +1,226 @@
+"""Compare an exported model with its estimator, on a sample of X."""
+
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from joblib import parallel_config
+from scipy.sparse import issparse
+
+from sklearn_dl.runtimes.torch._device import float32_only
+from sklearn_dl.utils._columns import missing_mask
+from sklearn_dl.utils._threads import thread_budget
+
+# the largest difference of probabilities, and of numbers relative to those above 1
+_TOLERANCES = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05}
+_TOLERANCE_OF_RESIZED = 6e-3
+_LABELS = ("label", "labels")
+# a box may differ by this number of pixels where a number may differ by 1
+_PIXELS = 100
+
+
+def verify_model(built, weights, resize):
+    """Run a model on its sample, and compare the results with the estimator's in float32.
+
+    Parameters
+    ----------
+    built : Built
+    weights, resize
+        As in `to_onnx`. They determine how much the results may differ.
+
+    Returns
+    -------
+    report : str
+        A sentence with the largest difference.
+
+    Raises
+    ------
+    ValueError
+        If ONNX Runtime cannot load the model, or a row differs. With ``resize="fast"``, a
+        difference is a warning.
+    """
+    made = run_model(built)
+    with float32_only(), parallel_config("sequential"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of texts that are cut, for example
+        expected = _expected(built, made)
+    tolerance = _TOLERANCES[weights]
+    if built.has_images:
+        tolerance = max(tolerance, _TOLERANCE_OF_RESIZED)
+    largest, fault = _compare(made, expected, tolerance, compares_labels=weights != "int8")
+    report = f"the largest difference from the estimator is {largest:.2g} in {built.n_sampled} rows"
+    if fault is None:
+        return report
+    if resize == "fast":
+        warnings.warn(f'resize="fast": {fault}', UserWarning, stacklevel=3)
+        return report
+    raise ValueError(
+        f"The exported model differs from the estimator by more than {tolerance:g}: {fault}. With "
+        "verify=False, to_onnx returns the model all the same."
+    )
+
+
+def run_model(built):
+    """The outputs of a model for its sample, row by row: dict of str to list, by their names."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = thread_budget(None)
+    data = built.model.SerializeToString()
+    try:
+        session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class per status code, none of them public
+        raise ValueError(f"ONNX Runtime cannot load the exported model: {error}") from error
+    names = [output.name for output in session.get_outputs()]
+    results: dict[str, list] = {name: [None] * built.n_sampled for name in names}
+    for rows in _runs(built):
+        outputs = session.run(names, _feeds(built, rows))
+        for name, output in zip(names, outputs, strict=True):
+            # the outputs of a detector are those of one image
+            each = [output] if built.is_detector else output
+            if np.ndim(each) == 0 or len(each) != len(rows):
+                raise ValueError(
+                    f"The output {name!r} of the model has shape {np.shape(each)} for "
+                    f"{len(rows)} rows: it does not have one result per row."
+                )
+            for row, result in zip(rows, each, strict=True):
+                results[name][row] = result
+    return results
+
+
+def _runs(built):
+    """Lists of rows that one run of the model can take: images of one size, N rows if N is fixed.
+
+    The last row is repeated in a list that is too short.
+    """
+    groups: dict[tuple, list] = {}
+    for row in range(built.n_sampled):
+        key = tuple(cells[row].shape for cells in built.values.values() if cells.ndim != 2)
+        groups.setdefault(key, []).append(row)
+    for rows in groups.values():
+        size = len(rows) if built.n_rows == "N" else built.n_rows
+        for start in range(0, len(rows), size):
+            run = rows[start : start + size]
+            yield run + run[-1:] * (size - len(run))
+
+
+def _feeds(built, rows):
+    """What the inputs of the model get for some rows of the sample."""
+    feeds, tokens = {}, {}
+    for value in built.model.graph.input:
+        name = value.name
+        if name in built.tokens:
+            kind, columns, tokenizer = built.tokens[name]
+            if columns not in tokens:
+                texts = [built.values[column][rows, 0] for column in columns]
+                ids, mask, types = tokenizer.pad(tokenizer.encode(texts, 1))
+                tokens[columns] = {
+                    "input_ids": ids,
+                    "attention_mask": np.ones_like(ids) if mask is None else mask,
+                    "token_type_ids": np.zeros_like(ids) if types is None else types,
+                }
+            feeds[name] = tokens[columns][kind]
+            continue
+        cells = built.values[name]
+        if cells.ndim == 1:  # images whose sizes differ, but not in these rows
+            feeds[name] = np.stack([cells[row] for row in rows])
+        elif cells.dtype == object and value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+            feeds[name] = as_utf8(cells[rows, 0])
+        else:
+            feeds[name] = cells[rows]
+    return feeds
+
+
+def as_utf8(texts):
+    """The bytes of texts, as uint8 of shape (n_texts, n_bytes), padded with 0."""
+    encoded = [text.encode() for text in texts]
+    made = np.zeros((len(encoded), max(map(len, encoded))), np.uint8)
+    for row, content in zip(made, encoded, strict=True):
+        row[: len(content)] = np.frombuffer(content, np.uint8)
+    return made
+
+
+def _expected(built, made):
+    """What the estimator gives for the rows of the sample: dict of str to list, as `made`."""
+    estimator, X = built.estimator, built.X
+    if built.is_detector:
+        found = estimator.predict(X)
+        return {name: [getattr(row, name) for row in found] for name in made}
+    if "label" in made or "prediction" in made:
+        expected = {name: estimator.predict(X) for name in made if name != "probabilities"}
+        if "probabilities" in made:
+            probabilities = estimator.predict_proba(X)
+            if isinstance(probabilities, list):  # one array for each label
+                probabilities = np.stack([of_label[:, 1] for of_label in probabilities], axis=1)
+            expected["probabilities"] = probabilities
+        return {name: list(np.asarray(values)) for name, values in expected.items()}
+    values = estimator.transform(X)
+    if isinstance(values, dict):
+        return {name: list(values[name]) for name in made}
+    rows = list(values.toarray() if issparse(values) else np.asarray(values))
+    if len(made) == 1:
+        return dict.fromkeys(made, rows)
+    # the outputs of an OnnxScorer are side by side in its table
+    expected, start = {}, 0
+    for name, results in made.items():
+        width = int(np.size(results[0]))
+        expected[name] = [row[start : start + width] for row in rows]
+        start += width
+    return expected
+
+
+def _compare(made, expected, tolerance, compares_labels):
+    """Compare results row by row.
+
+    Returns
+    -------
+    largest : float
+        The largest difference of numbers. Numbers above 1 count relative to their size.
+    fault : str or None
+        A sentence about the row that differs the most. None: none differs by more than `tolerance`.
+    """
+    largest, fault = 0.0, None
+    ties = _ties(expected.get("probabilities"), tolerance)
+    for name, rows in expected.items():
+        for row, wanted in enumerate(rows):
+            seen = np.asarray(made[name][row])
+            if name in _LABELS or seen.dtype.kind in "OUS":
+                # tensors of strings have no None
+                wanted = np.asarray(wanted)
+                if wanted.dtype == object:
+                    wanted = np.where(missing_mask(wanted), "", wanted)
+                equal = seen.size == wanted.size and (seen.ravel() == wanted.ravel()).all()
+                if not equal and compares_labels and row not in ties and fault is None:
+                    fault = f"row {row} has {name} {seen.tolist()}, not {wanted.tolist()}"
+                continue
+            difference = _difference(seen, np.asarray(wanted, dtype=np.float64), name)
+            if difference > max(tolerance, largest):
+                fault = f"row {row} of {name!r} differs by {difference:.2g}"
+            largest = max(largest, difference)
+    return largest, fault
+
+
+def _ties(probabilities, tolerance):
+    """The rows whose two highest probabilities are equal within the tolerance."""
+    if probabilities is None:
+        return set()
+    found = set()
+    for row, values in enumerate(probabilities):
+        highest = np.sort(values)[::-1]
+        # one of several labels is predicted where its probability exceeds 0.5
+        is_tie = (np.abs(values - 0.5) <= tolerance).any()
+        if is_tie or (len(values) > 1 and highest[0] - highest[1] <= tolerance):
+            found.add(row)
+    return found
+
+
+def _difference(seen, wanted, name):
+    """The largest difference of two arrays; infinite if their shapes differ."""
+    if seen.size != wanted.size:
+        return np.inf
+    seen = seen.astype(np.float64).reshape(wanted.shape)
+    if name == "boxes":
+        seen, wanted = seen / _PIXELS, wanted / _PIXELS
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(seen - wanted) / np.abs(wanted).clip(1)
+    same = (seen == wanted) | (np.isnan(seen) & np.isnan(wanted))
+    return float(np.where(same, 0, np.nan_to_num(differences, nan=np.inf)).max(initial=0))

@@ -1,0 +1,134 @@
+"""What `to_onnx` checks: its parameters, the sample, and the model that it has made."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_dl.export import to_onnx
+from sklearn_dl.export._build import build
+from sklearn_dl.export._verify import verify_model
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(30, 4)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(int)
+CLF = LogisticRegression().fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ({"text": "bytes"}, "text='bytes' must be one of string, utf8, token_ids"),
+        ({"weights": "int4"}, "weights='int4' must be one of float32, float16, int8"),
+        ({"resize": "slow"}, "resize='slow' must be one of exact, fast"),
+        ({"target_opset": 17}, "target_opset=17 must be an int, at least 18, or None"),
+        ({"target_opset": "18"}, "target_opset='18' must be an int"),
+        ({"target_opset": 1000}, "target_opset=1000 is newer than"),
+    ],
+)
+def test_unknown_options(parameter, message):
+    with pytest.raises(ValueError, match=message):
+        to_onnx(CLF, X, **parameter)
+
+
+@pytest.mark.parametrize("opset", [18, 19, 20])
+def test_the_target_opset_is_that_of_the_model(opset):
+    versions = {e.domain: e.version for e in to_onnx(CLF, X, target_opset=opset).opset_import}
+    assert versions[""] == opset
+
+
+@pytest.mark.parametrize("estimator", [LogisticRegression(), make_pipeline(StandardScaler())])
+def test_an_unfitted_estimator(estimator):
+    with pytest.raises(NotFittedError):
+        to_onnx(estimator, X)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnx_ir", "onnxruntime", "skl2onnx"])
+def test_a_missing_package_is_named_with_its_extra(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"{package}: pip install .*sklearn-dl\[export\]"):
+        to_onnx(CLF, X)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        (X[:, :3], r"columns of X_sample \(3\) .* LogisticRegression was fitted to \(4\)"),
+        (X[:0], "X_sample has no rows"),
+        (X.astype(complex), "dtype complex128, which ONNX does not have"),
+        (X.astype(np.longdouble), "dtype float128, which ONNX does not have"),
+        (pd.DataFrame({"when": pd.date_range("2020", periods=3)}), "'when' has dtype datetime64"),
+        (None, "X_sample=None needs an estimator with one column of texts or of images"),
+        ("a text", "got a single str: wrap it in a list"),
+    ],
+)
+def test_a_sample_that_does_not_fit(sample, message):
+    with pytest.raises(ValueError, match=message):
+        to_onnx(CLF, sample)
+
+
+def test_columns_in_another_order():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    fitted = LogisticRegression().fit(frame, Y)
+    with pytest.raises(ValueError, match=r"\['b', 'a', 'c', 'd'\].* fitted to \(\['a', 'b'"):
+        to_onnx(fitted, frame[list("bacd")])
+
+
+def built(estimator, sample=X):
+    return build(estimator, sample, "string", "exact", None)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "other", "message"),
+    [
+        (
+            LinearRegression().fit(X, X[:, 0]),
+            LinearRegression().fit(X, X[:, 0] + 1e-3 * X[:, 1]),
+            r"by more than 1e-05: row \d+ of 'prediction' differs by 0\.00",
+        ),
+        (
+            StandardScaler().fit(X),
+            StandardScaler().fit(X[:20]),
+            r"by more than 1e-05: row \d+ of 'features' differs by 0\.\d",
+        ),
+        (CLF, LogisticRegression().fit(X, 1 - Y), r"row \d+ of 'probabilities' differs by 0\.\d"),
+    ],
+)
+def test_a_model_that_differs_is_not_returned(estimator, other, message):
+    made = built(estimator)
+    assert "largest difference" in verify_model(made, "float32", "exact")
+    with pytest.raises(ValueError, match=message):
+        verify_model(made._replace(estimator=other), "float32", "exact")
+
+
+def test_labels_of_ties_may_differ_and_others_may_not():
+    from sklearn_dl.export._verify import _compare
+
+    expected = {"label": ["a", "a"], "probabilities": [np.array([0.500001, 0.499999])] * 2}
+    made = {"label": ["b", "a"], "probabilities": [np.array([0.499999, 0.500001])] * 2}
+    assert _compare(made, expected, 1e-5, True)[1] is None
+    assert _compare({"label": ["b"]}, {"label": ["a"]}, 1e-5, True)[1] == "row 0 has label b, not a"
+    assert _compare({"label": ["b"]}, {"label": ["a"]}, 1e-5, False)[1] is None
+
+
+def test_nan_is_equal_to_nan_only():
+    from sklearn_dl.export._verify import _compare
+
+    nan = [np.array([np.nan])]
+    assert _compare({"features": nan}, {"features": nan}, 1e-5, True) == (0.0, None)
+    assert _compare({"features": [np.array([0.0])]}, {"features": nan}, 1e-5, True)[1] is not None
+
+
+def test_what_is_printed(capsys):
+    to_onnx(CLF, X)
+    assert capsys.readouterr().out == ""
+    to_onnx(CLF, X, weights="float16", verbose=1)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 3
+    assert "weights stored as float16" in printed[1]
+    assert printed[2].endswith("in 30 rows")
