@@ -185,7 +185,8 @@ def _exact(graph, images, where, resample):
     lost_rows = down.n_source - down.n_target
     lost_columns = across.n_source - across.n_target
     is_tall = (lost_rows > 0) & (lost_rows > lost_columns * 2)
-    shape = ("n", "height", "width", "channels")
+    # sizes without names: ONNX Runtime takes sizes of one name for equal, in the whole file
+    shape = (None,) * 4
     tall, wide = Graph(graph.opset), Graph(graph.opset)
     tall.output("tall", _horizontal(tall, _vertical(tall, images, rows), columns), np.uint8, shape)
     wide.output("wide", _vertical(wide, _horizontal(wide, images, columns), rows), np.uint8, shape)

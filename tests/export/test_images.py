@@ -110,6 +110,16 @@ def test_resizers_follow_each_other(colors):
     check(steps, noise(2, 50, 60, 4))
 
 
+def test_two_resizers_in_one_file_have_sizes_of_their_own():
+    steps = [
+        ImageLoader(),
+        ImageResizer(60, 40, resize_mode="fill"),
+        ImageResizer(100, 100, resize_mode="fill"),
+        ImageResizer(20, 30, resize_mode="fill"),
+    ]
+    check(steps, noise(1, 100, 100, 3))
+
+
 def test_a_pipeline_fitted_on_paths(tmp_path):
     paths = [str(tmp_path / f"{name}.png") for name in "ab"]
     images = noise(2, 30, 20, 3)
