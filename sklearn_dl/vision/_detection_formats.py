@@ -200,7 +200,7 @@ class Yolox(Format):
         """Decode the table; the score is the objectness times the probability of the class."""
         table = outputs[0]
         _check_probabilities("yolox", table[:, 4:])
-        cells, strides = self._cells(np.arange(len(table)), size)
+        cells, strides = self.cells(np.arange(len(table)), size)
         if _follows(table[:, :2], cells * strides):
             raise _decoded("yolox", "centers follow the grid")
         kept = np.flatnonzero(table[:, 4] >= threshold)
@@ -217,7 +217,7 @@ class Yolox(Format):
         boxes = _corners((raw[:, :2] + cells[kept]) * strides[kept], sides)
         return Candidates(boxes, scores[certain], best[certain])
 
-    def _cells(self, positions, size):
+    def cells(self, positions, size):
         """Return (column, row) of the cells at `positions` of the table, and their strides."""
         shapes = [(size[0] // s, size[1] // s) for s in self._strides]
         starts = np.cumsum([0] + [columns * rows for columns, rows in shapes])

@@ -80,7 +80,7 @@ class Reader:
         )
         # sizes that the graph does not state are checked on the first outputs
         if not by_callable and (stated or fits):
-            self.n_classes = self._choose(shapes)[1]
+            self.n_classes = self.choose(shapes)[1]
 
     def other_sources(self, images):
         """Return, for lazy images, the source of each input except the image's, by name."""
@@ -96,12 +96,17 @@ class Reader:
 
     def pixels(self, images):
         """Return lazy images as the PixelArray that the graph takes."""
+        resized = image_column([image.with_step(self.step) for image in images])
+        return self.extractor().transform(resized)
+
+    def extractor(self):
+        """Return the PixelExtractor that makes the graph's input of resized images."""
         return PixelExtractor(
             colors=self.colors,
             layout=self.layout,
             offset=self._level("offset"),
             scale=self._level("scale"),
-        ).transform(image_column([image.with_step(self.step) for image in images]))
+        )
 
     def _level(self, name):
         """Return the parameter `offset` or `scale`.
@@ -129,7 +134,7 @@ class Reader:
             check_outputs(outputs, allowed=(-np.inf, np.inf))
             found = self._decode_by_callable(outputs, geometry)
         else:
-            chosen, _ = self._choose({name: array.shape for name, array in outputs.items()})
+            chosen, _ = self.choose({name: array.shape for name, array in outputs.items()})
             names = [list(outputs)[i] for i in chosen]
             read = {name: outputs[name] for name in names}
             check_outputs(read, allowed=self.format.infinities)
@@ -194,7 +199,7 @@ class Reader:
     def _input_size(self):
         return self.step.width, self.step.height
 
-    def _choose(self, shapes):
+    def choose(self, shapes):
         """Return the positions of the outputs to read, and the number of classes or None."""
         key = tuple(shapes.values())
         if key not in self._chosen:
@@ -202,7 +207,7 @@ class Reader:
         return self._chosen[key]
 
     def _check(self, shapes):
-        """Return what `_choose` returns; raise a ValueError if shapes or labels do not match."""
+        """Return what `choose` returns; raise a ValueError if shapes or labels do not match."""
         size = self._input_size()
         chosen = self.format.choose(shapes, size, self.anchors)
         name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())

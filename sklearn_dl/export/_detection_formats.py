@@ -1,0 +1,191 @@
+"""Decode the outputs of pretrained detectors in a graph, as `sklearn_dl.vision` does."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_dl.export._number import Number
+from sklearn_dl.vision._detection_formats import Yolox
+
+# a position beyond the end of each axis
+_END = np.iinfo(np.int64).max
+
+
+class Candidates(NamedTuple):
+    """Boxes that a network proposes for one image, in pixels of its input.
+
+    Attributes
+    ----------
+    boxes : Number
+        x0, y0, x1, y1: float64 of shape (n, 4).
+    scores : Number
+        float64 of shape (n,).
+    classes : Number
+        int64 of shape (n,).
+    kept : Number
+        Whether the scores are high enough: bool of shape (n,).
+    """
+
+    boxes: Number
+    scores: Number
+    classes: Number
+    kept: Number
+
+
+class Decoding:
+    """What decoders need to know.
+
+    Parameters
+    ----------
+    graph : Graph
+    size : tuple of int
+        (width, height) of the network's input.
+    anchors : float ndarray of shape (n_anchors, 2) or None
+    threshold : float
+    shapes, dtypes : list of tuple, list of dtype
+        Shape for one image, and dtype, of the outputs that are decoded.
+    """
+
+    def __init__(self, graph, size, anchors, threshold, shapes, dtypes):
+        self.graph, self.size, self.anchors = graph, size, anchors
+        self.threshold = threshold
+        self.shapes, self.dtypes = shapes, dtypes
+
+    def decode(self, name, outputs):
+        """Add what the format `name` computes of the outputs for one image.
+
+        Parameters
+        ----------
+        name : str
+        outputs : list of Value
+            With a batch dimension of 1.
+
+        Returns
+        -------
+        candidates : Candidates
+        """
+        tables = [
+            Number(self.graph, self.graph.Squeeze(output, [0]), dtype).cast(np.float64)
+            for output, dtype in zip(outputs, self.dtypes, strict=True)
+        ]
+        return _DECODERS[name](self, *tables)
+
+    def reaches(self, scores, dtype=np.float64):
+        """Whether scores reach the threshold, rounded as numpy rounds it beside this dtype."""
+        return scores >= np.asarray(self.threshold, np.result_type(dtype, self.threshold))
+
+
+def _yolov2(decoding, grid):
+    n_anchors = len(decoding.anchors)
+    depth, rows, columns = decoding.shapes[0]
+    depth //= n_anchors
+    cells = _shaped(grid, n_anchors, depth, rows, columns)
+    table = _shaped(grid.apply("Transpose", cells, perm=[0, 2, 3, 1]), -1, depth)
+    anchor, row, column = np.indices((n_anchors, rows, columns)).reshape(3, -1)
+    cell = np.array([decoding.size[0] / columns, decoding.size[1] / rows])
+    centers = (_sigmoid(_columns(table, 0, 2)) + np.stack([column, row], axis=1)) * cell
+    sides = _exp(_columns(table, 2, 4)) * decoding.anchors[anchor] * cell
+    objectness = _shaped(_rounded(_sigmoid(_columns(table, 4, 5))), -1)
+    probabilities = table.apply("Softmax", _columns(table, 5), axis=1)
+    best, classes = _best(_rounded(probabilities))
+    scores = objectness * best
+    return Candidates(_corners(centers, sides), scores, classes, decoding.reaches(scores))
+
+
+def _yolov8(decoding, table):
+    table = table.apply("Transpose", table, perm=[1, 0])
+    scores, classes = _best(_columns(table, 4))
+    boxes = _corners(_columns(table, 0, 2), _columns(table, 2, 4))
+    return Candidates(boxes, scores, classes, decoding.reaches(scores, decoding.dtypes[0]))
+
+
+def _yolox(decoding, table):
+    cells, strides = Yolox().cells(np.arange(decoding.shapes[0][0]), decoding.size)
+    centers = (_columns(table, 0, 2) + cells) * strides
+    sides = _exp(_columns(table, 2, 4)) * strides
+    objectness = _shaped(_columns(table, 4, 5), -1)
+    best, classes = _best(_columns(table, 5))
+    scores = objectness * best
+    kept = decoding.reaches(objectness, decoding.dtypes[0]) & decoding.reaches(scores)
+    return Candidates(_corners(centers, sides), scores, classes, kept)
+
+
+def _ssd(decoding, probabilities, boxes):
+    scores, classes = _best(_columns(probabilities, 1))
+    kept = decoding.reaches(scores, decoding.dtypes[0])
+    return Candidates(_in_pixels(decoding, boxes), scores, classes, kept)
+
+
+def _detr(decoding, logits, boxes):
+    probabilities = logits.apply("Softmax", logits, axis=1)
+    return _queries(decoding, _columns(probabilities, 0, -1), boxes)
+
+
+def _rt_detr(decoding, logits, boxes):
+    return _queries(decoding, _sigmoid(logits), boxes)
+
+
+def _queries(decoding, probabilities, boxes):
+    scores, classes = _best(_rounded(probabilities))
+    boxes = _in_pixels(decoding, boxes)
+    boxes = _corners(_columns(boxes, 0, 2), _columns(boxes, 2))
+    return Candidates(boxes, scores, classes, decoding.reaches(scores))
+
+
+_DECODERS: dict[str, Callable[..., Candidates]] = {
+    "yolov2": _yolov2,
+    "yolov8": _yolov8,
+    "yolox": _yolox,
+    "ssd": _ssd,
+    "detr": _detr,
+    "rt-detr": _rt_detr,
+}
+
+
+def _shaped(number, *shape):
+    return number.apply("Reshape", number, number.graph.constant(list(shape)))
+
+
+def _columns(table, start, stop=_END):
+    """The columns of a table from `start` to `stop`."""
+    sliced = table.graph.Slice(table.value, [start], [stop], [1])
+    return Number(table.graph, sliced, table.dtype)
+
+
+def _best(probabilities):
+    """The largest of each row's probabilities, and its position."""
+    graph = probabilities.graph
+    largest = graph.ReduceMax(probabilities.value, [1], keepdims=0)
+    position = graph.ArgMax(probabilities.value, axis=1, keepdims=0)
+    return Number(graph, largest), Number(graph, position, np.int64)
+
+
+def _corners(centers, sides):
+    """The boxes (x0, y0, x1, y1) with these centers and sides."""
+    half = sides / 2
+    return centers.apply("Concat", centers - half, centers + half, axis=1)
+
+
+def _in_pixels(decoding, fractions):
+    return fractions * [*decoding.size, *decoding.size]
+
+
+def _exp(logarithms):
+    """The sides with these logarithms."""
+    return logarithms.apply("Exp", logarithms.at_most(50))
+
+
+def _sigmoid(logits):
+    # an operator Sigmoid of float64 is missing in some builds of ONNX Runtime
+    return 1 / (1 + logits.apply("Exp", 0 - logits))
+
+
+def _rounded(probabilities):
+    """Probabilities as multiples of 2**-40.
+
+    ONNX Runtime computes exponentials of equal numbers with different last bits, depending on
+    their place. Ties of scores would break at random.
+    """
+    unit = 2.0**-40
+    return (probabilities / unit).round() * unit
