@@ -19,7 +19,7 @@ def export_loader(loader, table, exporter):
     """Export an ImageLoader: images are arrays already, and get its colours."""
     loader._validate_params()
     exporter.refuse_nan(loader)
-    block = _images(table, exporter)
+    block = images_of(table, exporter)
     if block.value is not None and block.mode != loader.colors:
         exporter.refuse(
             f"its images were loaded by another ImageLoader, with colors={block.mode!r}",
@@ -45,7 +45,7 @@ def export_resizer(resizer, table, exporter):
         resizer.resample,
         resizer.fill_color,
     )
-    block = resized(_images(table, exporter), step, exporter)
+    block = resized(images_of(table, exporter), step, exporter)
     return Table((block,), table.names)
 
 
@@ -53,7 +53,7 @@ def export_resizer(resizer, table, exporter):
 def export_extractor(extractor, table, exporter):
     """Export a PixelExtractor."""
     extractor._validate_params()
-    block = _images(table, exporter)
+    block = images_of(table, exporter)
     made = extract_with(extractor, block, exporter)
     return Table((made,), table.names if made.kind == "tensor" else None)
 
@@ -182,7 +182,7 @@ def extract(graph, images, mode, colors, layout, offset, scale, dtype):
     return (pixels if dtype == np.float32 else pixels.cast(dtype)).value
 
 
-def _images(table, exporter):
+def images_of(table, exporter):
     """The one column of images of a table."""
     block = table.blocks[0]
     if len(table.blocks) > 1 or block.kind != "images":

@@ -1,0 +1,140 @@
+"""Export ObjectDetector: from the pixels of one image to boxes, scores and labels."""
+
+import numpy as np
+
+from sklearn_dl.export._classes import known_labels
+from sklearn_dl.export._detection_formats import Decoding
+from sklearn_dl.export._exporter import predicts
+from sklearn_dl.export._images import extract_with, images_of, loaded, resized
+from sklearn_dl.export._number import Number
+from sklearn_dl.export._onnx_models import embedded
+from sklearn_dl.export._problems import chosen
+from sklearn_dl.export._resize import placement
+from sklearn_dl.export._suppression import sorted_by_score, suppressed
+from sklearn_dl.export._table import Output
+from sklearn_dl.scoring._input_casts import cast, check_row_shape
+from sklearn_dl.vision import ObjectDetector
+
+
+@predicts(ObjectDetector)
+def export_detector(detector, table, exporter):
+    """Export an ObjectDetector: images, its graph, the decoding of its outputs, suppression."""
+    detector._validate_params()
+    exporter.refuse_nan(detector)
+    _refuse_callables(detector, exporter)
+    block = images_of(table, exporter)
+    reader = detector._reader(detector._any_session())
+    exporter.fix_rows(1)
+    pixels, where = _pixels(reader, block, exporter)
+    found = _candidates(detector, reader, pixels, exporter)
+    return _best(detector, reader, found, _to_image(found.boxes, where), exporter)
+
+
+def _refuse_callables(detector, exporter):
+    if callable(detector.format):
+        exporter.refuse(
+            "its `format` is a callable, and a file holds no Python",
+            "Set `format` to the name of a format, or export the network with an OnnxScorer and "
+            "decode its outputs where the file is used.",
+        )
+    for name, value in (detector.extra_inputs or {}).items():
+        if callable(value):
+            exporter.refuse(
+                f"extra_inputs[{name!r}] is a callable, and a file holds no Python",
+                "Pass an array, if it is the same for all images.",
+            )
+
+
+def _pixels(reader, block, exporter):
+    """The network's input: pixels of the resized image; and the Placement of the image on it."""
+    block = loaded(block, exporter)
+    where = placement(exporter.graph, exporter.value(block), reader.step)
+    made = extract_with(reader.extractor(), resized(block, reader.step, exporter), exporter)
+    return exporter.cast(exporter.value(made), made.dtype, reader.image_input.dtype), where
+
+
+def _candidates(detector, reader, pixels, exporter):
+    """Run the network, and decode its outputs: Candidates."""
+    for spec in (reader.image_input, *reader.other_inputs):
+        if spec.batch not in (None, 1):
+            exporter.refuse(
+                f"its network takes {spec.batch} images at a time, but the file takes one",
+                "Export the network with a batch size of 1.",
+            )
+    session = detector._any_session()
+    others = {spec.name: _constant(detector, spec) for spec in reader.other_inputs}
+    shapes = _row_shapes(session, reader, others)
+    positions, _ = reader.choose(shapes)
+    specs = [session.outputs[i] for i in positions]
+    inputs = {name: exporter.graph.constant(value) for name, value in others.items()}
+    inputs[reader.image_input.name] = pixels
+    names = tuple(spec.name for spec in specs)
+    made = embedded(exporter, detector._content(), names, inputs, detector.model)
+    decoding = Decoding(
+        exporter.graph,
+        (reader.step.width, reader.step.height),
+        reader.anchors,
+        detector.score_threshold,
+        [shapes[name] for name in names],
+        [spec.dtype for spec in specs],
+    )
+    return decoding.decode(detector.format, [made[name] for name in names])
+
+
+def _constant(detector, spec):
+    """The value of an input that is not the image, with a batch dimension of 1."""
+    value = np.asarray(detector.extra_inputs[spec.name])
+    check_row_shape(value.shape, spec)
+    return cast(value[None], spec, [0])
+
+
+def _row_shapes(session, reader, others):
+    """The shape of each output for one image: what the graph states, or else what it gives."""
+    shapes = {spec.name: spec.row_shape for spec in session.outputs}
+    if all(shape is not None and None not in shape for shape in shapes.values()):
+        return shapes
+    spec, step = reader.image_input, reader.step
+    row = [step.height, step.width]
+    row.insert(0 if reader.layout == "NCHW" else 2, len(reader.colors))
+    outputs = session.run({spec.name: np.zeros((1, *row), spec.dtype), **others})
+    return {name: output.shape[1:] for name, output in zip(shapes, outputs, strict=True)}
+
+
+def _to_image(boxes, where):
+    """Convert boxes from pixels of the network's input to pixels of the image, and clip them."""
+    start, end = where.kept.item([0, 1]), where.kept.item([2, 3])
+    corners = boxes.apply("Reshape", boxes, boxes.graph.constant([-1, 2, 2]))
+    moved = (corners - where.placed.item([0, 1])) * ((end - start) / where.target) + start
+    clipped = moved.at_least(0).at_most(where.size)
+    return boxes.apply("Reshape", clipped, boxes.graph.constant([-1, 4]))
+
+
+def _best(detector, reader, found, boxes, exporter):
+    """The outputs of the file: the candidates that stay, best first."""
+    graph = exporter.graph
+    edges = graph.Split(boxes.value, axis=1, num_outputs=4, n_outputs=4)
+    x0, y0, x1, y1 = (Number(graph, edge) for edge in edges)
+    # a box that lies outside the image, or has no area, is dropped
+    seen = (x1 > x0) & (y1 > y0)
+    kept = graph.And(found.kept.value, graph.Squeeze(seen.value, [1]))
+    boxes, inside, scores, classes = (
+        graph.Compress(number.value, kept, axis=0)
+        for number in (boxes, found.boxes, found.scores, found.classes)
+    )
+    limit = int(detector.max_detections)
+    if reader.format.suppresses:
+        order = suppressed(graph, inside, scores, classes, detector.iou_threshold, limit)
+    else:
+        order = graph.Slice(sorted_by_score(graph, scores), [0], [limit], [0])
+    boxes, scores, classes = (graph.Gather(values, order) for values in (boxes, scores, classes))
+    labels = Output(classes, np.dtype(np.int64), ("n",))
+    if reader.labels is not None:
+        labels = chosen(known_labels(reader.labels, exporter), classes, exporter)._replace(
+            shape=("n",)
+        )
+    float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+    return {
+        "boxes": Output(exporter.cast(boxes, float64, float32), float32, ("n", 4)),
+        "scores": Output(exporter.cast(scores, float64, float32), float32, ("n",)),
+        "labels": labels,
+    }
