@@ -7,6 +7,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from sklearn_dl.export._decisions import decides, decision
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._labels import keys_to_values
 from sklearn_dl.export._table import Block, Table
@@ -25,6 +26,12 @@ def _pipeline_transform(pipeline, table, exporter):
 def _pipeline_predict(pipeline, table, exporter):
     *steps, (name, last) = pipeline.steps
     return exporter.predict(last, _through(steps, table, exporter), name)
+
+
+@decides(Pipeline)
+def _pipeline_decision(pipeline, table, exporter):
+    *steps, (_, last) = pipeline.steps
+    return decision(last, _through(steps, table, exporter), exporter)
 
 
 def _through(steps, table, exporter):
@@ -130,6 +137,11 @@ def _search_predict(search, table, exporter):
     return exporter.predict(_best(search, exporter), table)
 
 
+@decides(*_SEARCHES)
+def _search_decision(search, table, exporter):
+    return decision(_best(search, exporter), table, exporter)
+
+
 def _best(search, exporter):
     if not hasattr(search, "best_estimator_"):
         exporter.refuse("it has no best estimator", "Fit it with refit=True.")
@@ -144,6 +156,11 @@ def _frozen_transform(frozen, table, exporter):
 @predicts(FrozenEstimator)
 def _frozen_predict(frozen, table, exporter):
     return exporter.predict(frozen.estimator, table)
+
+
+@decides(FrozenEstimator)
+def _frozen_decision(frozen, table, exporter):
+    return decision(frozen.estimator, table, exporter)
 
 
 @predicts(TransformedTargetRegressor)

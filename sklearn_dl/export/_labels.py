@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_dl.export._classes import class_outputs, known_labels
+from sklearn_dl.export._decisions import Scores, decides
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._lookup import positions
 from sklearn_dl.export._table import Block, Table, columns
@@ -57,21 +58,43 @@ def keys_to_values(mapper, table, exporter):
 
 @predicts(ScoreClassifier)
 def _score_classifier(classifier, table, exporter):
+    value, dtype, columns = _scores(classifier, table, exporter)
+    value = _probabilities(value, table.width == 1, dtype, classifier.activation, exporter.graph)
+    value = exporter.graph.Gather(value, columns.order, axis=1)
+    return class_outputs(value, dtype, columns.labels[columns.order], exporter)
+
+
+@decides(ScoreClassifier)
+def _decision(classifier, table, exporter):
+    graph = exporter.graph
+    value, dtype, columns = _scores(classifier, table, exporter)
+    value = exporter.cast(value, dtype, np.float64)
+    if table.width == 1:
+        if classifier.activation is None:
+            value = graph.Sub(value, np.float64(0.5))
+        return Scores(value if columns.order[1] == 1 else graph.Neg(value), 1)
+    value = graph.Gather(value, columns.order, axis=1)
+    if len(columns.order) > 2:
+        return Scores(value, len(columns.order))
+    parts = (graph.Gather(value, [k], axis=1) for k in (1, 0))
+    return Scores(graph.Sub(*parts), 1)
+
+
+def _scores(classifier, table, exporter):
+    """One score for each label as a Value, its dtype, and the ColumnLabels."""
     if classifier.on_error == "nan":
         exporter.refuse(
             "on_error='nan' returns missing labels, which a file does not have",
             "Set on_error='raise'.",
         )
     given = classifier.classes_ if classifier.classes is None else classifier.classes
-    labels, order, places = column_labels(given, classifier)
+    columns = column_labels(given, classifier)
     value, dtype = exporter.concatenated(table)
     wanted = np.dtype(np.float32 if dtype in (np.float16, np.float32) else np.float64)
     value = exporter.cast(value, dtype, wanted)
-    if places is not None:
-        value = _joined(value, places, classifier.activation, exporter.graph)
-    value = _probabilities(value, table.width == 1, wanted, classifier.activation, exporter.graph)
-    value = exporter.graph.Gather(value, order, axis=1)
-    return class_outputs(value, wanted, labels[order], exporter)
+    if columns.positions is not None:
+        value = _joined(value, columns.positions, classifier.activation, exporter.graph)
+    return value, wanted, columns
 
 
 def _joined(scores, places, activation, graph):

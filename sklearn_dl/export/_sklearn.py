@@ -29,6 +29,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 from sklearn.utils import get_tags
 
 from sklearn_dl.export._classes import check_binary, known_labels, probabilities_output
+from sklearn_dl.export._decisions import Scores, decides
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._graph import ML
 from sklearn_dl.export._table import Output, columns
@@ -109,6 +110,21 @@ def _predict(estimator, table, exporter):
     return outputs
 
 
+@decides(object)
+def _decision(estimator, table, exporter):
+    if "raw_scores" not in _known_options(estimator):
+        exporter.refuse(
+            "skl2onnx cannot convert its decision_function",
+            "Replace it by a classifier without decision_function, or by another one.",
+        )
+    (made,) = _added(estimator, {"decision_function": 1}, table, exporter, raw_scores=True)
+    width = 1 if made.expected.ndim == 1 else made.expected.shape[1]
+    value = exporter.cast(made.value, made.dtype, np.float64)
+    if width == 1:  # of two classes, skl2onnx has both
+        value = exporter.graph.Gather(value, [1], axis=1)
+    return Scores(value, width)
+
+
 def _label_dtype(predicted, estimator, exporter):
     """The dtype of labels: skl2onnx makes integers of all numbers."""
     dtype = known_labels(predicted.ravel()[:1], exporter).dtype
@@ -118,7 +134,7 @@ def _label_dtype(predicted, estimator, exporter):
     return dtype
 
 
-def _added(estimator, methods, table, exporter):
+def _added(estimator, methods, table, exporter, **options):
     """Add the nodes of an estimator.
 
     Parameters
@@ -129,6 +145,8 @@ def _added(estimator, methods, table, exporter):
         skl2onnx.
     table : Table
     exporter : Exporter
+    **options
+        Options of the converter.
 
     Returns
     -------
@@ -140,7 +158,7 @@ def _added(estimator, methods, table, exporter):
     failures = []
     for of_input in _dtypes(estimator, dtype):
         try:
-            model = _converted(estimator, of_input, table.width, opset)
+            model = _converted(estimator, of_input, table.width, opset, options)
             rows, expected = _expected(estimator, methods, of_input, table.width)
             names, outputs = _run(model, rows)
             for method, array, position in zip(methods, expected, methods.values(), strict=True):
@@ -168,17 +186,21 @@ def _dtypes(estimator, dtype):
     return [np.dtype(np.float64), np.dtype(np.float32)]
 
 
-def _converted(estimator, dtype, width, opset):
+def _converted(estimator, dtype, width, opset, options):
     known = _known_options(estimator)
     # arrays of probabilities; no locale of the machine
-    options = {k: v for k, v in {"zipmap": False, "locale": "C"}.items() if k in known}
-    model = skl2onnx.convert_sklearn(
-        estimator,
-        name="estimator",
-        initial_types=[("X", _TYPES[dtype]([None, width]))],
-        target_opset={"": opset, ML: _ML_VERSION},
-        options={id(estimator): options},
-    )
+    usual = {"zipmap": False, "locale": "C"}
+    options = {name: usual[name] for name in usual if name in known} | options
+    with warnings.catch_warnings():
+        # skl2onnx reads attributes that scikit-learn deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        model = skl2onnx.convert_sklearn(
+            estimator,
+            name="estimator",
+            initial_types=[("X", _TYPES[dtype]([None, width]))],
+            target_opset={"": opset, ML: _ML_VERSION},
+            options={id(estimator): options},
+        )
     for part in (model, *model.functions):
         for domain in part.opset_import:
             # it states the lowest version that its nodes need
@@ -240,6 +262,8 @@ def _check_equal(method, got, expected):
 
     The tolerance is wide, because the rows may be far from those that the estimator was fitted on.
     """
+    if method == "decision_function" and expected.ndim == 1:
+        got = got[:, 1]
     if not isinstance(got, np.ndarray) or got.size != expected.size:
         raise ValueError(f"the result of its {method} would have another shape")
     got = got.reshape(expected.shape)

@@ -25,6 +25,7 @@ from sklearn.tree import (
 )
 
 from sklearn_dl.export._classes import class_outputs, several_labels
+from sklearn_dl.export._decisions import Scores, decides
 from sklearn_dl.export._exporter import predicts
 from sklearn_dl.export._graph import ML
 from sklearn_dl.export._table import Output
@@ -89,13 +90,19 @@ def _tree(tree):
 
 @predicts(HistGradientBoostingClassifier)
 def _boosted_classifier(classifier, table, exporter):
-    graph, raw = exporter.graph, _raw(classifier, table, exporter)
+    graph, one, raw = exporter.graph, np.float64(1), _raw(classifier, table, exporter)
     if len(classifier.classes_) == 2:
-        positive = graph.Sigmoid(raw)
-        probabilities = graph.Concat(graph.Sub(np.float64(1), positive), positive, axis=1)
+        # an operator Sigmoid of float64 is missing in some builds of ONNX Runtime
+        positive = graph.Div(one, graph.Add(graph.Exp(graph.Neg(raw)), one))
+        probabilities = graph.Concat(graph.Sub(one, positive), positive, axis=1)
     else:
         probabilities = graph.Softmax(raw, axis=1)
     return class_outputs(probabilities, np.float64, classifier.classes_, exporter)
+
+
+@decides(HistGradientBoostingClassifier)
+def _boosted_decision(classifier, table, exporter):
+    return Scores(_raw(classifier, table, exporter), classifier.n_trees_per_iteration_)
 
 
 @predicts(HistGradientBoostingRegressor)

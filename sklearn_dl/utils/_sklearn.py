@@ -31,6 +31,7 @@ __all__ = [
     "clone_parametrized",
     "output_container",
     "safe_indexing",
+    "tuned_pos_label",
     "validate_parameter_constraints",
     "wrap_output",
 ]
@@ -75,3 +76,8 @@ def wrap_output(estimator, data, original_input, columns=None, index=None):
     if container == "pandas" and index is not None:
         frame.index = index
     return frame
+
+
+def tuned_pos_label(classifier):
+    """The label of the positive class of a fitted TunedThresholdClassifierCV, or None."""
+    return classifier._curve_scorer._get_pos_label()

@@ -1,0 +1,73 @@
+"""What `decision_function` of a classifier computes, for the classifiers that contain it.
+
+A classifier with a function of its own is decorated with `decides`; skl2onnx knows many others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+
+_DECISIONS: dict = {}
+
+
+class Scores(NamedTuple):
+    """Numbers for the classes of a classifier.
+
+    Attributes
+    ----------
+    value : Value
+        float64 of shape (N, width).
+    width : int
+        The number of classes, or 1: the scores of the second of two classes.
+    """
+
+    value: ir.Value
+    width: int
+
+
+def decides(*classes):
+    """Decorate ``convert(estimator, table, exporter) -> Scores``: its `decision_function`."""
+
+    def register(convert):
+        _DECISIONS.update(dict.fromkeys(classes, convert))
+        return convert
+
+    return register
+
+
+def decision(estimator, table, exporter):
+    """Add what `decision_function` of a fitted classifier computes.
+
+    Returns
+    -------
+    scores : Scores
+    """
+    exporter.path.append(type(estimator).__name__)
+    convert = _DECISIONS.get(type(estimator)) or _DECISIONS[object]
+    scores = convert(estimator, table, exporter)
+    exporter.path.pop()
+    return scores
+
+
+def scores(estimator, table, exporter, methods=("decision_function", "predict_proba")):
+    """Add the result of the first of some methods that a classifier has.
+
+    Returns
+    -------
+    scores : Scores
+        Of two classes: the scores of the second one, as scikit-learn takes them.
+    method : str
+        The method.
+    """
+    method = next((name for name in methods if hasattr(estimator, name)), None)
+    if method is None:
+        exporter.refuse(f"it has none of the methods {', '.join(methods)}", "Replace it.")
+    if method == "decision_function":
+        return decision(estimator, table, exporter), method
+    output = exporter.predict(estimator, table)["probabilities"]
+    value = exporter.cast(output.value, output.dtype, np.float64)
+    width = output.shape[1]
+    if width == 2:
+        value, width = exporter.graph.Gather(value, [1], axis=1), 1
+    return Scores(value, width), method
