@@ -11,8 +11,11 @@ from sklearn_dl._version import __version__
 
 # these modules register their converters
 from sklearn_dl.export import (  # noqa: F401
+    _calibration,
     _composites,
+    _detection,
     _encoders,
+    _ensembles,
     _images,
     _labels,
     _scorers,
@@ -47,8 +50,8 @@ class Built(NamedTuple):
     n_rows : int or "N"
         Number of rows of each run.
     has_images : bool
-    is_detector : bool
-        Whether the outputs are those of one image, which have no rows.
+    score_threshold : float or None
+        That of a detector, whose outputs are those of one image. None: there is no detector.
     """
 
     model: onnx.ModelProto
@@ -58,7 +61,7 @@ class Built(NamedTuple):
     tokens: dict
     n_rows: int | str
     has_images: bool
-    is_detector: bool
+    score_threshold: float | None
 
     @property
     def n_sampled(self):
@@ -84,7 +87,7 @@ def build(estimator, X, text, resize, target_opset):
     check_columns(estimator, table)
     exporter = Exporter(text, resize, target_opset or _MIN_OPSET)
     try:
-        outputs = _fill(exporter, estimator, table)
+        _fill(exporter, estimator, table)
     except NeedsOpset as needed:
         if target_opset is not None:
             raise ValueError(
@@ -92,7 +95,7 @@ def build(estimator, X, text, resize, target_opset):
                 f"{needed}: set target_opset=None, or at least {needed}."
             ) from None
         exporter = Exporter(text, resize, needed.args[0])
-        outputs = _fill(exporter, estimator, table)
+        _fill(exporter, estimator, table)
     exporter.finish_inputs(list(values))
     exporter.metadata |= {
         "package": f"sklearn_dl {__version__}",
@@ -111,7 +114,6 @@ def build(estimator, X, text, resize, target_opset):
             "a smaller network."
         )
     onnx.checker.check_model(model, full_check=True)
-    has_images = any(block.kind == "images" for block in table.blocks)
     return Built(
         model,
         estimator,
@@ -119,20 +121,19 @@ def build(estimator, X, text, resize, target_opset):
         values,
         exporter.tokens,
         exporter.n_rows,
-        has_images,
-        "boxes" in outputs,
+        has_images=any(block.kind == "images" for block in table.blocks),
+        score_threshold=exporter.score_threshold,
     )
 
 
 def _fill(exporter, estimator, table):
-    """Add all that the estimator computes, and make the results outputs: dict of Output."""
+    """Add all that the estimator computes, and make the results outputs."""
     if hasattr(estimator, "predict"):
         outputs = exporter.predict(estimator, table)
     else:
         outputs = _outputs(exporter, exporter.transform(estimator, table))
     for name, output in outputs.items():
         exporter.graph.output(name, *output)
-    return outputs
 
 
 def _outputs(exporter, table):

@@ -104,7 +104,8 @@ def _tuned_threshold(classifier, table, exporter):
 
 
 def _thresholded(classifier, estimator, threshold, pos_label, table, exporter):
-    graph, methods = exporter.graph, (classifier.response_method,)
+    graph = exporter.graph
+    methods: tuple[str, ...] = (classifier.response_method,)
     if methods == ("auto",):
         methods = ("predict_proba", "decision_function")
     given, method = scores(estimator, table, exporter, methods)

@@ -25,6 +25,7 @@ def export_detector(detector, table, exporter):
     block = images_of(table, exporter)
     reader = detector._reader(detector._any_session())
     exporter.fix_rows(1)
+    exporter.score_threshold = detector.score_threshold
     pixels, where = _pixels(reader, block, exporter)
     found = _candidates(detector, reader, pixels, exporter)
     return _best(detector, reader, found, _to_image(found.boxes, where), exporter)

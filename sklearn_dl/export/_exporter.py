@@ -80,6 +80,8 @@ class Exporter:
         Number of rows in each run of the file. "N": any number.
     tokens : dict of str to TokenInput
         The inputs that take token ids, by their names.
+    score_threshold : float or None
+        That of a detector, whose outputs are those of one image. None: there is no detector.
     """
 
     def __init__(self, text="string", resize="exact", opset=18):
@@ -91,6 +93,7 @@ class Exporter:
         self.sources: dict[str, str | None] = {}
         self.n_rows: int | str = "N"
         self.tokens: dict[str, TokenInput] = {}
+        self.score_threshold: float | None = None
         self._inputs: dict[str, tuple] = {}
 
     def transform(self, estimator, table, step=None):

@@ -6,8 +6,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from joblib import parallel_config
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import issparse
 
+from sklearn_dl.metrics._boxes import box_array, box_iou
 from sklearn_dl.runtimes.torch._device import float32_only
 from sklearn_dl.utils._columns import missing_mask
 from sklearn_dl.utils._threads import thread_budget
@@ -16,6 +18,7 @@ from sklearn_dl.utils._threads import thread_budget
 _TOLERANCES = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05}
 _TOLERANCE_OF_RESIZED = 6e-3
 _LABELS = ("label", "labels")
+_OBJECTS = ("boxes", "scores", "labels")
 # a box may differ by this number of pixels where a number may differ by 1
 _PIXELS = 100
 
@@ -40,13 +43,16 @@ def verify_model(built, weights, resize):
         If ONNX Runtime cannot load the model, or a row differs. With ``resize="fast"``, a
         difference is a warning.
     """
+    tolerance = _TOLERANCES[weights]
+    if built.has_images:
+        tolerance = max(tolerance, _TOLERANCE_OF_RESIZED)
     made = run_model(built)
     with float32_only(), parallel_config("sequential"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of texts that are cut, for example
         expected = _expected(built, made)
-    tolerance = _TOLERANCES[weights]
-    if built.has_images:
-        tolerance = max(tolerance, _TOLERANCE_OF_RESIZED)
+        if built.score_threshold is not None:
+            for row in range(built.n_sampled):
+                _match_objects(made, expected, row, built.score_threshold + tolerance)
     largest, fault = _compare(made, expected, tolerance, compares_labels=weights != "int8")
     report = f"the largest difference from the estimator is {largest:.2g} in {built.n_sampled} rows"
     if fault is None:
@@ -76,7 +82,7 @@ def run_model(built):
         outputs = session.run(names, _feeds(built, rows))
         for name, output in zip(names, outputs, strict=True):
             # the outputs of a detector are those of one image
-            each = [output] if built.is_detector else output
+            each = output if built.score_threshold is None else [output]
             if np.ndim(each) == 0 or len(each) != len(rows):
                 raise ValueError(
                     f"The output {name!r} of the model has shape {np.shape(each)} for "
@@ -142,9 +148,13 @@ def as_utf8(texts):
 def _expected(built, made):
     """What the estimator gives for the rows of the sample: dict of str to list, as `made`."""
     estimator, X = built.estimator, built.X
-    if built.is_detector:
+    if built.score_threshold is not None:
         found = estimator.predict(X)
-        return {name: [getattr(row, name) for row in found] for name in made}
+        return {
+            "boxes": [box_array(objects) for objects in found],
+            "scores": [objects["score"] for objects in found],
+            "labels": [objects["label"] for objects in found],
+        }
     if "label" in made or "prediction" in made:
         expected = {name: estimator.predict(X) for name in made if name != "probabilities"}
         if "probabilities" in made:
@@ -166,6 +176,23 @@ def _expected(built, made):
         expected[name] = [row[start : start + width] for row in rows]
         start += width
     return expected
+
+
+def _match_objects(made, expected, row, rare):
+    """Bring the objects that both have found in an image into one order, in place.
+
+    Objects with nearly equal scores may have swapped places. An object that only one of the two has
+    found is left out if its score is at most `rare`, which is a little above the threshold.
+    """
+    one, other = ([np.asarray(of[name][row]) for name in _OBJECTS] for of in (made, expected))
+    overlaps = box_iou(one[0], other[0]) * (one[2][:, None] == other[2])
+    pairs = np.transpose(linear_sum_assignment(-overlaps))
+    pairs = pairs[overlaps[tuple(pairs.T)] > 0.5]
+    for k, (of, arrays) in enumerate(((made, one), (expected, other))):
+        matched = pairs[:, k]
+        rest = np.setdiff1d(np.flatnonzero(arrays[1] > rare), matched)
+        for name, array in zip(_OBJECTS, arrays, strict=True):
+            of[name][row] = array[np.concatenate([matched, rest])]
 
 
 def _compare(made, expected, tolerance, compares_labels):

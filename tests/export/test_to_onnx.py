@@ -132,3 +132,32 @@ def test_what_is_printed(capsys):
     assert len(printed) == 3
     assert "weights stored as float16" in printed[1]
     assert printed[2].endswith("in 30 rows")
+
+
+def objects(scores, labels, shift=0.0):
+    """Boxes in a row, of 10 x 10 pixels, moved to the right by `shift`."""
+    left = 20.0 * np.arange(len(scores)) + shift
+    boxes = np.column_stack([left, left * 0, left + 10, left * 0 + 10])
+    return {"boxes": [boxes], "scores": [np.array(scores)], "labels": [np.array(labels)]}
+
+
+def difference(made, wanted):
+    from sklearn_dl.export._verify import _compare, _match_objects
+
+    _match_objects(made, wanted, 0, 0.31)
+    return _compare(made, wanted, 0.01, True)
+
+
+def test_objects_are_compared_with_those_that_they_overlap():
+    wanted = objects([0.8, 0.79], ["cat", "dog"])
+    swapped = {name: [rows[0][::-1]] for name, rows in wanted.items()}
+    assert difference(swapped, wanted) == (0.0, None)
+    # the third is just above the threshold
+    assert difference(objects([0.8, 0.79, 0.305], ["cat", "dog", "cat"]), wanted)[1] is None
+    assert difference(objects([0.8, 0.79, 0.5], ["cat", "dog", "cat"]), wanted)[1] is not None
+    assert difference(objects([0.8], ["cat"]), wanted)[1] is not None
+    assert difference(objects([0.8, 0.79], ["cat", "cat"]), wanted)[1] is not None
+    assert difference(objects([0.8, 0.7], ["cat", "dog"]), wanted)[1] is not None
+    assert difference(objects([0.8, 0.79], ["cat", "dog"], shift=0.5), wanted)[1] is None
+    assert difference(objects([0.8, 0.79], ["cat", "dog"], shift=3.0), wanted)[1] is not None
+    assert difference(objects([], []), objects([], [])) == (0.0, None)
