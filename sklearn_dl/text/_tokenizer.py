@@ -48,19 +48,32 @@ class Tokenizer:
         Text that is put before each text, but not before pairs that are read together.
     special : bool, default=True
         Whether special tokens are added. Without them, pairs cannot be read together.
+
+    Attributes
+    ----------
+    backend : tokenizers.Tokenizer or None
+        What splits the texts. None: a tokenizer that is written in Python.
+    pad_id : int
+        What `pad` fills rows with.
+    takes_types : bool
+        Whether the encoder takes token types.
+    n_whole_characters : int
+        A text of a pair that has more characters is shortened to the beginning that is read, before
+        the two are read together.
     """
 
     def __init__(self, tokenizer, max_length, prompt="", special=True):
         self.max_length = max_length
+        self.n_whole_characters = _CHARACTERS_PER_TOKEN * max_length
         self.prompt = prompt
         self.special = special
         self.pad_id = tokenizer.pad_token_id or 0
         self.takes_types = "token_type_ids" in tokenizer.model_input_names
         self._tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
-        if self._backend is not None:
-            self._backend.no_padding()
-            self._backend.enable_truncation(max_length, strategy="longest_first")
+        self.backend = tokenizer.backend_tokenizer if tokenizer.is_fast else None
+        if self.backend is not None:
+            self.backend.no_padding()
+            self.backend.enable_truncation(max_length, strategy="longest_first")
 
     def encode(self, columns, n_threads):
         """Compute the token ids of rows of texts.
@@ -86,17 +99,17 @@ class Tokenizer:
             )
         if len(columns) == 2:
             texts = [(text, str(other)) for text, other in zip(texts, columns[1], strict=True)]
-            if self._backend is not None:
+            if self.backend is not None:
                 texts = [(self._beginning(a), self._beginning(b)) for a, b in texts]
-        if self._backend is None:
+        if self.backend is None:
             return self._encode_slowly(texts)
         if n_threads > 1 and len(texts) > 1:
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=self.special)
+            encodings = self.backend.encode_batch_fast(texts, add_special_tokens=self.special)
         elif len(columns) == 2:
-            encodings = [self._backend.encode(*pair) for pair in texts]
+            encodings = [self.backend.encode(*pair) for pair in texts]
         else:
             encodings = [
-                self._backend.encode(text, add_special_tokens=self.special) for text in texts
+                self.backend.encode(text, add_special_tokens=self.special) for text in texts
             ]
         ids = [np.array(encoding.ids, dtype=np.int32) for encoding in encodings]
         types = None
@@ -113,11 +126,11 @@ class Tokenizer:
         ValueError
             If the tokenizer is written in Python.
         """
-        if self._backend is None:
+        if self.backend is None:
             raise ValueError(
                 f"{type(self._tokenizer).__name__} is written in Python: it has no tokenizer.json."
             )
-        saved = type(self._backend).from_str(self._backend.to_str())
+        saved = type(self.backend).from_str(self.backend.to_str())
         saved.enable_padding(pad_id=self.pad_id, pad_token=self._tokenizer.pad_token or "[PAD]")
         saved.save(str(folder / "tokenizer.json"))
         settings = {
@@ -130,16 +143,26 @@ class Tokenizer:
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     def _beginning(self, text):
-        """A text of a pair, shortened to its first `max_length` tokens if it is long.
+        """A text of a pair, shortened to the words of its first `max_length` tokens if it is long.
 
         The tokenizer would need minutes for two texts of a megabyte: it combines each piece that
         it cuts off one text with each piece of the other.
         """
-        if len(text) <= _CHARACTERS_PER_TOKEN * self.max_length:
+        if len(text) <= self.n_whole_characters:
             return text
-        assert self._backend is not None
-        offsets = self._backend.encode(text, add_special_tokens=False).offsets
-        return text[: offsets[-1][1]] if offsets else text
+        assert self.backend is not None
+        encoding = self.backend.encode(text, add_special_tokens=False)
+        if not encoding.ids:
+            return text
+        (_, end), word = encoding.offsets[-1], encoding.word_ids[-1]
+        # the last word stays whole: a part of it may have other tokens
+        for following in encoding.overflowing:
+            ends = zip(following.word_ids, following.offsets, strict=True)
+            of_word = [stop for number, (_, stop) in ends if number == word]
+            if not of_word:
+                break
+            end = of_word[-1]
+        return text[:end]
 
     def _encode_slowly(self, texts):
         """Encode with a tokenizer written in Python, which does not report what it has cut."""

@@ -81,10 +81,10 @@ def test_of_long_texts_of_a_pair_only_the_beginning_is_tokenized_together(encode
     columns = [[longer, longer, short, "\x00" * 9999], [longer, short, longer, short]]
     # texts of fewer characters are given as they are
     expected = tokenizer.encode([[c if c == short else long for c in col] for col in columns], 1)
-    tokenizer._backend = NotesPairs(tokenizer._backend)
+    tokenizer.backend = NotesPairs(tokenizer.backend)
     rows = tokenizer.encode(columns, n_threads)
-    assert [len(pair) for pair in tokenizer._backend.pairs] == [2] * 4
-    for pair, given in zip(tokenizer._backend.pairs, zip(*columns, strict=True), strict=True):
+    assert [len(pair) for pair in tokenizer.backend.pairs] == [2] * 4
+    for pair, given in zip(tokenizer.backend.pairs, zip(*columns, strict=True), strict=True):
         for text, whole in zip(pair, given, strict=True):
             assert whole.startswith(text)
             assert len(text) < 32 * 64 or text.strip("\x00") == ""
@@ -95,3 +95,12 @@ def test_of_long_texts_of_a_pair_only_the_beginning_is_tokenized_together(encode
     alone = tokenizer.encode([[""], [short]], 1)
     np.testing.assert_array_equal(rows.ids[3], alone.ids[0])
     assert rows.cut.sum() == 3
+
+
+def test_long_texts_of_a_pair_are_shortened_to_whole_words(encoder):
+    """A part of a word could have other tokens than the word begins with."""
+    tokenizer = load_tokenizer(find_folder(encoder), 32)
+    beginning = "film " * 31 + "goodfilm"  # the last word has five tokens
+    tokenizer.backend = NotesPairs(tokenizer.backend)
+    tokenizer.encode([[beginning + " film" * 999], ["good"]], 1)
+    assert tokenizer.backend.pairs == [(beginning, "good")]
