@@ -10,6 +10,8 @@ from onnx_ir.passes import Sequential, common
 # names of the domains of operators
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
+# as the end of a slice: the end of the array
+END = np.iinfo(np.int64).max
 # the version of the operators of a domain other than the standard one
 _VERSIONS = {ML: 3, MICROSOFT: 1}
 
@@ -38,7 +40,7 @@ class Graph:
             raise AttributeError(operator)
         return partial(self.node, operator)
 
-    def node(self, operator, *inputs, domain="", n_outputs=1, **attributes):
+    def node(self, operator, *inputs, domain="", n_outputs=1, dtype=None, **attributes):
         """Add a node.
 
         Parameters
@@ -48,6 +50,9 @@ class Graph:
         domain : str, default=""
             Domain of the operator: the standard one, `ML` or `MICROSOFT`.
         n_outputs : int, default=1
+        dtype : dtype or None, default=None
+            The dtype of the only output, which onnx must be told where it does not know the
+            operator.
         **attributes : int, float, str, list of these, onnx.TensorProto, or Graph
             A Graph is the body of a Loop or If; its nodes may use values of this graph.
 
@@ -64,6 +69,8 @@ class Graph:
         outputs = self._tape.op_multi_out(
             operator, values, attributes, domain=domain, num_outputs=n_outputs
         )
+        if dtype is not None:
+            outputs[0].dtype = ir_type(dtype)
         return outputs[0] if n_outputs == 1 else outputs
 
     def constant(self, array):
@@ -92,6 +99,22 @@ class Graph:
             name = f"constant_{len(self._constants)}"
             self._constants[key] = self._initializer(_tensor(array, name))
         return self._constants[key]
+
+    def integers(self, array):
+        """Add a constant of int64, which is stored in as few bytes as its values need.
+
+        Parameters
+        ----------
+        array : ndarray of int
+
+        Returns
+        -------
+        value : Value
+        """
+        array = np.asarray(array)
+        lowest, highest = array.min(initial=0), array.max(initial=0)
+        dtype = np.result_type(np.min_scalar_type(lowest), np.min_scalar_type(highest))
+        return self.Cast(array.astype(dtype), to=ir.DataType.INT64)
 
     def _initializer(self, tensor):
         value = self._tape.initializer(tensor)
@@ -174,7 +197,8 @@ class Graph:
             graph.remove(node)
             node.name = None
             for value in node.outputs:
-                value.name = None
+                # their types name sizes of the other model
+                value.name = value.type = value.shape = None
             self._graph.append(node)
         return dict(zip(names, outputs, strict=True))
 
@@ -212,8 +236,6 @@ class Graph:
             if not value.uses() and not value.is_graph_output():  # a network may ignore an input
                 self._graph.inputs.remove(value)
         proto = ir.serde.serialize_model(made)
-        # they name the sizes of the graphs that were embedded
-        del proto.graph.value_info[:]
         for value in (*proto.graph.input, *proto.graph.output):
             for size in value.type.tensor_type.shape.dim:
                 if size.dim_param == "N" and n_rows != "N":
