@@ -1,0 +1,201 @@
+"""How a tokenizer reads characters, as tables that are read from the tokenizer itself.
+
+A text is a row of *codes*, one for each character. A code stands for the *symbols* that the
+normalizer makes of the character: none (it is removed), one, or several. Characters that are in no
+piece of the vocabulary share symbols, so that there are far fewer codes than characters.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import tokenizers
+
+from sklearn_dl.export._tokenizer_parts import UnknownTokenizer
+
+# kinds of symbols: a word is a run of symbols of one kind, or one isolated symbol
+SPACE, LETTER, OTHER, ISOLATED = range(4)
+# the first symbols: none, the beginning of a row, and for each kind what is in no piece
+NOTHING, ROW, _UNKNOWN = 0, 1, 2
+_FIRST_KINDS = [SPACE, SPACE, SPACE, LETTER, OTHER, ISOLATED]
+# the first codes: no character, and the beginning of a row
+PADDING, BEGINNING = 0, 1
+
+# planes of 65,536 code points that hold nothing, or only private characters: in each of these
+# ranges, the first stands for all; the last two of a plane are never characters
+_ALIKE = [
+    alike
+    for plane in (*range(0x40000, 0xE0000, 0x10000), 0xE1000, 0xF0000, 0x100000)
+    for alike in ((plane, plane | 0xFFFE), (plane | 0xFFFE, (plane | 0xFFFF) + 1))
+]
+_READ = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000)]
+# number of characters that are looked at together
+_BLOCK = 64
+# a letter that normalizers neither change nor make of others
+_BETWEEN = "\u01bb"
+# Unicode's property White_Space
+_WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+
+
+class Characters(NamedTuple):
+    """Tables of characters, codes and symbols.
+
+    Attributes
+    ----------
+    codes : int32 ndarray of shape (0x110000,)
+        The code of each character.
+    symbols : int32 ndarray of shape (n_codes, n)
+        The symbols of each code, filled up with NOTHING.
+    kinds : int32 ndarray of shape (n_symbols,)
+        The kind of each symbol.
+    symbols_of : dict of str to dict of int to int
+        For a character of the vocabulary: the kinds that it may have, and its symbol for each.
+    special : dict of str to int
+        The code of each special token. It has one symbol.
+    """
+
+    codes: np.ndarray
+    symbols: np.ndarray
+    kinds: np.ndarray
+    symbols_of: dict[str, dict[int, int]]
+    special: dict[str, int]
+
+
+def read_characters(parts):
+    """Read all characters with a tokenizer.
+
+    Parameters
+    ----------
+    parts : TokenizerParts
+
+    Returns
+    -------
+    characters : Characters
+
+    Raises
+    ------
+    UnknownTokenizer
+        If it depends on its neighbours how the tokenizer reads a character.
+    """
+    readings = _readings(parts)
+    symbols_of, kinds = _number_symbols(parts, {c for row in readings.values() for c in row})
+    # codes by their symbols, and by what else distinguishes them
+    numbers: dict[tuple, int] = {((), "padding"): PADDING, ((ROW,), "beginning"): BEGINNING}
+    special = {}
+    for content in parts.special:
+        special[content] = numbers[(len(kinds),), "special token"] = len(numbers)
+        kinds.append(ISOLATED)
+    # special tokens are found by the codes of their characters, which are their own therefore
+    own = set("".join(parts.special))
+    unknown_letter = (_UNKNOWN + LETTER,), ""
+    codes = np.full(0x110000, numbers.setdefault(unknown_letter, len(numbers)), dtype=np.int32)
+    for character, row in readings.items():
+        symbols = tuple(symbols_of.get(c, {}).get(kind, _UNKNOWN + kind) for c, kind in row)
+        key = symbols, character if character in own else ""
+        codes[ord(character)] = numbers.setdefault(key, len(numbers))
+    for start, stop in _ALIKE:
+        codes[start:stop] = codes[start]
+    codes[0xD800:0xE000] = PADDING  # surrogates, which are not characters
+    table = np.full((len(numbers), max(len(s) for s, _ in numbers)), NOTHING, dtype=np.int32)
+    for (symbols, _), code in numbers.items():
+        table[code, : len(symbols)] = symbols
+    return Characters(codes, table, np.array(kinds, dtype=np.int32), symbols_of, special)
+
+
+def _readings(parts):
+    """What the tokenizer makes of each character, as a dict of lists of (character, kind).
+
+    It lacks those characters of no special token that become one letter of no piece.
+    """
+    characters = list(map(chr, [*_READ, *(start for start, _ in _ALIKE)]))
+    made = _normalized(parts.normalizer, characters)
+    normalized = sorted(set("".join(made)))
+    kinds = _kinds(parts.pre_tokenizer, normalized)
+    in_pieces, in_special = set("".join(parts.pieces)), set("".join(parts.special))
+    if parts.sorts_accents:
+        # a word with a letter that is in no piece is unknown, in any order
+        _check_order([c for c in normalized if c in in_pieces or c in kinds])
+    readings = {}
+    for character, becomes in zip(characters, made, strict=True):
+        is_letter = len(becomes) == 1 and becomes not in kinds
+        if is_letter and becomes not in in_pieces and character not in in_special:
+            continue
+        row = [(c, kinds.get(c, LETTER)) for c in becomes]
+        # the spaces that are put around a Chinese character isolate it
+        if [kind == SPACE for _, kind in row] == [True, False, True]:
+            row = [(row[1][0], ISOLATED)]
+        readings[character] = row
+    for space in _WHITE_SPACE:
+        # special tokens may take the white space beside them
+        if any(kind != SPACE for _, kind in readings.get(space, [(space, LETTER)])):
+            raise UnknownTokenizer(f"it reads the white space {space!r} as part of a word")
+    return readings
+
+
+def _normalized(normalizer, characters):
+    """What the normalizer makes of each character, as a list of str."""
+    if normalizer is None:
+        return characters
+    made = normalizer.normalize_str(_BETWEEN.join(characters)).split(_BETWEEN)
+    # _BETWEEN itself has become two empty strings
+    own = characters.index(_BETWEEN)
+    return [*made[:own], _BETWEEN, *made[own + 2 :]]
+
+
+def _kinds(pre_tokenizer, characters):
+    """The kinds of normalized characters, as a dict. It lacks letters."""
+
+    def count_words(texts):
+        """The number of words in each of these texts, which have the same length."""
+        starts = [start for _, (start, _) in pre_tokenizer.pre_tokenize_str(" ".join(texts))]
+        return np.bincount(np.array(starts) // (len(texts[0]) + 1), minlength=len(texts))
+
+    # most characters are letters: a block of letters makes one word
+    blocks = [characters[k : k + _BLOCK] for k in range(0, len(characters), _BLOCK)]
+    n_words = count_words(["x" + "".join(block).ljust(_BLOCK, "x") + "x" for block in blocks])
+    others = [c for block, n in zip(blocks, n_words, strict=True) if n != 1 for c in block]
+    # the number of words that "xccx" makes tells the kind of c
+    n_words = count_words([f"x{c}{c}x" for c in others])
+    kind_of = {1: LETTER, 2: SPACE, 3: OTHER, 4: ISOLATED}
+    kinds = {c: kind_of[n] for c, n in zip(others, n_words.tolist(), strict=True)}
+    return {c: kind for c, kind in kinds.items() if kind != LETTER}
+
+
+def _check_order(characters):
+    """Raise an error if the normalizer may change the order of one of these characters."""
+    sort = tokenizers.normalizers.NFD().normalize_str
+    first, last = "\u0334", "\u0345"  # in the order of accents
+    for c in characters:
+        if sort(c + first) != sort(c) + first or sort(last + c) != last + sort(c):
+            raise UnknownTokenizer(f"it sorts accents, and {c!r} is in its vocabulary")
+
+
+def _number_symbols(parts, seen):
+    """Number the symbols of the vocabulary.
+
+    Parameters
+    ----------
+    parts : TokenizerParts
+    seen : set of (str, int)
+        Characters and kinds that occur.
+
+    Returns
+    -------
+    symbols_of : dict of str to dict of int to int
+        As in `Characters`.
+    kinds : list of int
+        The kind of each symbol.
+    """
+    counts = Counter("".join(parts.pieces))
+    kinds = list(_FIRST_KINDS)
+    symbols_of: dict[str, dict[int, int]] = {}
+    # frequent symbols have low numbers: the trie becomes denser
+    for c in sorted(counts, key=lambda c: (-counts[c], c)):
+        for kind in (LETTER, OTHER, ISOLATED):
+            if (c, kind) in seen:
+                symbols_of.setdefault(c, {})[kind] = len(kinds)
+                kinds.append(kind)
+    return symbols_of, kinds

@@ -1,0 +1,105 @@
+"""A trie in two arrays, which a graph follows with additions and lookups alone."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class DoubleArray(NamedTuple):
+    """A trie over sequences of ints, as arrays over its cells (Aoe, 1989).
+
+    The root is cell 0. From cell `s`, symbol `c` leads to cell ``base[s] + c`` if ``check`` of that
+    cell is `s`, and nowhere otherwise.
+
+    Attributes
+    ----------
+    base, check : int64 ndarray of shape (n_cells,)
+        `check` is -1 where there is no cell. ``base[s] + c`` is a position in `check` for every
+        cell `s` and every symbol `c` below `n_symbols`.
+    value, length : int64 ndarray of shape (n_cells,)
+        Value and length of the longest sequence that the way to this cell begins with; -1 and 0 if
+        there is none.
+    """
+
+    base: np.ndarray
+    check: np.ndarray
+    value: np.ndarray
+    length: np.ndarray
+
+
+def build_double_array(sequences, n_symbols):
+    """Build the trie of sequences.
+
+    Parameters
+    ----------
+    sequences : dict of tuple of int to int
+        The value of each sequence. Symbols are at least 1 and below `n_symbols`.
+    n_symbols : int
+
+    Returns
+    -------
+    trie : DoubleArray
+    """
+    # nodes are numbered in an order in which parents come before their children
+    children: list[dict[int, int]] = [{}]
+    values, lengths = [-1], [0]
+    for sequence, value in sorted(sequences.items()):
+        node = 0
+        for symbol in sequence:
+            known = children[node].get(symbol)
+            if known is None:
+                known = children[node][symbol] = len(children)
+                children.append({})
+                values.append(values[node])
+                lengths.append(lengths[node])
+            node = known
+        # shorter sequences come first in the order, so that longer ones inherit from them
+        values[node], lengths[node] = value, len(sequence)
+    bases = _bases(children)
+    cell = np.zeros(len(children), dtype=np.int64)
+    parent = np.full(len(children), -1)
+    for node, below in enumerate(children):
+        for symbol, child in below.items():
+            cell[child] = bases[node] + symbol
+            parent[child] = node
+    n_cells = int(bases.max()) + n_symbols
+    made = DoubleArray(
+        np.zeros(n_cells, dtype=np.int64),
+        np.full(n_cells, -1),
+        np.full(n_cells, -1),
+        np.zeros(n_cells, dtype=np.int64),
+    )
+    made.base[cell] = bases
+    made.check[cell[1:]] = cell[parent[1:]]
+    made.value[cell] = values
+    made.length[cell] = lengths
+    return made
+
+
+def _bases(children):
+    """A base for each node, so that no two nodes have a child in the same cell.
+
+    The nodes with most children choose first, and take the lowest base that is free. The free
+    cells are the bits of an int: shifts and ands try all bases at once.
+    """
+    bases = np.zeros(len(children), dtype=np.int64)
+    highest = max(symbol for below in children for symbol in below)
+    free = (1 << (2 * len(children) + highest)) - 1
+    # the root's base is 0, and its own cell is taken
+    free ^= 1 | sum(1 << symbol for symbol in children[0])
+    several = [node for node, below in enumerate(children) if node and len(below) > 1]
+    for node in sorted(several, key=lambda node: -len(children[node])):
+        fits = -1
+        for symbol in children[node]:
+            fits &= free >> symbol
+        base = (fits & -fits).bit_length() - 1
+        assert base >= 0
+        free ^= sum(1 << symbol for symbol in children[node]) << base
+        bases[node] = base
+    # a single child fits into any cell that its symbol is not beyond
+    bits = np.frombuffer(free.to_bytes(free.bit_length() // 8 + 1, "little"), np.uint8)
+    cells = iter(np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist())
+    single = [(min(below), node) for node, below in enumerate(children) if node and len(below) == 1]
+    for symbol, node in sorted(single):
+        bases[node] = next(cell for cell in cells if cell >= symbol) - symbol
+    return bases

@@ -1,0 +1,94 @@
+"""The two ways in which texts enter a graph: as strings, or as bytes of UTF-8.
+
+Each becomes the codes of its characters (see `_characters`), int64 [n_rows, n], filled up with
+PADDING.
+"""
+
+from collections import Counter
+
+import numpy as np
+import onnx_ir as ir
+
+from sklearn_dl.export._characters import PADDING
+from sklearn_dl.export._graph import END, MICROSOFT, ML
+
+# the private planes are left out of the table for strings: they would make up half of it
+_FIRST_PRIVATE = 0xF0000
+_PAGE = 256
+
+
+def codes_of_strings(graph, characters, texts):
+    """The codes of texts that are strings.
+
+    Parameters
+    ----------
+    graph : Graph
+    characters : Characters
+    texts : list of Value
+        Strings [N, 1].
+
+    Returns
+    -------
+    codes : Value
+        int64 [n_texts * N, n]
+    """
+    # a row with a character is appended, because the split texts must have at least one column
+    rows = graph.Concat(*(graph.Reshape(text, [-1]) for text in texts), ["a"], axis=0)
+    options = {"mark": 0, "mincharnum": 1, "pad_value": "", "separators": [""]}
+    split = graph.node("Tokenizer", rows, domain=MICROSOFT, dtype=str, **options)
+    codes = characters.codes[:_FIRST_PRIVATE]
+    [(default, _)] = Counter(codes.tolist()).most_common(1)
+    others = np.flatnonzero((codes != default) & (codes != PADDING)).tolist()
+    codes = graph.node(
+        "LabelEncoder",
+        split,
+        domain=ML,
+        keys_strings=["", *map(chr, others)],
+        values_int64s=[PADDING, *codes[others].tolist()],
+        default_int64=default,
+    )
+    return graph.Slice(codes, [0], [-1], [0])
+
+
+def codes_of_bytes(graph, characters, texts):
+    """The codes of texts that are bytes of UTF-8.
+
+    Parameters
+    ----------
+    graph : Graph
+    characters : Characters
+    texts : list of Value
+        uint8 [N, n_bytes], filled up with zeros.
+
+    Returns
+    -------
+    codes : Value
+        int64 [n_texts * N, n]. Bytes that continue a character have PADDING.
+    """
+    # up to three bytes follow the first of a character
+    widths = [graph.Shape(text, start=1, end=2) for text in texts]
+    longest = graph.Add(graph.Max(*widths), 3)
+    padded = [
+        graph.Pad(text, graph.Concat([0, 0, 0], graph.Sub(longest, width), axis=0))
+        for text, width in zip(texts, widths, strict=True)
+    ]
+    rows = graph.Cast(graph.Concat(*padded, axis=0), to=ir.DataType.INT64)
+    first, *others = (graph.Slice(rows, [k], [k - 3 if k < 3 else END], [1]) for k in range(4))
+    point = total = first
+    # what the first byte of a character of 2, 3 or 4 bytes is at least
+    for n_bytes, lead in (2, 0xC0), (3, 0xE0), (4, 0xF0):
+        continued = graph.Sub(others[n_bytes - 2], 0x80)
+        total = graph.Add(graph.Mul(total, 64), continued)
+        longer = graph.Sub(total, lead * 64 ** (n_bytes - 1))
+        point = graph.Where(graph.Less(first, lead), point, longer)
+    # bytes that are not UTF-8 must not lead outside of the table
+    point = graph.Clip(point, 0, len(characters.codes) - 1)
+    pages, page_of = np.unique(characters.codes.reshape(-1, _PAGE), axis=0, return_inverse=True)
+    page = graph.Gather(graph.integers(page_of), graph.Div(point, _PAGE))
+    place = graph.Add(graph.Mul(page, _PAGE), graph.Mod(point, _PAGE))
+    codes = graph.Gather(graph.integers(pages.ravel()), place)
+    number = graph.Range(1, graph.Add(graph.Squeeze(longest), -2), 1)
+    n_bytes = graph.ReduceMax(graph.Where(graph.Equal(first, 0), 0, number), [1])
+    begins = graph.Or(graph.Less(first, 0x80), graph.Not(graph.Less(first, 0xC0)))
+    inside = graph.Not(graph.Greater(number, n_bytes))
+    return graph.Where(graph.And(begins, inside), codes, PADDING)

@@ -1,0 +1,104 @@
+"""Rows of tokens in a graph: texts and pairs cut to a length, with special tokens, padded."""
+
+from typing import NamedTuple
+
+import onnx_ir as ir
+
+
+class TokenRows(NamedTuple):
+    """What a network reads. All are int64 [n_rows, length of the longest row].
+
+    Attributes
+    ----------
+    ids, mask : Value
+        The tokens, padded on the right, and 1 where there is one.
+    types : Value or None
+        The text of a pair that each token belongs to; 0 for single texts. None: the encoder takes
+        no types.
+    """
+
+    ids: ir.Value
+    mask: ir.Value
+    types: ir.Value | None
+
+
+class Tokens(NamedTuple):
+    """The tokens of one text of each row.
+
+    Attributes
+    ----------
+    ids : Value
+        int64 [n_tokens]: the tokens of all rows, and maybe more, one row after the other.
+    starts, counts : Value
+        int64 [n_rows, 1]: where a row begins in `ids`, and how many tokens of it are used.
+    """
+
+    ids: ir.Value
+    starts: ir.Value
+    counts: ir.Value
+
+
+def cut_pair(graph, first, second, room):
+    """Cut pairs of texts to `room` tokens, the longer one first.
+
+    Parameters
+    ----------
+    graph : Graph
+    first, second : Value
+        int64: the numbers of tokens of the texts.
+    room : int
+
+    Returns
+    -------
+    first, second : Value
+        The numbers of tokens that are left.
+    """
+    shorter, longer = graph.Min(first, second), graph.Max(first, second)
+    # what is cut off the longer text, until the two are equal
+    left = graph.Max(shorter, graph.Sub(room, shorter))
+    # then what is cut off both
+    both = graph.Greater(graph.Add(shorter, left), room)
+    fits = graph.Not(graph.Greater(graph.Add(first, second), room))
+    shorter = graph.Where(both, room // 2, shorter)
+    left = graph.Where(fits, longer, graph.Where(both, room - room // 2, left))
+    swapped = graph.Greater(first, second)
+    return graph.Where(swapped, left, shorter), graph.Where(swapped, shorter, left)
+
+
+def lay_out(graph, layout, texts, pad_id, takes_types):
+    """Put the tokens of texts and the special tokens into rows.
+
+    Parameters
+    ----------
+    graph : Graph
+    layout : list of Segment
+    texts : list of Tokens
+    pad_id : int
+    takes_types : bool
+        Whether the encoder takes token types.
+
+    Returns
+    -------
+    rows : TokenRows
+    """
+    ends, end = [], 0
+    for segment in layout:
+        end = graph.Add(end, 1 if segment.text is None else texts[segment.text].counts)
+        ends.append(end)
+    # a run without rows has no longest one
+    longest = graph.ReduceMax(graph.Concat(end, [[0]], axis=0), keepdims=0)
+    columns = graph.Unsqueeze(graph.Range(0, longest, 1), [0])
+    ids, types = graph.constant(pad_id), graph.constant(0)
+    for segment, start, end in zip(layout, [0, *ends], ends, strict=False):
+        token = segment.id
+        if segment.text is not None:
+            text = texts[segment.text]
+            place = graph.Add(graph.Sub(columns, start), text.starts)
+            # columns outside of this segment may be outside of the tokens
+            place = graph.Clip(place, 0, graph.Squeeze(graph.Shape(text.ids)))
+            token = graph.Gather(graph.Concat(text.ids, [0], axis=0), place)
+        inside = graph.And(graph.Not(graph.Less(columns, start)), graph.Less(columns, end))
+        ids = graph.Where(inside, token, ids)
+        types = graph.Where(inside, segment.type if len(texts) == 2 else 0, types)
+    mask = graph.Cast(graph.Less(columns, end), to=ir.DataType.INT64)
+    return TokenRows(ids, mask, types if takes_types else None)

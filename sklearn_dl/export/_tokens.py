@@ -1,0 +1,83 @@
+"""A tokenizer as a graph: from texts to the tokens that a network reads."""
+
+import onnx_ir as ir
+
+from sklearn_dl.export._characters import BEGINNING, PADDING, read_characters
+from sklearn_dl.export._text_codes import codes_of_bytes, codes_of_strings
+from sklearn_dl.export._token_rows import TokenRows, Tokens, cut_pair, lay_out
+from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, read_parts
+from sklearn_dl.export._wordpiece import find_tokens
+
+__all__ = ["TokenRows", "UnknownTokenizer", "tokenize"]
+
+_CODES = {"string": codes_of_strings, "utf8": codes_of_bytes}
+
+
+def tokenize(graph, tokenizer, texts, form):
+    """Add what `Tokenizer.encode` and `Tokenizer.pad` compute for a batch.
+
+    All rows of a run are padded to the longest of them.
+
+    Parameters
+    ----------
+    graph : Graph
+    tokenizer : sklearn_dl.text._tokenizer.Tokenizer
+    texts : list of Value
+        One or two. Two are read together.
+    form : {"string", "utf8"}
+        "string": strings of shape [N, 1]; they may not hold NUL or characters of the private planes
+        15 and 16. "utf8": uint8 of shape [N, n_bytes], filled up with zeros.
+
+    Returns
+    -------
+    rows : TokenRows
+
+    Raises
+    ------
+    UnknownTokenizer
+        If the tokenizer cannot be reproduced exactly.
+    """
+    parts = read_parts(tokenizer)
+    characters = read_characters(parts)
+    codes = _CODES[form](graph, characters, texts)
+    prompt = tokenizer.prompt if len(texts) == 1 else ""
+    before = [BEGINNING, *characters.codes[list(map(ord, prompt))].tolist()]
+    n_rows = graph.Shape(codes, start=0, end=1)
+    before = graph.Expand([before], graph.Concat(n_rows, [1], axis=0))
+    codes_of_rows = graph.Concat(before, codes, axis=1)
+    stream = find_tokens(graph, parts, characters, codes_of_rows)
+    layout = parts.layouts[len(texts) - 1]
+    room = tokenizer.max_length - sum(segment.text is None for segment in layout)
+    if len(texts) == 1:
+        starts = [graph.Unsqueeze(stream.starts, [1])]
+        counts = [graph.Unsqueeze(graph.Min(stream.counts, room), [1])]
+    else:
+        first, second = _halves(graph, _counts_of_beginnings(graph, tokenizer, codes, stream))
+        starts = _halves(graph, stream.starts)
+        counts = cut_pair(graph, first, second, room)
+    tokens = [Tokens(stream.ids, *of_text) for of_text in zip(starts, counts, strict=True)]
+    return lay_out(graph, layout, tokens, tokenizer.pad_id, tokenizer.takes_types)
+
+
+def _halves(graph, values):
+    """The values of the first texts of all rows, and of the second texts, of shape [N, 1] each."""
+    values = graph.Reshape(values, [2, -1, 1])
+    return graph.Gather(values, 0), graph.Gather(values, 1)
+
+
+def _counts_of_beginnings(graph, tokenizer, codes, stream):
+    """The numbers of tokens of the texts of pairs, after long texts have been shortened.
+
+    `Tokenizer.encode` shortens them before it reads the two texts together.
+    """
+    is_character = graph.Cast(graph.Not(graph.Equal(codes, PADDING)), to=ir.DataType.INT64)
+    n_characters = graph.ReduceSum(is_character, [1], keepdims=0)
+    is_long = graph.And(
+        graph.Greater(n_characters, tokenizer.n_whole_characters),
+        graph.Greater(stream.counts, tokenizer.max_length),
+    )
+    last = graph.Add(stream.starts, tokenizer.max_length - 1)
+    # the last token of texts that are not long may be outside
+    last = graph.Min(last, graph.Shape(stream.ids))
+    ends = graph.Gather(graph.Concat(stream.word_ends, [0], axis=0), last)
+    return graph.Where(is_long, graph.Sub(ends, stream.starts), stream.counts)
