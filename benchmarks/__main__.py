@@ -21,6 +21,7 @@ NAMES = (
     "text_scoring",
     "text_costs",
     "text_quality",
+    "export",
     "vision",
     "vision_quality",
     "import_time",

@@ -21,6 +21,7 @@ from sklearn_dl.export import (  # noqa: F401
     _scorers,
     _selection,
     _sklearn,
+    _text,
     _trees,
     _vision,
 )

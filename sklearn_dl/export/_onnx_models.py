@@ -48,6 +48,12 @@ def embedded(exporter, content, outputs, inputs, parameter):
         dims = value.type.tensor_type.shape.dim
         if value.name in inputs and dims and dims[0].dim_value:
             exporter.fix_rows(dims[0].dim_value)
+    for value in model.graph.output:
+        if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim:
+            exporter.refuse(
+                f"the output {value.name!r} of its network does not have one result per row",
+                "Name other tensors in `outputs`.",
+            )
     made = exporter.graph.embed(_at_opset(model, exporter, content.name), inputs)
     exporter.made_from(content.sha256, parameter)
     return made

@@ -28,9 +28,7 @@ def export_onnx_scorer(scorer, table, exporter):
     made = embedded(exporter, scorer._content(), scorer._asked_outputs(), values, scorer.model)
     outputs = {}
     for spec in session.outputs:
-        shape = made[spec.name].shape
-        is_scalar = shape is not None and not len(shape)
-        if is_scalar or spec.batch not in (None, exporter.n_rows):
+        if spec.batch not in (None, exporter.n_rows):
             exporter.refuse(
                 f"its output {spec.name!r} does not have one result per row",
                 "Name other tensors in `outputs`.",

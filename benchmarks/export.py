@@ -1,0 +1,137 @@
+"""Exported files: their speed beside the estimator, their size, and what small weights cost."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import transformers
+from onnxruntime.quantization import quantize_dynamic
+
+from benchmarks._ratio import compare
+from benchmarks._texts import issues, polarity
+from sklearn_dl import OnnxScorer, TextClassifier, TextEncoder
+from sklearn_dl.export import to_onnx
+from sklearn_dl.models import model_path
+from sklearn_dl.runtimes.onnx._graph import cut
+from sklearn_dl.runtimes.torch._device import resolve_precision
+
+_CHANNEL = {"per_channel": True}
+PRECISION = resolve_precision("auto", torch.device("cpu"))
+
+
+def run(quick=False):
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return [*_speed(quick), *_tokenizer(quick), *_weights(quick)]
+
+
+def _speed(quick):
+    """Predictions of a file beside those of the classifier and of transformers."""
+    texts, _ = issues("Description", 0)
+    n, n_pairs = (64, 3) if quick else (600, 20)
+    clf = TextClassifier(trainable_layers=1, max_epochs=1, random_state=0)
+    clf.fit(texts[:64], np.arange(64) % 22)
+    started = time.perf_counter()
+    model = to_onnx(clf, texts[:20])
+    seconds = time.perf_counter() - started
+    rows = [
+        {
+            "what": "to_onnx of a fine-tuned classifier, verified on 20 rows",
+            "rival": "",
+            "text": f"{seconds:.0f} s (at most 40: {'met' if seconds <= 40 else 'MISSED'})",
+        }
+    ]
+    texts, exact = texts[:n], TextClassifier(**clf.get_params() | {"precision": "float32"})
+    exact.__dict__.update({k: v for k, v in vars(clf).items() if k not in clf.get_params()})
+    folder = model_path("all-minilm-l6-v2")
+    network = transformers.AutoModelForSequenceClassification.from_pretrained(folder, num_labels=22)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    pipeline = transformers.pipeline("text-classification", model=network, tokenizer=tokenizer)
+    options = {"batch_size": 32, "truncation": True, "max_length": 128}
+    as_list = texts.tolist()
+    file = OnnxScorer(model, outputs="probabilities")
+    rivals = {
+        "TextClassifier.predict": lambda i: clf.predict(texts),
+        'TextClassifier(precision="float32").predict': lambda i: exact.predict(texts),
+        "transformers.pipeline, batches of 32": lambda i: pipeline(as_list, **options),
+    }
+    ratios = compare(lambda i: file.transform(texts), rivals, n_pairs)
+    what = f"OnnxScorer(to_onnx(clf)), {n} descriptions"
+    for name, ratio in ratios.items():
+        ms = 1000 * ratio.ours_seconds / n
+        rows.append({"what": what, "rival": name, "bar": None, "ms_each": ms} | ratio._asdict())
+    return rows
+
+
+def _tokenizer(quick):
+    """The share of the tokenizer in the time of a file."""
+    texts = np.array([" ".join(["sockets"] * 126)] * 32, dtype=object).reshape(-1, 1)
+    model = to_onnx(TextEncoder(), texts[:1, 0])
+    whole = ort.InferenceSession(model.SerializeToString())
+    ids = next(node for node in model.graph.node if node.op_type == "ScatterND").output[0]
+    cut(model, (ids,))
+    alone = ort.InferenceSession(model.SerializeToString())
+    ratio = compare(
+        lambda i: alone.run(None, {"text": texts}),
+        {"whole": lambda i: whole.run(None, {"text": texts})},
+        3 if quick else 20,
+    )["whole"]
+    share = ratio.ours_seconds / ratio.rival_seconds
+    ms = 1000 * ratio.ours_seconds / 32
+    met = "met" if share <= 0.15 else "MISSED"
+    return [
+        {
+            "what": "the tokenizer in a file, 32 texts of 128 tokens",
+            "rival": "the whole file",
+            "text": f"{share:.1%} of the time, {ms:.2f} ms a text (at most 15 %: {met})",
+        }
+    ]
+
+
+def _weights(quick):
+    """Size, accuracy and speed of files with small weights, on two data sets."""
+    rows = []
+    n_train, n_test = (64, 64) if quick else (1000, 600)
+    sets = {"sentence polarity": polarity(0), "issue titles, 22 areas": issues("Title", 0)}
+    for name, (texts, labels) in sets.items():
+        clf = TextClassifier(random_state=0, max_epochs=1 if quick else 3)
+        clf.fit(texts[:n_train], labels[:n_train])
+        X, y = texts[n_train : n_train + n_test], labels[n_train : n_train + n_test]
+        expected = clf.set_params(precision="float32").predict(X)
+        files = {w: to_onnx(clf, X[:20], weights=w) for w in ("float32", "float16", "int8")}
+        with tempfile.TemporaryDirectory() as folder:
+            for kind, options in {
+                "dynamic int8": {},
+                "dynamic int8, per channel": _CHANNEL,
+            }.items():
+                path = Path(folder) / "quantized.onnx"
+                quantize_dynamic(files["float32"], path, **options)
+                files[kind] = onnx.load(path)
+        seconds = _seconds(files, X, 2 if quick else 10)
+        for kind, model in files.items():
+            # a row of a dynamically quantized graph depends on its batch: one row at a time
+            found = OnnxScorer(model, outputs="label").transform(X)[:, 0]
+            n_equal, accuracy = (found == expected).sum(), (found == y).mean()
+            text = (
+                f"{model.ByteSize() / 1e6:.1f} MB, accuracy {accuracy:.3f}, "
+                f"{n_equal} of {len(X)} labels equal, {seconds[kind]:.2f} x the time"
+            )
+            rows.append({"what": f"{name}: {kind}", "rival": "float32", "text": text})
+    return rows
+
+
+def _seconds(files, X, n_pairs):
+    """The time of each file for batches of 16 rows, relative to float32."""
+    sessions = {kind: ort.InferenceSession(m.SerializeToString()) for kind, m in files.items()}
+    batches = [X[start : start + 16].reshape(-1, 1) for start in range(0, min(len(X), 160), 16)]
+
+    def work(kind):
+        return lambda i: [sessions[kind].run(["label"], {"text": batch}) for batch in batches]
+
+    others = [kind for kind in files if kind != "float32"]
+    ratios = compare(work("float32"), {kind: work(kind) for kind in others}, n_pairs)
+    return {"float32": 1.0} | {kind: r.median for kind, r in ratios.items()}

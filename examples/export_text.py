@@ -1,0 +1,68 @@
+"""Train here, use there: from a sentence to a label in one ONNX file
+===================================================================
+
+A fitted text classifier becomes one file that takes strings and gives labels. The tokenizer is
+inside. Any ONNX Runtime runs it: in C#, Java, C++, JavaScript, or in a Python process without
+scikit-learn and torch, as here.
+
+The texts are the first sentences of docstrings (``_docstrings.py``).
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from _docstrings import load_docstrings
+from sklearn.model_selection import train_test_split
+
+from sklearn_dl import OnnxScorer, TextClassifier
+from sklearn_dl.export import to_onnx
+
+table = load_docstrings()
+train, test = train_test_split(table, train_size=600, test_size=200, random_state=0)
+clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])
+
+# %%
+# ``to_onnx`` runs the file on the rows of the sample, and compares the results with the
+# classifier's. The sample also gives the input its name, ``text``.
+model = to_onnx(clf, test[["text"]].head(20), verbose=1)
+folder = Path(tempfile.mkdtemp())
+path = folder / "classifier.onnx"
+path.write_bytes(model.SerializeToString())
+
+# %%
+# Another process, which imports only onnxruntime and numpy.
+program = """
+import json, sys
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+texts = np.array(json.load(sys.stdin), dtype=object).reshape(-1, 1)
+label, probabilities = session.run(["label", "probabilities"], {"text": texts})
+assert not {"torch", "sklearn", "transformers", "sklearn_dl"} & set(sys.modules)
+json.dump(label.tolist(), sys.stdout)
+"""
+texts = json.dumps(test["text"].tolist())
+done = subprocess.run(
+    [sys.executable, "-c", program, path], input=texts, capture_output=True, text=True, check=True
+)
+there = json.loads(done.stdout)
+equal = (clf.predict(test["text"]) == there).sum()
+print(f"{equal} of {len(test)} labels are equal")
+
+# %%
+# Smaller files. Weights are restored when the file is loaded.
+sizes = {}
+for weights in ("float32", "float16", "int8"):
+    small = to_onnx(clf, test[["text"]].head(20), weights=weights)
+    labels = OnnxScorer(small, outputs="label").transform(test[["text"]])[:, 0]
+    sizes[weights] = small.ByteSize() / 1e6
+    accuracy = (labels == test["label"].to_numpy()).mean()
+    print(f"{weights}: {sizes[weights]:.0f} MB, accuracy {accuracy:.3f}")
+
+axes = pd.Series(sizes).plot.barh(ylabel="weights", xlabel="size of the file in MB")
+axes.figure.tight_layout()
+plt.show()

@@ -1,0 +1,72 @@
+"""Train a text classifier, take an image network, and export both for JavaScript.
+
+``python export_models.py`` writes ``text.onnx`` and ``image.onnx`` beside this file, and with
+``--rows`` the rows that ``check.mjs`` compares: 200 texts, 200 images and their labels.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from sklearn.datasets import load_sample_images
+from sklearn.model_selection import train_test_split
+
+from sklearn_dl import TextClassifier
+from sklearn_dl.export import to_onnx
+from sklearn_dl.scoring import image_pipeline
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from _docstrings import load_docstrings  # noqa: E402 - it lies beside this folder
+
+
+def crops(n_crops):
+    """Random parts of photographs, of different sizes."""
+    rng = np.random.default_rng(0)
+    photographs = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
+    made = []
+    for k in range(n_crops):
+        photograph = photographs[k % len(photographs)]
+        height, width = rng.integers(100, np.array(photograph.shape[:2]) - 1)
+        top, left = rng.integers(0, np.array(photograph.shape[:2]) - [height, width])
+        made.append(np.ascontiguousarray(photograph[top : top + height, left : left + width]))
+    return made
+
+
+def main(folder, with_rows):
+    """Write the models, and the rows to compare, to a folder."""
+    table = load_docstrings()
+    train, test = train_test_split(table, train_size=600, test_size=200, random_state=0)
+    clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])
+    small = to_onnx(clf, test["text"].head(20), weights="int8", verbose=1)
+    folder.joinpath("text.onnx").write_bytes(small.SerializeToString())
+
+    images = crops(200)
+    pipe = image_pipeline("efficientnet-lite0")
+    model = to_onnx(pipe, images[:20], verbose=1)
+    folder.joinpath("image.onnx").write_bytes(model.SerializeToString())
+    if not with_rows:
+        return
+    exact = to_onnx(clf, test["text"].head(20))
+    folder.joinpath("exact_text.onnx").write_bytes(exact.SerializeToString())
+    texts = test["text"].tolist()
+    rows = {"texts": texts, "labels": clf.predict(texts).tolist()}
+    folder.joinpath("texts.json").write_text(json.dumps(rows))
+    pixels = [
+        {
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "pixels": base64.b64encode(image.tobytes()).decode(),
+        }
+        for image in images
+    ]
+    rows = {"images": pixels, "labels": pipe.predict(images).tolist()}
+    folder.joinpath("images.json").write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main(HERE, "--rows" in sys.argv)
