@@ -78,7 +78,11 @@ def several_labels(outputs, classes, exporter):
     outputs : dict of str to Output
         "label" of shape (N, n_labels), and "probabilities" of shape (N, n_labels) of the class 1.
     """
-    check_binary(classes, exporter)
+    if any(list(pair) != [0, 1] for pair in classes):
+        exporter.refuse(
+            "it predicts several outputs that are not labels of 0 and 1",
+            "Fit one classifier for each output.",
+        )
     graph, n = exporter.graph, len(outputs)
     made = {
         "label": graph.Concat(*(graph.Unsqueeze(o["label"].value, [1]) for o in outputs), axis=1)
@@ -89,12 +93,3 @@ def several_labels(outputs, classes, exporter):
             *(graph.Gather(o["probabilities"].value, [1], axis=1) for o in outputs), axis=1
         )
     return {name: Output(value, dtypes[name], ("N", n)) for name, value in made.items()}
-
-
-def check_binary(classes, exporter):
-    """Refuse a classifier with several labels if the classes of one are not 0 and 1."""
-    if any(list(pair) != [0, 1] for pair in classes):
-        exporter.refuse(
-            "it predicts several outputs that are not labels of 0 and 1",
-            "Fit one classifier for each output.",
-        )

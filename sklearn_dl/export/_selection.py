@@ -36,6 +36,8 @@ from sklearn_dl.utils._columns import is_missing
 )
 def _selected(selector, table, exporter):
     kept = selector.get_support(indices=True).tolist()
+    if not kept:
+        exporter.refuse("it selects no column", "Leave it out, or select some.")
     return exporter.select(table._replace(names=None), kept)
 
 

@@ -5,40 +5,36 @@ package is exported in the same way if its user registered a converter with skl2
 """
 
 import copy
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 import skl2onnx
-from scipy.sparse import issparse
-from skl2onnx._supported_operators import sklearn_operator_name_map
-from skl2onnx.common._registration import get_converter
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
-from sklearn import config_context
 from sklearn.base import is_regressor
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     IsolationForest,
     RandomTreesEmbedding,
 )
-from sklearn.preprocessing import KBinsDiscretizer
-from sklearn.utils import get_tags
+from sklearn.linear_model import SGDClassifier
+from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler
+from sklearn.svm import SVC, NuSVC
 
-from sklearn_dl.export._classes import check_binary, known_labels, probabilities_output
-from sklearn_dl.export._decisions import Scores, decides
+from sklearn_dl.export._classes import (
+    class_outputs,
+    known_labels,
+    probabilities_output,
+)
+from sklearn_dl.export._decisions import Scores, decides, decision
 from sklearn_dl.export._exporter import predicts, transforms
-from sklearn_dl.export._graph import ML
+from sklearn_dl.export._graph import ir_type
+from sklearn_dl.export._problems import chosen
+from sklearn_dl.export._skl2onnx import converted, known_options
 from sklearn_dl.export._table import Output, columns
 
-_TYPES: dict = {
-    np.dtype(np.float32): FloatTensorType,
-    np.dtype(np.float64): DoubleTensorType,
-    np.dtype(object): StringTensorType,
-}
 # scikit-learn casts X to float32 before these
 _TREES = (
     GradientBoostingClassifier,
@@ -53,7 +49,13 @@ _SPARSE = (
 )
 # their `transform` is the second output of skl2onnx
 _DISTANCES = (KMeans, MiniBatchKMeans)
-_ML_VERSION = 3
+_INT64 = int(ir_type(np.int64))
+# values of parameters that skl2onnx leaves out silently
+_LEFT_OUT = (
+    (MaxAbsScaler, "clip", True),
+    (SVC, "break_ties", True),
+    (NuSVC, "break_ties", True),
+)
 
 
 class _Result(NamedTuple):
@@ -88,31 +90,60 @@ def _dense(estimator):
 
 
 @predicts(object)
-def _predict(estimator, table, exporter):
+def predictions(estimator, table, exporter):
+    """The outputs of a classifier, regressor or clusterer, as skl2onnx converts it."""
     methods = {"predict": 0}
     if hasattr(estimator, "predict_proba"):
         methods["predict_proba"] = 1
-    predicted, *probabilities = _added(estimator, methods, table, exporter)
+    # without it, linear classifiers without probabilities exist for float32 only
+    raw = len(methods) == 1 and "raw_scores" in known_options(estimator)
+    options = {"raw_scores": True} if raw else {}
+    predicted, *probabilities = _added(estimator, methods, table, exporter, **options)
     shape = predicted.expected.shape
     value = exporter.graph.Reshape(predicted.value, [-1, *shape[1:]])
     shape = ("N", *shape[1:])
     if is_regressor(estimator):
         return {"prediction": Output(value, predicted.dtype, shape)}
-    dtype = _label_dtype(predicted.expected, estimator, exporter)
+    # skl2onnx makes integers of all numbers
+    dtype = known_labels(predicted.expected.ravel()[:1], exporter).dtype
     outputs = {"label": Output(exporter.cast(value, predicted.dtype, dtype), dtype, shape)}
     for made in probabilities:
-        value, n = made.value, made.expected.shape[1]
-        if made.expected.ndim == 3:  # several labels, with the probabilities of 0 and 1 for each
-            check_binary(estimator.classes_, exporter)
-            n = len(made.expected)
-            value = exporter.graph.Transpose(exporter.graph.Gather(value, 1, axis=2), perm=[1, 0])
-        outputs["probabilities"] = probabilities_output(value, made.dtype, n, exporter)
+        n_classes = made.expected.shape[1]
+        outputs["probabilities"] = probabilities_output(made.value, made.dtype, n_classes, exporter)
     return outputs
+
+
+@predicts(SGDClassifier)
+def _sgd(classifier, table, exporter):
+    graph = exporter.graph
+    value, width = decision(classifier, table, exporter)
+    # probabilities of 0 and 1 have ties, which skl2onnx takes for its labels
+    if width == 1:
+        place = graph.Cast(graph.Greater(graph.Squeeze(value, [1]), np.float64(0)), to=_INT64)
+    else:
+        place = graph.ArgMax(value, axis=1, keepdims=0)
+    outputs = {"label": chosen(known_labels(classifier.classes_, exporter), place, exporter)}
+    if hasattr(classifier, "predict_proba"):
+        (made,) = _added(classifier, {"predict_proba": 1}, table, exporter)
+        n = len(classifier.classes_)
+        outputs["probabilities"] = probabilities_output(made.value, made.dtype, n, exporter)
+    return outputs
+
+
+@predicts(LinearDiscriminantAnalysis)
+def _discriminant(classifier, table, exporter):
+    # skl2onnx doubles the scores of two classes
+    graph = exporter.graph
+    value, width = decision(classifier, table, exporter)
+    if width == 1:
+        value = graph.Concat(graph.Sub(value, value), value, axis=1)
+    probabilities = graph.Softmax(value, axis=1)
+    return class_outputs(probabilities, np.dtype(np.float64), classifier.classes_, exporter)
 
 
 @decides(object)
 def _decision(estimator, table, exporter):
-    if "raw_scores" not in _known_options(estimator):
+    if "raw_scores" not in known_options(estimator):
         exporter.refuse(
             "skl2onnx cannot convert its decision_function",
             "Replace it by a classifier without decision_function, or by another one.",
@@ -123,15 +154,6 @@ def _decision(estimator, table, exporter):
     if width == 1:  # of two classes, skl2onnx has both
         value = exporter.graph.Gather(value, [1], axis=1)
     return Scores(value, width)
-
-
-def _label_dtype(predicted, estimator, exporter):
-    """The dtype of labels: skl2onnx makes integers of all numbers."""
-    dtype = known_labels(predicted.ravel()[:1], exporter).dtype
-    classes = np.asarray(getattr(estimator, "classes_", predicted))
-    if dtype == np.float64 and not np.array_equal(classes, classes.round()):
-        exporter.refuse("its labels are fractions", "Fit it on strings or integers.")
-    return dtype
 
 
 def _added(estimator, methods, table, exporter, **options):
@@ -153,26 +175,26 @@ def _added(estimator, methods, table, exporter, **options):
     results : list of _Result
         One for each method.
     """
+    for cls, name, left_out in _LEFT_OUT:
+        if isinstance(estimator, cls) and getattr(estimator, name) == left_out:
+            exporter.refuse(f"skl2onnx leaves out {name}={left_out!r}", f"Fit it without {name}.")
     value, dtype = exporter.concatenated(table)
-    opset = exporter.graph.opset
     failures = []
     for of_input in _dtypes(estimator, dtype):
         try:
-            model = _converted(estimator, of_input, table.width, opset, options)
-            rows, expected = _expected(estimator, methods, of_input, table.width)
-            names, outputs = _run(model, rows)
-            for method, array, position in zip(methods, expected, methods.values(), strict=True):
-                _check_equal(method, outputs[position], array)
+            made = converted(
+                estimator, methods, of_input, table.width, exporter.graph.opset, options
+            )
             break
         # skl2onnx and ONNX Runtime raise errors of many types
         except Exception as error:
             failures.append(error)
     else:
         _refuse_because_of(failures[0], exporter)
-    values = exporter.graph.embed(model, {"X": exporter.cast(value, dtype, of_input)})
+    values = exporter.graph.embed(made.model, {"X": exporter.cast(value, dtype, of_input)})
     return [
-        _Result(values[names[position]], outputs[position].dtype, array)
-        for array, position in zip(expected, methods.values(), strict=True)
+        _Result(values[made.names[place]], made.results[place].dtype, made.expected[method])
+        for method, place in methods.items()
     ]
 
 
@@ -180,99 +202,11 @@ def _dtypes(estimator, dtype):
     """The dtypes in which an estimator may get its input; the first that works is taken."""
     if dtype.kind == "O":
         return [dtype]
-    if dtype == np.float32 or isinstance(estimator, _TREES):
-        return [np.dtype(np.float32)]
-    # some converters and kernels exist for float32 only
-    return [np.dtype(np.float64), np.dtype(np.float32)]
-
-
-def _converted(estimator, dtype, width, opset, options):
-    known = _known_options(estimator)
-    # arrays of probabilities; no locale of the machine
-    usual = {"zipmap": False, "locale": "C"}
-    options = {name: usual[name] for name in usual if name in known} | options
-    with warnings.catch_warnings():
-        # skl2onnx reads attributes that scikit-learn deprecates
-        warnings.simplefilter("ignore", FutureWarning)
-        model = skl2onnx.convert_sklearn(
-            estimator,
-            name="estimator",
-            initial_types=[("X", _TYPES[dtype]([None, width]))],
-            target_opset={"": opset, ML: _ML_VERSION},
-            options={id(estimator): options},
-        )
-    for part in (model, *model.functions):
-        for domain in part.opset_import:
-            # it states the lowest version that its nodes need
-            domain.version = {"": opset, ML: _ML_VERSION}.get(domain.domain, domain.version)
-    # some of the shapes that it states are wrong
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    return model
-
-
-def _known_options(estimator):
-    """The names of the options that its converter takes."""
-    alias = sklearn_operator_name_map.get(type(estimator))
-    return (get_converter(alias).get_allowed_options() if alias else None) or {}
-
-
-def _run(model, rows):
-    """Names of the outputs of a model, and what ONNX Runtime computes for them."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return [output.name for output in session.get_outputs()], session.run(None, {"X": rows})
-
-
-def _expected(estimator, methods, dtype, width):
-    """A few rows, and what the methods of an estimator return for them."""
-    normal = np.random.default_rng(0).standard_normal((16, width))
-    normal[0] = 0
-    failures = []
-    for rows in (normal, abs(normal), np.ones_like(normal)):
-        rows = np.full((2, width), "a", object) if dtype.kind == "O" else rows.astype(dtype)
-        try:
-            return rows, [_called(estimator, method, rows) for method in methods]
-        # scikit-learn refuses negative numbers, or more categories than `fit` saw
-        except (ValueError, IndexError) as error:
-            failures.append(error)
-    raise failures[-1]
-
-
-def _called(estimator, method, rows):
-    """What a method of an estimator returns for an array, whatever frame it was fitted on."""
-    if not get_tags(estimator).input_tags.two_d_array:  # of texts
-        rows = rows[:, 0]
-    unnamed = copy.copy(estimator)
-    for name in ("feature_names_in_", "_sklearn_output_config"):
-        vars(unnamed).pop(name, None)
-    with config_context(transform_output="default"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = getattr(unnamed, method)(rows)
-    return made.toarray() if issparse(made) else np.asarray(made)
-
-
-def _check_equal(method, got, expected):
-    """Raise a ValueError if an output is far from what a method of the estimator returned.
-
-    The tolerance is wide, because the rows may be far from those that the estimator was fitted on.
-    """
-    if method == "decision_function" and expected.ndim == 1:
-        got = got[:, 1]
-    if not isinstance(got, np.ndarray) or got.size != expected.size:
-        raise ValueError(f"the result of its {method} would have another shape")
-    got = got.reshape(expected.shape)
-    if expected.dtype.kind in "OU":
-        equal = np.array_equal(got, expected)
-    else:
-        equal = np.allclose(got, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
-    if not equal:
-        raise ValueError(f"the result of its {method} would differ")
+    single, double = np.dtype(np.float32), np.dtype(np.float64)
+    if isinstance(estimator, _TREES):
+        return [single]
+    # some converters and kernels exist for float32 only, and some are exact in float64 only
+    return [single, double] if dtype == single else [double, single]
 
 
 def _refuse_because_of(error, exporter):

@@ -11,6 +11,7 @@ from sklearn_dl.export import (
     _encoders,  # noqa: F401
     _ensembles,  # noqa: F401
     _labels,  # noqa: F401
+    _neighbors,  # noqa: F401
     _selection,  # noqa: F401
     _sklearn,  # noqa: F401
     _trees,  # noqa: F401

@@ -1,0 +1,194 @@
+"""One estimator through skl2onnx: its graph, tried on a few rows beside the estimator itself.
+
+skl2onnx leaves out some parameters silently, and some of its graphs do not load.
+"""
+
+import copy
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import skl2onnx
+from scipy.sparse import issparse
+from skl2onnx._supported_operators import sklearn_operator_name_map
+from skl2onnx.common._registration import get_converter
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
+from sklearn import config_context
+from sklearn.utils import get_tags
+
+from sklearn_dl.export._graph import ML
+
+_TYPES: dict = {
+    np.dtype(np.float32): FloatTensorType,
+    np.dtype(np.float64): DoubleTensorType,
+    np.dtype(object): StringTensorType,
+}
+_ML_VERSION = 3
+# wide, because the rows may be far from those that the estimator was fitted on
+_TOLERANCE = 1e-3
+
+
+class Converted(NamedTuple):
+    """An estimator as a graph of its own.
+
+    Attributes
+    ----------
+    model : ModelProto
+        Its input is "X".
+    names : list of str
+        The names of its outputs.
+    results : list of ndarray
+        Its outputs for the rows.
+    expected : dict of str to ndarray
+        What the methods of the estimator return for the rows.
+    """
+
+    model: onnx.ModelProto
+    names: list
+    results: list
+    expected: dict
+
+
+def known_options(estimator):
+    """The names of the options that its converter takes."""
+    alias = sklearn_operator_name_map.get(type(estimator))
+    return (get_converter(alias).get_allowed_options() if alias else None) or {}
+
+
+def converted(estimator, methods, dtype, width, opset, options):
+    """Convert an estimator, and check that the graph gives what its methods return.
+
+    Parameters
+    ----------
+    estimator : estimator
+    methods : dict of str to int
+        For each method, the position of its result among the outputs of skl2onnx.
+    dtype : dtype
+        float32, float64 or object: the dtype of the input.
+    width : int
+        Number of columns.
+    opset : int
+    options : dict
+        Options of the converter.
+
+    Returns
+    -------
+    made : Converted
+
+    Raises
+    ------
+    Exception
+        Of any type, from skl2onnx or ONNX Runtime.
+    ValueError
+        If a result is wrong.
+    """
+    model = _model(estimator, dtype, width, opset, options)
+    rows, expected = _expected(estimator, methods, dtype, width)
+    names, results = _run(model, rows)
+    for method, want in expected.items():
+        _check_equal(method, results[methods[method]], want, expected)
+    return Converted(model, names, results, expected)
+
+
+def _model(estimator, dtype, width, opset, options):
+    known = known_options(estimator)
+    # arrays of probabilities; no locale of the machine
+    usual = {"zipmap": False, "locale": "C"}
+    options = {name: usual[name] for name in usual if name in known} | options
+    with warnings.catch_warnings():
+        # skl2onnx reads attributes that scikit-learn deprecates
+        warnings.simplefilter("ignore", FutureWarning)
+        model = skl2onnx.convert_sklearn(
+            estimator,
+            name="estimator",
+            initial_types=[("X", _TYPES[dtype]([None, width]))],
+            target_opset={"": min(opset, _latest()), ML: _ML_VERSION},
+            options={id(estimator): options},
+        )
+    for part in (model, *model.functions):
+        for domain in part.opset_import:
+            # it states the lowest version that its nodes need
+            of_domain = {"": min(opset, _latest()), ML: _ML_VERSION}
+            domain.version = of_domain.get(domain.domain, domain.version)
+    if opset > _latest():
+        model = onnx.version_converter.convert_version(model, opset)
+    # some of the shapes that it states are wrong
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return model
+
+
+def _latest():
+    return skl2onnx.get_latest_tested_opset_version()
+
+
+def _run(model, rows):
+    """Names of the outputs of a model, and what ONNX Runtime computes for them."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return [output.name for output in session.get_outputs()], session.run(None, {"X": rows})
+
+
+def _expected(estimator, methods, dtype, width):
+    """A few rows, and what the methods of an estimator return for them."""
+    failures = []
+    for rows in _rows(estimator, methods, dtype, width):
+        try:
+            return rows, {method: _called(estimator, method, rows) for method in methods}
+        # scikit-learn refuses negative numbers, or more categories than `fit` saw
+        except (ValueError, IndexError) as error:
+            failures.append(error)
+    raise failures[-1]
+
+
+def _rows(estimator, methods, dtype, width):
+    """Arrays of rows; an estimator may refuse some of them."""
+    if dtype.kind == "O":
+        words = list(getattr(estimator, "vocabulary_", ["word"]))[:100]
+        joined = [sign.join(words) for sign in (" ", ", a ", "-", " it's ")]
+        texts = ["", " two  spaces ", *words, *joined, joined[0].upper()]
+        return [np.array([[text] * width for text in texts], dtype=object)]
+    normal = np.random.default_rng(0).standard_normal((16, width))
+    normal *= np.geomspace(0.1, 10, 16).reshape(-1, 1)
+    if "transform" in methods:
+        normal[0] = 0  # predictors may have ties there
+    return [rows.astype(dtype) for rows in (normal, abs(normal), np.ones_like(normal))]
+
+
+def _called(estimator, method, rows):
+    """What a method of an estimator returns for an array, whatever frame it was fitted on."""
+    if not get_tags(estimator).input_tags.two_d_array:  # of texts
+        rows = rows[:, 0]
+    unnamed = copy.copy(estimator)
+    for name in ("feature_names_in_", "_sklearn_output_config"):
+        vars(unnamed).pop(name, None)
+    with config_context(transform_output="default"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = getattr(unnamed, method)(rows)
+    return made.toarray() if issparse(made) else np.asarray(made)
+
+
+def _check_equal(method, got, want, expected):
+    """Raise a ValueError if an output is far from what a method of the estimator returned."""
+    if method == "decision_function" and want.ndim == 1:
+        got = got[:, 1]
+    if not isinstance(got, np.ndarray) or got.size != want.size:
+        raise ValueError(f"the result of its {method} would have another shape")
+    got = got.reshape(want.shape)
+    if method == "predict" and "predict_proba" in expected and want.ndim == 1:
+        best = np.sort(expected["predict_proba"], axis=1)
+        untied = best[:, -1] - best[:, -2:].min(axis=1) > _TOLERANCE
+        got, want = got[untied], want[untied]
+    if want.dtype.kind in "OU":
+        equal = np.array_equal(got, want)
+    else:
+        equal = np.allclose(got, want, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+    if not equal:
+        raise ValueError(f"the result of its {method} would differ")
