@@ -4,6 +4,7 @@ import onnx
 from onnx import inliner, version_converter
 
 from sklearn_dl.models._onnx import graph_facts, parse
+from sklearn_dl.runtimes.onnx._ends import CAST_INPUTS, CAST_OUTPUTS
 from sklearn_dl.runtimes.onnx._graph import cut
 
 
@@ -54,9 +55,26 @@ def embedded(exporter, content, outputs, inputs, parameter):
                 f"the output {value.name!r} of its network does not have one result per row",
                 "Name other tensors in `outputs`.",
             )
+    inputs, kinds = dict(inputs), {}
+    for value in model.graph.input:
+        # numpy lacks some types: they are cast, as when the model is scored
+        if value.name in inputs and _type_of(value) in CAST_INPUTS:
+            to = value.type.tensor_type.elem_type
+            inputs[value.name] = exporter.graph.Cast(inputs[value.name], to=to)
+    for value in model.graph.output:
+        kinds[value.name] = CAST_OUTPUTS.get(_type_of(value))
     made = exporter.graph.embed(_at_opset(model, exporter, content.name), inputs)
+    for name, kind in kinds.items():
+        if kind is not None:
+            made[name] = exporter.graph.Cast(made[name], to=onnx.TensorProto.DataType.Value(kind))
     exporter.made_from(content.sha256, parameter)
     return made
+
+
+def _type_of(value):
+    """The type of a ValueInfoProto, as ONNX Runtime writes it."""
+    kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+    return f"tensor({kind.lower()})"
 
 
 def _at_opset(model, exporter, name):

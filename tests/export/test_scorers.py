@@ -195,6 +195,21 @@ def test_strings():
     assert run(made, {"text": texts})["y"].tolist() == ["a", "b"]
 
 
+def test_types_that_numpy_lacks():
+    kind = TensorProto.BFLOAT16
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "same",
+        [helper.make_tensor_value_info("x", kind, ["N", 3])],
+        [helper.make_tensor_value_info("y", kind, ["N", 3])],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    results = run(to_onnx(OnnxScorer(made), X), {"X": X})
+    assert results["y"].dtype == np.float32
+    assert_array_equal(results["y"], OnnxScorer(made).transform(X))
+
+
 def test_sizes_that_only_fit_knows():
     pipe = make_pipeline(OnnxScorer(same(shape=("N", "F"))), LogisticRegression())
     pipe.fit(X, X[:, 0] > 0)

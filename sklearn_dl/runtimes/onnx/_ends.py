@@ -14,9 +14,9 @@ _DTYPES: dict[str, np.dtype] = {
     **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
 }
 # type in ONNX Runtime: its replacement in onnx.TensorProto, with the same range for inputs
-_CAST_INPUTS = {"tensor(bfloat16)": "FLOAT"}
-_CAST_OUTPUTS = {
-    **_CAST_INPUTS,
+CAST_INPUTS = {"tensor(bfloat16)": "FLOAT"}
+CAST_OUTPUTS = {
+    **CAST_INPUTS,
     **{f"tensor(float8{kind})": "FLOAT" for kind in ("e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz")},
     "tensor(int4)": "INT8",
     "tensor(uint4)": "UINT8",
@@ -36,8 +36,8 @@ def spec_of(value, names):
 
 def has_odd_ends(session):
     """Whether an input or output of a session has a type that `cast_ends` casts."""
-    return any(value.type in _CAST_INPUTS for value in session.get_inputs()) or any(
-        value.type in _CAST_OUTPUTS for value in session.get_outputs()
+    return any(value.type in CAST_INPUTS for value in session.get_inputs()) or any(
+        value.type in CAST_OUTPUTS for value in session.get_outputs()
     )
 
 
@@ -72,13 +72,13 @@ def cast_ends(model, inputs, outputs):
         return new
 
     for found in inputs:
-        if found.type in _CAST_INPUTS:
-            new = renamed(graph.input, found.name, _CAST_INPUTS[found.type])
+        if found.type in CAST_INPUTS:
+            new = renamed(graph.input, found.name, CAST_INPUTS[found.type])
             to = onnx.TensorProto.BFLOAT16
             graph.node.insert(0, onnx.helper.make_node("Cast", [new], [found.name], to=to))
     for found in outputs:
-        if found.type in _CAST_OUTPUTS:
-            kind = _CAST_OUTPUTS[found.type]
+        if found.type in CAST_OUTPUTS:
+            kind = CAST_OUTPUTS[found.type]
             new = renamed(graph.output, found.name, kind)
             to = onnx.TensorProto.DataType.Value(kind)
             graph.node.append(onnx.helper.make_node("Cast", [found.name], [new], to=to))
@@ -111,5 +111,5 @@ def _stated_spec(onnx, name, kind):
     known = onnx.TensorProto.DataType.keys()
     numbers = onnx.TensorProto.DataType.values()
     label = known[numbers.index(tensor.elem_type)] if tensor.elem_type in numbers else ""
-    label = _CAST_OUTPUTS.get(f"tensor({label.lower()})", label)
+    label = CAST_OUTPUTS.get(f"tensor({label.lower()})", label)
     return TensorSpec(name, shape, _DTYPES.get(label.lower()))
