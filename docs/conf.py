@@ -139,6 +139,8 @@ EXAMPLES = [
     "tensorflow_images.py",
     "tensorflow_text.py",
     "keras_features.py",
+    "export_text.py",
+    "export_images.py",
     "distributed_fit.py",
 ]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
