@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import onnxruntime as ort
@@ -64,6 +66,21 @@ def test_from_a_string_to_a_label(clf):
     assert results["probabilities"].dtype == np.float32
     assert results["label"].tolist() == clf.predict(new).tolist()
     assert_allclose(results["probabilities"], clf.predict_proba(new), atol=1e-5)
+
+
+def test_a_process_with_onnxruntime_alone(clf, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(to_onnx(clf, X).SerializeToString())
+    program = """
+import sys
+import numpy, onnxruntime
+texts = numpy.array([["a fine old film"], ["dog"]], dtype=object)
+session = onnxruntime.InferenceSession(sys.argv[1])
+print(*session.run(["label"], {"text": texts})[0])
+assert not {"onnx", "sklearn", "sklearn_dl", "tokenizers", "torch", "transformers"} & {*sys.modules}
+"""
+    command = [sys.executable, "-c", program, tmp_path / "model.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == clf.predict(["a fine old film", "dog"]).tolist()
 
 
 def test_from_bytes_to_a_label(clf):
