@@ -11,6 +11,7 @@ from sklearn_dl._version import __version__
 
 # these modules register their converters
 from sklearn_dl.export import (  # noqa: F401
+    _boosting,
     _calibration,
     _composites,
     _detection,
@@ -18,6 +19,7 @@ from sklearn_dl.export import (  # noqa: F401
     _ensembles,
     _images,
     _labels,
+    _neighbors,
     _scorers,
     _selection,
     _sklearn,

@@ -50,6 +50,14 @@ def decision(estimator, table, exporter):
     return scores
 
 
+def of_logits(logits, n_classes, exporter):
+    """The Scores of float64 logits of shape (N, n_classes)."""
+    if n_classes > 2:
+        return Scores(logits, n_classes)
+    first, second = (exporter.graph.Gather(logits, [k], axis=1) for k in (0, 1))
+    return Scores(exporter.graph.Sub(second, first), 1)
+
+
 def scores(estimator, table, exporter, methods=("decision_function", "predict_proba")):
     """Add the result of the first of some methods that a classifier has.
 

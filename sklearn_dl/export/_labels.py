@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_dl.export._classes import class_outputs, known_labels
-from sklearn_dl.export._decisions import Scores, decides
+from sklearn_dl.export._decisions import Scores, decides, of_logits
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._lookup import positions
 from sklearn_dl.export._table import Block, Table, columns
@@ -74,10 +74,7 @@ def _decision(classifier, table, exporter):
             value = graph.Sub(value, np.float64(0.5))
         return Scores(value if columns.order[1] == 1 else graph.Neg(value), 1)
     value = graph.Gather(value, columns.order, axis=1)
-    if len(columns.order) > 2:
-        return Scores(value, len(columns.order))
-    parts = (graph.Gather(value, [k], axis=1) for k in (1, 0))
-    return Scores(graph.Sub(*parts), 1)
+    return of_logits(value, len(columns.order), exporter)
 
 
 def _scores(classifier, table, exporter):

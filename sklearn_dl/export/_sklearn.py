@@ -13,12 +13,7 @@ import skl2onnx
 from sklearn.base import is_regressor
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import (
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    IsolationForest,
-    RandomTreesEmbedding,
-)
+from sklearn.ensemble import IsolationForest, RandomTreesEmbedding
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler
 from sklearn.svm import SVC, NuSVC
@@ -36,12 +31,7 @@ from sklearn_dl.export._skl2onnx import converted, known_options
 from sklearn_dl.export._table import Output, columns
 
 # scikit-learn casts X to float32 before these
-_TREES = (
-    GradientBoostingClassifier,
-    GradientBoostingRegressor,
-    IsolationForest,
-    RandomTreesEmbedding,
-)
+_TREES = (IsolationForest, RandomTreesEmbedding)
 # skl2onnx refuses these values of a parameter, which only choose a sparse result
 _SPARSE = (
     (KBinsDiscretizer, "encode", "onehot", "onehot-dense"),

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from sklearn_dl.export._decisions import decides, of_logits
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._images import extract_with, loaded, resized
 from sklearn_dl.export._networks import CPU, head_outputs, torch_outputs
@@ -18,9 +19,14 @@ from sklearn_dl.vision._backbone import feature_output
 @predicts(ImageClassifier, ImageRegressor)
 def export_predictor(estimator, table, exporter):
     """Export `predict` (and `predict_proba`) of an image estimator."""
-    features = _features(estimator, table, exporter)
-    head = estimator._present_predictor().linear_head(CPU)
-    return predictions(estimator._problem, head_outputs(exporter, head, features), exporter)
+    return predictions(estimator._problem, _outputs(estimator, table, exporter), exporter)
+
+
+@decides(ImageClassifier)
+def export_decision(classifier, table, exporter):
+    """Export `decision_function`, for the calibration of a classifier."""
+    outputs = _outputs(classifier, table, exporter)
+    return of_logits(outputs, len(classifier.classes_), exporter)
 
 
 @transforms(ImageClassifier, ImageRegressor)
@@ -28,6 +34,13 @@ def export_transform(estimator, table, exporter):
     """Export `transform`: the features of the fitted network."""
     head = estimator._present_predictor().linear_head(CPU)
     return columns(_features(estimator, table, exporter), np.float32, head.weights.shape[1])
+
+
+def _outputs(estimator, table, exporter):
+    """What the head computes: a Value of float64 and shape (N, n_outputs)."""
+    features = _features(estimator, table, exporter)
+    head = estimator._present_predictor().linear_head(CPU)
+    return head_outputs(exporter, head, features)
 
 
 def _features(estimator, table, exporter):

@@ -1,22 +1,10 @@
 """Export an estimator, run its file, and compare the results with the estimator's own."""
 
 import numpy as np
-import onnx
 import onnxruntime
 from sklearn.base import is_regressor
 
-from sklearn_dl.export import (
-    _calibration,  # noqa: F401
-    _composites,  # noqa: F401
-    _encoders,  # noqa: F401
-    _ensembles,  # noqa: F401
-    _labels,  # noqa: F401
-    _neighbors,  # noqa: F401
-    _selection,  # noqa: F401
-    _sklearn,  # noqa: F401
-    _trees,  # noqa: F401
-)
-from sklearn_dl.export._to_onnx import to_onnx
+from sklearn_dl.export import to_onnx
 from sklearn_dl.utils._columns import is_frame
 
 
@@ -39,7 +27,6 @@ def run(model, X):
 def assert_exports(estimator, X, X_sample=None, *, tolerance=1e-5):
     """Check the file of an estimator on X; return its outputs and the model."""
     model = to_onnx(estimator, X if X_sample is None else X_sample)
-    onnx.checker.check_model(model, full_check=True)
     outputs = run(model, X)
     expected = own_results(estimator, X)
     assert set(outputs) == set(expected)

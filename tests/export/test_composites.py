@@ -35,7 +35,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from sklearn_dl.export._to_onnx import to_onnx
+from sklearn_dl.export import to_onnx
 from tests.export.exported import assert_exports
 
 N = 60

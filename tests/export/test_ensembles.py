@@ -36,9 +36,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, LinearSVC
 
-from sklearn_dl import ScoreClassifier
-from sklearn_dl.export._to_onnx import to_onnx
+from sklearn_dl import ImageClassifier, ScoreClassifier
+from sklearn_dl.export import to_onnx
+from sklearn_dl.utils._columns import object_array
 from tests.export.exported import assert_exports
+from tests.vision.backbones import SIZE, colored_images, mean_color_graph
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -94,26 +96,27 @@ def test_bags_of_regressors():
     assert_exports(BaggingRegressor(n_estimators=3).fit(X, NUMBER), X)
 
 
-CALIBRATED = [
-    LogisticRegression(),
-    LinearSVC(),
-    SVC(),
-    FOREST,
-    BOOSTED,
-    GradientBoostingClassifier(n_estimators=3),
-    make_pipeline(StandardScaler(), KNeighborsClassifier()),
-    make_pipeline(StandardScaler(), GridSearchCV(LogisticRegression(), {"C": [1]}, cv=2)),
-    StackingClassifier(NAMED, LogisticRegression(), cv=2),
-]
+CALIBRATED = {
+    "sigmoid": [
+        LinearSVC(),
+        SVC(),
+        FOREST,
+        GradientBoostingClassifier(n_estimators=3),
+        make_pipeline(StandardScaler(), KNeighborsClassifier()),
+        make_pipeline(StandardScaler(), GridSearchCV(LogisticRegression(), {"C": [1]}, cv=2)),
+        StackingClassifier(NAMED, LogisticRegression(), cv=2),
+    ],
+    "isotonic": [LogisticRegression(), BOOSTED, FOREST],
+}
 
 
 @pytest.mark.parametrize("y", [TWO, THREE, TWO == "up"])
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-@pytest.mark.parametrize("estimator", CALIBRATED)
+@pytest.mark.parametrize(
+    ("method", "estimator"), [(k, each) for k, several in CALIBRATED.items() for each in several]
+)
 def test_calibration(y, method, estimator):
     calibrated = CalibratedClassifierCV(estimator, method=method, cv=2).fit(X, y)
-    assert_exports(calibrated, X)
-    assert_exports(calibrated, 10 * X)
+    assert_exports(calibrated, 10 * X, X)
 
 
 @pytest.mark.parametrize("y", [TWO, THREE])
@@ -204,6 +207,18 @@ def test_columns_of_a_frame_reach_the_steps_inside():
     )
     assert_exports(voting.fit(frame, THREE), frame)
     assert_exports(CalibratedClassifierCV(inside, cv=2).fit(frame, THREE), frame)
+
+
+def test_networks_inside(tmp_path):
+    (tmp_path / "colors.onnx").write_bytes(mean_color_graph())
+    images, colors = colored_images(12)
+    rows = object_array(images).reshape(-1, 1)
+    one, other = (ImageClassifier(tmp_path / "colors.onnx", image_size=SIZE, C=C) for C in (1, 9))
+    voting = VotingClassifier([("one", one), ("other", other)], voting="soft").fit(rows, colors)
+    calibrated = CalibratedClassifierCV(other, cv=2).fit(rows, colors)
+    for estimator in (voting, calibrated):
+        outputs = [output.name for output in to_onnx(estimator, rows).graph.output]
+        assert outputs == ["label", "probabilities"]
 
 
 def test_a_decision_function_that_skl2onnx_cannot_convert():

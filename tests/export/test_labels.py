@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dl import LabelKeyMapper, ScoreClassifier
-from sklearn_dl.export._to_onnx import to_onnx
+from sklearn_dl.export import to_onnx
 from tests.export.exported import assert_exports, run
 
 FRAME = {

@@ -54,7 +54,7 @@ from sklearn.tree import (
     ExtraTreeRegressor,
 )
 
-from sklearn_dl.export._to_onnx import to_onnx
+from sklearn_dl.export import to_onnx
 from tests.export.exported import assert_exports, run
 
 N = 60
@@ -118,15 +118,21 @@ REGRESSORS = [
 ]
 
 
+OTHER_DTYPES = (
+    StandardScaler,
+    PCA,
+    LogisticRegression,
+    LinearRegression,
+    RandomForestClassifier,
+    HistGradientBoostingClassifier,
+)
+
+
 def each_dtype(estimators):
-    """All pairs of an estimator and a dtype of X that it is tested on."""
+    """Pairs of an estimator and a dtype of X; integers and bools for some of the estimators."""
     for estimator in estimators:
         for dtype in OF_DTYPE:
-            # scikit-learn refuses bools here
-            refused = isinstance(estimator, (KBinsDiscretizer, SimpleImputer)) and dtype == "bool"
-            # neighbours at equal distances have no order
-            neighbors = isinstance(estimator, (KNeighborsClassifier, KNeighborsRegressor))
-            if not refused and not (neighbors and not dtype.startswith("float")):
+            if dtype.startswith("float") or isinstance(estimator, OTHER_DTYPES):
                 yield pytest.param(estimator, dtype, id=f"{estimator}-{dtype}")
 
 
@@ -254,6 +260,18 @@ def test_boosted_classifiers(y):
 def test_boosted_regressors(loss):
     boosted = HistGradientBoostingRegressor(loss=loss, max_iter=20, quantile=0.3)
     assert_exports(boosted.fit(X, abs(NUMBER) + 0.1), X)
+
+
+@pytest.mark.parametrize("init", [None, "zero"])
+@pytest.mark.parametrize("loss", ["log_loss", "exponential"])
+def test_gradient_boosting(loss, init):
+    boosted = GradientBoostingClassifier(loss=loss, init=init, n_estimators=10)
+    for y in (THREE == 1, THREE)[: 1 + (loss == "log_loss")]:
+        assert_exports(boosted.fit(X, y), 3 * X)
+    regressor = GradientBoostingRegressor(loss="huber", init=init, n_estimators=10)
+    assert_exports(regressor.fit(X, NUMBER * 1e4), 3 * X)
+    with pytest.raises(ValueError, match="starts from the predictions of another estimator"):
+        to_onnx(regressor.set_params(init=LinearRegression()).fit(X, NUMBER), X)
 
 
 def test_categories_in_boosted_trees_are_refused():
