@@ -55,7 +55,7 @@ def _column_transformer(transformer, table, exporter):
             if step != "passthrough":
                 part = exporter.transform(step, part, name)
             tables.append(_weighted(part, weights.get(name), exporter))
-    return _side_by_side(tables)
+    return _side_by_side(tables, exporter)
 
 
 def _places(transformer, table, exporter):
@@ -91,7 +91,7 @@ def _feature_union(union, table, exporter):
         if step != "drop":
             made = table if step == "passthrough" else exporter.transform(step, table, name)
             tables.append(_weighted(made, weights.get(name), exporter))
-    return _side_by_side(tables)
+    return _side_by_side(tables, exporter)
 
 
 def _weighted(table, weight, exporter):
@@ -109,7 +109,9 @@ def _weighted(table, weight, exporter):
     return Table(tuple(blocks))
 
 
-def _side_by_side(tables):
+def _side_by_side(tables, exporter):
+    if not tables:
+        exporter.refuse("none of its transformers returns a column", "Leave it out.")
     return Table(tuple(block for table in tables for block in table.blocks))
 
 

@@ -185,6 +185,7 @@ class Graph:
                 ir.convenience.replace_all_uses_with(
                     value, inputs[value.name], replace_graph_outputs=True
                 )
+        _rename_inner(graph)
         names = [value.name for value in graph.outputs]
         outputs = list(graph.outputs)
         graph.outputs.clear()
@@ -241,6 +242,27 @@ class Graph:
                 if size.dim_param == "N" and n_rows != "N":
                     size.dim_value = n_rows
         return proto
+
+
+def _rename_inner(graph):
+    """Give the values in subgraphs names that depend on the graph only, and are used nowhere else.
+
+    skl2onnx counts the subgraphs of a process in them.
+    """
+    bodies: dict[int, ir.Graph] = {}
+    for number, node in enumerate(ir.traversal.RecursiveGraphIterator(graph)):
+        if node.graph is not None and node.graph is not graph:
+            bodies.setdefault(id(node.graph), node.graph)
+            node.name = None
+            for k, value in enumerate(node.outputs):
+                value.name = f"inner_{number}_{k}"
+    for number, body in enumerate(bodies.values()):
+        for k, value in enumerate(body.inputs):
+            value.name = f"inner_input_{number}_{k}"
+        for k, (name, value) in enumerate(list(body.initializers.items())):
+            body.initializers.pop(name)
+            value.name = f"inner_weight_{number}_{k}"
+            body.register_initializer(value)
 
 
 class _IdentityPass(ir.passes.InPlacePass):

@@ -150,6 +150,12 @@ def test_dropped_columns_and_steps_without_columns(frame):
     assert outputs["features"].shape == (N, 2)
 
 
+def test_without_any_column():
+    for empty in (ColumnTransformer([("x", "drop", [0])]), FeatureUnion([("x", "drop")])):
+        with pytest.raises(ValueError, match="none of its transformers returns a column"):
+            to_onnx(empty.fit(NUMBERS), NUMBERS)
+
+
 @pytest.mark.parametrize("weight", [2, 0.3])
 def test_weights(weight):
     steps = [("scaled", StandardScaler()), ("itself", "passthrough"), ("not", "drop")]

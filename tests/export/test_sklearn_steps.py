@@ -28,7 +28,8 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
-from sklearn.impute import SimpleImputer
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -411,6 +412,19 @@ def test_outliers_and_clusters():
         assert_exports(estimator.fit(X), X)
     distances = make_pipeline(KMeans(3, n_init=1), LogisticRegression()).fit(X, THREE)
     assert_exports(distances, X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [KNeighborsRegressor(p=1), KNNImputer(), GaussianProcessRegressor(optimizer=None)],
+    ids=str,
+)
+def test_subgraphs_have_the_same_names_in_each_export(estimator):
+    # skl2onnx counts them
+    rows = X.astype(np.float32)
+    pipeline = make_pipeline(StandardScaler(), estimator).fit(rows, NUMBER)
+    _, model = assert_exports(pipeline, rows)
+    assert to_onnx(pipeline, rows).SerializeToString() == model.SerializeToString()
 
 
 TEXTS = ["The quick brown fox", "a dog's life, isn't it?", "numbers 123 and 4.5", "", "the DOG"]
