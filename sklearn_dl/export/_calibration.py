@@ -104,6 +104,7 @@ def _tuned_threshold(classifier, table, exporter):
 
 
 def _thresholded(classifier, estimator, threshold, pos_label, table, exporter):
+    """The outputs of a classifier whose label depends on a threshold of a fitted estimator."""
     graph = exporter.graph
     methods: tuple[str, ...] = (classifier.response_method,)
     if methods == ("auto",):

@@ -15,6 +15,7 @@ from sklearn_dl.utils._columns import is_missing
 
 @transforms(OneHotEncoder)
 def _one_hot(encoder, table, exporter):
+    """For each category a row with a 1, without the dropped category's column."""
     rows = []
     for j, categories in enumerate(encoder.categories_):
         codes, n_codes, infrequent = _codes(categories.tolist(), encoder, j)

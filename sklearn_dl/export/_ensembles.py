@@ -180,6 +180,7 @@ def _self_training(classifier, table, exporter):
 
 @predicts(OneVsRestClassifier)
 def _one_vs_rest(classifier, table, exporter):
+    """The class with the highest score, or each label whose score is high enough."""
     graph = exporter.graph
     given = [scores(estimator, table, exporter) for estimator in classifier.estimators_]
     value = graph.Concat(*(of_class.value for of_class, _ in given), axis=1)

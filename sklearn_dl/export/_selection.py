@@ -48,6 +48,7 @@ def _selected_prediction(selector, table, exporter):
 
 @transforms(SimpleImputer)
 def _imputed(imputer, table, exporter):
+    """Statistics in place of missing numbers, and marks of these if the imputer adds them."""
     value, dtype = exporter.concatenated(table)
     if dtype.kind == "O":
         exporter.refuse(

@@ -93,6 +93,7 @@ def converted(estimator, methods, dtype, width, opset, options):
 
 
 def _model(estimator, dtype, width, opset, options):
+    """The graph of an estimator; parameters are those of `converted`."""
     known = known_options(estimator)
     # arrays of probabilities; no locale of the machine
     usual = {"zipmap": False, "locale": "C"}
