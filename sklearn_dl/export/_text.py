@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from sklearn_dl.export._decisions import decides, of_logits
 from sklearn_dl.export._exporter import TokenInput, predicts, transforms
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._networks import CPU, head_outputs, torch_outputs
@@ -21,14 +22,23 @@ from sklearn_dl.text._scoring import check_max_length
 @predicts(TextClassifier, TextRegressor, SentenceSimilarityRegressor)
 def export_predictor(estimator, table, exporter):
     """Export `predict` (and `predict_proba`) of a text estimator."""
+    return predictions(estimator._problem, _outputs(estimator, table, exporter), exporter)
+
+
+@decides(TextClassifier)
+def export_decision(classifier, table, exporter):
+    """Export `decision_function`, for the calibration of a classifier."""
+    outputs = _outputs(classifier, table, exporter)
+    return of_logits(outputs, len(classifier.classes_), exporter)
+
+
+def _outputs(estimator, table, exporter):
+    """What the head computes, or the network without a head: a Value of float64."""
     exporter.refuse_nan(estimator)
     predictor = estimator._present_predictor()
-    network = predictor.network
-    outputs = _features(estimator, network, table, exporter)
+    features = _features(estimator, predictor.network, table, exporter)
     head = predictor.linear_head(CPU)
-    if head is not None:
-        outputs = head_outputs(exporter, head, outputs)
-    return predictions(estimator._problem, outputs, exporter)
+    return features if head is None else head_outputs(exporter, head, features)
 
 
 @transforms(TextClassifier, TextRegressor)

@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 import tokenizers
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import VotingClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -53,6 +57,18 @@ def as_bytes(texts):
     encoded = [text.encode() for text in texts]
     width = max(map(len, encoded)) + 3
     return np.array([[*text, *[0] * (width - len(text))] for text in encoded], np.uint8)
+
+
+@pytest.mark.slow
+def test_a_classifier_of_texts_inside_others(encoder):
+    y = np.array(["b", "a", "c"])[Y]
+    network = TextClassifier(encoder, trainable_layers=0, **SMALL).fit(X, y)
+    words = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    voting = VotingClassifier([("network", network), ("words", words)], voting="soft")
+    calibrated = CalibratedClassifierCV(FrozenEstimator(network), cv=2)
+    for estimator in (voting, calibrated):
+        names = [output.name for output in to_onnx(estimator.fit(X, y), X).graph.output]
+        assert names == ["label", "probabilities"]
 
 
 def test_from_a_string_to_a_label(clf):
