@@ -1,5 +1,6 @@
 """skops stores each fitted estimator, and loads it with the types that this package names."""
 
+import os
 from importlib import import_module
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_several_labels_and_a_network_of_a_folder(seen, tmp_path):
 
 
 def test_every_type_is_needed_and_exists(seen):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("other processes have met some of the types")
     assert seen - OTHERS == set(trusted_types())
     for name in trusted_types():
         module, _, attribute = name.rpartition(".")
