@@ -11,33 +11,24 @@ from typing import NamedTuple
 import numpy as np
 import tokenizers
 
-from sklearn_dl.export._tokenizer_parts import UnknownTokenizer
+from sklearn_dl.export._text_codes import BEGINNING, PADDING
+from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, allow, only
+from sklearn_dl.export._unicode import ALIKE, CHARACTERS, N_POINTS, SURROGATES, WHITE_SPACE
 
 # kinds of symbols: a word is a run of symbols of one kind, or one isolated symbol
 SPACE, LETTER, OTHER, ISOLATED = range(4)
 # the first symbols: none, the beginning of a row, and for each kind what is in no piece
 NOTHING, ROW, _UNKNOWN = 0, 1, 2
 _FIRST_KINDS = [SPACE, SPACE, SPACE, LETTER, OTHER, ISOLATED]
-# the first codes: no character, and the beginning of a row
-PADDING, BEGINNING = 0, 1
-
-# planes of 65,536 code points that hold nothing, or only private characters: in each of these
-# ranges, the first stands for all; the last two of a plane are never characters
-_ALIKE = [
-    alike
-    for plane in (*range(0x40000, 0xE0000, 0x10000), 0xE1000, 0xF0000, 0x100000)
-    for alike in ((plane, plane | 0xFFFE), (plane | 0xFFFE, (plane | 0xFFFF) + 1))
-]
-_READ = [*range(0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE1000)]
+# normalizers that turn each character into others without regard to its neighbours; NFD and NFKD,
+# also as a part of BertNormalizer, sort accents besides
+_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFD", "NFKD", "StripAccents"}
+# pre-tokenizers that split texts by the kinds of single characters
+_PRE_TOKENIZERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 # number of characters that are looked at together
 _BLOCK = 64
 # a letter that normalizers neither change nor make of others
 _BETWEEN = "\u01bb"
-# Unicode's property White_Space
-_WHITE_SPACE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
 
 
 class Characters(NamedTuple):
@@ -78,27 +69,31 @@ def read_characters(parts):
     Raises
     ------
     UnknownTokenizer
-        If it depends on its neighbours how the tokenizer reads a character.
+        If it may depend on its neighbours how the tokenizer reads a character.
     """
+    allow("normalizer", parts.normalizers, _NORMALIZERS)
+    only("pre-tokenizer", parts.pre_tokenizers, _PRE_TOKENIZERS)
     readings = _readings(parts)
-    symbols_of, kinds = _number_symbols(parts, {c for row in readings.values() for c in row})
+    symbols_of, kinds = _number_symbols(
+        parts.model["vocab"], {c for row in readings.values() for c in row}
+    )
     # codes by their symbols, and by what else distinguishes them
     numbers: dict[tuple, int] = {((), "padding"): PADDING, ((ROW,), "beginning"): BEGINNING}
     special = {}
-    for content in parts.special:
-        special[content] = numbers[(len(kinds),), "special token"] = len(numbers)
+    for token in parts.special:
+        special[token.content] = numbers[(len(kinds),), "special token"] = len(numbers)
         kinds.append(ISOLATED)
     # special tokens are found by the codes of their characters, which are their own therefore
-    own = set("".join(parts.special))
+    own = set("".join(special))
     unknown_letter = (_UNKNOWN + LETTER,), ""
-    codes = np.full(0x110000, numbers.setdefault(unknown_letter, len(numbers)), dtype=np.int32)
+    codes = np.full(N_POINTS, numbers.setdefault(unknown_letter, len(numbers)), dtype=np.int32)
     for character, row in readings.items():
         symbols = tuple(symbols_of.get(c, {}).get(kind, _UNKNOWN + kind) for c, kind in row)
         key = symbols, character if character in own else ""
         codes[ord(character)] = numbers.setdefault(key, len(numbers))
-    for start, stop in _ALIKE:
+    for start, stop in ALIKE:
         codes[start:stop] = codes[start]
-    codes[0xD800:0xE000] = PADDING  # surrogates, which are not characters
+    codes[SURROGATES] = PADDING
     table = np.full((len(numbers), max(len(s) for s, _ in numbers)), NOTHING, dtype=np.int32)
     for (symbols, _), code in numbers.items():
         table[code, : len(symbols)] = symbols
@@ -110,12 +105,13 @@ def _readings(parts):
 
     It lacks those characters of no special token that become one letter of no piece.
     """
-    characters = list(map(chr, [*_READ, *(start for start, _ in _ALIKE)]))
-    made = _normalized(parts.normalizer, characters)
+    characters = list(map(chr, [*CHARACTERS, *(start for start, _ in ALIKE)]))
+    made = _normalized(parts.backend.normalizer, characters)
     normalized = sorted(set("".join(made)))
-    kinds = _kinds(parts.pre_tokenizer, normalized)
-    in_pieces, in_special = set("".join(parts.pieces)), set("".join(parts.special))
-    if parts.sorts_accents:
+    kinds = _kinds(parts.backend.pre_tokenizer, normalized)
+    in_pieces = set("".join(parts.model["vocab"]))
+    in_special = {character for token in parts.special for character in token.content}
+    if any(map(_sorts_accents, parts.normalizers)):
         # a word with a letter that is in no piece is unknown, in any order
         _check_order([c for c in normalized if c in in_pieces or c in kinds])
     readings = {}
@@ -128,7 +124,7 @@ def _readings(parts):
         if [kind == SPACE for _, kind in row] == [True, False, True]:
             row = [(row[1][0], ISOLATED)]
         readings[character] = row
-    for space in _WHITE_SPACE:
+    for space in WHITE_SPACE:
         # special tokens may take the white space beside them
         if any(kind != SPACE for _, kind in readings.get(space, [(space, LETTER)])):
             raise UnknownTokenizer(f"it reads the white space {space!r} as part of a word")
@@ -164,6 +160,13 @@ def _kinds(pre_tokenizer, characters):
     return {c: kind for c, kind in kinds.items() if kind != LETTER}
 
 
+def _sorts_accents(normalizer):
+    if normalizer["type"] == "BertNormalizer":
+        strips = normalizer["strip_accents"]
+        return normalizer["lowercase"] if strips is None else strips
+    return normalizer["type"] in ("NFD", "NFKD")
+
+
 def _check_order(characters):
     """Raise an error if the normalizer may change the order of one of these characters."""
     sort = tokenizers.normalizers.NFD().normalize_str
@@ -173,12 +176,12 @@ def _check_order(characters):
             raise UnknownTokenizer(f"it sorts accents, and {c!r} is in its vocabulary")
 
 
-def _number_symbols(parts, seen):
+def _number_symbols(pieces, seen):
     """Number the symbols of the vocabulary.
 
     Parameters
     ----------
-    parts : TokenizerParts
+    pieces : iterable of str
     seen : set of (str, int)
         Characters and kinds that occur.
 
@@ -189,7 +192,7 @@ def _number_symbols(parts, seen):
     kinds : list of int
         The kind of each symbol.
     """
-    counts = Counter("".join(parts.pieces))
+    counts = Counter("".join(pieces))
     kinds = list(_FIRST_KINDS)
     symbols_of: dict[str, dict[int, int]] = {}
     # frequent symbols have low numbers: the trie becomes denser

@@ -1,5 +1,6 @@
 """A trie in two arrays, which a graph follows with additions and lookups alone."""
 
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -80,26 +81,50 @@ def _bases(children):
     """A base for each node, so that no two nodes have a child in the same cell.
 
     The nodes with most children choose first, and take the lowest base that is free. The free
-    cells are the bits of an int: shifts and ands try all bases at once.
+    cells are the bits of an int, which has no end: shifts and ands try all bases at once.
     """
     bases = np.zeros(len(children), dtype=np.int64)
-    highest = max(symbol for below in children for symbol in below)
-    free = (1 << (2 * len(children) + highest)) - 1
     # the root's base is 0, and its own cell is taken
-    free ^= 1 | sum(1 << symbol for symbol in children[0])
+    free = ~(1 | sum(1 << symbol for symbol in children[0]))
     several = [node for node, below in enumerate(children) if node and len(below) > 1]
     for node in sorted(several, key=lambda node: -len(children[node])):
         fits = -1
         for symbol in children[node]:
             fits &= free >> symbol
         base = (fits & -fits).bit_length() - 1
-        assert base >= 0
         free ^= sum(1 << symbol for symbol in children[node]) << base
         bases[node] = base
     # a single child fits into any cell that its symbol is not beyond
-    bits = np.frombuffer(free.to_bytes(free.bit_length() // 8 + 1, "little"), np.uint8)
-    cells = iter(np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist())
+    cells = (cell for cell in count() if free >> cell & 1)
     single = [(min(below), node) for node, below in enumerate(children) if node and len(below) == 1]
     for symbol, node in sorted(single):
         bases[node] = next(cell for cell in cells if cell >= symbol) - symbol
     return bases
+
+
+def follow(graph, trie, symbol, n_steps):
+    """Follow a trie in a graph, from many places at once.
+
+    Parameters
+    ----------
+    graph : Graph
+    trie : DoubleArray
+    symbol : callable(k) -> Value
+        int64 [n]: for each place, the symbol `k` steps after it. 0 leads nowhere.
+    n_steps : int
+        Length of the longest sequence.
+
+    Returns
+    -------
+    values, lengths : Value
+        int64 [n]: value and length of the longest sequence that begins at each place.
+    """
+    base, check = graph.integers(trie.base), graph.integers(trie.check)
+    # the base of the root is 0
+    goes_on = graph.Equal(graph.Gather(check, symbol(0)), 0)
+    cell = graph.Where(goes_on, symbol(0), 0)
+    for k in range(1, n_steps):
+        following = graph.Add(graph.Gather(base, cell), symbol(k))
+        goes_on = graph.And(goes_on, graph.Equal(graph.Gather(check, following), cell))
+        cell = graph.Where(goes_on, following, cell)
+    return tuple(graph.Gather(graph.integers(x), cell) for x in (trie.value, trie.length))

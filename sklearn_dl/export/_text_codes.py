@@ -1,29 +1,29 @@
 """The two ways in which texts enter a graph: as strings, or as bytes of UTF-8.
 
-Each becomes the codes of its characters (see `_characters`), int64 [n_rows, n], filled up with
-PADDING.
+A text becomes a row of codes, one for each character. What a code stands for is up to the
+tokenizer. Two codes are the same for all tokenizers: PADDING, where a row has no character, and
+BEGINNING, which can be put before a row.
 """
-
-from collections import Counter
 
 import numpy as np
 import onnx_ir as ir
 
-from sklearn_dl.export._characters import PADDING
 from sklearn_dl.export._graph import END, MICROSOFT, ML
+from sklearn_dl.export._unicode import CHARACTERS, N_POINTS, UNASSIGNED
 
-# the private planes are left out of the table for strings: they would make up half of it
-_FIRST_PRIVATE = 0xF0000
+PADDING, BEGINNING = 0, 1
 _PAGE = 256
 
 
-def codes_of_strings(graph, characters, texts):
+def codes_of_strings(graph, codes, texts):
     """The codes of texts that are strings.
 
     Parameters
     ----------
     graph : Graph
-    characters : Characters
+    codes : int ndarray of shape (0x110000,)
+        The code of each character. What is not a character, and private planes, have that of
+        UNASSIGNED: they would make up most of the table.
     texts : list of Value
         Strings [N, 1].
 
@@ -36,10 +36,9 @@ def codes_of_strings(graph, characters, texts):
     rows = graph.Concat(*(graph.Reshape(text, [-1]) for text in texts), ["a"], axis=0)
     options = {"mark": 0, "mincharnum": 1, "pad_value": "", "separators": [""]}
     split = graph.node("Tokenizer", rows, domain=MICROSOFT, dtype=str, **options)
-    codes = characters.codes[:_FIRST_PRIVATE]
-    [(default, _)] = Counter(codes.tolist()).most_common(1)
-    others = np.flatnonzero((codes != default) & (codes != PADDING)).tolist()
-    codes = graph.node(
+    default = int(codes[UNASSIGNED])
+    others = [point for point in CHARACTERS if codes[point] != default]
+    found = graph.node(
         "LabelEncoder",
         split,
         domain=ML,
@@ -47,16 +46,17 @@ def codes_of_strings(graph, characters, texts):
         values_int64s=[PADDING, *codes[others].tolist()],
         default_int64=default,
     )
-    return graph.Slice(codes, [0], [-1], [0])
+    return graph.Slice(found, [0], [-1], [0])
 
 
-def codes_of_bytes(graph, characters, texts):
+def codes_of_bytes(graph, look_up, texts):
     """The codes of texts that are bytes of UTF-8.
 
     Parameters
     ----------
     graph : Graph
-    characters : Characters
+    look_up : callable(points) -> Value
+        Returns the codes of code points.
     texts : list of Value
         uint8 [N, n_bytes], filled up with zeros.
 
@@ -81,14 +81,32 @@ def codes_of_bytes(graph, characters, texts):
         total = graph.Add(graph.Mul(total, 64), continued)
         longer = graph.Sub(total, lead * 64 ** (n_bytes - 1))
         point = graph.Where(graph.Less(first, lead), point, longer)
-    # bytes that are not UTF-8 must not lead outside of the table
-    point = graph.Clip(point, 0, len(characters.codes) - 1)
-    pages, page_of = np.unique(characters.codes.reshape(-1, _PAGE), axis=0, return_inverse=True)
-    page = graph.Gather(graph.integers(page_of), graph.Div(point, _PAGE))
-    place = graph.Add(graph.Mul(page, _PAGE), graph.Mod(point, _PAGE))
-    codes = graph.Gather(graph.integers(pages.ravel()), place)
     number = graph.Range(1, graph.Add(graph.Squeeze(longest), -2), 1)
     n_bytes = graph.ReduceMax(graph.Where(graph.Equal(first, 0), 0, number), [1])
     begins = graph.Or(graph.Less(first, 0x80), graph.Not(graph.Less(first, 0xC0)))
     inside = graph.Not(graph.Greater(number, n_bytes))
+    # bytes that are not UTF-8 must not lead outside of tables
+    codes = look_up(graph.Clip(point, 0, N_POINTS - 1))
     return graph.Where(graph.And(begins, inside), codes, PADDING)
+
+
+def look_up_points(graph, table, points):
+    """What a table says of each code point.
+
+    Parameters
+    ----------
+    graph : Graph
+    table : int ndarray of shape (0x110000,)
+    points : Value
+        int64 of any shape.
+
+    Returns
+    -------
+    values : Value
+        int64 of the same shape.
+    """
+    # many pages of the table are equal
+    pages, page_of = np.unique(table.reshape(-1, _PAGE), axis=0, return_inverse=True)
+    page = graph.Gather(graph.integers(page_of), graph.Div(points, _PAGE))
+    place = graph.Add(graph.Mul(page, _PAGE), graph.Mod(points, _PAGE))
+    return graph.Gather(graph.integers(pages.ravel()), place)

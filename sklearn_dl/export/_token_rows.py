@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import onnx_ir as ir
 
+from sklearn_dl.export._graph import END
+
 
 class TokenRows(NamedTuple):
     """What a network reads. All are int64 [n_rows, length of the longest row].
@@ -20,6 +22,54 @@ class TokenRows(NamedTuple):
     ids: ir.Value
     mask: ir.Value
     types: ir.Value | None
+
+
+class TokenStream(NamedTuple):
+    """The tokens of all rows, one row after the other.
+
+    Attributes
+    ----------
+    ids : Value
+        int64 [n_tokens]
+    word_ends : Value
+        int64 [n_tokens]: for each token, the position behind the last token of its word.
+    starts, counts : Value
+        int64 [n_rows]: the position of the first token of each row, and the row's number of tokens.
+    """
+
+    ids: ir.Value
+    word_ends: ir.Value
+    starts: ir.Value
+    counts: ir.Value
+
+
+def token_stream(graph, ids, is_token, begins_word, begins_row):
+    """The TokenStream of the tokens at some of n places.
+
+    Parameters
+    ----------
+    graph : Graph
+    ids : Value
+        int64 [n]
+    is_token : Value
+        bool [n]: whether there is a token.
+    begins_word, begins_row : Value
+        bool [n]: whether a word begins at this place, and whether a row does.
+
+    Returns
+    -------
+    stream : TokenStream
+    """
+    ids = graph.Compress(ids, is_token)
+    n_tokens = graph.Shape(ids)
+    n_before = graph.CumSum(graph.Cast(is_token, to=ir.DataType.INT64), 0, exclusive=1)
+    word_starts = graph.Concat(graph.Compress(n_before, begins_word), n_tokens, axis=0)
+    # words are counted from 1: so this is the next word
+    word = graph.CumSum(graph.Cast(begins_word, to=ir.DataType.INT64), 0)
+    word_ends = graph.Gather(word_starts, graph.Compress(word, is_token))
+    starts = graph.Compress(n_before, begins_row)
+    ends = graph.Concat(graph.Slice(starts, [1], [END]), n_tokens, axis=0)
+    return TokenStream(ids, word_ends, starts, graph.Sub(ends, starts))
 
 
 class Tokens(NamedTuple):

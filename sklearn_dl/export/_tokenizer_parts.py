@@ -1,15 +1,13 @@
-"""What a graph must know of a tokenizer, which is refused if a graph cannot do the same."""
+"""The parts of a tokenizer that tokenizers of different kinds have in common.
+
+What a graph would not reproduce exactly is refused.
+"""
 
 import json
 from typing import NamedTuple
 
 import tokenizers
 
-# normalizers that turn each character into others without regard to its neighbours; NFD and NFKD
-# also sort accents, see `sorts_accents`
-_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFD", "NFKD", "StripAccents"}
-# pre-tokenizers that split texts by the kinds of single characters
-_PRE_TOKENIZERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
 # post-processors that put special tokens around the tokens of the texts
 _POST_PROCESSORS = {"BertProcessing", "ByteLevel", "RobertaProcessing", "TemplateProcessing"}
 
@@ -36,38 +34,44 @@ class Segment(NamedTuple):
     type: int
 
 
-class TokenizerParts(NamedTuple):
-    """A WordPiece tokenizer in parts.
+class SpecialToken(NamedTuple):
+    """A token that is found in a text before the text is split.
 
     Attributes
     ----------
-    normalizer : tokenizers.normalizers.Normalizer or None
-    sorts_accents : bool
-        Whether the normalizer may change the order of accents that follow each other.
-    pre_tokenizer : tokenizers.pre_tokenizers.PreTokenizer
-    pieces : dict of str to int
-        The vocabulary.
-    prefix : str
-        What the pieces that continue a word begin with.
-    unknown : int
-        The token of a word that is not spelled by pieces.
-    longest_word : int
-        A word of more characters is unknown.
-    special : dict of str to int
-        Tokens that are found in the text before it is normalized.
-    layouts : tuple of two lists of Segment
-        The tokens of a single text and of a pair that is read together.
+    content : str
+    id : int
+    lstrip, rstrip : bool
+        Whether it takes the white space before it, or behind it.
     """
 
-    normalizer: tokenizers.normalizers.Normalizer | None
-    sorts_accents: bool
-    pre_tokenizer: tokenizers.pre_tokenizers.PreTokenizer
-    pieces: dict[str, int]
-    prefix: str
-    unknown: int
-    longest_word: int
-    special: dict[str, int]
-    layouts: tuple[list[Segment], list[Segment]]
+    content: str
+    id: int
+    lstrip: bool
+    rstrip: bool
+
+
+class TokenizerParts(NamedTuple):
+    """A tokenizer in parts.
+
+    Attributes
+    ----------
+    backend : tokenizers.Tokenizer
+    normalizers, pre_tokenizers : list of dict
+        The steps, as tokenizer.json describes them.
+    model : dict
+        Likewise.
+    special : list of SpecialToken
+    layouts : list of two lists of Segment
+        The tokens of a single text, and of a pair that is read together.
+    """
+
+    backend: tokenizers.Tokenizer
+    normalizers: list[dict]
+    pre_tokenizers: list[dict]
+    model: dict
+    special: list[SpecialToken]
+    layouts: list[list[Segment]]
 
 
 def read_parts(tokenizer):
@@ -84,7 +88,7 @@ def read_parts(tokenizer):
     Raises
     ------
     UnknownTokenizer
-        If a graph cannot do what the tokenizer does. The message says what it is.
+        If a graph cannot do what a part of it does.
     """
     backend = tokenizer.backend
     if backend is None:
@@ -93,28 +97,15 @@ def read_parts(tokenizer):
         config = json.loads(backend.to_str())
     except Exception as error:  # tokenizers raises no narrower class
         raise UnknownTokenizer(f"a part of it is written in Python: {error}") from error
-    model = config["model"]
-    if model["type"] != "WordPiece":
-        raise UnknownTokenizer(f"its model is {model['type']}, not WordPiece")
-    if model["unk_token"] not in model["vocab"]:
-        raise UnknownTokenizer(f"its token {model['unk_token']!r} for unknown words has no id")
-    kinds = [step["type"] for step in _steps(config["normalizer"], "normalizers")]
-    _check("normalizer", kinds, _NORMALIZERS)
-    splits = [step["type"] for step in _steps(config["pre_tokenizer"], "pretokenizers")]
-    _check("pre-tokenizer", splits, _PRE_TOKENIZERS)
-    if len(splits) != 1:
-        raise UnknownTokenizer(f"it has {len(splits)} pre-tokenizers instead of one")
-    around = [step["type"] for step in _steps(config["post_processor"], "processors")]
-    _check("post-processor", around, _POST_PROCESSORS)
+    if backend.encode_special_tokens:
+        raise UnknownTokenizer("it reads special tokens in a text as text")
+    allow("post-processor", _steps(config["post_processor"], "processors"), _POST_PROCESSORS)
     return TokenizerParts(
-        backend.normalizer,
-        any(map(_decomposes, _steps(config["normalizer"], "normalizers"))),
-        backend.pre_tokenizer,
-        model["vocab"],
-        model["continuing_subword_prefix"],
-        model["vocab"][model["unk_token"]],
-        model["max_input_chars_per_word"],
-        _special_tokens(config["added_tokens"], backend),
+        backend,
+        _steps(config["normalizer"], "normalizers"),
+        _steps(config["pre_tokenizer"], "pretokenizers"),
+        config["model"],
+        _special_tokens(config),
         _layouts(config, tokenizer.special),
     )
 
@@ -128,49 +119,53 @@ def _steps(part, name):
     return [step for inner in part[name] for step in _steps(inner, name)]
 
 
-def _check(part, kinds, allowed):
-    for kind in kinds:
-        if kind not in allowed:
+def allow(part, steps, kinds):
+    """Raise an UnknownTokenizer if one of the steps is of another kind than these."""
+    for step in steps:
+        if step["type"] not in kinds:
             raise UnknownTokenizer(
-                f"its {part} {kind} is not one of those that a graph can reproduce: "
-                f"{', '.join(sorted(allowed))}"
+                f"its {part} {step['type']} is not one of those that a graph can reproduce: "
+                f"{', '.join(sorted(kinds)) or 'none'}"
             )
 
 
-def _decomposes(normalizer):
-    if normalizer["type"] == "BertNormalizer":
-        strips = normalizer["strip_accents"]
-        return normalizer["lowercase"] if strips is None else strips
-    return normalizer["type"] in ("NFD", "NFKD")
+def only(part, steps, kinds):
+    """Return the only step. Raise an UnknownTokenizer if it is of another kind than these."""
+    allow(part, steps, kinds)
+    if len(steps) != 1:
+        raise UnknownTokenizer(f"it has {len(steps)} {part}s instead of one")
+    return steps[0]
 
 
-def _special_tokens(added, backend):
-    """The added tokens, by their contents."""
-    if backend.encode_special_tokens:
-        raise UnknownTokenizer("it reads special tokens in a text as text")
+def _special_tokens(config):
+    added = config["added_tokens"]
     contents = {token["content"] for token in added}
     beginnings = {content[:stop] for content in contents for stop in range(1, len(content) + 1)}
     for token in added:
         content = token["content"]
-        for flag in ("normalized", "single_word"):
-            if token[flag]:
-                raise UnknownTokenizer(f"its added token {content!r} is marked as {flag}")
+        # without a normalizer, it does not matter
+        if token["normalized"] and config["normalizer"] is not None:
+            raise UnknownTokenizer(f"its added token {content!r} is marked as normalized")
+        if token["single_word"]:
+            raise UnknownTokenizer(f"its added token {content!r} is marked as single_word")
         for start in range(1, len(content)):
-            parts = {content[start:stop] for stop in range(start + 1, len(content))}
+            inner = {content[start:stop] for stop in range(start + 1, len(content))}
             # in a text, it would matter which token is found first
-            if content[start:] in beginnings or parts & contents:
+            if content[start:] in beginnings or inner & contents:
                 raise UnknownTokenizer(f"its added token {content!r} may overlap with another one")
-    return {token["content"]: token["id"] for token in added}
+    return [SpecialToken(*(token[name] for name in SpecialToken._fields)) for token in added]
 
 
 def _layouts(config, special):
     """The Segments of single texts and of pairs, as the tokenizer itself lays out short ones."""
-    # without truncation, and without most of the vocabulary, for speed
+    # a small tokenizer for which each text is one token, with the same post-processor
     added = {token["content"]: token["id"] for token in config["added_tokens"]}
-    model = config["model"]
-    unknown = {model["unk_token"]: model["vocab"][model["unk_token"]]}
-    small = {"model": model | {"vocab": unknown | added}, "truncation": None, "padding": None}
-    copied = tokenizers.Tokenizer.from_str(json.dumps(config | small))
+    unknown = max(added.values(), default=0) + 1
+    copied = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({**added, "unknown": unknown}, unk_token="unknown")
+    )
+    processor = {"post_processor": config["post_processor"]}
+    copied = tokenizers.Tokenizer.from_str(json.dumps(json.loads(copied.to_str()) | processor))
     layouts = []
     for pair in (None, "x"):
         made = copied.encode("x", pair, add_special_tokens=special)
@@ -182,4 +177,4 @@ def _layouts(config, special):
         if texts != [0, 1][: 1 + (pair is not None)] or len(layout) != len(texts) + n_special:
             raise UnknownTokenizer("it does not read each text once")
         layouts.append(layout)
-    return tuple(layouts)
+    return layouts

@@ -1,16 +1,19 @@
 """A tokenizer as a graph: from texts to the tokens that a network reads."""
 
+from functools import partial
+from typing import Any
+
 import onnx_ir as ir
 
-from sklearn_dl.export._characters import BEGINNING, PADDING, read_characters
-from sklearn_dl.export._text_codes import codes_of_bytes, codes_of_strings
+from sklearn_dl.export._byte_level import ByteLevel
+from sklearn_dl.export._text_codes import BEGINNING, PADDING, codes_of_bytes, codes_of_strings
 from sklearn_dl.export._token_rows import TokenRows, Tokens, cut_pair, lay_out
 from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, read_parts
-from sklearn_dl.export._wordpiece import find_tokens
+from sklearn_dl.export._wordpiece import WordPiece
 
 __all__ = ["TokenRows", "UnknownTokenizer", "tokenize"]
 
-_CODES = {"string": codes_of_strings, "utf8": codes_of_bytes}
+_MODELS: dict[str, Any] = {"WordPiece": WordPiece, "BPE": ByteLevel}
 
 
 def tokenize(graph, tokenizer, texts, form):
@@ -25,8 +28,9 @@ def tokenize(graph, tokenizer, texts, form):
     texts : list of Value
         One or two. Two are read together.
     form : {"string", "utf8"}
-        "string": strings of shape [N, 1]; they may not hold NUL or characters of the private planes
-        15 and 16. "utf8": uint8 of shape [N, n_bytes], filled up with zeros.
+        "string": strings of shape [N, 1]. Characters of the private planes 15 and 16 are read like
+        unassigned ones, and with BPE, so is all that is not assigned in planes 4 to 14; JavaScript
+        cuts strings at NUL. "utf8": uint8 of shape [N, n_bytes], filled up with zeros.
 
     Returns
     -------
@@ -38,14 +42,19 @@ def tokenize(graph, tokenizer, texts, form):
         If the tokenizer cannot be reproduced exactly.
     """
     parts = read_parts(tokenizer)
-    characters = read_characters(parts)
-    codes = _CODES[form](graph, characters, texts)
+    kind = parts.model["type"]
+    if kind not in _MODELS:
+        raise UnknownTokenizer(f"its model {kind} is none of {', '.join(_MODELS)}")
+    model = _MODELS[kind](parts)
+    if form == "string":
+        codes = codes_of_strings(graph, model.codes, texts)
+    else:
+        codes = codes_of_bytes(graph, partial(model.codes_of, graph), texts)
     prompt = tokenizer.prompt if len(texts) == 1 else ""
-    before = [BEGINNING, *characters.codes[list(map(ord, prompt))].tolist()]
+    before = [BEGINNING, *model.codes[list(map(ord, prompt))].tolist()]
     n_rows = graph.Shape(codes, start=0, end=1)
     before = graph.Expand([before], graph.Concat(n_rows, [1], axis=0))
-    codes_of_rows = graph.Concat(before, codes, axis=1)
-    stream = find_tokens(graph, parts, characters, codes_of_rows)
+    stream = model.find_tokens(graph, graph.Concat(before, codes, axis=1))
     layout = parts.layouts[len(texts) - 1]
     room = tokenizer.max_length - sum(segment.text is None for segment in layout)
     if len(texts) == 1:

@@ -1,0 +1,20 @@
+"""Flat arrays in a graph: all values of all rows, one after the other."""
+
+from sklearn_dl.export._graph import END
+
+
+def without(graph, values, left_out):
+    """All values of an array of any shape that differ from `left_out`, as a flat array."""
+    values = graph.Reshape(values, [-1])
+    return graph.Compress(values, graph.Not(graph.Equal(values, left_out)))
+
+
+def shifted(graph, values, k, fill):
+    """The value `k` places before each place of a flat array, or behind it if `k` is negative.
+
+    It is `fill` where there is none.
+    """
+    padding = [fill] * abs(k)
+    if k > 0:
+        return graph.Slice(graph.Concat(padding, values, axis=0), [0], [-k])
+    return graph.Slice(graph.Concat(values, padding, axis=0), [-k], [END])
