@@ -42,8 +42,8 @@ def to_onnx(
     text : {"string", "utf8", "token_ids"}, default="string"
         How texts enter. "string": as a tensor of strings. "utf8": as the bytes of UTF-8, uint8 of
         shape [N, n_bytes], padded with 0. "token_ids": as token ids that a tokenizer has made
-        outside of the model; :func:`save_tokenizer` saves it. The first two need a WordPiece
-        tokenizer.
+        outside of the model; :func:`save_tokenizer` saves it. The first two need a tokenizer of
+        BERT's or RoBERTa's kind: WordPiece, or byte-level BPE without a normalizer.
     weights : {"float32", "float16", "int8"}, default="float32"
         How weights are stored. "float16" halves the file, "int8" takes about a quarter: blocks of
         32 weights share a scale. Both are turned back into float32 when the file is loaded.

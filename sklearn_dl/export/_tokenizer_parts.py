@@ -138,6 +138,7 @@ def only(part, steps, kinds):
 
 
 def _special_tokens(config):
+    """The added tokens, if they are found in a text in the same way in any order."""
     added = config["added_tokens"]
     contents = {token["content"] for token in added}
     beginnings = {content[:stop] for content in contents for stop in range(1, len(content) + 1)}
