@@ -152,16 +152,13 @@ def _token_rows(tokenizer, texts, exporter, apart):
     if apart:
         values = [_stacked(values, np.uint8(0) if form == "utf8" else None, exporter)]
     try:
-        rows = tokenize(exporter.graph, tokenizer, values, form)
+        return tokenize(exporter.graph, tokenizer, values, form)
     except UnknownTokenizer as error:
         exporter.refuse(
             f"its tokenizer cannot be written as ONNX operators ({error})",
             'Set text="token_ids": the tokenizer then runs outside of the file; '
             "export.save_tokenizer saves it.",
         )
-    if rows.types is None and tokenizer.takes_types:  # all tokens belong to the first text
-        rows = rows._replace(types=exporter.graph.Sub(rows.ids, rows.ids))
-    return rows
 
 
 def _token_inputs(names, tokenizer, exporter):
