@@ -164,11 +164,11 @@ def check_columns(estimator, table):
         # a ColumnTransformer finds its columns by their names, among others too
         chooses = isinstance(first_step(estimator), ColumnTransformer)
         fits = {*names} <= {*table.names} if chooses else list(names) == list(table.names)
-        shown = f"{list(table.names)}", f"{list(names)}"
+        shown = f"the columns {list(table.names)}", f"{list(names)}"
     else:
-        fits, shown = width in (None, table.width), (f"{table.width}", f"{width}")
+        fits, shown = width in (None, table.width), (f"{table.width} columns", f"{width}")
     if not fits:
         raise ValueError(
-            f"The columns of X_sample ({shown[0]}) are not those that {name} was fitted to "
-            f"({shown[1]}): pass rows of the data that it was fitted to."
+            f"X_sample has {shown[0]}, but {name} was fitted on {shown[1]}: pass rows of the data "
+            "that it was fitted on."
         )

@@ -173,7 +173,7 @@ def _check_order(characters):
     first, last = "\u0334", "\u0345"  # in the order of accents
     for c in characters:
         if sort(c + first) != sort(c) + first or sort(last + c) != last + sort(c):
-            raise UnknownTokenizer(f"it sorts accents, and {c!r} is in its vocabulary")
+            raise UnknownTokenizer(f"its normalizer sorts accents, and {c!r} is in its vocabulary")
 
 
 def _number_symbols(pieces, seen):

@@ -49,7 +49,7 @@ def known_labels(classes, exporter):
     types = set(map(type, cells))
     if len(types) != 1 or not types <= set(_DTYPES):
         exporter.refuse(
-            "its labels are not all strings, integers or bools",
+            "its labels are not all strings, all integers or all bools",
             "Fit it on labels of one of these types.",
         )
     return np.asarray(cells, dtype=_DTYPES[types.pop()])

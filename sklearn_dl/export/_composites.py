@@ -75,7 +75,7 @@ def _places(transformer, table, exporter):
     def place(j):
         if fitted[j] not in table.names:
             exporter.refuse(
-                f"X_sample is without the column {fitted[j]!r}, which it was fitted on",
+                f"it was fitted on the column {fitted[j]!r}, which X_sample does not have",
                 "Pass an X_sample with the columns that it was fitted on.",
             )
         return table.names.index(fitted[j])
@@ -101,7 +101,10 @@ def _weighted(table, weight, exporter):
     blocks = []
     for block in table.blocks:
         if block.kind != "columns" or block.dtype == object:
-            exporter.refuse("it has a weight for columns that are not numbers", "Leave it out.")
+            exporter.refuse(
+                "its transformer_weights has a weight for columns that are not numbers",
+                "Remove this weight, and fit again.",
+            )
         dtype = np.result_type(block.dtype, weight)
         value = exporter.cast(exporter.value(block), block.dtype, dtype)
         value = exporter.graph.Mul(value, np.asarray(weight, dtype))
@@ -111,7 +114,7 @@ def _weighted(table, weight, exporter):
 
 def _side_by_side(tables, exporter):
     if not tables:
-        exporter.refuse("none of its transformers returns a column", "Leave it out.")
+        exporter.refuse("none of its transformers returns a column", "Remove it.")
     return Table(tuple(block for table in tables for block in table.blocks))
 
 

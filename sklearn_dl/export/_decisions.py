@@ -70,7 +70,10 @@ def scores(estimator, table, exporter, methods=("decision_function", "predict_pr
     """
     method = next((name for name in methods if hasattr(estimator, name)), None)
     if method is None:
-        exporter.refuse(f"it has none of the methods {', '.join(methods)}", "Replace it.")
+        exporter.refuse(
+            f"it has none of the methods {', '.join(methods)}",
+            "Replace it by a classifier that has one of them.",
+        )
     if method == "decision_function":
         return decision(estimator, table, exporter), method
     output = exporter.predict(estimator, table)["probabilities"]

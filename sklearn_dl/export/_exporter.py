@@ -268,8 +268,9 @@ class Exporter:
         """
         if self.n_rows not in ("N", n_rows):
             self.refuse(
-                f"its network takes {n_rows} rows at a time, another one {self.n_rows}",
-                "Export two files.",
+                f"its network has the fixed batch size {n_rows}, but another network has "
+                f"{self.n_rows}",
+                "Export the two separately.",
             )
         self.n_rows = n_rows
 
@@ -284,8 +285,8 @@ class Exporter:
         """Raise a ValueError if the estimator masks rows that cannot be read."""
         if estimator.on_error == "nan":
             self.refuse(
-                'on_error="nan" has no counterpart in a file, where each row must be readable',
-                'Set on_error="raise": set_params works on a fitted estimator.',
+                'on_error="nan" is not possible in an ONNX model, which cannot skip a row',
+                'Call set_params(on_error="raise"): the estimator need not be fitted again.',
             )
 
     def refuse(self, why, what_to_do) -> NoReturn:

@@ -23,7 +23,7 @@ def export_loader(loader, table, exporter):
     if block.value is not None and block.mode != loader.colors:
         exporter.refuse(
             f"its images were loaded by another ImageLoader, with colors={block.mode!r}",
-            "Leave one of the two out.",
+            "Remove one of the two loaders.",
         )
     return Table((loaded(block, exporter, loader.colors),), table.names)
 
@@ -135,7 +135,7 @@ def extract_with(extractor, block, exporter):
         sizes = {"NCHW": (n_channels, height, width), "NHWC": (height, width, n_channels)}
         return Block("tensor", dtype, 1, value, shape=sizes[layout])
     if not hasattr(extractor, "image_size_") and not block.shape:
-        exporter.refuse("the size of its images is unknown", "Fit it.")
+        exporter.refuse("the size of its images is unknown", "Fit it first.")
     size = getattr(extractor, "image_size_", block.shape[:2])
     n_values = len(colors) * math.prod(size)
     return Block("columns", dtype, n_values, exporter.graph.Reshape(value, [0, n_values]))

@@ -88,8 +88,8 @@ def made_up_sample(estimator):
         sizes = ((300, 400), (96, 64), (231, 227))
         return object_array([draw(256, size=(*size, 3), dtype=np.uint8) for size in sizes])
     raise ValueError(
-        f"X_sample=None needs an estimator with one column of texts or of images; "
-        f"{type(estimator).__name__} is none: pass some rows of its data."
+        "X_sample=None is possible only for estimators that take one column of texts or images. "
+        f"Pass some rows of the data that {type(estimator).__name__} was fitted on."
     )
 
 
@@ -131,8 +131,9 @@ def _block(column, name):
         n_channels = {image.shape[2] for image in images}
         if len(n_channels) > 1:
             raise ValueError(
-                f"X_sample: the images of column {name!r} have {sorted(n_channels)} channels; all "
-                "images of an exported file have the same number. Convert them first."
+                f"X_sample: the images of column {name!r} have {sorted(n_channels)} channels, "
+                "but an exported model takes images with one number of channels. Convert them "
+                "first."
             )
         mode = _MODES[n_channels.pop()]
         equal = len({image.shape for image in images}) == 1

@@ -29,8 +29,9 @@ def _check_kind(column, values, exporter):
     """Refuse bools where the dictionary has numbers, and numbers where it has bools."""
     kinds = {column.blocks[0].dtype.kind, values.dtype.kind}
     if "b" in kinds and kinds & set("iuf"):
+        maps, gets = ("bools", "numbers") if values.dtype.kind == "b" else ("numbers", "bools")
         exporter.refuse(
-            "its dictionary has numbers, but it gets bools, or the other way around",
+            f"it maps {maps}, but gets {gets}",
             "Pass an X_sample whose columns have the types that it was fitted on.",
         )
 
@@ -81,8 +82,8 @@ def _scores(classifier, table, exporter):
     """One score for each label as a Value, its dtype, and the ColumnLabels."""
     if classifier.on_error == "nan":
         exporter.refuse(
-            "on_error='nan' returns missing labels, which a file does not have",
-            "Set on_error='raise'.",
+            'on_error="nan" returns missing labels, which ONNX does not have',
+            'Call set_params(on_error="raise"): it need not be fitted again.',
         )
     given = classifier.classes_ if classifier.classes is None else classifier.classes
     columns = column_labels(given, classifier)

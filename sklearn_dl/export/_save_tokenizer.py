@@ -38,9 +38,13 @@ def save_tokenizer(estimator, folder):
         network = step._network() if isinstance(step, TextEncoder) else step._network
         found[network.content.sha256, step.max_length] = network.tokenizer(step.max_length)
     if len(found) != 1:
-        what = "no text estimator" if not found else "text estimators with different tokenizers"
+        name = type(estimator).__name__
+        if found:
+            raise ValueError(
+                f"{name} has text estimators with different tokenizers: pass one of them."
+            )
         raise ValueError(
-            f"{type(estimator).__name__} has {what}: pass a fitted text estimator, or one of them."
+            f"{name} has no text estimator: pass a fitted text estimator, or a pipeline with one."
         )
     (tokenizer,) = found.values()
     folder = Path(folder)

@@ -37,7 +37,7 @@ from sklearn_dl.utils._columns import is_missing
 def _selected(selector, table, exporter):
     kept = selector.get_support(indices=True).tolist()
     if not kept:
-        exporter.refuse("it selects no column", "Leave it out, or select some.")
+        exporter.refuse("it selects no column", "Remove it, or select at least one column.")
     return exporter.select(table._replace(names=None), kept)
 
 
@@ -53,7 +53,7 @@ def _imputed(imputer, table, exporter):
     if dtype.kind == "O":
         exporter.refuse(
             "it gets strings, which are never missing in ONNX",
-            "Leave it out, and write a word of your choice for missing strings before the file.",
+            "Remove it, and replace missing strings before they enter the exported model.",
         )
     if dtype.kind in "biu" and imputer.strategy in ("mean", "median"):
         value, dtype = exporter.cast(value, dtype, np.float64), np.dtype(np.float64)

@@ -60,8 +60,8 @@ class _Result(NamedTuple):
 def _transform(estimator, table, exporter):
     if hasattr(estimator, "predict") and not isinstance(estimator, _DISTANCES):
         exporter.refuse(
-            "it predicts, and skl2onnx converts only its predictions",
-            "Replace it by a transformer that does not predict.",
+            "it is used as a transformer, but skl2onnx converts only its `predict`",
+            "Replace it by a transformer that has no `predict`.",
         )
     position = int(isinstance(estimator, _DISTANCES))
     (made,) = _added(_dense(estimator), {"transform": position}, table, exporter)
@@ -136,7 +136,7 @@ def _decision(estimator, table, exporter):
     if "raw_scores" not in known_options(estimator):
         exporter.refuse(
             "skl2onnx cannot convert its decision_function",
-            "Replace it by a classifier without decision_function, or by another one.",
+            "Replace it by another classifier.",
         )
     (made,) = _added(estimator, {"decision_function": 1}, table, exporter, raw_scores=True)
     width = 1 if made.expected.ndim == 1 else made.expected.shape[1]
@@ -167,7 +167,7 @@ def _added(estimator, methods, table, exporter, **options):
     """
     for cls, name, left_out in _LEFT_OUT:
         if isinstance(estimator, cls) and getattr(estimator, name) == left_out:
-            exporter.refuse(f"skl2onnx leaves out {name}={left_out!r}", f"Fit it without {name}.")
+            exporter.refuse(f"skl2onnx ignores {name}={left_out!r}", f"Fit it without {name}.")
     value, dtype = exporter.concatenated(table)
     failures = []
     for of_input in _dtypes(estimator, dtype):

@@ -105,7 +105,8 @@ def _embeddings(estimator, network, texts, exporter, method, apart=False):
         exporter.fix_rows(1)
         if apart:
             exporter.refuse(
-                "its encoder reads padding, and the two texts of a pair would be padded",
+                "its encoder also reads padding, so that the two texts of a pair cannot be padded "
+                "to one length",
                 "Use another encoder.",
             )
     exporter.metadata["max_length"] = str(estimator.max_length)

@@ -98,7 +98,7 @@ def read_parts(tokenizer):
     except Exception as error:  # tokenizers raises no narrower class
         raise UnknownTokenizer(f"a part of it is written in Python: {error}") from error
     if backend.encode_special_tokens:
-        raise UnknownTokenizer("it reads special tokens in a text as text")
+        raise UnknownTokenizer("it does not recognize special tokens in texts")
     allow("post-processor", _steps(config["post_processor"], "processors"), _POST_PROCESSORS)
     return TokenizerParts(
         backend,
@@ -176,6 +176,6 @@ def _layouts(config, special):
         # if a text is read twice, only the last time counts as a text
         n_special = copied.num_special_tokens_to_add(pair is not None) if special else 0
         if texts != [0, 1][: 1 + (pair is not None)] or len(layout) != len(texts) + n_special:
-            raise UnknownTokenizer("it does not read each text once")
+            raise UnknownTokenizer("its post-processor does not use each text exactly once")
         layouts.append(layout)
     return layouts

@@ -58,11 +58,16 @@ def verify_model(built, weights, resize):
     if fault is None:
         return report
     if resize == "fast":
-        warnings.warn(f'resize="fast": {fault}', UserWarning, stacklevel=3)
+        warnings.warn(
+            f'With resize="fast", the exported model differs from the estimator by more than '
+            f"{tolerance:g}: {fault}.",
+            UserWarning,
+            stacklevel=3,
+        )
         return report
     raise ValueError(
-        f"The exported model differs from the estimator by more than {tolerance:g}: {fault}. With "
-        "verify=False, to_onnx returns the model all the same."
+        f"The exported model differs from the estimator by more than {tolerance:g}: {fault}. Set "
+        "verify=False to get the model without this check."
     )
 
 
@@ -217,7 +222,8 @@ def _compare(made, expected, tolerance, compares_labels):
                     wanted = np.where(missing_mask(wanted), "", wanted)
                 equal = seen.size == wanted.size and (seen.ravel() == wanted.ravel()).all()
                 if not equal and compares_labels and row not in ties and fault is None:
-                    fault = f"row {row} has {name} {seen.tolist()}, not {wanted.tolist()}"
+                    seen, wanted = seen.tolist(), wanted.tolist()
+                    fault = f"{name!r} of row {row} is {seen!r}, but the estimator has {wanted!r}"
                 continue
             difference = _difference(seen, np.asarray(wanted, dtype=np.float64), name)
             if difference > max(tolerance, largest):

@@ -131,10 +131,10 @@ def test_columns_may_come_in_another_order_and_with_others():
     pipeline = make_pipeline(MIXED, LogisticRegression()).fit(frame, Y)
     other = frame[frame.columns[::-1]].assign(more=1.0)
     assert_exports(pipeline, other)
-    with pytest.raises(ValueError, match="are not those that Pipeline was fitted to"):
+    with pytest.raises(ValueError, match="but Pipeline was fitted on"):
         to_onnx(pipeline, frame.drop(columns="color"))
     columns = ColumnTransformer([("all", "passthrough", [0, 1, 2])]).fit(NUMBERS)
-    with pytest.raises(ValueError, match="are not those that ColumnTransformer was fitted to"):
+    with pytest.raises(ValueError, match="but ColumnTransformer was fitted on"):
         to_onnx(columns, NUMBERS[:, :2])
 
 

@@ -456,15 +456,15 @@ def test_words_that_skl2onnx_finds_wrongly(vectorizer, texts):
 @pytest.mark.parametrize(
     ("estimator", "why"),
     [
-        (MaxAbsScaler(clip=True), "leaves out clip=True"),
-        (SVC(break_ties=True), "leaves out break_ties=True"),
+        (MaxAbsScaler(clip=True), "ignores clip=True"),
+        (SVC(break_ties=True), "ignores break_ties=True"),
         (KNeighborsClassifier(weights=np.exp), "its weights are a Python function"),
         (KNeighborsClassifier(metric="canberra"), "metric='canberra' is not implemented"),
         (Normalizer("max"), "the result of its transform would differ"),
         (SplineTransformer(), "Unable to find a shape calculator"),
         (
             make_pipeline(LinearDiscriminantAnalysis(), GaussianNB()),
-            "converts only its predictions",
+            "converts only its `predict`",
         ),
     ],
     ids=str,

@@ -175,8 +175,8 @@ REFUSED = {
     "it has 2 pre-tokenizers": lambda: _with(
         pre_tokenizer=tokenizers.pre_tokenizers.Sequence([SPACES, SPACES])
     ),
-    r"it sorts accents, and '\u0323' is in": lambda: _with(normalizer=NFD, pre_tokenizer=SPACES),
-    "it does not read each text": lambda: _with(
+    r"sorts accents, and '\u0323' is in": lambda: _with(normalizer=NFD, pre_tokenizer=SPACES),
+    "its post-processor does not use each text exactly once": lambda: _with(
         post_processor=tokenizers.processors.TemplateProcessing("$A $A", "$A $B", [])
     ),
     r"'\[A\]' is marked as single_word": lambda: _added("[A]", single_word=True),
