@@ -135,6 +135,7 @@ class Tokenizer:
         saved.save(str(folder / "tokenizer.json"))
         settings = {
             "model_max_length": self.max_length,
+            "model_input_names": self._tokenizer.model_input_names,
             "tokenizer_class": "PreTrainedTokenizerFast",
         }
         settings |= {"prompt": self.prompt} if self.prompt else {}

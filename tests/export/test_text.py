@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pandas as pd
 import pytest
 import tokenizers
+import transformers
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -218,8 +219,12 @@ def test_token_ids_of_a_saved_tokenizer(clf, tmp_path):
     clf.set_params(precision="float32")
     with pytest.warns(UserWarning, match="tokens"):
         assert results["label"].tolist() == clf.predict(new).tolist()
-    settings = json.loads((tmp_path / "made" / "here" / "tokenizer_config.json").read_text())
-    assert settings["model_max_length"] == 16
+    # transformers makes all inputs of the model, token types too
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path / "made" / "here")
+    again = loaded(new, padding=True, truncation=True, return_tensors="np")
+    assert set(again) == set(feeds)
+    for name, values in feeds.items():
+        assert np.array_equal(again[name], values)
 
 
 def test_a_tokenizer_is_found_in_a_pipeline(clf, encoder, tmp_path):
