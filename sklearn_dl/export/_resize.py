@@ -1,7 +1,8 @@
 """Pillow's resizing in ONNX operators, for images whose size is known only when the graph runs.
 
-The levels are the same, bit for bit. Pillow computes float64 coefficients, rounds them to multiples
-of 2**-22, and sums in integers, one axis after the other (its Resample.c; "nearest": Geometry.c).
+The pixel values are the same, bit for bit. Pillow computes float64 coefficients, rounds them to
+multiples of 2**-22, and sums in integers, one axis after the other (its Resample.c; "nearest":
+Geometry.c).
 """
 
 import math
@@ -131,8 +132,8 @@ def resize(graph, images, step, fast=False, mode="RGB"):
         With a filter of Pillow.
     fast : bool, default=False
         Whether to use the operator Resize for the two filters that it has, "bilinear" and
-        "bicubic". Its levels differ, and "crop" keeps whole pixels. The other filters are computed
-        exactly.
+        "bicubic". Its pixel values differ, and "crop" keeps whole pixels. The other filters are
+        computed exactly.
     mode : {"L", "RGB", "RGBA"}, default="RGB"
         Colours of the images.
 

@@ -13,8 +13,8 @@ from sklearn_dl.text._text_estimator import TextEstimator
 def save_tokenizer(estimator, folder):
     """Save the tokenizer of a fitted text estimator, or of a pipeline with one.
 
-    A model that :func:`to_onnx` has made with ``text="token_ids"`` needs it: its texts must be
-    tokenized in the same way.
+    A model that :func:`to_onnx` has made with ``text="token_ids"`` takes the token ids of this
+    tokenizer.
 
     Parameters
     ----------
@@ -22,15 +22,25 @@ def save_tokenizer(estimator, folder):
         A text estimator, or a Pipeline, ColumnTransformer, FeatureUnion or search that has text
         estimators with one tokenizer and one `max_length`.
     folder : str or Path
-        It is made if it does not exist. ``tokenizer.json`` cuts texts at `max_length` when it is
-        loaded by the package tokenizers, or by transformers.js; ``tokenizer_config.json`` has
-        `max_length` too, and the `prompt` that is put before each text, if there is one.
+        Folder to write ``tokenizer.json`` and ``tokenizer_config.json`` to. It is created if it
+        does not exist.
 
     Raises
     ------
     ValueError
         If the estimator has no text estimator, or several with different tokenizers, or if its
         tokenizer is written in Python and has no ``tokenizer.json``.
+
+    Notes
+    -----
+    The package tokenizers truncates texts to `max_length` and pads them, as the files say:
+    ``Tokenizer.from_file("tokenizer.json").encode_batch(texts)``. The others read `max_length`
+    from the files, but use it only if they are told to: transformers with
+    ``tokenizer(texts, padding=True, truncation=True)``, and transformers.js with
+    ``tokenizer(texts, {padding: true, truncation: true, return_token_type_ids: true})``.
+
+    If the encoder has a prompt, ``tokenizer_config.json`` holds it as `prompt`. Put it before each
+    text.
     """
     found = {}
     for step in _text_steps(estimator):

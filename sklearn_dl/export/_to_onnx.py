@@ -28,7 +28,8 @@ def to_onnx(
 ) -> "onnx.ModelProto":
     """Export a fitted estimator or pipeline as one ONNX model, from raw text or pixels to labels.
 
-    The model runs in any ONNX Runtime, without Python and without custom operators.
+    ONNX Runtime runs the model in any language, without Python and without a library of custom
+    operators.
 
     Parameters
     ----------
@@ -36,40 +37,43 @@ def to_onnx(
         A fitted estimator of this package or of scikit-learn, or a pipeline of these. It is not
         changed.
     X_sample : array-like of n_samples rows, default=None
-        Some rows, which define the inputs of the model: texts, images as uint8 arrays of shape
-        (H, W), (H, W, 3) or (H, W, 4), numbers. None: texts or random images are made up, for an
-        estimator with one column of texts or images.
+        Some rows of data. They define the names, types and shapes of the model's inputs: texts,
+        images as uint8 arrays of shape (H, W), (H, W, 3) or (H, W, 4), or numbers. None, for
+        estimators that take one column of texts or images: `to_onnx` makes up texts or random
+        images.
     text : {"string", "utf8", "token_ids"}, default="string"
-        How texts enter. "string": as a tensor of strings. "utf8": as the bytes of UTF-8, uint8 of
-        shape [N, n_bytes], padded with 0. "token_ids": as token ids that a tokenizer has made
-        outside of the model; :func:`save_tokenizer` saves it. The first two need a tokenizer of
-        BERT's or RoBERTa's kind: WordPiece, or byte-level BPE without a normalizer.
+        How the model takes texts. "string": as a tensor of strings. "utf8": as bytes of UTF-8,
+        uint8 of shape [N, n_bytes], padded with 0. "token_ids": as token ids, which a tokenizer
+        makes outside of the model; :func:`save_tokenizer` saves it. The first two need a
+        tokenizer like that of BERT (WordPiece) or RoBERTa (byte-level BPE without a normalizer).
     weights : {"float32", "float16", "int8"}, default="float32"
-        How weights are stored. "float16" halves the file, "int8" takes about a quarter: blocks of
-        32 weights share a scale. Both are turned back into float32 when the file is loaded.
+        How the weights of networks are stored. "float16" takes half the space of "float32", and
+        "int8" about a quarter: 32 weights share a scale. ONNX Runtime converts them back when it
+        loads the model.
     resize : {"exact", "fast"}, default="exact"
         How images are resized. "exact": with Pillow's arithmetic, as the estimator does. "fast":
-        by the operator Resize, whose levels differ.
+        bilinear and bicubic resizing by the operator Resize, which gives other pixel values.
     target_opset : int or None, default=None
         Version of the standard operators, at least 18. None: 18, or the version of a newer ONNX
         model inside the estimator.
     verify : bool, default=True
-        Whether to run the model on `X_sample` and to compare the results with the estimator's.
+        Whether to run the model on `X_sample` and to compare its results with those of the
+        estimator. The Notes say how much they may differ.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a line for each stage.
 
     Returns
     -------
     model : onnx.ModelProto
-        ``model.SerializeToString()`` are the bytes of the file. Its inputs and outputs are listed
-        in the Notes.
+        ``model.SerializeToString()`` returns the bytes of the file. The Notes list the inputs and
+        outputs.
 
     Raises
     ------
     ValueError
-        If a step cannot be exported (the message names it and says what to do), X_sample does not
-        match the estimator, or the results of the model differ (the message names the row and the
-        difference).
+        If a step cannot be exported (the message names it and says what to do), if `X_sample` does
+        not match the estimator, or if the results of the model differ too much (the message names
+        the row and the difference).
     sklearn.exceptions.NotFittedError
         If the estimator, or a step, is not fitted.
     ImportError
@@ -82,24 +86,36 @@ def to_onnx(
 
     Notes
     -----
-    This is ML.NET's ConvertToOnnx, which refuses its deep models.
+    The counterpart in ML.NET is ConvertToOnnx, which does not convert deep models.
 
-    Inputs: one for each column that is used, of shape [N, 1], with the column's name. Without
-    names: `text` and `image` (several get a number: `text_1`), and `X` [N, n_features] for numbers.
-    Images: uint8 [N, H, W, C], of one size in each run. Token ids: `input_ids`, `attention_mask`
-    and, if the encoder takes them, `token_type_ids`, int64 [N, length]; if several texts enter, the
-    names start with ``<column>__``.
+    Inputs: one for each column that the estimator uses, of shape [N, 1], with the name and the type
+    of the column. Columns without names are called `text` and `image` (if there are several:
+    `text_1`, `text_2`); an array of numbers is `X` [N, n_features], of its own dtype. Images: uint8
+    [N, H, W, C]; all images in a run have one size. Token ids: `input_ids`, `attention_mask` and,
+    if the encoder takes them, `token_type_ids`, int64 [N, length]; if there are several columns of
+    texts, the names start with ``<column>__``.
 
-    Outputs: `label` [N] ([N, n_labels] for several labels) and `probabilities` float32
-    [N, n_classes] in the order of `classes_`; `prediction` [N] or [N, n_outputs]; `features`
-    [N, n_features] of transformers; `boxes` [n, 4], `scores` [n] and `labels` [n] of detectors, for
-    one image. An OnnxScorer at the end keeps the names of its tensors.
+    Outputs of classifiers: `label` [N] ([N, n_labels] for several labels) and, if they have
+    `predict_proba`, `probabilities` float32 [N, n_classes] in the order of `classes_`. Clusterers
+    and outlier detectors: `label` [N]. Regressors: `prediction` [N] or [N, n_outputs].
+    Transformers: `features` [N, n_features]; an OnnxScorer at the end keeps the names of its
+    tensors. Object detectors, for one image in a run: `boxes` [n, 4] (left, top, right and bottom
+    edge in pixels of the image), `scores` [n] and `labels` [n].
 
-    If a network has a fixed batch size, N is fixed.
+    If a network has a fixed batch size, N is that size.
 
-    The model holds no path and no name of a user. Its `metadata_props` name the package and its
-    version, the estimator, the classes, the licences of the networks, `max_length`, and the sha256
-    of the networks.
+    `verify` compares with predictions of the estimator in float32. Numbers may differ by 1e-5
+    (relative to those above 1), by 6e-3 if they come from images, by 2e-3 if ``weights="float16"``
+    and by 0.05 if ``weights="int8"``. Labels must be equal, unless the two best classes tie; with
+    "int8", they are not compared. With ``resize="fast"``, a larger difference is a warning.
+
+    With ``text="string"``, the model contains one operator that only ONNX Runtime has
+    (`Tokenizer` of the domain `com.microsoft`); with "utf8" and "token_ids", all operators of text
+    estimators are standard ones.
+
+    The model contains no local path and no user name. Its `metadata_props` hold the name and
+    version of the package, the name of the estimator, the classes, `max_length`, and the licence
+    and sha256 of each network.
 
     Examples
     --------
