@@ -1,9 +1,9 @@
 """Train here, use there: from pixels to a label in one ONNX file
 ===============================================================
 
-A pipeline of image steps becomes one file that takes pixels of any size. Resizing, colours and
-scaling are inside, with Pillow's arithmetic. The program that uses the file decodes the image and
-turns it as its EXIF data say; all else is in the file.
+A pipeline of image steps becomes one file that takes pixels of any size. Resizing, colour
+conversion and scaling are inside, with Pillow's arithmetic. The program that uses the file only has
+to decode the image and to apply its EXIF rotation.
 """
 
 import warnings
@@ -19,23 +19,23 @@ from sklearn_dl.export import to_onnx
 from sklearn_dl.inspection import ImageGridDisplay
 from sklearn_dl.scoring import image_pipeline
 
-photographs = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
+images = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
 pipe = image_pipeline("efficientnet-lite0")
-model = to_onnx(pipe, photographs, verbose=1)
+model = to_onnx(pipe, images, verbose=1)
 
 # %%
-# Images of one size can enter together. These differ, so that each enters alone.
+# Images of one size can be scored in one run. These have different sizes: one run for each.
 session = onnxruntime.InferenceSession(model.SerializeToString())
 found = []
-for photograph in photographs:
-    label, probabilities = session.run(["label", "probabilities"], {"image": photograph[None]})
+for image in images:
+    label, probabilities = session.run(["label", "probabilities"], {"image": image[None]})
     found.append(f"{label[0]} {probabilities.max():.2f}")
-assert [text.rpartition(" ")[0] for text in found] == pipe.predict(photographs).tolist()
-ImageGridDisplay.from_predictions(photographs, [[text] for text in found])
+assert [text.rpartition(" ")[0] for text in found] == pipe.predict(images).tolist()
+ImageGridDisplay.from_predictions(images, [[text] for text in found])
 plt.show()
 
 # %%
-# An image classifier that has learned a new task: bricks and grass.
+# An image classifier that learns a new task, to tell bricks from grass.
 tiles = [
     np.repeat(texture()[row : row + 64, column : column + 64, None], 3, axis=2)
     for texture in (skimage.data.brick, skimage.data.grass)
@@ -51,10 +51,10 @@ print(f"accuracy of the file: {(label == labels[1::2]).mean():.3f}")
 print(f"accuracy of the classifier: {clf.score(tiles[1::2], labels[1::2]):.3f}")
 
 # %%
-# ``resize="fast"`` uses an operator of ONNX that is faster for large images; its levels differ
-# from Pillow's. ``to_onnx`` says in a warning by how much the probabilities differ.
+# ``resize="fast"`` uses an operator of ONNX that is faster for large images, but computes other
+# pixel values than Pillow. ``to_onnx`` warns if the probabilities differ by more than 0.006.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    to_onnx(pipe, photographs, resize="fast")
+    to_onnx(pipe, images, resize="fast")
 print(caught[0].message if caught else "no difference beyond the tolerance")

@@ -1,11 +1,12 @@
 """Train here, use there: from a sentence to a label in one ONNX file
 ===================================================================
 
-A fitted text classifier becomes one file that takes strings and gives labels. The tokenizer is
-inside. Any ONNX Runtime runs it: in C#, Java, C++, JavaScript, or in a Python process without
-scikit-learn and torch, as here.
+A fitted text classifier becomes one file that takes strings and returns labels. The tokenizer is
+inside. ONNX Runtime runs the file in C#, Java, C++ or JavaScript, or, as here, in a Python process
+without scikit-learn and torch.
 
-The texts are the first sentences of docstrings (``_docstrings.py``).
+The texts are the first sentences of docstrings, the labels the libraries that they come from
+(``_docstrings.py``).
 """
 
 import json
@@ -27,15 +28,15 @@ train, test = train_test_split(table, train_size=600, test_size=200, random_stat
 clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])
 
 # %%
-# ``to_onnx`` runs the file on the rows of the sample, and compares the results with the
-# classifier's. The sample also gives the input its name, ``text``.
+# The second argument is a sample of the data. ``to_onnx`` runs the file on it, and compares the
+# results with those of the classifier. The input of the file has the name of the column, ``text``.
 model = to_onnx(clf, test[["text"]].head(20), verbose=1)
 folder = Path(tempfile.mkdtemp())
 path = folder / "classifier.onnx"
 path.write_bytes(model.SerializeToString())
 
 # %%
-# Another process, which imports only onnxruntime and numpy.
+# Another process predicts. It imports only onnxruntime and numpy.
 program = """
 import json, sys
 import numpy as np, onnxruntime
@@ -46,15 +47,15 @@ assert not {"torch", "sklearn", "transformers", "sklearn_dl"} & set(sys.modules)
 json.dump(label.tolist(), sys.stdout)
 """
 texts = json.dumps(test["text"].tolist())
-done = subprocess.run(
+finished = subprocess.run(
     [sys.executable, "-c", program, path], input=texts, capture_output=True, text=True, check=True
 )
-there = json.loads(done.stdout)
-equal = (clf.predict(test["text"]) == there).sum()
+predicted = json.loads(finished.stdout)
+equal = (clf.predict(test["text"]) == predicted).sum()
 print(f"{equal} of {len(test)} labels are equal")
 
 # %%
-# Smaller files. Weights are restored when the file is loaded.
+# Weights can be stored in float16 or int8. ONNX Runtime converts them back when it loads the file.
 sizes = {}
 for weights in ("float32", "float16", "int8"):
     small = to_onnx(clf, test[["text"]].head(20), weights=weights)

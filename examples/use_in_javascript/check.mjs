@@ -1,9 +1,10 @@
-// Compare the labels of a model with those of the estimator that it was made from:
+// Compare the labels of an exported model with those of the Python estimator:
 //
-//     node check.mjs onnxruntime-node text.onnx rows.json
-//     node check.mjs onnxruntime-web image.onnx rows.json
+//     node check.mjs onnxruntime-node exact_text.onnx texts.json
+//     node check.mjs onnxruntime-web image.onnx images.json
 //
-// rows.json has the texts, or base64 of the pixels of each image, and the labels that are expected.
+// `python export_models.py --rows` writes these files. A JSON file holds the texts, or the pixels of
+// the images in base64, and the expected labels.
 
 import { readFile } from "node:fs/promises";
 import { argv, exit } from "node:process";
@@ -14,7 +15,7 @@ const ort = module.InferenceSession ? module : module.default;
 const { texts, images, labels } = JSON.parse(await readFile(file, "utf8"));
 const session = await ort.InferenceSession.create(await readFile(model));
 
-let equal = 0;
+let nEqual = 0;
 for (const [i, expected] of labels.entries()) {
   let feeds;
   if (texts) {
@@ -25,7 +26,7 @@ for (const [i, expected] of labels.entries()) {
     feeds = { image: new ort.Tensor("uint8", data, [1, height, width, 3]) };
   }
   const { label } = await session.run(feeds);
-  equal += label.data[0] === expected;
+  if (label.data[0] === expected) nEqual += 1;
 }
-console.log(`${runtime}: ${equal} of ${labels.length} labels are equal`);
-exit(equal === labels.length ? 0 : 1);
+console.log(`${runtime}: ${nEqual} of ${labels.length} labels are equal`);
+exit(nEqual === labels.length ? 0 : 1);

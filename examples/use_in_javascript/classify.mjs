@@ -9,11 +9,11 @@ import { argv } from "node:process";
 import * as ort from "onnxruntime-node";
 import { PNG } from "pngjs";
 
-/** The pixels of a PNG file as a tensor [1, H, W, 3]: RGB, without alpha. */
+/** Read the pixels of a PNG file: a tensor of shape [1, height, width, 3], RGB without alpha. */
 async function readImage(path) {
   const { width, height, data } = PNG.sync.read(await readFile(path));
-  const rgb = data.filter((_, i) => i % 4 !== 3);
-  return new ort.Tensor("uint8", new Uint8Array(rgb), [1, height, width, 3]);
+  const rgb = new Uint8Array(data.filter((_, i) => i % 4 !== 3));
+  return new ort.Tensor("uint8", rgb, [1, height, width, 3]);
 }
 
 const [model, ...rows] = argv.slice(2);

@@ -1,7 +1,8 @@
-"""Train a text classifier, take an image network, and export both for JavaScript.
+"""Export a text classifier and a pretrained image classifier for JavaScript.
 
-``python export_models.py`` writes ``text.onnx`` and ``image.onnx`` beside this file, and with
-``--rows`` the rows that ``check.mjs`` compares: 200 texts, 200 images and their labels.
+``python export_models.py`` writes ``text.onnx`` and ``image.onnx`` beside this file. With
+``--rows``, it also writes what ``check.mjs`` compares: ``exact_text.onnx``, and 200 texts and 200
+images with the labels that the estimators predict.
 """
 
 import base64
@@ -25,20 +26,20 @@ from _docstrings import load_docstrings  # noqa: E402 - it lies beside this fold
 
 
 def crops(n_crops):
-    """Random parts of photographs, of different sizes."""
+    """Random parts of images, of different sizes."""
     rng = np.random.default_rng(0)
-    photographs = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
+    images = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
     made = []
     for k in range(n_crops):
-        photograph = photographs[k % len(photographs)]
-        height, width = rng.integers(100, np.array(photograph.shape[:2]) - 1)
-        top, left = rng.integers(0, np.array(photograph.shape[:2]) - [height, width])
-        made.append(np.ascontiguousarray(photograph[top : top + height, left : left + width]))
+        image = images[k % len(images)]
+        height, width = rng.integers(100, np.array(image.shape[:2]) - 1)
+        top, left = rng.integers(0, np.array(image.shape[:2]) - [height, width])
+        made.append(np.ascontiguousarray(image[top : top + height, left : left + width]))
     return made
 
 
 def main(folder, with_rows):
-    """Write the models, and the rows to compare, to a folder."""
+    """Write the models to a folder, and if `with_rows`, the rows to compare."""
     table = load_docstrings()
     train, test = train_test_split(table, train_size=600, test_size=200, random_state=0)
     clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])

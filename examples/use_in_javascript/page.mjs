@@ -1,21 +1,21 @@
-// The page: a typed sentence, and a chosen image, to a label.
+// Classify the sentence that is typed, and the image that is chosen.
 
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 
 const byId = (id) => document.getElementById(id);
 const sessions = {};
 
-/** The session of a model, which is loaded when it is needed first. */
-function sessionOf(model) {
+/** Return the session of a model. The model is loaded when it is first used. */
+function loadSession(model) {
   sessions[model] ??= ort.InferenceSession.create(model);
   return sessions[model];
 }
 
-/** Run a model, and show its label, or what went wrong, in an output of the page. */
+/** Run a model, and show the label (or the error message) in an output element of the page. */
 async function show(output, model, makeFeeds) {
   output.value = "…";
   try {
-    const session = await sessionOf(model);
+    const session = await loadSession(model);
     const { label, probabilities } = await session.run(await makeFeeds());
     const probability = Math.max(...probabilities.data);
     output.value = `${label.data[0]} (${probability.toFixed(2)})`;
@@ -24,7 +24,10 @@ async function show(output, model, makeFeeds) {
   }
 }
 
-/** The pixels of an image file as a tensor [1, H, W, 3]. The browser turns it as its EXIF says. */
+/**
+ * Read the pixels of an image file: a tensor of shape [1, height, width, 3]. The browser applies
+ * the EXIF rotation.
+ */
 async function readImage(file) {
   const bitmap = await createImageBitmap(file);
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
@@ -44,6 +47,8 @@ byId("classify").addEventListener("click", () => {
 
 byId("file").addEventListener("change", ({ target }) => {
   const [file] = target.files;
+  if (!file) return; // the dialog was cancelled
+  URL.revokeObjectURL(byId("shown").src);
   byId("shown").src = URL.createObjectURL(file);
   show(byId("image-label"), "image.onnx", async () => ({ image: await readImage(file) }));
 });
