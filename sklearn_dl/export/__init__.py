@@ -1,4 +1,4 @@
-"""Fitted estimators for use elsewhere."""
+"""Export fitted estimators: to ONNX, and to files of skops."""
 
 from sklearn_dl.export._save_tokenizer import save_tokenizer
 from sklearn_dl.export._to_onnx import to_onnx

@@ -1,4 +1,4 @@
-"""Classifiers that change what another classifier says: calibration, and thresholds."""
+"""Classifiers that change the predictions of another one: calibration, and thresholds."""
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV

@@ -1,4 +1,4 @@
-"""Export the image estimators that learn."""
+"""Export ImageClassifier and ImageRegressor."""
 
 import numpy as np
 import torch
