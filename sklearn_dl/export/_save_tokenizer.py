@@ -37,7 +37,8 @@ def save_tokenizer(estimator, folder):
     ``Tokenizer.from_file("tokenizer.json").encode_batch(texts)``. The others read `max_length`
     from the files, but use it only if they are told to: transformers with
     ``tokenizer(texts, padding=True, truncation=True)``, and transformers.js with
-    ``tokenizer(texts, {padding: true, truncation: true, return_token_type_ids: true})``.
+    ``tokenizer(texts, {padding: true, truncation: true})``. transformers.js also needs
+    ``return_token_type_ids: true`` if the model has the input `token_type_ids`.
 
     If the encoder has a prompt, ``tokenizer_config.json`` holds it as `prompt`. Put it before each
     text.
