@@ -198,8 +198,11 @@ class Graph:
             graph.remove(node)
             node.name = None
             for value in node.outputs:
-                # their types name sizes of the other model
-                value.name = value.type = value.shape = None
+                # their shapes name sizes of the other model
+                value.name = value.shape = None
+                # onnx infers the types, except for operators that it does not know
+                if node.domain in ("", "ai.onnx", ML):
+                    value.type = None
             self._graph.append(node)
         return dict(zip(names, outputs, strict=True))
 

@@ -22,6 +22,7 @@ from tests.scoring.onnx_graphs import (
     same,
     two_layers,
 )
+from tests.scoring.onnx_graphs import value as value_info
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3)).astype(np.float32)
@@ -250,3 +251,26 @@ def test_an_output_without_a_row_for_each_row_is_refused():
     )
     with pytest.raises(ValueError, match="does not have one result per row"):
         to_onnx(OnnxScorer(made), X)
+
+
+def test_the_types_of_contrib_operators_are_kept():
+    # onnx.checker ends the process if the strings of Tokenizer have no type
+    split = {"mark": 0, "mincharnum": 1, "pad_value": "", "separators": [""]}
+    codes = {"keys_strings": ["a", "b"], "values_int64s": [1, 2], "default_int64": 0}
+    made = model(
+        [
+            node("Tokenizer", ["t"], ["letters"], domain="com.microsoft", **split),
+            node("LabelEncoder", ["letters"], ["codes"], domain="ai.onnx.ml", **codes),
+            node("ReduceSum", ["codes", "axes"], ["total"], keepdims=0),
+        ],
+        {"t": (str, ["N"])},
+        {"total": (np.int64, ["N"])},
+        {"axes": np.array([1])},
+        ml=True,
+    )
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    made.graph.value_info.append(value_info("letters", str, ["N", "n"]))
+    texts = np.array(["ab", "bcb"], dtype=object)
+    for opset in (18, 20):
+        exported = to_onnx(OnnxScorer(made), texts, target_opset=opset)
+        assert run(exported, {"text": texts[:, None]})["total"].ravel().tolist() == [3, 4]
