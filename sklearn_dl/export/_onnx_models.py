@@ -12,7 +12,7 @@ class NeedsOpset(Exception):
     """A model has newer operators than the export; its argument is their version."""
 
 
-def embedded(exporter, content, outputs, inputs, parameter):
+def embedded(exporter, content, outputs, inputs, parameter, constants=()):
     """Add an ONNX model to the graph of an export.
 
     If the model has a fixed batch size, so has the exported file. It is 1 for models with dynamic
@@ -28,6 +28,8 @@ def embedded(exporter, content, outputs, inputs, parameter):
         By the names of the inputs of the model.
     parameter : str, Path, bytes or onnx.ModelProto
         The parameter `model` of the estimator.
+    constants : collection of str, default=()
+        The inputs that have one value for all rows: their first size is no batch size.
 
     Returns
     -------
@@ -47,7 +49,8 @@ def embedded(exporter, content, outputs, inputs, parameter):
         exporter.fix_rows(1)
     for value in model.graph.input:
         dims = value.type.tensor_type.shape.dim
-        if value.name in inputs and dims and dims[0].dim_value:
+        has_rows = value.name in inputs and value.name not in constants
+        if has_rows and dims and dims[0].dim_value:
             exporter.fix_rows(dims[0].dim_value)
     for value in model.graph.output:
         if value.type.tensor_type.HasField("shape") and not value.type.tensor_type.shape.dim:

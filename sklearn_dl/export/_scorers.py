@@ -25,7 +25,10 @@ def export_onnx_scorer(scorer, table, exporter):
     constants = getattr(session, "constants", {})
     first = next(iter(values.values()))
     values |= {name: _constant(constants[name], first, exporter) for name in constants}
-    made = embedded(exporter, scorer._content(), scorer._asked_outputs(), values, scorer.model)
+    whole = [name for name, constant in constants.items() if not constant.by_row]
+    made = embedded(
+        exporter, scorer._content(), scorer._asked_outputs(), values, scorer.model, whole
+    )
     outputs = {}
     for spec in session.outputs:
         if spec.batch not in (None, exporter.n_rows):

@@ -274,3 +274,15 @@ def test_the_types_of_contrib_operators_are_kept():
     for opset in (18, 20):
         exported = to_onnx(OnnxScorer(made), texts, target_opset=opset)
         assert run(exported, {"text": texts[:, None]})["total"].ravel().tolist() == [3, 4]
+
+
+def test_the_size_of_a_constant_is_no_batch_size():
+    graph = model(
+        [node("Gather", ["x", "places"], ["y"], axis=1)],
+        {"x": (np.float32, ["N", 3]), "places": (np.int64, [2])},
+        {"y": (np.float32, ["N", 2])},
+    )
+    scorer = OnnxScorer(graph, inputs={"x": [0, 1, 2]}, constants={"places": [2, 0]})
+    made = to_onnx(scorer, X)
+    assert made.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+    assert_array_equal(run(made, {"X": X})["y"], X[:, [2, 0]])
