@@ -160,7 +160,7 @@ def _expected(built, made):
             "scores": [objects["score"] for objects in found],
             "labels": [objects["label"] for objects in found],
         }
-    if "label" in made or "prediction" in made:
+    if hasattr(estimator, "predict"):
         expected = {name: estimator.predict(X) for name in made if name != "probabilities"}
         if "probabilities" in made:
             probabilities = estimator.predict_proba(X)

@@ -286,3 +286,10 @@ def test_the_size_of_a_constant_is_no_batch_size():
     made = to_onnx(scorer, X)
     assert made.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
     assert_array_equal(run(made, {"X": X})["y"], X[:, [2, 0]])
+
+
+@pytest.mark.parametrize("outputs", ["label", ["label", "probabilities"]])
+def test_a_classifier_inside_a_scorer(outputs):
+    classifier = to_onnx(LogisticRegression().fit(X, np.array(["a", "b", "a", "b", "c"])), X)
+    made = to_onnx(OnnxScorer(classifier, outputs=outputs), X)  # this compares the outputs
+    assert run(made, {"X": X})["label"].tolist() == run(classifier, {"X": X})["label"].tolist()
