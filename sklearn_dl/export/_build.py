@@ -90,7 +90,7 @@ def build(estimator, X, text, resize, target_opset):
     check_columns(estimator, table)
     exporter = Exporter(text, resize, target_opset or _MIN_OPSET)
     try:
-        _fill(exporter, estimator, table)
+        outputs = _fill(exporter, estimator, table)
     except NeedsOpset as needed:
         if target_opset is not None:
             raise ValueError(
@@ -98,8 +98,8 @@ def build(estimator, X, text, resize, target_opset):
                 f"{needed}: set target_opset=None, or at least {needed}."
             ) from None
         exporter = Exporter(text, resize, needed.args[0])
-        _fill(exporter, estimator, table)
-    exporter.finish_inputs(list(values))
+        outputs = _fill(exporter, estimator, table)
+    exporter.finish_inputs(list(values), outputs)
     exporter.metadata |= {
         "package": f"sklearn_dl {__version__}",
         "estimator": type(estimator).__name__,
@@ -130,13 +130,14 @@ def build(estimator, X, text, resize, target_opset):
 
 
 def _fill(exporter, estimator, table):
-    """Add all that the estimator computes, and make the results outputs."""
+    """Add all that the estimator computes, and make the results outputs: dict of Output."""
     if hasattr(estimator, "predict"):
         outputs = exporter.predict(estimator, table)
     else:
         outputs = _outputs(exporter, exporter.transform(estimator, table))
     for name, output in outputs.items():
         exporter.graph.output(name, *output)
+    return outputs
 
 
 def _outputs(exporter, table):

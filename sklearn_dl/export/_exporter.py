@@ -159,11 +159,32 @@ class Exporter:
             )
         return self.input(name, np.int64, ("N", f"{columns}__length"))
 
-    def finish_inputs(self, columns):
-        """Bring the inputs into the order of the columns, and shorten names of token ids."""
+    def finish_inputs(self, columns, outputs):
+        """Bring the inputs into the order of the columns, and shorten names of token ids.
+
+        Parameters
+        ----------
+        columns : list of str
+            The columns of the sample.
+        outputs : collection of str
+            The outputs of the file.
+
+        Raises
+        ------
+        ValueError
+            If a column has the name of an output or of an input for token ids, or no name.
+        """
         one_text = len({token.columns for token in self.tokens.values()}) == 1
         renamed = {n: t.kind if one_text else n for n, t in self.tokens.items()}
         self.tokens = {renamed[name]: token for name, token in self.tokens.items()}
+        for name in self._inputs.keys() - renamed.keys():
+            if not name or name in outputs or name in self.tokens:
+                what = "an output" if name in outputs else "an input for token ids"
+                raise ValueError(
+                    f"X_sample: the column {name!r} has "
+                    + (f"the name of {what} of the exported file" if name else "no name")
+                    + ". Rename the column, and fit again."
+                )
         order = sorted(
             self._inputs,
             key=lambda name: columns.index(
@@ -178,12 +199,18 @@ class Exporter:
         Raises
         ------
         ValueError
-            If it exists with another dtype: a text enters in two forms.
+            If it exists with another dtype: a text enters in two forms, or a column has the name
+            of an input for token ids.
         """
         kind = np.dtype(dtype), tuple(shape)
         if name not in self._inputs:
             self._inputs[name] = kind, self.graph.input(name, dtype, shape)
         known, value = self._inputs[name]
+        if known != kind and name in self.tokens:
+            self.refuse(
+                f"the column {name!r} has the name of an input for token ids",
+                "Rename the column, and fit again.",
+            )
         if known != kind:
             self.refuse(
                 f"the column {name!r} would enter both as strings and as {self.text!r}",

@@ -316,3 +316,15 @@ def test_real_weights(weights, share):
     assert_array_equal(features.shape, (3, 384))
     expected = encoder.set_params(precision="float32").transform(new)
     assert ((features * expected).sum(axis=1) > 1 - 2e-3).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["input_ids", "title__input_ids"])
+def test_columns_with_the_name_of_an_input_for_token_ids(encoder, name):
+    frame = pd.DataFrame({"title": X, name: np.arange(12.0)})
+    columns = make_column_transformer(
+        (StandardScaler(), [name]), (TextEncoder(encoder, max_length=16), "title")
+    )
+    columns.fit(frame)
+    with pytest.raises(ValueError, match=f"'{name}' has the name of an input for token ids"):
+        to_onnx(columns, frame, text="token_ids")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -162,3 +163,14 @@ def test_objects_are_compared_with_those_that_they_overlap():
     assert difference(objects([0.8, 0.79], ["cat", "dog"], shift=0.5), wanted)[1] is None
     assert difference(objects([0.8, 0.79], ["cat", "dog"], shift=3.0), wanted)[1] is not None
     assert difference(objects([], []), objects([], [])) == (0.0, None)
+
+
+@pytest.mark.parametrize("name", ["label", "probabilities", ""])
+def test_a_column_whose_name_the_file_cannot_have(name):
+    frame = pd.DataFrame(X, columns=["a", "b", "c", name])
+    message = "the name of an output" if name else "no name"
+    with pytest.raises(ValueError, match=f"the column '{name}' has {message}.*Rename"):
+        to_onnx(LogisticRegression().fit(frame, Y), frame)
+    # a column that is left out may have any name
+    columns = make_column_transformer(("passthrough", ["a", "b"]))
+    to_onnx(make_pipeline(columns, LogisticRegression()).fit(frame, Y), frame)
