@@ -9,11 +9,12 @@ from sklearn_dl.export._table import Block, Table
 from sklearn_dl.images import ImageLoader, LazyImage
 from sklearn_dl.text import TextEncoder
 from sklearn_dl.text._text_estimator import TextEstimator
-from sklearn_dl.utils._columns import object_array, split_columns
+from sklearn_dl.utils._columns import natural_array, object_array, split_columns
 from sklearn_dl.vision import ObjectDetector
 from sklearn_dl.vision._image_estimator import ImageEstimator
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_NO_ROWS = "X_sample has no rows: pass some rows of the data."
 
 
 def read_sample(X, estimator):
@@ -41,11 +42,14 @@ def read_sample(X, estimator):
         If X has no rows, or a column holds something that cannot enter a graph.
     """
     if hasattr(X, "shape") and X.shape[:1] == (0,):
-        raise ValueError("X_sample has no rows: pass some rows of the data.")
+        raise ValueError(_NO_ROWS)
     if isinstance(X, Mapping):
-        values = {name: np.asarray(array) for name, array in X.items()}
+        arrays = {name: np.asarray(array) for name, array in X.items()}
+        if not arrays or any(array.size == 0 for array in arrays.values()):
+            raise ValueError(_NO_ROWS)
+        values = {name: array.astype(_dtype(array, name)) for name, array in arrays.items()}
         blocks = [
-            Block("tensor", _dtype(array, name), 1, None, name, shape=array.shape[1:])
+            Block("tensor", array.dtype, 1, None, name, shape=array.shape[1:])
             for name, array in values.items()
         ]
         return Table(tuple(blocks), tuple(values)), values
@@ -56,10 +60,15 @@ def read_sample(X, estimator):
             block = Block("tensor", X.dtype, 1, None, "X", shape=X.shape[1:])
             return Table((block,)), {"X": X}
         else:
-            return Table((Block("columns", _dtype(X, "X"), X.shape[1], None, "X"),)), {"X": X}
+            return _numbers(X)
     columns, names, _ = split_columns(X, estimator)
     if not columns or not len(columns[0]):
-        raise ValueError("X_sample has no rows: pass some rows of the data.")
+        raise ValueError(_NO_ROWS)
+    columns = [natural_array(c.tolist()) if c.dtype == object else c for c in columns]
+    if names is not None and not all(isinstance(name, str) for name in names):
+        names = None  # scikit-learn ignores them too
+    if names is None and {column.dtype.kind for column in columns} <= set("iuf"):
+        return _numbers(np.column_stack(columns))
     blocks, values = [], {}
     for position, column in enumerate(columns):
         name = names[position] if names else f"column_{position}"
@@ -69,6 +78,11 @@ def read_sample(X, estimator):
     if names is None:
         blocks, values = _named(blocks, values)
     return Table(tuple(blocks), names and tuple(names)), values
+
+
+def _numbers(X):
+    """The Table and the values of an array of numbers of shape (n_samples, n_features)."""
+    return Table((Block("columns", _dtype(X, "X"), X.shape[1], None, "X"),)), {"X": X}
 
 
 def made_up_sample(estimator):
@@ -157,7 +171,7 @@ def _pixels(cell, row, name):
 
 def _dtype(array, name):
     """The dtype of an input for numbers or strings."""
-    if array.dtype.kind == "U":
+    if array.dtype.kind in "UTO":
         return np.dtype(object)
     if array.dtype.kind in "biuf" and array.dtype.itemsize <= 8:
         return array.dtype

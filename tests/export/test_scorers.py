@@ -293,3 +293,14 @@ def test_a_classifier_inside_a_scorer(outputs):
     classifier = to_onnx(LogisticRegression().fit(X, np.array(["a", "b", "a", "b", "c"])), X)
     made = to_onnx(OnnxScorer(classifier, outputs=outputs), X)  # this compares the outputs
     assert run(made, {"X": X})["label"].tolist() == run(classifier, {"X": X})["label"].tolist()
+
+
+def test_a_dict_of_strings():
+    graph = model(
+        [node("Concat", ["a", "b"], ["y"], axis=1)],
+        {"a": (str, ["N", 1]), "b": (str, ["N", 1])},
+        {"y": (str, ["N", 2])},
+    )
+    rows = {name: np.array([["x"], [name]], dtype=object) for name in ("a", "b")}
+    made = to_onnx(OnnxScorer(graph), rows)
+    assert run(made, rows)["y"].tolist() == [["x", "x"], ["a", "b"]]

@@ -9,7 +9,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_dl.export import to_onnx
 from sklearn_dl.export._build import build
@@ -61,6 +61,8 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, package):
     [
         (X[:, :3], "X_sample has 3 columns, but LogisticRegression was fitted on 4"),
         (X[:0], "X_sample has no rows"),
+        ([], "X_sample has no rows"),
+        ({}, "X_sample has no rows"),
         (X.astype(complex), "dtype complex128, which ONNX does not have"),
         (X.astype(np.longdouble), "dtype float128, which ONNX does not have"),
         (pd.DataFrame({"when": pd.date_range("2020", periods=3)}), "'when' has dtype datetime64"),
@@ -174,3 +176,28 @@ def test_a_column_whose_name_the_file_cannot_have(name):
     # a column that is left out may have any name
     columns = make_column_transformer(("passthrough", ["a", "b"]))
     to_onnx(make_pipeline(columns, LogisticRegression()).fit(frame, Y), frame)
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        X.tolist(),
+        tuple(map(tuple, X)),
+        X.astype(object),
+        # scikit-learn does not take these for names
+        pd.DataFrame(X),
+    ],
+)
+def test_numbers_without_names_are_one_input(sample):
+    (given,) = to_onnx(CLF, sample).graph.input
+    assert given.name == "X"
+    assert given.type.tensor_type.shape.dim[1].dim_value == 4
+
+
+def test_numbers_and_strings_in_rows_of_objects():
+    rows = [[1.0, "a"], [2.0, "b"], [3.0, "a"]]
+    columns = make_column_transformer((StandardScaler(), [0]), (OneHotEncoder(), [1])).fit(
+        np.array(rows, dtype=object)
+    )
+    for sample in (rows, np.array(rows, dtype=object)):
+        assert [value.name for value in to_onnx(columns, sample).graph.input] == ["X", "text"]
