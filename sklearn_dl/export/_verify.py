@@ -73,6 +73,7 @@ def verify_model(built, weights, resize):
 
 def run_model(built):
     """The outputs of a model for its sample, row by row: dict of str to list, by their names."""
+    _check_strings(built)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = thread_budget(None)
@@ -96,6 +97,23 @@ def run_model(built):
             for row, result in zip(rows, each, strict=True):
                 results[name][row] = result
     return results
+
+
+def _check_strings(built):
+    """Raise a ValueError if a cell of a column of strings, which the model takes, is none."""
+    taken = {value.name for value in built.model.graph.input}
+    taken.update(column for token in built.tokens.values() for column in token.columns)
+    for name, cells in built.values.items():
+        is_text = cells.dtype == object and cells.ndim > 1  # else numbers, or images
+        if name not in taken or not is_text:
+            continue
+        for row, cell in enumerate(cells.reshape(len(cells), -1).tolist()):
+            if not all(isinstance(part, str) for part in cell):
+                raise ValueError(
+                    f"X_sample: row {row} of column {name!r} is {cell[0]!r}, but a tensor of "
+                    "strings holds strings only, none of them missing. Leave the row out, or "
+                    "fill it."
+                )
 
 
 def _runs(built):

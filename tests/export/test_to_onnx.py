@@ -201,3 +201,13 @@ def test_numbers_and_strings_in_rows_of_objects():
     )
     for sample in (rows, np.array(rows, dtype=object)):
         assert [value.name for value in to_onnx(columns, sample).graph.input] == ["X", "text"]
+
+
+@pytest.mark.parametrize("cell", [None, np.nan, 3, b"a"])
+def test_cells_among_strings_that_are_none(cell):
+    frame = pd.DataFrame({"word": ["a", "b", cell], "other": [cell, "a", "b"]})
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["word"]))
+    encoder.fit(pd.DataFrame({"word": ["a", "b", "c"], "other": ["a", "b", "c"]}))
+    with pytest.raises(ValueError, match=r"X_sample: row 2 of column 'word' is .*strings only"):
+        to_onnx(encoder, frame)
+    to_onnx(encoder, frame.head(2))
