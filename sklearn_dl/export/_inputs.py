@@ -14,6 +14,7 @@ from sklearn_dl.vision import ObjectDetector
 from sklearn_dl.vision._image_estimator import ImageEstimator
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_TAKE_IMAGES = (ImageLoader, ImageEstimator, ObjectDetector)
 _NO_ROWS = "X_sample has no rows: pass some rows of the data."
 
 
@@ -54,7 +55,9 @@ def read_sample(X, estimator):
         ]
         return Table(tuple(blocks), tuple(values)), values
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf" and X.ndim != 1:
-        if X.ndim == 4 and X.dtype == np.uint8 and X.shape[3] in _MODES:
+        is_image = X.ndim == 4 and X.shape[3] in _MODES
+        is_image |= X.ndim == 3 and isinstance(first_step(estimator), _TAKE_IMAGES)  # grey
+        if X.dtype == np.uint8 and is_image:
             X = object_array(list(X))
         elif X.ndim > 2:
             block = Block("tensor", X.dtype, 1, None, "X", shape=X.shape[1:])
@@ -97,7 +100,7 @@ def made_up_sample(estimator):
     is_text = isinstance(step, (TextEstimator, TextEncoder))
     if is_text and getattr(estimator, "n_features_in_", 1) == 1:
         return ["", "A short text.", "Größe 12 €, 中文 and [SEP] " * 3, "words " * 300]
-    if isinstance(step, (ImageLoader, ImageEstimator, ObjectDetector)):
+    if isinstance(step, _TAKE_IMAGES):
         draw = np.random.default_rng(0).integers
         sizes = ((300, 400), (96, 64), (231, 227))
         return object_array([draw(256, size=(*size, 3), dtype=np.uint8) for size in sizes])

@@ -5,7 +5,7 @@ import torch
 
 from sklearn_dl.export._decisions import decides, of_logits
 from sklearn_dl.export._exporter import predicts, transforms
-from sklearn_dl.export._images import extract_with, loaded, resized
+from sklearn_dl.export._images import extract_with, images_of, loaded, resized
 from sklearn_dl.export._networks import CPU, head_outputs, torch_outputs
 from sklearn_dl.export._onnx_models import embedded
 from sklearn_dl.export._problems import predictions
@@ -47,16 +47,11 @@ def _features(estimator, table, exporter):
     """The features of the network: a Value of float32 and shape (N, n_features)."""
     exporter.refuse_nan(estimator)
     graph, network = exporter.graph, estimator._present_predictor().network
-    (block,) = table.blocks
-    if block.kind != "images":
-        exporter.refuse(
-            f"it takes images, but X_sample has {block.kind} of {block.dtype}",
-            "Pass images as uint8 arrays.",
-        )
     width, height = width_and_height(estimator.image_size)
     step = Resize(width, height, "crop", "center", "bilinear", 0)
     extractor = PixelExtractor(**network.content.pixels)
-    made = extract_with(extractor, resized(loaded(block, exporter), step, exporter), exporter)
+    images = loaded(images_of(table, exporter), exporter)
+    made = extract_with(extractor, resized(images, step, exporter), exporter)
     value = exporter.value(made)
     if not network.needs_torch:
         content = network.whole_content().content

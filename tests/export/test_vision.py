@@ -192,6 +192,23 @@ def test_what_cannot_be_in_a_file_is_refused_by_name(step, message):
         to_onnx(make_pipeline(*steps, PixelExtractor(layout="flat")).fit(IMAGES), IMAGES)
 
 
+def test_grey_images_in_one_array(colors):
+    grey = np.stack(IMAGES)[..., 0]
+    clf = ImageClassifier(colors, image_size=SIZE).fit(grey, COLORS)
+    made = to_onnx(clf, grey)
+    (image,) = made.graph.input
+    assert image.type.tensor_type.shape.dim[3].dim_value == 1
+    results = run(made, {"image": grey[..., None]})
+    assert results["label"].tolist() == clf.predict(grey).tolist()
+
+
+@pytest.mark.parametrize("sample", [["a.png", "b.png"], [b"GIF89a"], [1.0, 2.0]])
+def test_a_sample_without_images(colors, sample):
+    clf = ImageClassifier(colors, image_size=SIZE).fit(IMAGES, COLORS)
+    with pytest.raises(ValueError, match=r"ImageClassifier cannot be exported.*uint8 arrays"):
+        to_onnx(clf, sample)
+
+
 @pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs():
