@@ -9,6 +9,7 @@ from joblib import parallel_config
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import issparse
 
+from sklearn_dl.images import LazyImage
 from sklearn_dl.metrics._boxes import box_array, box_iou
 from sklearn_dl.runtimes.torch._device import float32_only
 from sklearn_dl.utils._columns import missing_mask
@@ -189,7 +190,10 @@ def _expected(built, made):
     values = estimator.transform(X)
     if isinstance(values, dict):
         return {name: list(values[name]) for name in made}
-    rows = list(values.toarray() if issparse(values) else np.asarray(values))
+    cells = values.toarray() if issparse(values) else np.asarray(values)
+    rows = list(cells)
+    if cells.dtype == object and isinstance(cells.flat[0], LazyImage):
+        rows = [np.asarray(image) for image in cells[:, 0]]
     if len(made) == 1:
         return dict.fromkeys(made, rows)
     # the outputs of an OnnxScorer are side by side in its table

@@ -192,6 +192,18 @@ def test_what_cannot_be_in_a_file_is_refused_by_name(step, message):
         to_onnx(make_pipeline(*steps, PixelExtractor(layout="flat")).fit(IMAGES), IMAGES)
 
 
+@pytest.mark.parametrize("output", ["default", "pandas"])
+@pytest.mark.parametrize("steps", [[ImageLoader()], [ImageLoader(colors="L"), ImageResizer(8, 9)]])
+def test_a_file_that_ends_with_images(steps, output):
+    pipe = make_pipeline(*steps).set_output(transform=output).fit(MIXED)
+    results = run(to_onnx(pipe, MIXED), {"image": MIXED[3][None]})
+    expected = np.asarray(ImageLoader().transform([MIXED[3]])[0, 0])
+    if len(steps) == 1:
+        assert np.array_equal(results["images"][0], expected)
+    else:
+        assert results["images"].shape == (1, 9, 8, 1)
+
+
 def test_grey_images_in_one_array(colors):
     grey = np.stack(IMAGES)[..., 0]
     clf = ImageClassifier(colors, image_size=SIZE).fit(grey, COLORS)
