@@ -136,7 +136,8 @@ class Exporter:
             return block.value
         shape: tuple = ("N", block.width)
         if block.kind == "images":
-            shape = ("N", "H", "W", len(block.mode))
+            # ONNX Runtime takes sizes of one name for equal
+            shape = ("N", f"{block.name}__H", f"{block.name}__W", len(block.mode))
         elif block.kind == "tensor":
             shape = ("N", *block.shape)
         return self.input(block.name, block.dtype, shape)

@@ -143,7 +143,7 @@ def test_what_the_file_says():
     model = run_steps(steps, noise(1, 9, 9, 3)).model
     (given,) = model.graph.input
     sizes = [size.dim_param or size.dim_value for size in given.type.tensor_type.shape.dim]
-    assert (given.name, sizes) == ("image", ["N", "H", "W", 3])
+    assert (given.name, sizes) == ("image", ["N", "image__H", "image__W", 3])
     (entry,) = model.metadata_props
     assert entry.key == "resize"
     assert entry.value.startswith("as Pillow")

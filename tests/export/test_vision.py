@@ -192,6 +192,20 @@ def test_what_cannot_be_in_a_file_is_refused_by_name(step, message):
         to_onnx(make_pipeline(*steps, PixelExtractor(layout="flat")).fit(IMAGES), IMAGES)
 
 
+def test_two_columns_of_images_have_sizes_of_their_own():
+    wide = [np.repeat(np.repeat(image, 3, axis=0), 5, axis=1) for image in IMAGES[:3]]
+    frame = pd.DataFrame({"a": object_array(IMAGES[:3]), "b": object_array(wide)})
+    steps = make_pipeline(
+        ImageLoader(colors="RGBA"), ImageResizer(8, 8), PixelExtractor(layout="flat")
+    )
+    made = to_onnx(make_column_transformer((steps, ["a"]), (steps, ["b"])).fit(frame), frame)
+    session = ort.InferenceSession(made.SerializeToString())
+    # ONNX Runtime keeps the buffers of the first run
+    (one,) = session.run(None, {"a": np.stack(IMAGES[:3]), "b": np.stack(wide)})
+    (other,) = session.run(None, {"a": np.stack(wide), "b": np.stack(IMAGES[:3])})
+    assert np.array_equal(np.hstack(np.split(one, 2, axis=1)[::-1]), other)
+
+
 @pytest.mark.parametrize("output", ["default", "pandas"])
 @pytest.mark.parametrize("steps", [[ImageLoader()], [ImageLoader(colors="L"), ImageResizer(8, 9)]])
 def test_a_file_that_ends_with_images(steps, output):
