@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_dl.models._torch_to_onnx import torch_to_onnx
-from sklearn_dl.runtimes.torch._device import Where
+from sklearn_dl.runtimes.torch._device import Where, torch_settings
 
 _PURPOSE, _EXTRA = "to_onnx", "export"
 # where heads are read from a live network
@@ -27,15 +27,17 @@ def torch_outputs(exporter, make_module, inputs, sizes, examples):
     -------
     output : Value
     """
-    model = torch_to_onnx(
-        make_module,
-        examples,
-        ["output"],
-        sizes,
-        purpose=_PURPOSE,
-        extra=_EXTRA,
-        opset=exporter.graph.opset,
-    )
+    # under another default dtype, torch would write constants of that dtype
+    with torch_settings():
+        model = torch_to_onnx(
+            make_module,
+            examples,
+            ["output"],
+            sizes,
+            purpose=_PURPOSE,
+            extra=_EXTRA,
+            opset=exporter.graph.opset,
+        )
     return exporter.graph.embed(model, inputs)["output"]
 
 
