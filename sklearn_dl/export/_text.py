@@ -148,7 +148,7 @@ def _token_rows(tokenizer, texts, exporter, apart):
         parts = zip(*groups, strict=True)
         fills = (tokenizer.pad_id, 0, 0)
         return TokenRows(*(_stacked(p, f, exporter) for p, f in zip(parts, fills, strict=True)))
-    form = "utf8" if exporter.text == "utf8" and blocks[0].value is None else "string"
+    form = "utf8" if exporter.text == "utf8" and all(b.value is None for b in blocks) else "string"
     values = [exporter.text_value(block, form) for block in blocks]
     if apart:
         values = [_stacked(values, np.uint8(0) if form == "utf8" else None, exporter)]

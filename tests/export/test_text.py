@@ -20,9 +20,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, TextRegressor
+from sklearn_dl import (
+    LabelKeyMapper,
+    SentenceSimilarityRegressor,
+    TextClassifier,
+    TextEncoder,
+    TextRegressor,
+)
 from sklearn_dl.export import save_tokenizer, to_onnx
 from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from tests.text.tiny_encoders import KINDS, tiny_bert, tiny_encoder
@@ -334,3 +340,15 @@ def test_columns_with_the_name_of_an_input_for_token_ids(encoder, name):
     columns.fit(frame)
     with pytest.raises(ValueError, match=f"'{name}' has the name of an input for token ids"):
         to_onnx(columns, frame, text="token_ids")
+
+
+@pytest.mark.slow
+def test_one_text_of_a_pair_is_computed(encoder):
+    frame = pd.DataFrame({"title": X, "body": np.where(X == "", "empty", X)})
+    keys = LabelKeyMapper().fit(frame[["body"]])
+    body = make_pipeline(keys, FunctionTransformer(keys.inverse_transform))
+    pairs = make_column_transformer(("passthrough", ["title"]), (body, ["body"]))
+    similarity = SentenceSimilarityRegressor(encoder, trainable_layers=0, max_length=16)
+    pipe = make_pipeline(pairs, similarity).fit(frame, Y)
+    names = {value.name for value in to_onnx(pipe, frame, text="utf8").graph.input}
+    assert names == {"title", "body"}
