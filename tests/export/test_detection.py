@@ -257,7 +257,7 @@ def test_what_cannot_be_in_a_file_is_refused():
             to_onnx(detector, X)
 
     refused("its `format` is a callable", format=decode)
-    refused('on_error="nan" has no counterpart', on_error="nan")
+    refused('on_error="nan" is not possible', on_error="nan")
     refused(
         r"extra_inputs\['scale'\] is a callable",
         model=with_scale(),
