@@ -15,8 +15,9 @@ from benchmarks._ratio import compare
 from benchmarks._texts import issues, polarity
 from sklearn_dl import OnnxScorer, TextClassifier, TextEncoder
 from sklearn_dl.export import to_onnx
+from sklearn_dl.export._graph import Graph
+from sklearn_dl.export._tokens import tokenize
 from sklearn_dl.models import model_path
-from sklearn_dl.runtimes.onnx._graph import cut
 from sklearn_dl.runtimes.torch._device import resolve_precision
 
 _CHANNEL = {"per_channel": True}
@@ -70,11 +71,14 @@ def _speed(quick):
 def _tokenizer(quick):
     """The share of the tokenizer in the time of a file."""
     texts = np.array([" ".join(["sockets"] * 126)] * 32, dtype=object).reshape(-1, 1)
-    model = to_onnx(TextEncoder(), texts[:1, 0])
+    encoder = TextEncoder()
+    model = to_onnx(encoder, texts[:1, 0])
     whole = ort.InferenceSession(model.SerializeToString())
-    ids = next(node for node in model.graph.node if node.op_type == "ScatterND").output[0]
-    cut(model, (ids,))
-    alone = ort.InferenceSession(model.SerializeToString())
+    graph = Graph(18)
+    given = graph.input("text", str, ("N", 1))
+    tokens = tokenize(graph, encoder._network().tokenizer(encoder.max_length), [given], "string")
+    graph.output("input_ids", tokens.ids, np.int64, ("N", None))
+    alone = ort.InferenceSession(graph.model().SerializeToString())
     ratio = compare(
         lambda i: alone.run(None, {"text": texts}),
         {"whole": lambda i: whole.run(None, {"text": texts})},
