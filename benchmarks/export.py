@@ -16,7 +16,7 @@ from benchmarks._texts import issues, polarity
 from sklearn_dl import OnnxScorer, TextClassifier, TextEncoder
 from sklearn_dl.export import to_onnx
 from sklearn_dl.export._graph import Graph
-from sklearn_dl.export._tokens import tokenize
+from sklearn_dl.export.tokens._tokens import tokenize
 from sklearn_dl.models import model_path
 from sklearn_dl.runtimes.torch._device import resolve_precision
 

@@ -9,28 +9,24 @@ from sklearn.compose import ColumnTransformer
 
 from sklearn_dl._version import __version__
 
-# these modules register their converters
-from sklearn_dl.export import (  # noqa: F401
-    _boosting,
-    _calibration,
-    _composites,
-    _detection,
-    _encoders,
-    _ensembles,
-    _images,
-    _labels,
-    _neighbors,
-    _scorers,
-    _selection,
-    _sklearn,
-    _text,
-    _trees,
-    _vision,
-)
+# the modules that are not used here register their converters
+from sklearn_dl.export import _labels, _scorers, _text  # noqa: F401
 from sklearn_dl.export._exporter import Exporter
 from sklearn_dl.export._inputs import first_step, made_up_sample, read_sample
 from sklearn_dl.export._onnx_models import NeedsOpset
 from sklearn_dl.export._table import Output
+from sklearn_dl.export.scikit_learn import (  # noqa: F401
+    _boosting,
+    _calibration,
+    _composites,
+    _encoders,
+    _ensembles,
+    _neighbors,
+    _selection,
+    _sklearn,
+    _trees,
+)
+from sklearn_dl.export.vision import _detection, _images, _vision  # noqa: F401
 
 _MIN_OPSET = 18
 # protobuf can write no larger message

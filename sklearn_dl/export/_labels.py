@@ -3,10 +3,10 @@
 import numpy as np
 
 from sklearn_dl.export._classes import class_outputs, known_labels
-from sklearn_dl.export._decisions import Scores, decides, of_logits
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._lookup import positions
 from sklearn_dl.export._table import Block, Table, columns
+from sklearn_dl.export.scikit_learn._decisions import Scores, decides, of_logits
 from sklearn_dl.labels import LabelKeyMapper
 from sklearn_dl.scoring import ScoreClassifier
 from sklearn_dl.scoring._probabilities import column_labels

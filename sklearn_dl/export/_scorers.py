@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.export._exporter import transforms
-from sklearn_dl.export._images import extract_with
 from sklearn_dl.export._onnx_models import embedded
 from sklearn_dl.export._table import Block, Output, Table
+from sklearn_dl.export.vision._images import extract_with
 from sklearn_dl.scoring import OnnxScorer, TensorFlowScorer
 from sklearn_dl.scoring._constants import fill
 

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from sklearn_dl.export._decisions import decides, of_logits
 from sklearn_dl.export._exporter import TokenInput, predicts, transforms
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._networks import CPU, head_outputs, torch_outputs
 from sklearn_dl.export._problems import predictions
 from sklearn_dl.export._table import columns
-from sklearn_dl.export._tokens import TokenRows, UnknownTokenizer, tokenize
+from sklearn_dl.export.scikit_learn._decisions import decides, of_logits
+from sklearn_dl.export.tokens._tokens import TokenRows, UnknownTokenizer, tokenize
 from sklearn_dl.text import (
     SentenceSimilarityRegressor,
     TextClassifier,

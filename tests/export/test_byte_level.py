@@ -5,7 +5,7 @@ import pytest
 import tokenizers
 import transformers
 
-from sklearn_dl.export._tokens import UnknownTokenizer
+from sklearn_dl.export.tokens._tokens import UnknownTokenizer
 from sklearn_dl.text._tokenizer import Tokenizer
 from tests.export.tokenized import HARD, assert_same_tokens, model_of, session_of
 from tests.text.tiny_encoders import WORDS

@@ -3,8 +3,8 @@ import onnxruntime
 import pytest
 import tokenizers
 
-from sklearn_dl.export._byte_pairs import merge_pairs
 from sklearn_dl.export._graph import Graph
+from sklearn_dl.export.tokens._byte_pairs import merge_pairs
 
 LETTERS = "abc"
 

@@ -4,9 +4,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sklearn_dl.export._detection_formats import Decoding
 from sklearn_dl.export._graph import Graph
-from sklearn_dl.export._suppression import sorted_by_score
+from sklearn_dl.export.vision._detection_formats import Decoding
+from sklearn_dl.export.vision._suppression import sorted_by_score
 
 
 @pytest.mark.parametrize("name", ["detr", "rt-detr"])

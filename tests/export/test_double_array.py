@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sklearn_dl.export._double_array import build_double_array
+from sklearn_dl.export.tokens._double_array import build_double_array
 
 N_SYMBOLS = 6
 SEQUENCES = st.lists(st.integers(1, N_SYMBOLS - 1), min_size=1, max_size=6).map(tuple)

@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
-from sklearn_dl.export import _images  # noqa: F401  registers the converters
+from sklearn_dl.export.vision import _images  # noqa: F401  registers the converters
 from tests.export.image_graphs import noise, run_steps
 
 COLORS = ("L", "RGB", "RGBA")

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sklearn_dl.export import _resize
-from sklearn_dl.export._resize import placement, resize, resize_rule
+from sklearn_dl.export.vision import _resize
+from sklearn_dl.export.vision._resize import placement, resize, resize_rule
 from sklearn_dl.images._resizer import CENTERING, Resize
 from tests.export.image_graphs import noise, run_function
 

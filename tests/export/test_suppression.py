@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from sklearn_dl.export._graph import Graph
-from sklearn_dl.export._suppression import suppressed
+from sklearn_dl.export.vision._suppression import suppressed
 from sklearn_dl.metrics import non_max_suppression
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_dl.export._graph import Graph
-from sklearn_dl.export._token_rows import cut_pair
-from sklearn_dl.export._tokens import UnknownTokenizer
-from sklearn_dl.export._unicode import ALIKE, CHARACTERS
+from sklearn_dl.export.tokens._token_rows import cut_pair
+from sklearn_dl.export.tokens._tokens import UnknownTokenizer
+from sklearn_dl.export.tokens._unicode import ALIKE, CHARACTERS
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from sklearn_dl.text._text_network import _read_lower_case

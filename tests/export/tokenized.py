@@ -5,7 +5,7 @@ import onnx
 import onnxruntime
 
 from sklearn_dl.export._graph import Graph
-from sklearn_dl.export._tokens import tokenize
+from sklearn_dl.export.tokens._tokens import tokenize
 
 HARD = [
     *("", " ", "a", "A good, very GOOD film!", "  bad\tfilm\n", "goodfilm bad.bad", "unknown"),

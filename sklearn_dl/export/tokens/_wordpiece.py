@@ -5,7 +5,8 @@ from math import ceil, log2
 import numpy as np
 import onnx_ir as ir
 
-from sklearn_dl.export._characters import (
+from sklearn_dl.export._graph import END
+from sklearn_dl.export.tokens._characters import (
     ISOLATED,
     LETTER,
     NOTHING,
@@ -14,13 +15,12 @@ from sklearn_dl.export._characters import (
     SPACE,
     read_characters,
 )
-from sklearn_dl.export._double_array import build_double_array, follow
-from sklearn_dl.export._flat import shifted, without
-from sklearn_dl.export._graph import END
-from sklearn_dl.export._special_tokens import replace_special
-from sklearn_dl.export._text_codes import PADDING, look_up_points
-from sklearn_dl.export._token_rows import token_stream
-from sklearn_dl.export._tokenizer_parts import UnknownTokenizer
+from sklearn_dl.export.tokens._double_array import build_double_array, follow
+from sklearn_dl.export.tokens._flat import shifted, without
+from sklearn_dl.export.tokens._special_tokens import replace_special
+from sklearn_dl.export.tokens._text_codes import PADDING, look_up_points
+from sklearn_dl.export.tokens._token_rows import token_stream
+from sklearn_dl.export.tokens._tokenizer_parts import UnknownTokenizer
 
 
 class WordPiece:

@@ -5,10 +5,10 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from sklearn_dl.export._classes import class_outputs, known_labels
-from sklearn_dl.export._decisions import Scores, scores
 from sklearn_dl.export._exporter import predicts
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._problems import chosen
+from sklearn_dl.export.scikit_learn._decisions import Scores, scores
 from sklearn_dl.utils._sklearn import tuned_pos_label
 
 _ONE = np.float64(1)

@@ -5,11 +5,16 @@ from typing import Any
 
 import onnx_ir as ir
 
-from sklearn_dl.export._byte_level import ByteLevel
-from sklearn_dl.export._text_codes import BEGINNING, PADDING, codes_of_bytes, codes_of_strings
-from sklearn_dl.export._token_rows import TokenRows, Tokens, cut_pair, lay_out
-from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, read_parts
-from sklearn_dl.export._wordpiece import WordPiece
+from sklearn_dl.export.tokens._byte_level import ByteLevel
+from sklearn_dl.export.tokens._text_codes import (
+    BEGINNING,
+    PADDING,
+    codes_of_bytes,
+    codes_of_strings,
+)
+from sklearn_dl.export.tokens._token_rows import TokenRows, Tokens, cut_pair, lay_out
+from sklearn_dl.export.tokens._tokenizer_parts import UnknownTokenizer, read_parts
+from sklearn_dl.export.tokens._wordpiece import WordPiece
 
 __all__ = ["TokenRows", "UnknownTokenizer", "tokenize"]
 

@@ -3,15 +3,15 @@
 import numpy as np
 
 from sklearn_dl.export._classes import known_labels
-from sklearn_dl.export._detection_formats import Decoding
 from sklearn_dl.export._exporter import predicts
-from sklearn_dl.export._images import extract_with, images_of, loaded, resized
 from sklearn_dl.export._number import Number
 from sklearn_dl.export._onnx_models import embedded
 from sklearn_dl.export._problems import chosen
-from sklearn_dl.export._resize import placement
-from sklearn_dl.export._suppression import sorted_by_score, suppressed
 from sklearn_dl.export._table import Output
+from sklearn_dl.export.vision._detection_formats import Decoding
+from sklearn_dl.export.vision._images import extract_with, images_of, loaded, resized
+from sklearn_dl.export.vision._resize import placement
+from sklearn_dl.export.vision._suppression import sorted_by_score, suppressed
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
 from sklearn_dl.vision import ObjectDetector
 

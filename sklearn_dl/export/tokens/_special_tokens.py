@@ -3,9 +3,9 @@
 import numpy as np
 import onnx_ir as ir
 
-from sklearn_dl.export._double_array import build_double_array, follow
-from sklearn_dl.export._flat import shifted
-from sklearn_dl.export._text_codes import PADDING
+from sklearn_dl.export.tokens._double_array import build_double_array, follow
+from sklearn_dl.export.tokens._flat import shifted
+from sklearn_dl.export.tokens._text_codes import PADDING
 
 
 def replace_special(graph, special, code_of, codes):

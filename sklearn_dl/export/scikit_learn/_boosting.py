@@ -12,11 +12,11 @@ from sklearn.ensemble import (
 )
 
 from sklearn_dl.export._classes import class_outputs, known_labels
-from sklearn_dl.export._decisions import Scores, decides
 from sklearn_dl.export._exporter import predicts
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._problems import chosen
-from sklearn_dl.export._trees import Tree, prediction, rounded, tree_of, tree_sum
+from sklearn_dl.export.scikit_learn._decisions import Scores, decides
+from sklearn_dl.export.scikit_learn._trees import Tree, prediction, rounded, tree_of, tree_sum
 
 
 @predicts(HistGradientBoostingClassifier)

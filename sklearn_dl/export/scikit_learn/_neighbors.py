@@ -10,8 +10,8 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from sklearn_dl.export._classes import class_outputs, several_labels
 from sklearn_dl.export._exporter import predicts
-from sklearn_dl.export._sklearn import predictions
 from sklearn_dl.export._table import Output
+from sklearn_dl.export.scikit_learn._sklearn import predictions
 
 
 @predicts(KNeighborsClassifier)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sklearn_dl.export._colors import colors_of, grey, load
 from sklearn_dl.export._exporter import transforms
 from sklearn_dl.export._number import Number
-from sklearn_dl.export._resize import resize, resize_rule
 from sklearn_dl.export._table import Block, Table
+from sklearn_dl.export.vision._colors import colors_of, grey, load
+from sklearn_dl.export.vision._resize import resize, resize_rule
 from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images._resizer import Resize
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import tokenizers
 
-from sklearn_dl.export._text_codes import BEGINNING, PADDING
-from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, allow, only
-from sklearn_dl.export._unicode import ALIKE, CHARACTERS, N_POINTS, SURROGATES, WHITE_SPACE
+from sklearn_dl.export.tokens._text_codes import BEGINNING, PADDING
+from sklearn_dl.export.tokens._tokenizer_parts import UnknownTokenizer, allow, only
+from sklearn_dl.export.tokens._unicode import ALIKE, CHARACTERS, N_POINTS, SURROGATES, WHITE_SPACE
 
 # kinds of symbols: a word is a run of symbols of one kind, or one isolated symbol
 SPACE, LETTER, OTHER, ISOLATED = range(4)

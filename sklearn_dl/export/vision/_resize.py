@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 import PIL
 
-from sklearn_dl.export._colors import premultiplied, unpremultiplied
 from sklearn_dl.export._graph import Graph
 from sklearn_dl.export._number import Number
+from sklearn_dl.export.vision._colors import premultiplied, unpremultiplied
 from sklearn_dl.images._resizer import CENTERING, pillow_color
 
 # since Pillow 13, images that lose much of their height are resized vertically first

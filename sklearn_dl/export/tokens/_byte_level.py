@@ -3,13 +3,13 @@
 import numpy as np
 import onnx_ir as ir
 
-from sklearn_dl.export._byte_pairs import merge_pairs
-from sklearn_dl.export._flat import shifted, without
-from sklearn_dl.export._special_tokens import replace_special, strip_white_space
-from sklearn_dl.export._text_codes import BEGINNING, PADDING, look_up_points
-from sklearn_dl.export._token_rows import token_stream
-from sklearn_dl.export._tokenizer_parts import UnknownTokenizer, allow, only
-from sklearn_dl.export._unicode import ALIKE, CHARACTERS, N_POINTS, WHITE_SPACE
+from sklearn_dl.export.tokens._byte_pairs import merge_pairs
+from sklearn_dl.export.tokens._flat import shifted, without
+from sklearn_dl.export.tokens._special_tokens import replace_special, strip_white_space
+from sklearn_dl.export.tokens._text_codes import BEGINNING, PADDING, look_up_points
+from sklearn_dl.export.tokens._token_rows import token_stream
+from sklearn_dl.export.tokens._tokenizer_parts import UnknownTokenizer, allow, only
+from sklearn_dl.export.tokens._unicode import ALIKE, CHARACTERS, N_POINTS, WHITE_SPACE
 
 # kinds of characters: the beginning of a row or a special token, a space, other white space, a
 # letter, a number, anything else

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from sklearn_dl.export._graph import END, MICROSOFT, ML
-from sklearn_dl.export._unicode import CHARACTERS, N_POINTS, UNASSIGNED
+from sklearn_dl.export.tokens._unicode import CHARACTERS, N_POINTS, UNASSIGNED
 
 PADDING, BEGINNING = 0, 1
 _PAGE = 256

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from sklearn_dl.export._decisions import decides, of_logits
 from sklearn_dl.export._exporter import predicts, transforms
-from sklearn_dl.export._images import extract_with, images_of, loaded, resized
 from sklearn_dl.export._networks import CPU, head_outputs, torch_outputs
 from sklearn_dl.export._onnx_models import embedded
 from sklearn_dl.export._problems import predictions
 from sklearn_dl.export._table import columns
+from sklearn_dl.export.scikit_learn._decisions import decides, of_logits
+from sklearn_dl.export.vision._images import extract_with, images_of, loaded, resized
 from sklearn_dl.images import PixelExtractor
 from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.vision import ImageClassifier, ImageRegressor

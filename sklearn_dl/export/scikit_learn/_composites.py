@@ -7,10 +7,10 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sklearn_dl.export._decisions import decides, decision
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._labels import keys_to_values
 from sklearn_dl.export._table import Block, Table
+from sklearn_dl.export.scikit_learn._decisions import decides, decision
 from sklearn_dl.labels import LabelKeyMapper
 from sklearn_dl.utils._sklearn import HalvingGridSearchCV, HalvingRandomSearchCV
 

@@ -23,11 +23,11 @@ from sklearn_dl.export._classes import (
     probabilities_output,
     several_labels,
 )
-from sklearn_dl.export._decisions import decides, decision, scores
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._problems import chosen
 from sklearn_dl.export._table import Block, Output, Table
+from sklearn_dl.export.scikit_learn._decisions import decides, decision, scores
 
 _ONE = np.float64(1)
 _INT64 = int(ir_type(np.int64))

@@ -23,12 +23,12 @@ from sklearn_dl.export._classes import (
     known_labels,
     probabilities_output,
 )
-from sklearn_dl.export._decisions import Scores, decides, decision
 from sklearn_dl.export._exporter import predicts, transforms
 from sklearn_dl.export._graph import ir_type
 from sklearn_dl.export._problems import chosen
-from sklearn_dl.export._skl2onnx import converted, known_options
 from sklearn_dl.export._table import Output, columns
+from sklearn_dl.export.scikit_learn._decisions import Scores, decides, decision
+from sklearn_dl.export.scikit_learn._skl2onnx import converted, known_options
 
 # scikit-learn casts X to float32 before these
 _TREES = (IsolationForest, RandomTreesEmbedding)

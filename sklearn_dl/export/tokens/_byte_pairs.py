@@ -3,8 +3,8 @@
 import numpy as np
 import onnx_ir as ir
 
-from sklearn_dl.export._double_array import build_double_array
 from sklearn_dl.export._graph import END, Graph
+from sklearn_dl.export.tokens._double_array import build_double_array
 
 # higher than all ranks and positions
 _NOTHING = np.iinfo(np.int64).max

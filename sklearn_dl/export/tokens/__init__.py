@@ -1,0 +1,1 @@
+"""Tokenizers as graphs: from strings or bytes to token ids."""

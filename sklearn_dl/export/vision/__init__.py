@@ -1,0 +1,1 @@
+"""Images as graphs: resizing, colours, pixels, detectors and image estimators."""
