@@ -1,5 +1,6 @@
 """Exported files: their speed beside the estimator, their size, and what small weights cost."""
 
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ PRECISION = resolve_precision("auto", torch.device("cpu"))
 def run(quick=False):
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's quantization warns of each node
     return [*_speed(quick), *_tokenizer(quick), *_weights(quick)]
 
 

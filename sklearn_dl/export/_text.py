@@ -109,7 +109,10 @@ def _embeddings(estimator, network, texts, exporter, method, apart=False):
                 "to one length",
                 "Use another encoder.",
             )
-    exporter.metadata["max_length"] = str(estimator.max_length)
+    # several encoders may read different numbers of tokens
+    seen = exporter.metadata.get("max_length", "").split(", ")
+    lengths = dict.fromkeys([*filter(None, seen), str(estimator.max_length)])
+    exporter.metadata["max_length"] = ", ".join(lengths)
     exporter.made_from(network.content.sha256, estimator.model)
     rows = _token_rows(tokenizer, texts, exporter, apart)
     names = ["ids", "mask"] + ["types"] * tokenizer.takes_types

@@ -268,6 +268,8 @@ def test_several_texts_enter(encoder, text):
     )
     pipe = make_pipeline(columns, LogisticRegression()).fit(frame, Y)
     model = to_onnx(pipe, frame, text=text)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties["max_length"] == "16, 8"
     names = [value.name for value in model.graph.input]
     if text == "string":
         assert names == ["title", "body", "number"]
