@@ -10,7 +10,7 @@ from sklearn_dl.export.tokens._tokens import tokenize
 HARD = [
     *("", " ", "a", "A good, very GOOD film!", "  bad\tfilm\n", "goodfilm bad.bad", "unknown"),
     # accents, composed and not; letters that become others
-    *("na\u00efve caf\u00e9", "e\u0301a\u0323\u0301", "\u0301a", "\u0130 \u0131 \u00df \ufb01"),
+    *("na\u00efve n\u00e9e", "e\u0301a\u0323\u0301", "\u0301a", "\u0130 \u0131 \u00df \ufb01"),
     *("\u039f\u0394\u039f\u03a3 \u03a3\u0391\u03a3", "\uff21\uff42", "\u01bba\u01bb"),
     # Chinese, Japanese, Korean, Thai
     *("\u4e2d\u6587 good\u4e2d", "\u3053\u3093", "\ud55c\uad6d\uc5b4", "\u0e44\u0e17\u0e22"),
