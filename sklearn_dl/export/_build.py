@@ -50,7 +50,8 @@ class Built(NamedTuple):
         Number of rows of each run.
     has_images : bool
     score_threshold : float or None
-        That of a detector, whose outputs are those of one image. None: there is no detector.
+        The parameter of the detector, if there is one. Its outputs have no rows: each run takes
+        one image.
     """
 
     model: onnx.ModelProto

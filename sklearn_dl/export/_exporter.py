@@ -81,7 +81,8 @@ class Exporter:
     tokens : dict of str to TokenInput
         The inputs that take token ids, by their names.
     score_threshold : float or None
-        That of a detector, whose outputs are those of one image. None: there is no detector.
+        The parameter of the detector, if there is one. Its outputs have no rows: each run takes
+        one image.
     """
 
     def __init__(self, text="string", resize="exact", opset=18):

@@ -29,7 +29,7 @@ def embedded(exporter, content, outputs, inputs, parameter, constants=()):
     parameter : str, Path, bytes or onnx.ModelProto
         The parameter `model` of the estimator.
     constants : collection of str, default=()
-        The inputs that have one value for all rows: their first size is no batch size.
+        Names of inputs that have one value for all rows. Their first axis is not the batch.
 
     Returns
     -------

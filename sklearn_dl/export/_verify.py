@@ -101,7 +101,7 @@ def run_model(built):
 
 
 def _check_strings(built):
-    """Raise a ValueError if a cell of a column of strings, which the model takes, is none."""
+    """Raise a ValueError if a column of strings that the model takes has a cell without one."""
     taken = {value.name for value in built.model.graph.input}
     taken.update(column for token in built.tokens.values() for column in token.columns)
     for name, cells in built.values.items():
@@ -233,7 +233,7 @@ def _compare(made, expected, tolerance, compares_labels):
         A sentence about the row that differs the most. None: none differs by more than `tolerance`.
     """
     largest, fault = 0.0, None
-    ties = _ties(expected.get("probabilities"), tolerance)
+    ties = _ties(expected, tolerance)
     for name, rows in expected.items():
         for row, wanted in enumerate(rows):
             seen = np.asarray(made[name][row])
@@ -254,16 +254,23 @@ def _compare(made, expected, tolerance, compares_labels):
     return largest, fault
 
 
-def _ties(probabilities, tolerance):
-    """The rows whose two highest probabilities are equal within the tolerance."""
-    if probabilities is None:
-        return set()
-    found = set()
-    for row, values in enumerate(probabilities):
-        highest = np.sort(values)[::-1]
-        # one of several labels is predicted where its probability exceeds 0.5
-        is_tie = (np.abs(values - 0.5) <= tolerance).any()
-        if is_tie or (len(values) > 1 and highest[0] - highest[1] <= tolerance):
+def _ties(expected, tolerance):
+    """The rows whose label is undecided within the tolerance.
+
+    These are the rows whose two highest probabilities are equal. With several labels, a label is
+    predicted where its probability exceeds 0.5: these are the rows with a probability of 0.5.
+    """
+    found: set[int] = set()
+    if not {"label", "probabilities"} <= expected.keys():
+        return found
+    labels, probabilities = expected["label"], expected["probabilities"]
+    for row, (label, values) in enumerate(zip(labels, probabilities, strict=True)):
+        if np.size(label) > 1:
+            is_tie = (np.abs(values - 0.5) <= tolerance).any()
+        else:
+            highest = np.sort(values)[-2:]
+            is_tie = len(highest) > 1 and highest[1] - highest[0] <= tolerance
+        if is_tie:
             found.add(row)
     return found
 

@@ -120,6 +120,24 @@ def test_labels_of_ties_may_differ_and_others_may_not():
     assert _compare({"label": ["b"]}, {"label": ["a"]}, 1e-5, False)[1] is None
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "label", "is_tie"),
+    [
+        # one class: only the two highest probabilities count
+        ([0.5, 0.3, 0.2], "a", False),
+        ([0.401, 0.4, 0.199], "a", True),
+        # several labels: only the distance to 0.5 counts
+        ([0.9, 0.9, 0.2], [1, 1, 0], False),
+        ([0.9, 0.501, 0.2], [1, 1, 0], True),
+    ],
+)
+def test_what_counts_as_a_tie(probabilities, label, is_tie):
+    from sklearn_dl.export._verify import _ties
+
+    expected = {"label": [label], "probabilities": [np.array(probabilities)]}
+    assert _ties(expected, 0.006) == ({0} if is_tie else set())
+
+
 def test_nan_is_equal_to_nan_only():
     from sklearn_dl.export._verify import _compare
 

@@ -168,7 +168,7 @@ NFD = tokenizers.normalizers.NFD()
 DIGITS = tokenizers.pre_tokenizers.Digits()
 SPACES = tokenizers.pre_tokenizers.WhitespaceSplit()
 REFUSED = {
-    "its model Unigram is none of WordPiece, BPE": KINDS["xlm-roberta"][2],
+    "its model Unigram is not one of WordPiece, BPE": KINDS["xlm-roberta"][2],
     "its normalizer NFC is not": lambda: _with(normalizer=NFC),
     "its pre-tokenizer Digits is not": lambda: _with(pre_tokenizer=DIGITS),
     "it has 0 pre-tokenizers": lambda: _with(pre_tokenizer=None),

@@ -15,11 +15,11 @@ class DoubleArray(NamedTuple):
     Attributes
     ----------
     base, check : int64 ndarray of shape (n_cells,)
-        `check` is -1 where there is no cell. ``base[s] + c`` is a position in `check` for every
-        cell `s` and every symbol `c` below `n_symbols`.
+        `check` is -1 at positions that are not used. ``base[s] + c`` is a position in `check` for
+        every cell `s` and every symbol `c` below `n_symbols`.
     value, length : int64 ndarray of shape (n_cells,)
         Value and length of the longest sequence that the way to this cell begins with; -1 and 0 if
-        there is none.
+        no sequence does.
     """
 
     base: np.ndarray

@@ -12,7 +12,7 @@ def without(graph, values, left_out):
 def shifted(graph, values, k, fill):
     """The value `k` places before each place of a flat array, or behind it if `k` is negative.
 
-    It is `fill` where there is none.
+    At places without such a value, it is `fill`.
     """
     padding = [fill] * abs(k)
     if k > 0:

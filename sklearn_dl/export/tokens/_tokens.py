@@ -49,7 +49,7 @@ def tokenize(graph, tokenizer, texts, form):
     parts = read_parts(tokenizer)
     kind = parts.model["type"]
     if kind not in _MODELS:
-        raise UnknownTokenizer(f"its model {kind} is none of {', '.join(_MODELS)}")
+        raise UnknownTokenizer(f"its model {kind} is not one of {', '.join(_MODELS)}")
     model = _MODELS[kind](parts)
     if form == "string":
         codes = codes_of_strings(graph, model.codes, texts)
