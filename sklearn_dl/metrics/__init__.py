@@ -6,12 +6,14 @@ from sklearn_dl.metrics._average_precision import (
     mean_average_precision_scorer,
 )
 from sklearn_dl.metrics._boxes import box_iou, make_detections, non_max_suppression
+from sklearn_dl.metrics._entity_tags import make_entities
 from sklearn_dl.metrics._rank_correlation import spearman_score, spearman_scorer
 
 __all__ = [
     "average_precision_per_class",
     "box_iou",
     "make_detections",
+    "make_entities",
     "mean_average_precision_score",
     "mean_average_precision_scorer",
     "non_max_suppression",

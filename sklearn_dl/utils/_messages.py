@@ -106,7 +106,7 @@ class NotFiniteError(RowError):
 
 
 class RowsError(RowError):
-    """An error of several rows, which its message names; `row` and `source` are of the first."""
+    """An error whose message names its row or rows; `row` and `source` are of the first."""
 
     def __str__(self):
         return self.message

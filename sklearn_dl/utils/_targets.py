@@ -64,6 +64,41 @@ def target_column(y, name):
     return y
 
 
+def target_rows(y, name):
+    """The rows of a `y` whose cells are not single labels or numbers, unchanged.
+
+    Parameters
+    ----------
+    y : list, tuple, ndarray, Series or one-column DataFrame of n_samples rows
+    name : str
+        Name of `y` in messages.
+
+    Returns
+    -------
+    rows : list of length n_samples
+
+    Raises
+    ------
+    ValueError
+        If `y` is anything else, such as a string, a dict or an iterator.
+    """
+    if isinstance(y, (list, tuple)):
+        return list(y)
+    if isinstance(y, np.ndarray) and y.ndim and y.dtype.names is None:
+        return list(y)
+    if is_series(y):
+        return list(series_to_numpy(y))
+    if is_frame(y):
+        columns = frame_to_numpy(y)
+        if len(columns) == 1:
+            return list(columns[0])
+        raise ValueError(f"{name} must be one column, but has {counted(len(columns), 'column')}.")
+    raise ValueError(
+        f"{name} must be a list, an array or a Series with one item for each row, but is "
+        f"{brief(y)} ({type(y).__name__})."
+    )
+
+
 def has_several_columns(y):
     """Whether `y` has several values for each row: several columns, or a collection in a cell.
 
