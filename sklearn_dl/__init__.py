@@ -19,6 +19,7 @@ _ROOM_OF = {
     "TensorFlowScorer": "scoring",
     "clear_sessions": "scoring",
     "LabelKeyMapper": "labels",
+    "EntityRecognizer": "text",
     "SentenceSimilarityRegressor": "text",
     "TextClassifier": "text",
     "TextEncoder": "text",

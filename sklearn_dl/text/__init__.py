@@ -4,5 +4,12 @@ from sklearn_dl.text._sentence_similarity import SentenceSimilarityRegressor
 from sklearn_dl.text._text_classifier import TextClassifier
 from sklearn_dl.text._text_encoder import TextEncoder
 from sklearn_dl.text._text_regressor import TextRegressor
+from sklearn_dl.text.entities._entity_recognizer import EntityRecognizer
 
-__all__ = ["SentenceSimilarityRegressor", "TextClassifier", "TextEncoder", "TextRegressor"]
+__all__ = [
+    "EntityRecognizer",
+    "SentenceSimilarityRegressor",
+    "TextClassifier",
+    "TextEncoder",
+    "TextRegressor",
+]

@@ -160,7 +160,7 @@ class FittedTextNetwork(FittedNetwork):
         )
         if all_changed and content.data is None:
             content = self.content.without_weights()
-        return FittedTextNetwork(self.model, content, None, self.trained_bytes(), self.reading)
+        return type(self)(self.model, content, None, self.trained_bytes(), self.reading)
 
     def _key(self):
         return "text network", self.content.sha256
@@ -182,8 +182,7 @@ class FittedTextNetwork(FittedNetwork):
         from sklearn_dl.text._text_network import load_network
 
         trained = load(self.trained)
-        n_outputs = len(trained["head.bias"]) if "head.bias" in trained else 0
-        network = load_network(self._content_at_hand(), n_outputs, trained)
+        network = load_network(self._content_at_hand(), trained)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trained)
         return network

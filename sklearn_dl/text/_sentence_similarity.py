@@ -42,7 +42,7 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         which is scaled to the units of `y`. "cross-encoder": both texts are read together. This
         needs more pairs to learn from (thousands), and a pass through the network for each pair.
     max_length : int, default=128
-        Largest number of tokens that are read from a text, special tokens included. One warning
+        Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
         applies to both together.
     trainable_layers : "all" or int, default="all"

@@ -32,7 +32,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         and so is code in the folder. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     max_length : int, default=128
-        Largest number of tokens that are read from a text, special tokens included. One warning
+        Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs

@@ -28,7 +28,7 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 
 class TextNetwork(NetworkWithHead):
-    """A network that computes the embeddings of texts, and a linear head on the embeddings.
+    """A network that reads texts: embeddings or token vectors, and a linear head on them.
 
     Parameters
     ----------
@@ -40,22 +40,24 @@ class TextNetwork(NetworkWithHead):
         Number of values of an embedding.
     normalize : bool
         Whether `embed` scales embeddings to length 1. The head takes embeddings without scaling.
-    n_outputs : int
-        Number of outputs of the head. 0: there is no head.
     """
 
     # whether padding would change the embedding of a text; if so, nothing is padded
     sees_padding = False
     # largest number of tokens that the encoder can read
     max_tokens: float = math.inf
+    # number of values of a token vector
+    token_width: int
 
-    def __init__(self, encoder, layers, width, normalize, n_outputs=0):
-        super().__init__(width, n_outputs)
+    def __init__(self, encoder, layers, width, normalize):
+        super().__init__(width)
         self.encoder = encoder
         self.layers = layers
         self.width = width
         self.normalize = Normalize() if normalize else torch.nn.Identity()
         self.dropout = Dropout(0.1)
+        # added to the token embeddings of an encoder that ignores letter case
+        self.word_shapes = None
 
     @property
     def body(self):
@@ -64,6 +66,35 @@ class TextNetwork(NetworkWithHead):
     @abstractmethod
     def pool_tokens(self, ids, mask, types):
         """Compute the vectors of the tokens, and pool the vectors of each text, as float32."""
+
+    @abstractmethod
+    def token_vectors(self, ids, mask, types=None, shapes=None):
+        """The vectors of the tokens, float32 of shape (n_rows, n_tokens, token_width).
+
+        `shapes` has the word shape of each token, if the network has `word_shapes`.
+        """
+
+    @property
+    @abstractmethod
+    def token_embeddings(self):
+        """The layer that turns the ids of tokens into vectors."""
+
+    def add_word_shapes(self, n_shapes):
+        """Add an embedding of word shapes. It is zero at the start, and changes nothing."""
+        embeddings = self.token_embeddings.weight
+        table = torch.zeros(n_shapes, embeddings.shape[1], device=embeddings.device)
+        self.word_shapes = torch.nn.Embedding.from_pretrained(table, freeze=False)
+
+    def embed_tokens(self, ids, shapes):
+        """The embeddings of tokens, plus those of their word shapes."""
+        vectors = self.token_embeddings(ids)
+        assert self.word_shapes is not None
+        return vectors + self.word_shapes(shapes).to(vectors.dtype)
+
+    def token_outputs(self, ids, mask, types=None, shapes=None):
+        """The head's outputs for each token, of shape (n_rows, n_tokens, n_outputs)."""
+        assert self.head is not None
+        return self.head(self.dropout(self.token_vectors(ids, mask, types, shapes))).float()
 
     @abstractmethod
     def layers_to_train(self):
@@ -106,13 +137,14 @@ class TransformerNetwork(TextNetwork):
     encoder : transformers.PreTrainedModel
     pooling : sequence of str
         Some of `POOLINGS`.
-    layers, width, normalize, n_outputs
+    layers, width, normalize
         As in `TextNetwork`.
     """
 
-    def __init__(self, encoder, pooling, layers, width, normalize, n_outputs=0):
-        super().__init__(encoder, layers, width, normalize, n_outputs)
+    def __init__(self, encoder, pooling, layers, width, normalize):
+        super().__init__(encoder, layers, width, normalize)
         config = encoder.config
+        self.token_width = config.hidden_size
         self.pooling = pooling
         self.max_tokens = _max_tokens(encoder)
         self.sees_padding = config.model_type in _SEE_PADDING
@@ -130,10 +162,20 @@ class TransformerNetwork(TextNetwork):
         self.encoder.set_attn_implementation(attention)
         return self.to(device)
 
-    def pool_tokens(self, ids, mask, types):
+    def token_vectors(self, ids, mask, types=None, shapes=None):
         options = {} if types is None else {"token_type_ids": types}
-        hidden = self.encoder(input_ids=ids, attention_mask=mask, **options).last_hidden_state
-        return pool(hidden.float(), mask, self.pooling)
+        if shapes is None:
+            options["input_ids"] = ids
+        else:
+            options["inputs_embeds"] = self.embed_tokens(ids, shapes)
+        return self.encoder(attention_mask=mask, **options).last_hidden_state.float()
+
+    @property
+    def token_embeddings(self):
+        return self.encoder.get_input_embeddings()
+
+    def pool_tokens(self, ids, mask, types):
+        return pool(self.token_vectors(ids, mask, types), mask, self.pooling)
 
     def layers_to_train(self):
         n_layers = self.encoder.config.num_hidden_layers
@@ -152,15 +194,26 @@ class StaticNetwork(TextNetwork):
     Parameters
     ----------
     table : torch.nn.Embedding
-    layers, width, normalize, n_outputs
+    layers, width, normalize
         As in `TextNetwork`.
     """
+
+    def __init__(self, table, layers, width, normalize):
+        super().__init__(table, layers, width, normalize)
+        self.token_width = table.embedding_dim
 
     def move_to(self, device):
         return self.to(device)
 
+    def token_vectors(self, ids, mask, types=None, shapes=None):
+        return (self.encoder(ids) if shapes is None else self.embed_tokens(ids, shapes)).float()
+
+    @property
+    def token_embeddings(self):
+        return self.encoder
+
     def pool_tokens(self, ids, mask, types):
-        vectors = self.encoder(ids).float()
+        vectors = self.token_vectors(ids, mask)
         # without a mask, the mean of a text without tokens would be NaN instead of 0
         mask = torch.ones_like(ids) if mask is None else mask
         return pool(vectors, mask, ("mean",))
@@ -177,18 +230,16 @@ _ATTENTION_DROPOUT_NAMES = ("attention_probs_dropout_prob", "attention_dropout")
 _DROPOUT_NAMES = ("classifier_dropout", "hidden_dropout_prob", "dropout", "mlp_dropout")
 
 
-def load_network(content, n_outputs=0, trained=None):
+def load_network(content, trained=None):
     """Load the network of a pretrained encoder, on the CPU and in evaluation mode.
 
     Parameters
     ----------
     content : FolderContent
         It can lack the weights if `trained` contains all of them.
-    n_outputs : int
-        Number of outputs of the head. Its weights are not set unless they are in `trained`. 0:
-        there is no head.
     trained : dict of Tensor or None
-        Tensors that replace the pretrained ones of the same name.
+        Tensors that replace the pretrained ones of the same name, and those of the head and of the
+        word shapes. None: the network has no head.
 
     Raises
     ------
@@ -199,8 +250,12 @@ def load_network(content, n_outputs=0, trained=None):
         with explained(content, "modules.json"):
             modules = read_modules(content)
         load = _load_transformer if modules.static is None else _load_static
-        network = load(content, modules, n_outputs, trained)
+        network = load(content, modules, trained)
     if trained is not None:
+        if "head.weight" in trained:
+            network.make_head(*trained["head.weight"].shape[::-1])
+        if "word_shapes.weight" in trained:
+            network.add_word_shapes(len(trained["word_shapes.weight"]))
         network.load_state_dict(trained, strict=False)
     # copy the tensors: they may be views of a file's bytes, which could change, and results would
     # differ slightly because views are not aligned as torch's own tensors are
@@ -209,7 +264,7 @@ def load_network(content, n_outputs=0, trained=None):
     return network.eval()
 
 
-def _load_transformer(content, modules, n_outputs, trained):
+def _load_transformer(content, modules, trained):
     """Load a TransformerNetwork with the weights of `content`, or of `trained` if it has none."""
     weights = content.weights()
     if weights:
@@ -225,12 +280,10 @@ def _load_transformer(content, modules, n_outputs, trained):
     with explained(content, "modules.json"):
         layers, width = load_layers(content, modules.layers, width, trained)
     with explained(content, "config.json"):
-        return TransformerNetwork(
-            encoder, modules.pooling, layers, width, modules.normalize, n_outputs
-        )
+        return TransformerNetwork(encoder, modules.pooling, layers, width, modules.normalize)
 
 
-def _load_static(content, modules, n_outputs, trained):
+def _load_static(content, modules, trained):
     with explained(content, "weights"):
         if content.has_weights():
             name = part_file(modules.static, "model.safetensors", content.names())
@@ -240,7 +293,7 @@ def _load_static(content, modules, n_outputs, trained):
         encoder = torch.nn.Embedding.from_pretrained(table, freeze=False)
     with explained(content, "modules.json"):
         layers, width = load_layers(content, modules.layers, table.shape[1], trained)
-    network = StaticNetwork(encoder, layers, width, modules.normalize, n_outputs)
+    network = StaticNetwork(encoder, layers, width, modules.normalize)
     use_lookup_tables(network)
     return network
 

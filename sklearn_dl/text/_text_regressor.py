@@ -19,7 +19,7 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         and so is code in the folder. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     max_length : int, default=128
-        Largest number of tokens that are read from a text, special tokens included. One warning
+        Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
         applies to both together.
     trainable_layers : "all" or int, default="all"

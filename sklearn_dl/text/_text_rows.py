@@ -22,6 +22,8 @@ class TextRows(Rows):
         Largest number of tokens that are read of a text, or of a pair that is read together.
     numbers, skips, unreadable
         As in `Rows`.
+    overlap : int or None
+        Long texts are read in windows that share this number of tokens. None: they are cut.
     """
 
     columns: list
@@ -29,6 +31,7 @@ class TextRows(Rows):
     max_length: int
     skips: bool = False
     unreadable: np.ndarray | None = None
+    overlap: int | None = None
 
     @property
     def may_fail(self):

@@ -64,7 +64,7 @@ def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
             check_texts(column, name, where)
             continue
         for row, cell in enumerate(column):
-            if fault := _fault(cell):
+            if fault := text_fault(cell):
                 source = cell if isinstance(cell, str) else None
                 unreadable[row] = unreadable[row] or RowError(
                     f"the text{where} {fault}", row, source
@@ -104,7 +104,7 @@ def check_texts(column, estimator_name, where=""):
         )
 
 
-def _fault(cell):
+def text_fault(cell):
     """Why a cell is not text, in words that follow "the text"; None if it is text."""
     if not isinstance(cell, str):
         return "is missing" if is_missing(cell) else f"is {cell!r:.40} ({type(cell).__name__})"

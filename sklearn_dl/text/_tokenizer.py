@@ -21,19 +21,25 @@ class TokenRows(NamedTuple):
         types.
     cut : bool ndarray of shape (n_rows,)
         Which rows have more tokens than are read.
+    shapes : list of int32 ndarray, or None
+        For each token, the shape of the word that it belongs to. None: the network takes none.
     """
 
     ids: list
     types: list | None
     cut: np.ndarray
+    shapes: list | None = None
 
     @property
     def lengths(self):
         return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
 
     def take(self, rows):
-        types = None if self.types is None else [self.types[row] for row in rows]
-        return TokenRows([self.ids[row] for row in rows], types, self.cut[rows])
+        types, shapes = (
+            None if of_token is None else [of_token[row] for row in rows]
+            for of_token in (self.types, self.shapes)
+        )
+        return TokenRows([self.ids[row] for row in rows], types, self.cut[rows], shapes)
 
 
 class Tokenizer:
@@ -74,6 +80,25 @@ class Tokenizer:
         if self.backend is not None:
             self.backend.no_padding()
             self.backend.enable_truncation(max_length, strategy="longest_first")
+
+    @property
+    def name(self):
+        """Name of the tokenizer's class."""
+        return type(self._tokenizer).__name__
+
+    @property
+    def ignores_case(self):
+        """Whether capital letters are read as small letters."""
+        return self.backend is not None and (
+            self.backend.encode("Case CASE").ids == self.backend.encode("case case").ids
+        )
+
+    @property
+    def room(self):
+        """Number of tokens of a text that is read, without special tokens and prompt."""
+        n_special = self._tokenizer.num_special_tokens_to_add(False) if self.special else 0
+        n_prompt = len(self._tokenizer.tokenize(self.prompt)) if self.prompt else 0
+        return self.max_length - n_special - n_prompt
 
     def encode(self, columns, n_threads):
         """Compute the token ids of rows of texts.
@@ -127,9 +152,7 @@ class Tokenizer:
             If the tokenizer is written in Python.
         """
         if self.backend is None:
-            raise ValueError(
-                f"{type(self._tokenizer).__name__} is written in Python: it has no tokenizer.json."
-            )
+            raise ValueError(f"{self.name} is written in Python: it has no tokenizer.json.")
         saved = type(self.backend).from_str(self.backend.to_str())
         saved.enable_padding(pad_id=self.pad_id, pad_token=self._tokenizer.pad_token or "[PAD]")
         saved.save(str(folder / "tokenizer.json"))
@@ -189,13 +212,21 @@ class Tokenizer:
         -------
         ids, mask, types : int64 ndarray of shape (len(rows), length)
             The mask is None if nothing is padded. `types` is None if the model does not take it.
+        shapes : int64 ndarray of shape (len(rows), length)
+            Only if the rows have `shapes`.
         """
         lengths = rows.lengths
         mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
         ids = np.full(mask.shape, self.pad_id, dtype=np.int64)
         ids[mask.astype(bool)] = np.concatenate(rows.ids)
-        types = None
+        is_token = mask.astype(bool)
+        types, shapes = None, None
         if rows.types is not None:
             types = np.zeros(mask.shape, dtype=np.int64)
-            types[mask.astype(bool)] = np.concatenate(rows.types)
-        return ids, None if mask.all() else mask, types
+            types[is_token] = np.concatenate(rows.types)
+        mask = None if is_token.all() else mask
+        if rows.shapes is None:
+            return ids, mask, types
+        shapes = np.zeros(ids.shape, dtype=np.int64)
+        shapes[is_token] = np.concatenate(rows.shapes)
+        return ids, mask, types, shapes

@@ -65,7 +65,6 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     precision: str
     device: str
     n_threads: int | None
-    memory: Any
     on_error: str
     checkpoint_dir: Any
     warm_start: bool
@@ -181,6 +180,20 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             Whether a fit learns from these rows. Only such rows get random views.
         """
 
+    def _with_targets(self, rows: Rows, y, name: str, problem: Problem) -> tuple[Rows, Any]:
+        """Check what y says about the content of the rows; return both as the Problem takes them.
+
+        Parameters
+        ----------
+        rows : Rows
+        y : array-like
+        name : str
+            Name of `y` in messages.
+        problem : Problem
+            It has learned from the y of `fit` if this y is that of the validation rows.
+        """
+        return rows, y
+
     @abstractmethod
     def _new_problem(self, y) -> Problem:
         """A new Problem, which has not learned anything yet. `y` has not been checked."""
@@ -200,7 +213,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             self.precision,
             type(self).__name__,
             self._extra,
-            memory=memory_location(self.memory),
+            memory=memory_location(getattr(self, "memory", None)),
             n_threads=self.n_threads,
             verbose=self.verbose,
         )

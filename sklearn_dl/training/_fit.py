@@ -92,21 +92,23 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     network = estimator._network_to_start(content, earlier, is_partial)
     problem = estimator._new_problem(data.y)
     trains, keeps_head = estimator._trains(), False
+    rows, y = estimator._with_targets(rows, data.y, "y", problem)
     if earlier is None:
-        targets = problem.learn_some(data.y, classes) if is_partial else problem.learn(data.y)
+        targets = problem.learn_some(y, classes) if is_partial else problem.learn(y)
     elif is_partial:
         keeps_head = True
-        targets = problem.continue_from(earlier.problem, data.y, PARTIAL_FIT)
+        targets = problem.continue_from(earlier.problem, y, PARTIAL_FIT)
     else:
         keeps_head = trains and earlier.predictor.is_trained
         how = WARM_START._replace(keeps_head=keeps_head)
-        targets = problem.continue_from(earlier.problem, data.y, how)
+        targets = problem.continue_from(earlier.problem, y, how)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
     held_out = None
     if held_out_data is not None:
         rows = estimator._rows(held_out_data.X, reset=False, learns=False)
         check_consistent_length(rows, held_out_data.y)
-        targets, weights = problem.encode(held_out_data.y, "y_val"), held_out_data.sample_weight
+        rows, y = estimator._with_targets(rows, held_out_data.y, "y_val", problem)
+        targets, weights = problem.encode(y, "y_val"), held_out_data.sample_weight
         held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")
     problem.refuse(examples.targets)
     where = estimator._where()

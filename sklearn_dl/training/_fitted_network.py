@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from threading import RLock
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sklearn_dl.runtimes._sessions import cached_session, find_session
 from sklearn_dl.runtimes.torch._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
@@ -65,6 +67,27 @@ class FittedNetwork(ABC):
         ValueError
             If the network cannot read these rows.
         """
+
+    def outputs(self, head: LinearHead | None, rows: Rows, where: Where) -> Read:
+        """What `head` computes from the features of rows that fit in memory at once, as a Read.
+
+        Its values are float64. Without a head, the features are the outputs.
+        """
+        read = self.features(rows, where)
+        if head is None:
+            return read
+        if len(read.errors) == len(rows):
+            return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = head(read.values.astype(np.float64, copy=False))
+        # the bias of a class without rows to learn from is -inf, which is not an error
+        bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
+        errors = dict(read.errors)
+        for position in np.flatnonzero(bad).tolist():
+            if position not in errors:
+                errors[position] = rows.not_finite(position, outputs[position], "outputs")
+                outputs[position] = np.nan
+        return Read(outputs, errors, read.cut)
 
     @property
     def takes_head(self):

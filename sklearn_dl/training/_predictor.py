@@ -2,11 +2,9 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._head import LinearHead
-from sklearn_dl.training._rows import Read, read_in_chunks
+from sklearn_dl.training._rows import read_in_chunks
 
 
 class Predictor(NamedTuple):
@@ -47,7 +45,8 @@ class Predictor(NamedTuple):
         Returns
         -------
         read : Read
-            Its values are float64, of shape (n_rows, n_outputs).
+            Its values are float64, of shape (n_rows, n_outputs), or a Ragged if the network gives
+            outputs for each word or token of a row.
 
         Raises
         ------
@@ -57,25 +56,7 @@ class Predictor(NamedTuple):
         """
         where = self.network.resolved(where)
         head = self.linear_head(where)
-        return read_in_chunks(rows, lambda some: self._outputs(head, some, where))
-
-    def _outputs(self, head, rows, where):
-        """`outputs` of rows whose features fit in memory at once."""
-        read = self.features(rows, where)
-        if head is None:
-            return read
-        if len(read.errors) == len(rows):
-            return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
-        with np.errstate(over="ignore", invalid="ignore"):
-            outputs = head(read.values.astype(np.float64, copy=False))
-        # the bias of a class without rows to learn from is -inf, which is not an error
-        bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
-        errors = dict(read.errors)
-        for position in np.flatnonzero(bad).tolist():
-            if position not in errors:
-                errors[position] = rows.not_finite(position, outputs[position], "outputs")
-                outputs[position] = np.nan
-        return Read(outputs, errors, read.cut)
+        return read_in_chunks(rows, lambda some: self.network.outputs(head, some, where))
 
     def for_pickle(self, content):
         """A copy for a pickle. It has no live network, and its content is `content`."""

@@ -49,7 +49,8 @@ class Problem(ABC):
 
     A fit calls these methods:
 
-    - `learn`, `learn_some` or `continue_from`, and `encode` for the y of validation rows;
+    - `learn`, `learn_some` or `continue_from`, and `encode` for the y of validation rows. They get
+      y as the estimator's `_with_targets` returns it;
     - `weights` and `refuse`;
     - if the network is not trained: `fit_head`;
     - if the network is trained: `strata` if some rows are to be held out, `start`, `initial_head`
@@ -59,7 +60,8 @@ class Problem(ABC):
     Only `losses` needs torch.
 
     In this module, targets are the values of y as `learn` and `encode` return them, and goals are
-    what `losses` compares the outputs of the network with.
+    what `losses` compares the outputs of the network with. Where a row has several targets, such as
+    a tag for each word, targets, features and outputs are a Ragged.
     """
 
     # what learning_rate="auto" stands for
@@ -221,14 +223,16 @@ class Problem(ABC):
 
         Parameters
         ----------
-        targets : ndarray of n_rows rows
+        targets : ndarray or Ragged of n_rows rows
+            If the Feed has parts: the targets of the row of each part.
         layout : object, default=None
             The `layout` of the Feed: which output belongs to which target. None: all outputs of a
             row belong to its one target.
 
         Returns
         -------
-        goals : float64 or int64 ndarray of n_rows rows
+        goals : float64 or int64 ndarray of n_rows rows, or Ragged
+            A Ragged only without a `layout`, for `initial_head`.
         """
         return targets
 

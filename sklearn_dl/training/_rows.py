@@ -6,11 +6,12 @@ within some rows of X.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sklearn_dl.training._batches import some_positions
+from sklearn_dl.training._ragged import concatenate
 from sklearn_dl.utils._messages import RowError, warn_of_failed_rows
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ class Read(NamedTuple):
 
     Attributes
     ----------
-    values : float ndarray of shape (n_rows, n_values)
+    values : float ndarray of shape (n_rows, n_values), or Ragged of n_rows rows
         For example features or outputs. NaN in rows with an error. If all rows have an error,
-        there may be no columns.
+        there may be no columns. A Ragged has values for each word or token of a row; a row with an
+        error has none.
     errors : dict of int to RowError
         The errors of rows that could not be read, or for which the network gave NaN or infinity,
         by their positions in `values`.
@@ -33,7 +35,7 @@ class Read(NamedTuple):
         read. None: inputs are never cut.
     """
 
-    values: np.ndarray
+    values: Any
     errors: "dict[int, RowError]"
     cut: np.ndarray | None = None
 
@@ -183,7 +185,7 @@ def read_in_chunks(rows, compute):
         for position, error in part.errors.items()
     }
     cuts = [part.cut for part in parts if part.cut is not None]
-    values = np.concatenate([part.values for part in parts])
+    values = concatenate([part.values for part in parts])
     return Read(values, errors, np.concatenate(cuts) if cuts else None)
 
 
@@ -194,18 +196,18 @@ class Examples:
     Attributes
     ----------
     rows : Rows
-    targets : ndarray of n_rows rows
+    targets : ndarray or Ragged of n_rows rows
         The values of y, as the Problem encodes them.
     weights : float64 ndarray of shape (n_rows,)
-    features : ndarray of shape (n_rows, n_features) or None
+    features : ndarray of shape (n_rows, n_features), Ragged or None
         The features of the network as it is before this fit trains it. None: they are not
         computed yet.
     """
 
     rows: Rows
-    targets: np.ndarray
+    targets: Any
     weights: np.ndarray
-    features: np.ndarray | None = None
+    features: Any = None
 
     def __len__(self):
         return len(self.rows)

@@ -10,25 +10,31 @@ import torch
 
 
 class Feed(ABC):
-    """Rows that are ready to be passed to a network in training.
+    """Rows that are ready to be passed to a network in training, whole or in parts (windows).
 
     Attributes
     ----------
-    lengths : int ndarray of shape (n_rows,)
-        The length of each row: rows of similar length share a batch.
+    lengths : int ndarray of shape (n_parts,)
+        The length of each part: parts of similar length share a batch.
     cut : bool ndarray or None
         Which inputs were longer than the part of them that is read. None: inputs are never cut.
+    row_of_part : int ndarray of shape (n_parts,) or None
+        The position of the row that each part belongs to. None: each row is one part.
+    shares : float ndarray of shape (n_parts,) or None
+        The weight of each part is that of its row times this number. None: 1.
     layout : object or None
-        For networks with several outputs per row: which output belongs to which target.
+        For networks with several outputs per part: which output belongs to which target.
     """
 
     lengths: np.ndarray
     cut: np.ndarray | None = None
+    row_of_part: np.ndarray | None = None
+    shares: np.ndarray | None = None
     layout: object = None
 
     @abstractmethod
     def outputs(self, network, positions: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The network's outputs for the rows at `positions`; `rng` draws their random views."""
+        """The network's outputs for the parts at `positions`; `rng` draws their random views."""
 
 
 class Task:
@@ -44,8 +50,13 @@ class Task:
 
     def __init__(self, network, feed, problem, examples):
         self.network, self.feed, self.problem = network, feed, problem
-        self.lengths, self.weights = feed.lengths, examples.weights
-        goals = problem.goals(examples.targets, feed.layout)
+        targets, weights = examples.targets, examples.weights
+        if feed.row_of_part is not None:
+            targets, weights = targets[feed.row_of_part], weights[feed.row_of_part]
+        if feed.shares is not None:
+            weights = weights * feed.shares
+        self.lengths, self.weights = feed.lengths, weights
+        goals = problem.goals(targets, feed.layout)
         if goals.dtype.kind == "f":
             goals = goals.astype(np.float32)
         self._goals = torch.from_numpy(goals).to(next(network.parameters()).device)

@@ -1,0 +1,1 @@
+"""Find entities in texts: a tag for each word."""

@@ -1,0 +1,121 @@
+"""From entities as they are given, in characters or in words, to words and back."""
+
+import numpy as np
+
+from sklearn_dl.text.entities._tags import WordEntities
+from sklearn_dl.text.entities._words import split_words
+from sklearn_dl.utils._messages import RowsError
+
+
+def in_words(entities, rows, name):
+    """The entities of rows, in words.
+
+    Parameters
+    ----------
+    entities : EntityRows
+        The tags and the entities of lists of words count words. The entities of texts count
+        characters.
+    rows : WordRows
+    name : str
+        Name of the argument with the entities.
+
+    Returns
+    -------
+    aligned : WordEntities
+        Rows that cannot be read have no words.
+
+    Raises
+    ------
+    RowsError
+        If the number of tags is not the number of words, or an entity ends after the last word, or
+        an entity of a text starts or ends inside a word.
+    """
+    aligned: list = []
+    counts: list = []
+    unreadable = rows.unreadable_rows()
+    for row, (spans, n_tags) in enumerate(zip(entities.spans, entities.n_tags, strict=True)):
+        if row in unreadable:
+            aligned.append([])
+            counts.append(0)
+            continue
+        words = rows.word_spans(row)
+        counts.append(len(words))
+        if n_tags is not None and n_tags != len(words):
+            raise RowsError(
+                f"{name}, row {row}: there are {n_tags} tags for {len(words)} words. (The words of "
+                "a text are those of text.split().)",
+                row,
+            )
+        if n_tags is None and rows.words is None:
+            spans = [_of_text(span, words, rows.columns[0][row], name, row) for span in spans]
+        elif spans and spans[-1][1] > len(words):
+            raise RowsError(
+                f"{name}, row {row}: the entity {spans[-1]} ends after the last of {len(words)} "
+                "words.",
+                row,
+            )
+        aligned.append(spans)
+    return WordEntities(aligned, np.array(counts, dtype=np.int64))
+
+
+def _of_text(span, words, text, name, row):
+    """The span of words of a span of characters."""
+    start, end, label = span
+    first = int(np.searchsorted(words[:, 0], start))
+    stop = int(np.searchsorted(words[:, 1], end, side="right"))
+    starts = first < len(words) and words[first, 0] == start
+    ends = stop > 0 and words[stop - 1, 1] == end
+    if starts and ends:
+        return first, stop, label
+    what, place = ("ends", end) if starts else ("starts", start)
+    if place > len(text):
+        where = f"after the end of the text, which has {len(text)} characters"
+    else:
+        inside = np.flatnonzero((words[:, 0] < place) & (words[:, 1] > place))
+        if len(inside):
+            a, b = words[inside[0]].tolist()
+            where = f"inside the word {text[a:b]!r} (characters {a} to {b})"
+        else:
+            where = "at a space: leave out the spaces around it"
+    raise RowsError(
+        f"{name}, row {row}: the entity {span} ({text[start:end]!r:.40}) {what} {where}.", row
+    )
+
+
+def as_given(entities, rows):
+    """The entities of rows as `predict` counts them: words of lists, characters of texts.
+
+    Parameters
+    ----------
+    entities : EntityRows
+    rows : WordRows
+
+    Returns
+    -------
+    spans : list of list of (int, int, str)
+    """
+    if rows.words is not None:
+        return entities.spans
+    made = []
+    for text, spans, n_tags in zip(rows.columns[0], entities.spans, entities.n_tags, strict=True):
+        if n_tags is not None:
+            words = split_words(text)
+            spans = [(int(words[a, 0]), int(words[b - 1, 1]), label) for a, b, label in spans]
+        made.append(spans)
+    return made
+
+
+def in_split_words(spans, text):
+    """Entities of a text as words of ``text.split()``, and the number of these words.
+
+    A word belongs to the first entity that reaches into it.
+    """
+    words = split_words(text)
+    made, free = [], 0
+    for start, end, label in spans:
+        first = max(free, int(np.searchsorted(words[:, 1], start, side="right")))
+        stop = int(np.searchsorted(words[:, 0], end))
+        if first < stop:
+            made.append((first, stop, label))
+            free = stop
+    return made, len(words)
