@@ -29,6 +29,7 @@ _ROOM_OF = {
     "ObjectDetector": "vision",
 }
 _ROOMS = (
+    "datasets",
     "images",
     "export",
     "inspection",

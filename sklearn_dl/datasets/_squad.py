@@ -1,0 +1,169 @@
+"""load_squad: questions, contexts and answers from a JSON file of SQuAD."""
+
+import json
+from pathlib import Path
+
+from sklearn.utils import Bunch
+
+from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._sklearn import validate_parameter_constraints
+
+_CONSTRAINTS = {"return_X_y": ["boolean"], "as_frame": ["boolean"]}
+_COLUMNS = ["question", "context"]
+_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+
+
+def load_squad(path, *, return_X_y=False, as_frame=False):
+    """Load questions, contexts and answers from a file in the format of SQuAD 1.1 or 2.0.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A JSON file: articles (``data``), their ``paragraphs`` with a ``context``, and the
+        questions (``qas``) of each with ``answers``.
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=False
+        If True, `data` is a pandas DataFrame and `target` a pandas Series.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        With these attributes:
+
+        data : ndarray of shape (n_questions, 2), dtype object
+            The question and its context, as str. A DataFrame if `as_frame` is True.
+        target : list of dict
+            The gold answers of each question: ``"text"`` (list of str) and ``"answer_start"``
+            (list of int, the position of the first character in the context). Both are empty for a
+            question that the context does not answer. A Series if `as_frame` is True.
+        feature_names : list of str
+            ``["question", "context"]``.
+        id : ndarray of shape (n_questions,), dtype object
+            The identifier of each question, as str.
+        title : ndarray of shape (n_questions,), dtype object
+            The title of its article, as str. Pass it as `groups` to
+            :class:`~sklearn.model_selection.GroupKFold` to keep each article in one fold.
+
+    (data, target) : tuple if `return_X_y` is True
+        `data` and `target` of the Bunch.
+
+    Raises
+    ------
+    ValueError
+        If the file is not JSON, a key of the format is missing, a value has another type, the
+        context does not have the text of an answer at its start, or ``is_impossible`` contradicts
+        the answers. The message has the file and the place in it.
+    ImportError
+        If `as_frame` is True and pandas is not installed.
+
+    See Also
+    --------
+    load_conll : Sentences of tagged words.
+
+    Notes
+    -----
+    The ``plausible_answers`` of SQuAD 2.0 are not read: they are wrong answers.
+
+    References
+    ----------
+    P. Rajpurkar, R. Jia and P. Liang. "Know What You Don't Know: Unanswerable Questions for SQuAD".
+    ACL 2018. https://rajpurkar.github.io/SQuAD-explorer
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from sklearn_dl.datasets import load_squad
+    >>> answer = {"text": "Paris", "answer_start": 13}
+    >>> qas = [{"id": "1", "question": "Where does Ada live?", "answers": [answer]}]
+    >>> paragraph = {"context": "Ada lives in Paris.", "qas": qas}
+    >>> content = {"data": [{"title": "Ada", "paragraphs": [paragraph]}]}
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "answers.json"
+    ...     _ = path.write_text(json.dumps(content))
+    ...     X, y = load_squad(path, return_X_y=True)
+    >>> X
+    array([['Where does Ada live?', 'Ada lives in Paris.']], dtype=object)
+    >>> y
+    [{'text': ['Paris'], 'answer_start': [13]}]
+    """
+    parameters = {"return_X_y": return_X_y, "as_frame": as_frame}
+    validate_parameter_constraints(_CONSTRAINTS, parameters, caller_name="load_squad")
+    rows = list(_questions(path))
+    if not rows:
+        raise ValueError(f"{path} has no questions.")
+    questions, contexts, target, ids, titles = map(list, zip(*rows, strict=True))
+    data = object_array(questions + contexts).reshape(2, -1).T
+    if as_frame:
+        pandas = import_optional("pandas", extra="demo", purpose="load_squad(as_frame=True)")
+        data = pandas.DataFrame(data, columns=_COLUMNS)
+        target = pandas.Series(target, name="answers")
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        feature_names=list(_COLUMNS),
+        id=object_array(ids),
+        title=object_array(titles),
+    )
+
+
+def _questions(path):
+    """Yield the question, context, answers, identifier and title of each question of a file."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except ValueError as error:  # what the json module and the decoding of bytes raise
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
+    for article, in_file in _items(content, "data", str(path)):
+        title = _value(article, "title", str, in_file)
+        for paragraph, in_article in _items(article, "paragraphs", in_file):
+            context = _value(paragraph, "context", str, in_article)
+            for question, in_paragraph in _items(paragraph, "qas", in_article):
+                identifier = _value(question, "id", str, in_paragraph)
+                text = _value(question, "question", str, in_paragraph)
+                place = f"{in_paragraph} (title {brief(title)}, id {brief(identifier)})"
+                yield text, context, _answers(question, context, place), identifier, title
+
+
+def _answers(question, context, place):
+    """The texts and starts of the answers to a question, as lists."""
+    texts, starts = [], []
+    for answer, where in _items(question, "answers", place):
+        text = _value(answer, "text", str, where)
+        start = _value(answer, "answer_start", int, where)
+        there = context[start : start + len(text)] if start >= 0 else ""
+        if not text or there != text:
+            raise ValueError(
+                f"{where}: the context has {brief(there)} at answer_start={start}, but the text of "
+                f"the answer is {brief(text)}."
+            )
+        texts.append(text)
+        starts.append(start)
+    # SQuAD 1.1 has no such key
+    is_impossible = question.get("is_impossible", not texts)
+    if is_impossible != (not texts):
+        raise ValueError(f"{place}: is_impossible={is_impossible!r}, but answers={texts!r}.")
+    return {"text": texts, "answer_start": starts}
+
+
+def _items(parent, key, place):
+    """Yield the objects of the list ``parent[key]``, and the place of each."""
+    for number, item in enumerate(_value(parent, key, list, place)):
+        yield item, f"{place}, {key}[{number}]"
+
+
+def _value(parent, key, kind, place):
+    """The value ``parent[key]`` of a JSON object, if it is of the type that SQuAD has there."""
+    if not isinstance(parent, dict):
+        raise ValueError(f"{place} is not SQuAD: {brief(parent)} is not an object.")
+    if key not in parent:
+        raise ValueError(f"{place} is not SQuAD: the key {key!r} is missing in {sorted(parent)}.")
+    value = parent[key]
+    if type(value) is not kind:  # True is not an integer
+        raise ValueError(f"{place} is not SQuAD: {key}={brief(value)} is not {_NAMES[kind]}.")
+    return value
