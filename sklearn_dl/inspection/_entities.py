@@ -1,0 +1,286 @@
+"""EntityDisplay: a text whose entities are highlighted."""
+
+import warnings
+from html import escape
+from itertools import accumulate, groupby, pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_dl.inspection._text_layout import (
+    MARGIN,
+    PADDING,
+    Pen,
+    broken_lines,
+    without_surrogates,
+)
+from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._optional import import_optional
+
+# matplotlib's "tab10"; HTML needs no matplotlib
+_COLORS = (
+    "#1f77b4",
+    "#ff7f0e",
+    "#2ca02c",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#17becf",
+)
+# inches, of plots
+_WIDTH, _LINE_HEIGHT = 8, 0.28
+
+
+class EntityDisplay:
+    """A text whose entities are highlighted, with their labels and scores.
+
+    Use :meth:`from_predictions` to make one. In a notebook, a display as the last value of a cell
+    shows itself as HTML, without matplotlib. Elsewhere, :meth:`plot` draws it.
+
+    Parameters
+    ----------
+    text : str or list of str
+        A text, or its words.
+    entities : structured ndarray of shape (n_entities,) or list of (start, end, label)
+        The entities that `predict` of an EntityRecognizer returns for the text (``start``, ``end``,
+        ``label`` and optionally ``score``), or spans as in its `y`. `start` and `end` count the
+        characters of a text, or words; `end` is exclusive.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+    texts_ : list of matplotlib.text.Text
+        The pieces of the text, in their order; there are several on each line.
+    labels_ : list of matplotlib.text.Text
+        The labels and scores of the entities, in the order of the text.
+    boxes_ : list of matplotlib.patches.Rectangle
+        The boxes behind the entities, one on each line that the entity is on.
+
+    See Also
+    --------
+    DetectionDisplay : An image with its boxes.
+
+    Notes
+    -----
+    Each label has its own color: the labels of the text in sorted order have the colors of
+    matplotlib's "tab10".
+
+    Examples
+    --------
+    >>> from sklearn_dl.inspection import EntityDisplay
+    >>> text = "Ada Lovelace lived in London."
+    >>> display = EntityDisplay.from_predictions(text, [(0, 12, "PER"), (22, 28, "LOC")])
+    >>> [label.get_text() for label in display.plot().labels_]
+    ['PER', 'LOC']
+    """
+
+    def __init__(self, text, entities):
+        self.text = text
+        self.entities = entities
+
+    @classmethod
+    def from_predictions(cls, text, entities, *, ax=None):
+        """Make a display of a text and its entities; with `ax`, draw it there.
+
+        Without `ax` nothing is drawn, since a notebook would show both the HTML and the plot: call
+        :meth:`plot` for a plot.
+
+        Parameters
+        ----------
+        text : str or list of str
+            A text, or its words.
+        entities : structured ndarray of shape (n_entities,) or list of (start, end, label)
+            The entities that `predict` of an EntityRecognizer returns for the text, or spans as in
+            its `y`.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw. None: nothing is drawn.
+
+        Returns
+        -------
+        display : EntityDisplay
+
+        Raises
+        ------
+        ValueError
+            If `text` is neither a str nor words, if `entities` lacks a field, or if an entity is
+            empty, outside the text, or overlaps another.
+        ImportError
+            If `ax` is given and matplotlib is not installed.
+        """
+        display = cls(text, entities)
+        _split(text, entities)  # errors come here, not when a notebook shows the display
+        return display if ax is None else display.plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the text and its entities.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw, from its upper edge down, in lines of its width; a long text goes on
+            below it. None: in a new figure, as high as the text needs.
+
+        Returns
+        -------
+        display : EntityDisplay
+            This display, with `figure_`, `ax_`, `texts_`, `labels_` and `boxes_`.
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`from_predictions`.
+        ImportError
+            If matplotlib is not installed.
+        """
+        pieces = _split(self.text, self.entities)
+        plt = import_optional("matplotlib.pyplot", extra="demo", purpose="EntityDisplay")
+        is_new = ax is None
+        if is_new:
+            ax = plt.figure(figsize=(_WIDTH, 1)).add_axes((0, 0, 1, 1))
+        self.ax_, self.figure_ = ax, ax.figure
+        self.texts_, self.labels_, self.boxes_ = [], [], []
+        ax.set_axis_off()
+        with warnings.catch_warnings():
+            # texts are measured here; when the figure is drawn, matplotlib warns of each glyph that
+            # its fonts lack (emoji, Chinese), and once is enough
+            warnings.filterwarnings("ignore", r"Glyph \d+ |Matplotlib currently does not support")
+            n_lines = self._draw(pieces)
+        if is_new:
+            self.figure_.set_figheight(2 * MARGIN + n_lines * _LINE_HEIGHT)
+        return self
+
+    def _draw(self, pieces):
+        """Draw pieces of a text on as many lines as they need, and return the number of lines."""
+        patches = import_optional("matplotlib.patches", extra="demo", purpose="EntityDisplay")
+        pen = Pen(self.ax_)
+        lines = broken_lines(pieces, pen)
+        colors = _colors(pieces)
+        for number, line in enumerate(lines):
+            x, y = MARGIN, -MARGIN - (number + 0.7) * _LINE_HEIGHT
+            # an entity and its label are neighbours, and have one box
+            for index, runs in groupby(line, key=lambda run: run.piece):
+                is_entity = pieces[index].label is not None
+                start = x
+                for run in runs:
+                    x += PADDING * is_entity
+                    text = pen.write(run.text, x, y, is_label=run.is_label)
+                    (self.labels_ if run.is_label else self.texts_).append(text)
+                    x += pen.width(text)
+                if is_entity:
+                    x += PADDING
+                    box = patches.Rectangle(
+                        (start, y - 0.25 * _LINE_HEIGHT),
+                        x - start,
+                        0.9 * _LINE_HEIGHT,
+                        facecolor=colors[pieces[index].label],
+                        alpha=0.3,
+                        transform=pen.transform,
+                        clip_on=False,
+                    )
+                    self.boxes_.append(self.ax_.add_patch(box))
+        return len(lines)
+
+    def _repr_html_(self):
+        """The text as HTML, with inline styles that suit light and dark pages."""
+        pieces = _split(self.text, self.entities)
+        colors = _colors(pieces)
+        parts = []
+        for piece in pieces:
+            text = escape(without_surrogates(piece.text))
+            if piece.label is None:
+                parts.append(text)
+                continue
+            color = colors[piece.label]
+            label = escape(without_surrogates(piece.label))
+            # the label is text, since ARIA allows no aria-label on a mark; it is not copied with
+            # the text
+            parts.append(
+                f'<mark title="{escape(without_surrogates(piece.caption))}" '
+                f'style="background: {color}40; border-bottom: 2px solid {color}; color: inherit; '
+                f'padding: 0.1em 0.2em; border-radius: 0.2em">{text}'
+                '<small dir="auto" style="font-variant: all-small-caps; font-weight: bold; '
+                f'user-select: none"> {label}</small></mark>'
+            )
+        return (
+            '<div dir="auto" style="white-space: pre-wrap; overflow-wrap: anywhere; '
+            f'line-height: 1.8">{"".join(parts)}</div>'
+        )
+
+
+class _Piece(NamedTuple):
+    """A part of a text: an entity, or what is between two of them (`label` is None)."""
+
+    text: str
+    label: str | None = None
+    score: float | None = None
+
+    @property
+    def caption(self):
+        """The label, and the score if there is one."""
+        return self.label if self.score is None else f"{self.label} {self.score:.2f}"
+
+
+def _colors(pieces):
+    """The color of each label."""
+    labels = sorted({piece.label for piece in pieces if piece.label is not None})
+    return {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}
+
+
+def _split(text, entities):
+    """Check a text and its entities, and split the text.
+
+    Returns
+    -------
+    pieces : list of _Piece
+        Together they are the text, or the words with spaces between them.
+    """
+    words = None if isinstance(text, str) or not np.iterable(text) else list(text)
+    if not (isinstance(text, str) if words is None else all(isinstance(w, str) for w in words)):
+        raise ValueError(f"`text` must be a str or a list of words (str), not {brief(text)}.")
+    unit, length = ("characters", len(text)) if words is None else ("words", len(words))
+    spans = sorted(_spans(entities, length, unit), key=lambda span: span[0])
+    for first, second in pairwise(spans):
+        if second[0] < first[1]:
+            raise ValueError(f"The entities {first[:3]} and {second[:3]} overlap.")
+    if words is not None:
+        text = " ".join(words)
+        starts = list(accumulate((len(word) + 1 for word in words), initial=0))
+        spans = [(starts[start], starts[end] - 1, *rest) for start, end, *rest in spans]
+    pieces, last = [], 0
+    for start, end, *rest in spans:
+        pieces += [_Piece(text[last:start]), _Piece(text[start:end], *rest)]
+        last = end
+    pieces.append(_Piece(text[last:]))
+    return [piece for piece in pieces if piece.text or piece.label is not None]
+
+
+def _spans(entities, length, unit):
+    """Yield the start, end, label and score (or None) of each entity, in any order."""
+    if entities is None:
+        raise ValueError("`entities` is None, which stands for a text that could not be read.")
+    names = getattr(getattr(entities, "dtype", None), "names", None)
+    if names is not None:
+        missing = {"start", "end", "label"} - set(names)
+        if missing:
+            raise ValueError(f"`entities` lacks the fields {sorted(missing)}.")
+        scores = entities["score"].tolist() if "score" in names else [None] * len(entities)
+        entities = entities[["start", "end", "label"]].tolist()
+    else:
+        entities = list(entities)
+        scores = [None] * len(entities)
+    for number, (entity, score) in enumerate(zip(entities, scores, strict=True)):
+        shown = f"Entity {number} is {brief(entity)}, but"
+        if not isinstance(entity, (tuple, list)) or len(entity) != 3:
+            raise ValueError(f"{shown} must be (start, end, label).")
+        start, end, label = entity
+        if not (isinstance(start, (int, np.integer)) and isinstance(end, (int, np.integer))):
+            raise ValueError(f"{shown} `start` and `end` must be integers.")
+        if not isinstance(label, str):
+            raise ValueError(f"{shown} its label must be a str.")
+        if not 0 <= start < end <= length:
+            raise ValueError(f"{shown} 0 <= start < end <= {length} (the {unit}) must hold.")
+        yield int(start), int(end), label, score
