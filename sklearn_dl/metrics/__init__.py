@@ -1,4 +1,4 @@
-"""Metrics that scikit-learn lacks, for object detections and for similarities."""
+"""Metrics that scikit-learn lacks, for object detections, similarities and entities."""
 
 from sklearn_dl.metrics._average_precision import (
     average_precision_per_class,
@@ -6,12 +6,18 @@ from sklearn_dl.metrics._average_precision import (
     mean_average_precision_scorer,
 )
 from sklearn_dl.metrics._boxes import box_iou, make_detections, non_max_suppression
+from sklearn_dl.metrics._entities import (
+    entity_f1_score,
+    entity_precision_recall_fscore_support,
+)
 from sklearn_dl.metrics._entity_tags import make_entities
 from sklearn_dl.metrics._rank_correlation import spearman_score, spearman_scorer
 
 __all__ = [
     "average_precision_per_class",
     "box_iou",
+    "entity_f1_score",
+    "entity_precision_recall_fscore_support",
     "make_detections",
     "make_entities",
     "mean_average_precision_score",
