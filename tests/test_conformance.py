@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import sklearn_dl
 from sklearn_dl import (
+    EntityRecognizer,
     ImageClassifier,
     ImageLoader,
     ImageRegressor,
@@ -113,6 +114,25 @@ ON_TEXTS = {
     "TextClassifier": TextClassifier(ENCODER, **TRAINED),
     "TextRegressor": TextRegressor(ENCODER, **TRAINED),
 }
+ON_ENTITIES = {
+    "EntityRecognizer": EntityRecognizer(ENCODER, window_overlap=8, **TRAINED),
+    "EntityRecognizer-frozen-masked": EntityRecognizer(
+        ENCODER, window_overlap=8, trainable_layers=0, on_error="nan", **TEXT
+    ),
+}
+# of the texts of `text_data`
+ENTITIES = object_array(
+    [
+        [(2, 6, "quality")],
+        [(0, 3, "quality")],
+        [(4, 9, "art")],
+        [(8, 11, "animal")],
+        [],
+        [(2, 11, "quality"), (20, 25, "art")],
+        [],
+        [(4, 7, "animal"), (23, 27, "art")],
+    ]
+)
 ON_PAIRS = {
     "TextClassifier-frozen": TextClassifier(ENCODER, trainable_layers=0, **TEXT),
     "TextRegressor-frozen": TextRegressor(ENCODER, trainable_layers=0, **TEXT),
@@ -159,6 +179,7 @@ GROUPS = [
     (ON_ONNX_FEATURES, image_data(1, atol=1e-12)),
     (ON_LAZY_IMAGES, CheckData(IMAGES, atol=0)),
     (ON_TEXTS, text_data(1)),
+    (ON_ENTITIES, CheckData(text_data(1).X, ENTITIES)),
     (ON_PAIRS, text_data(2)),
     (ON_NUMBERS, CheckData(SCORES, atol=0)),
     (ON_CHANNELS_FIRST, CheckData(CHANNELS_FIRST, atol=0)),
@@ -204,6 +225,11 @@ def test_estimators_of_lazy_images(estimator, check):
 
 @parametrize_with_text_checks(ON_TEXTS, n_columns=1)
 def test_estimators_of_texts(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(ON_ENTITIES, text_data(1).X, ENTITIES)
+def test_estimators_of_entities(estimator, check):
     check(estimator)
 
 

@@ -36,7 +36,7 @@ def best_tags(outputs):
     n_active = int((lengths > 0).sum())
     # the score of the best sequence that ends with each tag; I- cannot come first
     best = scores[starts[:n_active]].copy()
-    best[:, inner] = -np.inf
+    best[:, 2::2] = -np.inf
     before = np.zeros(scores.shape, dtype=np.int16)  # the best tag before each tag of each word
     last = np.zeros(len(lengths), dtype=np.int64)
     for step in range(1, int(lengths[0]) + 1):
@@ -46,14 +46,14 @@ def best_tags(outputs):
             break
         best, n_active = best[:n_going], n_going
         words = starts[:n_going] + step
-        anything = best.argmax(axis=1)
-        top = np.take_along_axis(best, anything[:, None], axis=1)
-        begins, continues = best[:, inner - 1], best[:, inner]
-        before[words] = anything[:, None]
-        before[words[:, None], inner] = np.where(continues > begins, inner, inner - 1)
-        reached = np.repeat(top, scores.shape[1], axis=1)
-        reached[:, inner] = np.maximum(begins, continues)
-        best = reached + scores[words]
+        begins, continues = best[:, 1::2], best[:, 2::2]
+        chosen = before[words]
+        chosen[:] = best.argmax(axis=1)[:, None]
+        chosen[:, 2::2] = np.where(continues >= begins, inner, inner - 1)
+        before[words] = chosen
+        reached = scores[words] + best.max(axis=1)[:, None]
+        reached[:, 2::2] = scores[words, 2::2] + np.maximum(begins, continues)
+        best = reached
     for step in range(int(lengths[0]) - 1, -1, -1):
         n_going = int((lengths > step).sum())
         words = starts[:n_going] + step

@@ -53,7 +53,7 @@ class EntityNetwork(FittedTextNetwork):
         row = np.repeat(np.arange(len(rows)), values.lengths)
         bad = ~np.isfinite(values.values).all(axis=1)
         for position in np.unique(row[bad]).tolist():
-            errors[position] = rows.not_finite(position, values.values[row == position], "values")
+            errors[position] = rows.not_finite(position, values.values[row == position], "outputs")
         values.values[bad] = 0.0
         return Read(values, errors)
 

@@ -375,10 +375,10 @@ class EntityRecognizer(TextEstimator):
         return tags_of_spans(spans, n_words, self._problem.scheme)
 
     def _rows(self, X, reset, learns):
-        rows = word_rows(X, self, reset=reset)
-        if not reset and rows.words is None:
-            return rows.split_at_spaces(self._problem.splits_at_spaces)
-        return rows
+        return word_rows(X, self, reset=reset)
+
+    def _rows_to_predict(self, X):
+        return super()._rows_to_predict(X).split_at_spaces(self._problem.splits_at_spaces)
 
     def _with_targets(self, rows, y, name, problem: Any):
         entities = read_entities(y, name, scheme=self.scheme)

@@ -82,7 +82,8 @@ def first_tokens(words, offsets):
         return np.full(len(words), -1)
     token = np.searchsorted(offsets[:, 1], words[:, 0], side="right")
     last = np.minimum(token, len(offsets) - 1)
-    return np.where((token <= last) & (offsets[last, 0] < words[:, 1]), last, -1)
+    found = (token <= last) & (offsets[last, 0] < words[:, 1]) & (words[:, 0] < words[:, 1])
+    return np.where(found, last, -1)
 
 
 def _shapes(windows, rows):

@@ -7,7 +7,7 @@ from enum import IntEnum
 import numpy as np
 
 _NOT_SPACE = re.compile(r"\S+")
-_ASCII_WORD = re.compile(r"\w+|[^\w\s]", re.ASCII)
+_ASCII_WORD = re.compile(r"\w+|[^\w\s]")
 # blocks of scripts that are written without spaces between words: each character is a word
 _WITHOUT_SPACES = (
     (0x0E00, 0x0EFF),  # Thai, Lao
