@@ -5,28 +5,67 @@ import torch
 from torch.nn import functional
 
 from sklearn_dl.text._scoring import TRAINED_AT_ONCE, length_batches, to_device
+from sklearn_dl.text._tokenizer import TokenRows
+from sklearn_dl.text._windows import read_windows, text_chunks
 from sklearn_dl.training._task import Feed
 
 
-class TogetherFeed(Feed):
-    """Feed of texts, or of pairs that are read together. The outputs are the head's outputs.
+class _TokenFeed(Feed):
+    """Feed of parts that are read each by itself. The outputs are the head's outputs.
 
     Parameters
     ----------
-    network : TextNetwork
     tokenizer : Tokenizer
-    columns : list of object ndarray of shape (n_rows,)
+    token_rows : TokenRows
+        The tokens of each part.
     """
 
-    def __init__(self, network, tokenizer, columns):
+    def __init__(self, tokenizer, token_rows):
         self.tokenizer = tokenizer
-        self._token_rows = tokenizer.encode(columns, torch.get_num_threads())
-        self.cut = self._token_rows.cut
-        self.lengths = self._token_rows.lengths
+        self._token_rows = token_rows
+        self.lengths = token_rows.lengths
 
     def outputs(self, network, positions, rng):
         token_rows = self._token_rows.take(positions)
         return compute_by_length(network, network, self.tokenizer, token_rows)
+
+
+class TogetherFeed(_TokenFeed):
+    """Feed of texts, or of pairs that are read together. Long ones are cut.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+    columns : list of object ndarray of shape (n_rows,)
+    """
+
+    def __init__(self, tokenizer, columns):
+        super().__init__(tokenizer, tokenizer.encode(columns, torch.get_num_threads()))
+        self.cut = self._token_rows.cut
+
+
+class WindowFeed(_TokenFeed):
+    """Feed of the windows of texts. All windows of a text together count like one row.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+    columns : list of one object ndarray of shape (n_rows,)
+    overlap : int
+        Number of tokens that neighbouring windows share.
+    """
+
+    def __init__(self, tokenizer, columns, overlap):
+        ids: list = []
+        rows, shares = [], []
+        for chunk in text_chunks(columns):
+            some = [column[chunk] for column in columns]
+            windows = read_windows(tokenizer, some, overlap, torch.get_num_threads())
+            ids += windows.tokens.ids
+            rows.append(chunk.start + windows.rows)
+            shares.append(windows.shares)
+        super().__init__(tokenizer, TokenRows(ids, None, np.zeros(len(ids), dtype=bool)))
+        self.row_of_part, self.shares = np.concatenate(rows), np.concatenate(shares)
 
 
 class CosineFeed(Feed):
@@ -34,12 +73,11 @@ class CosineFeed(Feed):
 
     Parameters
     ----------
-    network : TextNetwork
     tokenizer : Tokenizer
     columns : list of two object ndarray of shape (n_rows,)
     """
 
-    def __init__(self, network, tokenizer, columns):
+    def __init__(self, tokenizer, columns):
         self.tokenizer = tokenizer
         self._token_rows = tokenizer.encode([np.concatenate(columns)], torch.get_num_threads())
         self.cut = self._token_rows.cut

@@ -111,24 +111,27 @@ class FittedTextNetwork(FittedNetwork):
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
         store = None
         if where.memory is not None and not self.is_trained:
-            depends_on = "texts", self.content.sha256, method, rows.max_length
+            depends_on = "texts", self.content.sha256, method, rows.max_length, rows.overlap
             store = FeatureStore(where.memory, (*depends_on, str(where.device), where.precision))
             keys = [store.key(text_digest(key)) for key in keys]
 
         def compute(positions):
             parts = [column[positions] for column in rows.columns]
-            values, cut = score_texts(self, parts, method, rows.max_length, where)
+            values, cut = score_texts(self, parts, method, rows.max_length, where, rows.overlap)
             return Read(values, {}, cut)
 
         read = computed_once(keys, compute, store, cuts=True, done=where.done)
         return check_finite(read, self.model, rows, where)
 
     def feed(self, rows, network):
-        from sklearn_dl.text._feeds import CosineFeed, TogetherFeed
+        from sklearn_dl.text._feeds import CosineFeed, TogetherFeed, WindowFeed
 
         check_max_length(network, rows.max_length, self.model)
+        tokenizer = self.tokenizer(rows.max_length)
+        if rows.overlap is not None:
+            return WindowFeed(tokenizer, rows.columns, rows.overlap)
         feed = CosineFeed if self.reading == "cosine" else TogetherFeed
-        return feed(network, self.tokenizer(rows.max_length), rows.columns)
+        return feed(tokenizer, rows.columns)
 
     def tokenizer(self, max_length):
         """The Tokenizer of the model, which cuts texts at `max_length` tokens."""

@@ -6,17 +6,16 @@ import numpy as np
 
 from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.text._texts import shown_rows
+from sklearn_dl.text._windows import read_windows, text_chunks
 from sklearn_dl.utils._messages import NotFiniteError, RowsError
 
-# the tokens of at most this number of texts are in memory at once
-CHUNK = 8192
 # at most this number of tokens (padding included) and rows are computed at once; on a CPU, larger
 # batches are not faster, because they do not fit into its caches
 SCORED_AT_ONCE = {"cpu": (1024, 64), "gpu": (32768, 512)}
 TRAINED_AT_ONCE = {"cpu": (1536, 64), "gpu": (32768, 512)}
 
 
-def score_texts(fitted, columns, method, max_length, where):
+def score_texts(fitted, columns, method, max_length, where, overlap=None):
     """Compute the embeddings of texts with a network.
 
     Parameters
@@ -30,39 +29,73 @@ def score_texts(fitted, columns, method, max_length, where):
         Largest number of tokens that are read.
     where : Where
         It must be resolved.
+    overlap : int or None, default=None
+        Texts are read in windows that share this number of tokens. The embedding of a text is the
+        mean of those of its windows, weighted by their numbers of tokens. None: texts are cut.
 
     Returns
     -------
     embeddings : float32 ndarray of shape (n_rows, width)
     cut : bool ndarray of shape (n_rows,)
-        Which rows have more than `max_length` tokens.
+        Which rows have more tokens than are read.
     """
     import torch
 
     n_rows = len(columns[0])
-    embeddings, cut = None, np.empty(n_rows, dtype=bool)
+    cut = np.zeros(n_rows, dtype=bool)
     with torch_settings(where.n_threads) as n_threads:
         network = fitted.on(where.device, where.precision)
         check_max_length(network, max_length, fitted.model)
         tokenizer = fitted.tokenizer(max_length)
-        compute = getattr(network, method)
+        embeddings = np.empty((n_rows, network.width), dtype=np.float32)
         with torch.inference_mode():
-            for start in range(0, n_rows, CHUNK):
-                chunk = [column[start : start + CHUNK] for column in columns]
-                token_rows = tokenizer.encode(chunk, n_threads)
-                cut[start : start + CHUNK] = token_rows.cut
-                batches = length_batches(
-                    token_rows.lengths, SCORED_AT_ONCE, where.device, network.sees_padding
-                )
-                for batch in batches:
-                    arrays = tokenizer.pad(token_rows.take(batch))
-                    values = compute(*to_device(arrays, where.device)).float().cpu().numpy()
-                    if embeddings is None:
-                        embeddings = np.empty((n_rows, values.shape[1]), dtype=np.float32)
-                    embeddings[start + batch] = values
-                    if where.done is not None:
-                        where.done(len(batch))
+            for chunk in text_chunks(columns):
+                some = [column[chunk] for column in columns]
+                if overlap is None:
+                    tokens = tokenizer.encode(some, n_threads)
+                    cut[chunk] = tokens.cut
+                    embeddings[chunk] = _embed(network, method, tokenizer, tokens, where)
+                else:
+                    windows = read_windows(tokenizer, some, overlap, n_threads)
+                    embeddings[chunk] = _embed_windows(network, method, tokenizer, windows, where)
     return embeddings, cut
+
+
+def _embed(network, method, tokenizer, tokens, where):
+    """The embeddings of texts that are read at once."""
+    embeddings = np.empty((len(tokens.ids), network.width), dtype=np.float32)
+    for batch, values in _batches(network, method, tokenizer, tokens, where):
+        embeddings[batch] = values
+        if where.done is not None:
+            where.done(len(batch))
+    return embeddings
+
+
+def _embed_windows(network, method, tokenizer, windows, where):
+    """The embeddings of texts that are read in windows."""
+    import torch
+
+    shares = windows.shares[:, None]
+    is_last = np.append(windows.rows[1:] != windows.rows[:-1], True)
+    means = np.zeros((windows.rows[-1] + 1, network.width))
+    for batch, values in _batches(network, "pooled", tokenizer, windows.tokens, where):
+        with np.errstate(invalid="ignore"):
+            np.add.at(means, windows.rows[batch], shares[batch] * values)
+        if where.done is not None:
+            where.done(np.count_nonzero(is_last[batch]))
+    embeddings = torch.from_numpy(means.astype(np.float32))
+    if method == "embed":
+        # scaled after the mean, so that all embeddings have the same length
+        embeddings = network.normalize(embeddings.to(where.device)).cpu()
+    return embeddings.numpy()
+
+
+def _batches(network, method, tokenizer, tokens, where):
+    """Yield batches of rows of similar length: their positions and their embeddings."""
+    compute = getattr(network, method)
+    for batch in length_batches(tokens.lengths, SCORED_AT_ONCE, where.device, network.sees_padding):
+        arrays = tokenizer.pad(tokens.take(batch))
+        yield batch, compute(*to_device(arrays, where.device)).float().cpu().numpy()
 
 
 def check_finite(read, model, rows, where):

@@ -3,6 +3,7 @@
 from numbers import Real
 
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text._text_rows import LONG_TEXTS_CONSTRAINTS
 from sklearn_dl.text._text_transformer import TextTransformerMixin
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.utils._sklearn import Interval
@@ -26,6 +27,14 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
         applies to both together.
+    long_texts : {"truncate", "windows"}, default="truncate"
+        How a text with more than `max_length` tokens is read. "truncate": only its beginning is
+        read. "windows": the whole text is read, in windows of `max_length` tokens, which share
+        `window_overlap` tokens with their neighbours. The embedding of the text is the mean of
+        those of its windows, weighted by their numbers of tokens. Pairs of texts cannot be read
+        in windows.
+    window_overlap : int, default=32
+        Number of tokens that neighbouring windows of a long text share.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, embeddings are computed once, and
@@ -40,7 +49,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
-        Number of rows in a batch. Training batches contain rows of similar length.
+        Number of rows in a batch. Training batches contain rows of similar length. Each window of
+        a long text counts as a row.
     learning_rate : float, default=1e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
@@ -148,6 +158,11 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. The
     dropout rates come from the model, except that attention has no dropout.
 
+    With ``long_texts="windows"``, each window is trained to predict the target of its text. All
+    windows of a text together count like one row, each by its number of tokens. Predictions and
+    the validation score are those of whole texts, whose logits are the weighted means of those of
+    their windows.
+
     With few rows per class, ``trainable_layers=0`` is about as accurate as training, and takes a
     fraction of the time. The user guide has figures.
 
@@ -167,6 +182,7 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
 
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
+        **LONG_TEXTS_CONSTRAINTS,
         **NetworkClassifierMixin._classifier_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
@@ -177,6 +193,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         model="all-minilm-l6-v2",
         *,
         max_length=128,
+        long_texts="truncate",
+        window_overlap=32,
         trainable_layers="all",
         C="auto",
         max_epochs=3,

@@ -7,11 +7,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.models._folder import find_folder
-from sklearn_dl.runtimes.torch._device import Where
+from sklearn_dl.runtimes.torch._device import Where, import_torch
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from sklearn_dl.text._scoring import check_max_length
-from sklearn_dl.text._text_rows import text_rows
+from sklearn_dl.text._text_rows import LONG_TEXTS_CONSTRAINTS, text_rows
 from sklearn_dl.text._texts import text_columns
+from sklearn_dl.text._windows import check_windows
 from sklearn_dl.training._feature_store import memory_location
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
@@ -34,6 +35,13 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer.
+    long_texts : {"truncate", "windows"}, default="truncate"
+        How a text with more than `max_length` tokens is read. "truncate": only its beginning is
+        read. "windows": the whole text is read, in windows of `max_length` tokens, which share
+        `window_overlap` tokens with their neighbours. The embedding of the text is the mean of
+        those of its windows, weighted by their numbers of tokens.
+    window_overlap : int, default=32
+        Number of tokens that neighbouring windows of a long text share.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the embedding of a
@@ -94,6 +102,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     _parameter_constraints: dict = {
         "model": [str, os.PathLike],
         "max_length": [Interval(Integral, 1, None, closed="left")],
+        **LONG_TEXTS_CONSTRAINTS,
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -108,6 +117,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         model="all-minilm-l6-v2",
         *,
         max_length=128,
+        long_texts="truncate",
+        window_overlap=32,
         precision="auto",
         device="auto",
         n_threads=None,
@@ -118,6 +129,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     ):
         self.model = model
         self.max_length = max_length
+        self.long_texts = long_texts
+        self.window_overlap = window_overlap
         self.precision = precision
         self.device = device
         self.n_threads = n_threads
@@ -140,10 +153,20 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         Returns
         -------
         self : TextEncoder
+
+        Raises
+        ------
+        ValueError
+            If a cell is not text, or the model's tokenizer cannot read texts in windows although
+            ``long_texts="windows"`` asks for it.
         """
         self._validate_params()
         text_columns(X, self, {1}, reset=True, on_error=self.on_error)
         self._note_content()
+        if self.long_texts == "windows":
+            import_torch(type(self).__name__, self._extra)
+            with needed_by(self):
+                check_windows(self._network().tokenizer(self.max_length), self.window_overlap)
         return self
 
     def transform(self, X):

@@ -1,6 +1,7 @@
 """The estimator that predicts numbers from texts."""
 
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text._text_rows import LONG_TEXTS_CONSTRAINTS
 from sklearn_dl.text._text_transformer import TextTransformerMixin
 from sklearn_dl.training._network_regressor import NetworkRegressorMixin
 
@@ -22,6 +23,14 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
         applies to both together.
+    long_texts : {"truncate", "windows"}, default="truncate"
+        How a text with more than `max_length` tokens is read. "truncate": only its beginning is
+        read. "windows": the whole text is read, in windows of `max_length` tokens, which share
+        `window_overlap` tokens with their neighbours. The embedding of the text is the mean of
+        those of its windows, weighted by their numbers of tokens. Pairs of texts cannot be read
+        in windows.
+    window_overlap : int, default=32
+        Number of tokens that neighbouring windows of a long text share.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, embeddings are computed once, and a ridge regression is fitted to them,
@@ -29,7 +38,8 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
-        Number of rows in a batch. Training batches contain rows of similar length.
+        Number of rows in a batch. Training batches contain rows of similar length. Each window of
+        a long text counts as a row.
     learning_rate : float, default=2e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
@@ -124,6 +134,11 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     has the attributes `slope_` and `intercept_`, and can compare embeddings instead. ML.NET has
     no regression on texts.
 
+    With ``long_texts="windows"``, each window is trained to predict the target of its text. All
+    windows of a text together count like one row, each by its number of tokens. Predictions and
+    the validation score are those of whole texts, whose outputs are the weighted means of those of
+    their windows.
+
     With ``trainable_layers=0``, the features of a pair are u, v, abs(u - v) and u * v, where u and
     v are the embeddings of its texts. The regularisation of the ridge regression is chosen by
     leave-one-out cross-validation, which treats repeated rows as independent: pass `sample_weight`
@@ -140,6 +155,10 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     True
     """
 
+    _parameter_constraints: dict = {
+        **TextEstimator._parameter_constraints,
+        **LONG_TEXTS_CONSTRAINTS,
+    }
     _allowed_columns = {1, 2}
 
     def __init__(
@@ -147,6 +166,8 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         model="all-minilm-l6-v2",
         *,
         max_length=128,
+        long_texts="truncate",
+        window_overlap=32,
         trainable_layers="all",
         max_epochs=3,
         batch_size=16,

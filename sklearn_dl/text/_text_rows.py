@@ -2,12 +2,20 @@
 
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from numbers import Integral
 
 import numpy as np
 
 from sklearn_dl.text._texts import text_columns
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._messages import NotFiniteError, warn_user
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+
+# the constraints of the parameters of estimators that can read long texts in windows
+LONG_TEXTS_CONSTRAINTS: dict = {
+    "long_texts": [StrOptions({"truncate", "windows"})],
+    "window_overlap": [Interval(Integral, 0, None, closed="left")],
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +32,8 @@ class TextRows(Rows):
         As in `Rows`.
     overlap : int or None
         Long texts are read in windows that share this number of tokens. None: they are cut.
+    offers_windows : bool
+        Whether the estimator's `long_texts` can be "windows" for these rows.
     """
 
     columns: list
@@ -32,6 +42,7 @@ class TextRows(Rows):
     skips: bool = False
     unreadable: np.ndarray | None = None
     overlap: int | None = None
+    offers_windows: bool = False
 
     @property
     def may_fail(self):
@@ -65,9 +76,10 @@ class TextRows(Rows):
 
     def warn_of_cut(self, cut):
         if cut.any():
+            advice = ' Set long_texts="windows" to read them whole.' if self.offers_windows else ""
             warn_user(
                 f"{np.count_nonzero(cut)} of {cut.size} texts are longer than "
-                f"max_length={self.max_length} tokens: only their beginning was read."
+                f"max_length={self.max_length} tokens: only their beginning was read.{advice}"
             )
 
 
@@ -79,12 +91,30 @@ def text_rows(X, estimator, allowed, *, reset):
     X, allowed, reset
         As in `text_columns`.
     estimator : estimator
-        It has the parameters `max_length` and `on_error`.
+        It has the parameters `max_length` and `on_error`, and perhaps `long_texts` and
+        `window_overlap`.
+
+    Raises
+    ------
+    ValueError
+        As `text_columns`, or if pairs of texts are to be read in windows.
     """
-    on_error = estimator.on_error
+    on_error, long_texts = estimator.on_error, getattr(estimator, "long_texts", None)
     columns, unreadable = text_columns(X, estimator, allowed, reset=reset, on_error=on_error)
-    numbers = np.arange(len(columns[0]))
-    return TextRows(columns, numbers, estimator.max_length, on_error == "nan", unreadable)
+    if long_texts == "windows" and len(columns) == 2:
+        raise ValueError(
+            'long_texts="windows" is only for single texts, but X has pairs: set '
+            'long_texts="truncate" and, if the pairs are long, a larger max_length.'
+        )
+    return TextRows(
+        columns=columns,
+        numbers=np.arange(len(columns[0])),
+        max_length=estimator.max_length,
+        skips=on_error == "nan",
+        unreadable=unreadable,
+        overlap=estimator.window_overlap if long_texts == "windows" else None,
+        offers_windows=long_texts is not None and len(columns) == 1,
+    )
 
 
 def text_digest(texts):

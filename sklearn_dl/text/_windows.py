@@ -55,6 +55,12 @@ class Windows(NamedTuple):
         """Number of tokens of each window, special tokens included."""
         return self.tokens.lengths
 
+    @property
+    def shares(self):
+        """For each window, its share of the tokens of all windows of its row."""
+        sizes = self.lengths.clip(1)  # a static embedding adds no tokens to an empty text
+        return sizes / np.bincount(self.rows, sizes)[self.rows]
+
     def own(self):
         """For each token, choose the window in which it stands farthest from an inner edge.
 

@@ -78,12 +78,12 @@ def test_rows_to_validate_with_are_named(damaged):
 
 @pytest.mark.parametrize("size", [2, 5])
 def test_rows_are_counted_over_all_chunks(damaged, size, monkeypatch):
-    from sklearn_dl.text import _scoring
+    from sklearn_dl.text import _windows
     from sklearn_dl.training import _rows
 
     clf = TextClassifier(damaged, trainable_layers=0, **QUICK).fit(X, Y)
     monkeypatch.setattr(_rows, "CHUNK", size)
-    monkeypatch.setattr(_scoring, "CHUNK", size)
+    monkeypatch.setattr(_windows, "ROWS_AT_ONCE", size)
     check(lambda: clf.predict(ODD), "gives NaN or infinity for (row 4|each of rows 4, 6)")
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder
-from sklearn_dl.text import _scoring
+from sklearn_dl.text import _scoring, _windows
 from sklearn_dl.text._tokenizer import Tokenizer
 from sklearn_dl.training import _rows
 
@@ -56,7 +56,7 @@ def test_rows_come_back_in_their_order(case):
 def test_chunks_are_the_same_as_one(case, size, monkeypatch):
     compute, rows = case
     expected = compute(rows)
-    monkeypatch.setattr(_scoring, "CHUNK", size)
+    monkeypatch.setattr(_windows, "ROWS_AT_ONCE", size)
     monkeypatch.setattr(_rows, "CHUNK", size)
     assert_allclose(compute(rows), expected, atol=1e-5)
 

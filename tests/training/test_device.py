@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sklearn_dl.runtimes.torch._device import resolve_device
-from sklearn_dl.text import _scoring
+from sklearn_dl.text import _windows
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
 from tests.training.reviews import LABELS, TEXTS
 
@@ -109,8 +109,8 @@ def test_auto_is_resolved_once_in_a_prediction(make_classifier, monkeypatch, lay
     from sklearn_dl.training import _rows
 
     clf = make_classifier(trainable_layers=layers).fit(TEXTS, LABELS)
-    for module in (_rows, _scoring):
-        monkeypatch.setattr(module, "CHUNK", 3)
+    monkeypatch.setattr(_rows, "CHUNK", 3)
+    monkeypatch.setattr(_windows, "ROWS_AT_ONCE", 3)
     asked = []
     monkeypatch.setattr(
         _device, "resolve_device", lambda *args: asked.append(args) or resolve_device(*args)
