@@ -97,6 +97,12 @@ def _texts(table, exporter):
 
 def _embeddings(estimator, network, texts, exporter, method, apart=False):
     """The embeddings of texts, or of pairs; with `apart`, of all first texts, then all second."""
+    if getattr(estimator, "long_texts", None) == "windows":
+        exporter.refuse(
+            'long_texts="windows" is not possible in an ONNX model, which reads a text at once',
+            'Call set_params(long_texts="truncate"): the model then reads only the beginning of a '
+            "long text, and the estimator need not be fitted again.",
+        )
     tokenizer = network.tokenizer(estimator.max_length)
     module = network.network_to_train(torch.device("cpu")).eval()
     check_max_length(module, estimator.max_length, estimator.model)

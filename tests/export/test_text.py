@@ -303,6 +303,14 @@ def test_what_the_file_says_about_itself(clf):
     assert list(json.loads(properties["made_from"])) == [clf._predictor.network.content.sha256]
 
 
+@pytest.mark.parametrize("text", ["string", "token_ids"])
+def test_windows_are_refused(clf, encoder, text):
+    for estimator in (pickle.loads(pickle.dumps(clf)), TextEncoder(encoder, max_length=16)):
+        estimator.set_params(long_texts="windows", window_overlap=4)
+        with pytest.raises(ValueError, match=r'"windows" is not .* set_params\(long_texts="trunc'):
+            to_onnx(estimator, X, text=text)
+
+
 def test_rows_that_are_masked_are_refused(clf):
     masked = pickle.loads(pickle.dumps(clf)).set_params(on_error="nan")
     with pytest.raises(ValueError, match=r'TextClassifier cannot be exported: on_error="nan"'):
