@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data"
 ORIGINS = {
     "text/sentence_polarity.zip": "nltk/nltk_data, packages/corpora (Pang and Lee 2005)",
+    "text/movie_reviews.zip": "nltk/nltk_data, packages/corpora (Pang and Lee 2004)",
     "text/corefx-issues-train.tsv": "dotnet/machinelearning-samples, GitHubLabeler",
     "text/stsb_ccbysa_train.tsv": "STS benchmark: its rows from images, track5.en-en and "
     "answers-forums, with a header (file, year, id, score, sentence1, sentence2)",

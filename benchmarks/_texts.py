@@ -26,6 +26,16 @@ def polarity(seed):
     return _shuffled(texts, labels, seed)
 
 
+def reviews(seed):
+    """2,000 film reviews of some 750 words in random order, and "pos" or "neg"."""
+    texts, labels = [], []
+    with zipfile.ZipFile(data("text/movie_reviews.zip")) as archive:
+        for name in sorted(n for n in archive.namelist() if n.endswith(".txt")):
+            texts.append(archive.read(name).decode("latin-1"))
+            labels.append(name.split("/")[-2])
+    return _shuffled(texts, labels, seed)
+
+
 def issues(field, seed):
     """1,615 titles or descriptions of GitHub issues in random order, and their 22 areas."""
     rows = _table("corefx-issues-train.tsv")
