@@ -86,7 +86,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     -----
     The embeddings are the same as those of sentence-transformers: pooling and scaling to unit
     length follow ``modules.json`` in the folder. Without this file, an embedding is the mean over
-    the tokens, and is not scaled.
+    the tokens, and is not scaled. With ``long_texts="windows"``, an embedding is scaled after the
+    mean over the windows.
 
     Examples
     --------

@@ -53,9 +53,9 @@ class TextEstimator(TrainedEstimator):
         Raises
         ------
         ValueError
-            If a cell is not text, a target is missing, the model is not a text encoder, a
-            checkpoint belongs to another fit, or the loss is no longer finite. The estimator is
-            left as it was.
+            If a cell is not text, a target is missing, the model is not a text encoder, the texts
+            cannot be read in windows (``long_texts="windows"``), a checkpoint belongs to another
+            fit, or the loss is no longer finite. The estimator is left as it was.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError
