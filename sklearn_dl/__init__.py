@@ -20,6 +20,7 @@ _ROOM_OF = {
     "clear_sessions": "scoring",
     "LabelKeyMapper": "labels",
     "EntityRecognizer": "text",
+    "QuestionAnswerer": "text",
     "SentenceSimilarityRegressor": "text",
     "TextClassifier": "text",
     "TextEncoder": "text",

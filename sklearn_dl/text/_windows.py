@@ -102,9 +102,15 @@ def read_windows(tokenizer, columns, overlap, n_threads, offsets=False, numbers=
     Raises
     ------
     ValueError
-        If the tokenizer is written in Python, or `overlap` leaves no room for new tokens.
+        If the tokenizer is written in Python, `overlap` leaves no room for new tokens, or there are
+        questions and the encoder is a static embedding.
     """
     check_windows(tokenizer, overlap)
+    if len(columns) == 2 and not tokenizer.special:
+        raise ValueError(
+            "This encoder is a static embedding, which cannot read two texts together: set a "
+            "different model."
+        )
     template = _template(tokenizer, len(columns))
     documents = [str(text) for text in columns[-1]]
     if len(columns) == 2:

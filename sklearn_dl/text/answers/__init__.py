@@ -1,0 +1,1 @@
+"""Find the answers to questions in texts: a span of each text."""
