@@ -18,9 +18,9 @@ class GoldAnswers:
     ----------
     spans : int64 ndarray of shape (n_rows, 2)
         Where the first answer of each row starts and ends in its context, in characters; -1 where
-        there is no answer.
+        there is no answer, or the context cannot be read.
     texts : object ndarray of shape (n_rows,)
-        The texts of all answers of each row, as a tuple.
+        The texts of all answers of each row, as a tuple. It is empty where there is no answer.
     contexts : object ndarray of shape (n_rows,)
         The contexts, from which predicted answers are read to compare them.
     """
@@ -51,7 +51,6 @@ def located_answers(y, rows, name):
     Returns
     -------
     answers : GoldAnswers
-        Rows that cannot be read have no answers.
 
     Raises
     ------
@@ -64,9 +63,9 @@ def located_answers(y, rows, name):
     unreadable = rows.unreadable_rows()
     contexts = rows.columns[1]
     for row, answers in enumerate(gold_answers(y, name)):
+        texts[row] = tuple(text for text, _ in answers)
         if row in unreadable or not answers:
             continue
-        texts[row] = tuple(text for text, _ in answers)
         starts = [
             _start(text, start, contexts[row], f"{name}, row {row}", row) for text, start in answers
         ]

@@ -291,9 +291,9 @@ class QuestionAnswerer(TextEstimator):
             context: ``context[start:end] == answer``) and ``score`` (float64: the softmax over all
             spans of all windows, and "no answer" if it is allowed). An answer does not begin or end
             with white space. "No answer" is ``("", -1, -1)`` and its score. It occurs only if y had
-            such rows, or with ``allow_no_answer=True``, or, with the score 1, if the context has
-            nothing but white space. Rows that cannot be read (``on_error="nan"``) are
-            ``(None, -1, -1, nan)``, with one warning.
+            such rows, or with ``allow_no_answer=True``, or, with the score 1, if the context is
+            empty or has nothing but white space and characters that the tokenizer leaves out. Rows
+            that cannot be read (``on_error="nan"``) are ``(None, -1, -1, nan)``, with one warning.
         """
         found = self._best(X, 1)
         return np.concatenate([_MISSING if answers is None else answers for answers in found])

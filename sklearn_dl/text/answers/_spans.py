@@ -1,7 +1,6 @@
 """Choose start and end of answers together: the best spans of the tokens of a context."""
 
 import numpy as np
-from scipy.special import logsumexp
 
 # the logits of a token that an answer can start and end with. Each window begins with an entry for
 # its first token, which stands for "no answer": `token`, `start` and `end` of this entry are -1.
@@ -122,7 +121,7 @@ class _Best:
     def add(self, spans):
         if not len(spans):
             return
-        self.log_total = np.logaddexp(self.log_total, logsumexp(spans["score"]))
+        self.log_total = np.logaddexp(self.log_total, np.logaddexp.reduce(spans["score"]))
         spans = np.concatenate([self.kept, spans])
         if len(spans) > self.k:
             lowest = np.partition(spans["score"], -self.k)[-self.k]
