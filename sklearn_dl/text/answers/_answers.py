@@ -100,12 +100,21 @@ class Answers(Problem):
         if layout is None:
             return targets.spans
         goals, n_tokens = _goals(targets.spans, layout)
-        n_long = int((n_tokens > self.max_answer_length).sum())
-        if n_long:
+        is_long = n_tokens > self.max_answer_length
+        has_answer, is_found = np.zeros((2, len(n_tokens)), dtype=bool)
+        has_answer[layout.rows[targets.spans[:, 0] >= 0]] = True
+        is_found[layout.rows[goals[:, 1] > 0]] = True
+        n_lost, n_answers = (has_answer & ~is_found & ~is_long).sum(), has_answer.sum()
+        if is_long.any():
             warn_user(
-                f"{n_long} of {len(n_tokens)} answers to learn from have more than "
+                f"{is_long.sum()} of {n_answers} answers to learn from have more than "
                 f"max_answer_length={self.max_answer_length} tokens: `predict` cannot find such "
                 "answers."
+            )
+        if n_lost:
+            warn_user(
+                f"{n_lost} of {n_answers} answers to learn from are in no window as a whole, and "
+                'are learned as "no answer": raise window_overlap or max_length.'
             )
         return goals
 

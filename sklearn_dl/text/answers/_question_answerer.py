@@ -272,7 +272,7 @@ class QuestionAnswerer(TextEstimator):
         Warns
         -----
         UserWarning
-            If answers have more than `max_answer_length` tokens.
+            If answers have more than `max_answer_length` tokens, or are in no window as a whole.
         """
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
