@@ -1,6 +1,8 @@
 """Turn texts into the ids of their tokens, cut to a maximum length."""
 
+import copy
 import json
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +82,17 @@ class Tokenizer:
         if self.backend is not None:
             self.backend.no_padding()
             self.backend.enable_truncation(max_length, strategy="longest_first")
+
+    @cached_property
+    def whole(self):
+        """A copy of `backend` that does not cut texts.
+
+        `Encoding.overflowing` would have what was cut, but not in tokenizers 0.23.1 and 0.23.2.
+        """
+        assert self.backend is not None
+        whole = copy.deepcopy(self.backend)
+        whole.no_truncation()
+        return whole
 
     @property
     def name(self):
@@ -174,19 +187,13 @@ class Tokenizer:
         """
         if len(text) <= self.n_whole_characters:
             return text
-        assert self.backend is not None
-        encoding = self.backend.encode(text, add_special_tokens=False)
-        if not encoding.ids:
+        encoding = self.whole.encode(text, add_special_tokens=False)
+        if len(encoding.ids) <= self.max_length:
             return text
-        (_, end), word = encoding.offsets[-1], encoding.word_ids[-1]
+        words = np.array(encoding.word_ids)
         # the last word stays whole: a part of it may have other tokens
-        for following in encoding.overflowing:
-            ends = zip(following.word_ids, following.offsets, strict=True)
-            of_word = [stop for number, (_, stop) in ends if number == word]
-            if not of_word:
-                break
-            end = of_word[-1]
-        return text[:end]
+        last = np.flatnonzero(words == words[self.max_length - 1])[-1]
+        return text[: encoding.offsets[last][1]]
 
     def _encode_slowly(self, texts):
         """Encode with a tokenizer written in Python, which does not report what it has cut."""

@@ -200,22 +200,18 @@ def _contents(tokenizer, texts, n_threads, offsets, prompt=None):
 
     With a `prompt`, the text follows it, and the tokens of the prompt are left out.
     """
-    backend = tokenizer.backend
+    whole = tokenizer.whole
     texts = [prompt + text for text in texts] if prompt else list(texts)
     if n_threads > 1 and len(texts) > 1:
-        encode = backend.encode_batch if offsets or prompt else backend.encode_batch_fast
+        encode = whole.encode_batch if offsets or prompt else whole.encode_batch_fast
         encodings = encode(texts, add_special_tokens=False)
     else:
-        encodings = [backend.encode(text, add_special_tokens=False) for text in texts]
+        encodings = [whole.encode(text, add_special_tokens=False) for text in texts]
     for encoding in encodings:
-        # the tokenizer cuts at max_length; what it has cut off follows
-        parts = [encoding, *encoding.overflowing]
-        ids = np.concatenate([np.array(part.ids, np.int32) for part in parts])
+        ids = np.array(encoding.ids, np.int32)
         spans: Any = None
         if offsets or prompt:
-            spans = np.concatenate(
-                [np.array(part.offsets, np.int32).reshape(-1, 2) for part in parts]
-            )
+            spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
         if prompt:
             is_text = spans[:, 1] > len(prompt)
             ids, spans = ids[is_text], (spans[is_text] - len(prompt)).clip(0)

@@ -68,6 +68,9 @@ class NotesPairs:
             self.pairs.append(texts)
         return self.tokenizer.encode(*texts, **options)
 
+    def no_truncation(self):
+        self.tokenizer.no_truncation()
+
     def encode_batch_fast(self, texts, **options):
         self.pairs.extend(texts)
         return self.tokenizer.encode_batch_fast(texts, **options)
