@@ -15,6 +15,7 @@ _TYPES = (
     "text._cosines.Cosines",
     "text._cosines.Similarities",
     "text._fitted_text_network.FittedTextNetwork",
+    "text._given_head.GivenHead",
     "text._sentence_similarity.SentenceSimilarityRegressor",
     "text._text_classifier.TextClassifier",
     "text._text_encoder.TextEncoder",

@@ -36,6 +36,9 @@ class FittedTextNetwork(FittedNetwork):
     content : FolderContent
     reading : {"together", "apart", "cosine"}, default="together"
         How rows are read: see above.
+    given : GivenHead or None, default=None
+        The head of the model's folder with which the network was loaded, or its training began.
+        Its features are then what this head takes. None: the encoder was loaded without a head.
 
     References
     ----------
@@ -45,9 +48,10 @@ class FittedTextNetwork(FittedNetwork):
     # more rows would hardly improve this head, which training only starts from
     rows_of_initial_head = 4096
 
-    def __init__(self, model, content, live=None, trained=None, reading="together"):
+    def __init__(self, model, content, live=None, trained=None, reading="together", given=None):
         super().__init__(model, content, live, trained)
         self.reading = reading
+        self.given = given
 
     @property
     def takes_head(self):
@@ -57,6 +61,12 @@ class FittedTextNetwork(FittedNetwork):
         """The same network with another `reading`."""
         copied = copy.copy(self)
         copied.reading = reading
+        return copied
+
+    def with_head(self, given):
+        """The pretrained network with a head of its folder; texts of a pair are read together."""
+        copied = self.with_reading("together")
+        copied.given = given
         return copied
 
     def features(self, rows, where):
@@ -111,7 +121,9 @@ class FittedTextNetwork(FittedNetwork):
         keys = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
         store = None
         if where.memory is not None and not self.is_trained:
-            depends_on = "texts", self.content.sha256, method, rows.max_length, rows.overlap
+            depends_on: tuple = "texts", self.content.sha256, method, rows.max_length, rows.overlap
+            if self.given is not None:
+                depends_on += (f"{self.given.task} head",)
             store = FeatureStore(where.memory, (*depends_on, str(where.device), where.precision))
             keys = [store.key(text_digest(key)) for key in keys]
 
@@ -150,7 +162,7 @@ class FittedTextNetwork(FittedNetwork):
 
     def __reduce__(self):
         made, arguments = super().__reduce__()
-        return made, (*arguments, self.reading)
+        return made, (*arguments, self.reading, self.given)
 
     def for_pickle(self, content):
         """A copy for a pickle. It has no live network, and its content is `content`.
@@ -163,10 +175,11 @@ class FittedTextNetwork(FittedNetwork):
         )
         if all_changed and content.data is None:
             content = self.content.without_weights()
-        return type(self)(self.model, content, None, self.trained_bytes(), self.reading)
+        trained = self.trained_bytes()
+        return type(self)(self.model, content, None, trained, self.reading, self.given)
 
     def _key(self):
-        return "text network", self.content.sha256
+        return "text network", self.content.sha256, self.given
 
     def _has_all(self):
         return self.content.data is not None and self.content.has_weights()
@@ -175,20 +188,26 @@ class FittedTextNetwork(FittedNetwork):
         return find_folder(self.model)
 
     def _pretrained(self):
-        from sklearn_dl.text._text_network import load_network
-
-        return load_network(self.whole_content())
+        return self._load_from(self.whole_content())
 
     def _load(self):
         from safetensors.torch import load
 
-        from sklearn_dl.text._text_network import load_network
-
         trained = load(self.trained)
-        network = load_network(self._content_at_hand(), trained)
+        network = self._load_from(self._content_at_hand(), trained)
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name in trained)
         return network
+
+    def _load_from(self, content, trained=None):
+        """Load the network on the CPU, with the `trained` tensors if there are any."""
+        if self.given is None:
+            from sklearn_dl.text._text_network import load_network
+
+            return load_network(content, trained)
+        from sklearn_dl.text._head_network import load_network_with_head
+
+        return load_network_with_head(content, self.given, trained)
 
     def _content_at_hand(self):
         """The content in memory, even if it lacks the weights; otherwise the whole content."""

@@ -306,7 +306,7 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
 
     def _reads_together(self):
         """Whether the fitted network is a cross-encoder; before a fit, whether it will be one."""
-        if self.__sklearn_is_fitted__():
+        if self._was_fitted:
             return self._network.reading != "cosine"
         return self.architecture == "cross-encoder"
 

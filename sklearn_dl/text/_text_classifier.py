@@ -1,10 +1,16 @@
 """The estimator that classifies texts."""
 
 from numbers import Real
+from typing import Any
 
-from sklearn_dl.text._text_estimator import TextEstimator
+import numpy as np
+
+from sklearn_dl.text._given_head import NoHeadError
+from sklearn_dl.text._text_estimator import GivenAttribute, TextEstimator
 from sklearn_dl.text._text_rows import LONG_TEXTS_CONSTRAINTS
 from sklearn_dl.text._text_transformer import TextTransformerMixin
+from sklearn_dl.training._classes import Classes
+from sklearn_dl.training._labels import Labels
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.utils._sklearn import Interval
 
@@ -187,6 +193,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _allowed_columns = {1, 2}
+    _head_task = "sequence"
+    classes_: Any = GivenAttribute()
 
     def __init__(
         self,
@@ -223,3 +231,16 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         verbose=0,
     ):
         self._store(locals())
+
+    def _read_head(self, head):
+        labels = np.array(head.labels)
+        if head.predicts_numbers:
+            raise NoHeadError("its head predicts numbers: use TextRegressor")
+        problem: Any
+        if head.problem_type == "multi_label_classification":
+            problem, order = self._make_problem(Labels), head.order
+            problem.classes = np.tile(np.array([0, 1]), (len(labels), 1))
+        else:
+            problem, order = self._make_problem(Classes), np.argsort(labels)
+            problem.classes = labels[order]
+        return head.ordered(order), problem

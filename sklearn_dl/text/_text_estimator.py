@@ -2,13 +2,44 @@
 
 import os
 from numbers import Integral, Real
-from typing import cast
+from typing import Any, cast
+
+from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
+from sklearn_dl.text._given_head import GivenHead, find_head
 from sklearn_dl.text._text_rows import text_rows
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
+from sklearn_dl.training._fitted import Fitted
+from sklearn_dl.training._predictor import Predictor
+from sklearn_dl.training._problem import Problem
+from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sklearn import Interval
+
+# what NotFittedError asks for, by task
+_HEADS = {
+    "sequence": "a head that classifies texts (transformers' AutoModelForSequenceClassification)",
+    "token": "a head that classifies tokens (transformers' AutoModelForTokenClassification)",
+    "answer": "a head that finds answers (transformers' AutoModelForQuestionAnswering)",
+}
+
+
+class GivenAttribute:
+    """An attribute that `fit` sets. Before `fit`, the head in the folder of `model` determines it.
+
+    Without such a head, it is missing before `fit`.
+    """
+
+    # there is no __set__: Python prefers the attribute that fit has set
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self
+        return estimator._given().attributes()[self.name]
 
 
 class TextEstimator(TrainedEstimator):
@@ -16,6 +47,10 @@ class TextEstimator(TrainedEstimator):
 
     # how many columns of texts X may have
     _allowed_columns: set[int]
+    # the task (see GivenHead) of heads in model folders that this estimator can use; None: of none
+    _head_task: str | None = None
+    _predictor: Any = GivenAttribute()
+    _problem: Any = GivenAttribute()
     _extra = "text"
     max_length: int
     n_features_in_: int
@@ -64,7 +99,9 @@ class TextEstimator(TrainedEstimator):
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     def _rows(self, X, reset, learns):
-        allowed = self._allowed_columns if reset else {self.n_features_in_}
+        allowed = self._allowed_columns
+        if not reset and hasattr(self, "n_features_in_"):
+            allowed = {self.n_features_in_}
         return text_rows(X, self, allowed, reset=reset)
 
     def _network_to_start(self, content, earlier, is_partial=False):
@@ -72,6 +109,66 @@ class TextEstimator(TrainedEstimator):
         if earlier is None:
             return FittedTextNetwork(self.model, content, reading=reading)
         return self._network.with_content(content).with_reading(reading)
+
+    def _read_head(self, head: GivenHead) -> tuple[GivenHead, Problem]:
+        """The head with its outputs in the order of this estimator, and the problem that it solves.
+
+        Raises
+        ------
+        NoHeadError
+            If this estimator cannot use the head.
+        """
+        raise NotImplementedError
+
+    def _given(self) -> Fitted:
+        """The network with the head in the folder of `model`, as if a fit had made it.
+
+        Nothing is loaded yet.
+
+        Raises
+        ------
+        NotFittedError
+            If there is no such head.
+        """
+        name, cause = type(self).__name__, None
+        reason = f"This {name} instance is not fitted yet. Call 'fit' before using it"
+        if self._head_task is not None and isinstance(self.model, (str, os.PathLike)):
+            try:
+                content = self._content()
+                head, problem = self._read_head(find_head(content, self._head_task))
+                network = self._network_to_start(content, None).with_head(head)
+                return Fitted(Predictor(network), problem, [])
+            except (OSError, ValueError) as error:
+                cause = error
+                reason += (
+                    f", or set `model` to the folder of a model with {_HEADS[self._head_task]}. "
+                    f"model={brief(self.model)} cannot be used without 'fit': {error}"
+                )
+        raise NotFittedError(f"{reason}.") from cause
+
+    def _with_given_head(self, network, problem):
+        try:
+            given = self._given()
+        except NotFittedError:
+            return None
+        if not problem.has_outputs_of(given.problem):
+            return None
+        head = cast(FittedTextNetwork, given.predictor.network).given
+        return cast(FittedTextNetwork, network).with_head(head)
+
+    def _check_is_fitted(self):
+        if not self._was_fitted:
+            self._validate_params()
+            self._given()
+
+    def __sklearn_is_fitted__(self):
+        if self._was_fitted:
+            return True
+        try:
+            self._given()
+        except NotFittedError:
+            return False
+        return True
 
     def _reading(self):
         """How the network reads a row: the `reading` of FittedTextNetwork."""

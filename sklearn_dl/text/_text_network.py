@@ -55,7 +55,7 @@ class TextNetwork(NetworkWithHead):
         self.layers = layers
         self.width = width
         self.normalize = Normalize() if normalize else torch.nn.Identity()
-        self.dropout = Dropout(0.1)
+        self.dropout: torch.nn.Module = Dropout(0.1)
         # added to the token embeddings of an encoder that ignores letter case
         self.word_shapes = None
 
@@ -250,7 +250,11 @@ def load_network(content, trained=None):
         with explained(content, "modules.json"):
             modules = read_modules(content)
         load = _load_transformer if modules.static is None else _load_static
-        network = load(content, modules, trained)
+        return finished(load(content, modules, trained), trained)
+
+
+def finished(network, trained):
+    """Give a loaded network its `trained` tensors, if any, and prepare it for scoring."""
     if trained is not None:
         if "head.weight" in trained:
             network.make_head(*trained["head.weight"].shape[::-1])
@@ -266,21 +270,33 @@ def load_network(content, trained=None):
 
 def _load_transformer(content, modules, trained):
     """Load a TransformerNetwork with the weights of `content`, or of `trained` if it has none."""
-    weights = content.weights()
-    if weights:
-        shapes = tensor_shapes(content)
-    else:
-        state = _encoder_part(trained)
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    config = _load_config(content, shapes)
-    if weights:
-        state = read_weights(content, weights)
+    config, state, shapes = load_parts(content, trained)
     encoder = _load_encoder(content, config, state, shapes)
     width = len(modules.pooling) * config.hidden_size
     with explained(content, "modules.json"):
         layers, width = load_layers(content, modules.layers, width, trained)
     with explained(content, "config.json"):
         return TransformerNetwork(encoder, modules.pooling, layers, width, modules.normalize)
+
+
+def load_parts(content, trained):
+    """Load what a transformer is made from, from the weights of `content` if it has some.
+
+    Returns
+    -------
+    config : PreTrainedConfig
+    state : dict of Tensor
+        The weights by name. If `content` has none: those of the encoder in `trained`.
+    shapes : dict of tuple of int
+    """
+    weights = content.weights()
+    if weights:
+        shapes = tensor_shapes(content)
+        config = _load_config(content, shapes)
+        return config, read_weights(content, weights), shapes
+    state = _encoder_part(trained)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return _load_config(content, shapes), state, shapes
 
 
 def _load_static(content, modules, trained):
@@ -434,7 +450,7 @@ def _load_config(content, shapes):
 
 
 def _load_encoder(content, config, state, shapes):
-    """Load a transformer without its pooler; its dropout and token embeddings are made faster."""
+    """Load a transformer without its pooler; its dropout and embeddings are made faster."""
     model_class = transformers.MODEL_MAPPING[type(config)]
     if isinstance(model_class, tuple):  # Funnel: the first returns a vector for each token
         model_class = model_class[0]
@@ -442,11 +458,17 @@ def _load_encoder(content, config, state, shapes):
     if hasattr(encoder, "pooler"):
         # its results are not used; an Identity is neither trained nor saved
         encoder.pooler = torch.nn.Identity()
-    replace_dropout(encoder)
-    use_lookup_tables(encoder)
+    make_faster(encoder)
+    return encoder
+
+
+def make_faster(model):
+    """Replace dropout and token embeddings of a transformers model by faster ones."""
+    replace_dropout(model)
+    use_lookup_tables(model)
+    encoder = model.base_model
     if hasattr(encoder, "embeddings"):
         encoder.embeddings.register_forward_hook(_in_autocast_dtype)
-    return encoder
 
 
 def _is_pooler(name):

@@ -1,5 +1,6 @@
 """The estimator that predicts numbers from texts."""
 
+from sklearn_dl.text._given_head import NoHeadError
 from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.text._text_rows import LONG_TEXTS_CONSTRAINTS
 from sklearn_dl.text._text_transformer import TextTransformerMixin
@@ -160,6 +161,7 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         **LONG_TEXTS_CONSTRAINTS,
     }
     _allowed_columns = {1, 2}
+    _head_task = "sequence"
 
     def __init__(
         self,
@@ -192,3 +194,10 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         verbose=0,
     ):
         self._store(locals())
+
+    def _read_head(self, head):
+        if not head.predicts_numbers:
+            raise NoHeadError("its head predicts classes: use TextClassifier")
+        problem = self._new_problem(None)
+        problem.n_outputs = len(head.labels) if len(head.labels) > 1 else None
+        return head, problem

@@ -11,7 +11,6 @@ from sklearn_dl.utils._optional import needed_by
 class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Embeddings of the fitted encoder, for a TextEstimator. List this mixin before it."""
 
-    n_features_in_: int
     _network: Any
     _where: Any
     _rows_to_predict: Any
@@ -56,7 +55,9 @@ class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def _n_features_out(self):
-        return self._network.width(self._where(), self.n_features_in_)
+        # a head of the model's folder reads pairs together, so that its width is that of one text
+        n_columns = getattr(self, "n_features_in_", 1)
+        return self._network.width(self._where(), n_columns)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

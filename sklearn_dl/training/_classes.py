@@ -72,6 +72,9 @@ class Classes(Classification):
         self.classes = earlier.classes
         return known_codes[codes].astype(np.int64)
 
+    def has_outputs_of(self, other):
+        return isinstance(other, Classes) and self.classes.tolist() == other.classes.tolist()
+
     def encode(self, y, name, of="y"):
         y = target_column(y, name)
         unknown = sorted({str(label) for label in np.setdiff1d(y, self.classes)})

@@ -161,7 +161,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
                 'partial_fit does not support class_weight="balanced", because it does not know '
                 "the rows of later calls: pass a dict of weights."
             )
-        if self.__sklearn_is_fitted__() and self._predictor.head is not None:
+        if self._was_fitted and self._predictor.head is not None:
             raise ValueError(
                 "partial_fit continues only from a network that was trained, but the last fit had "
                 "trainable_layers=0: call fit first."
@@ -202,6 +202,13 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     def _network_to_start(self, content, earlier: Fitted | None, is_partial=False) -> FittedNetwork:
         """The network of the `earlier` fit; without one, the pretrained network of `content`."""
 
+    def _with_given_head(self, network: FittedNetwork, problem: Problem) -> FittedNetwork | None:
+        """The pretrained network with the head of `model` for training to start from.
+
+        None: `model` has no head that predicts what `problem` has learned from y.
+        """
+        return None
+
     def _trains(self):
         """Whether `fit` trains the network; if not, it only fits a head to its features."""
         return self.trainable_layers != 0
@@ -218,8 +225,12 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             verbose=self.verbose,
         )
 
-    def _rows_to_predict(self, X):
+    def _check_is_fitted(self):
+        """Raise a NotFittedError if this estimator cannot predict."""
         check_is_fitted(self)
+
+    def _rows_to_predict(self, X):
+        self._check_is_fitted()
         return self._rows(X, reset=False, learns=False)
 
     def _outputs(self, rows):
@@ -232,15 +243,16 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _present_predictor(self):
         """The predictor. If the path of its network no longer exists, `model` replaces the path."""
-        network = self._predictor.network
+        predictor = self._predictor
+        network = predictor.network
         is_path = isinstance(self.model, (str, os.PathLike))
         if network.is_trained or not is_path or not network.is_gone():
-            return self._predictor
-        return self._predictor._replace(network=network.at(self.model))
+            return predictor
+        return predictor._replace(network=network.at(self.model))
 
     def _earlier(self, content, is_partial=False):
         """The fit to continue from. None: this fit starts anew, or there was no fit yet."""
-        if not (self.warm_start or is_partial) or not self.__sklearn_is_fitted__():
+        if not (self.warm_start or is_partial) or not self._was_fitted:
             return None
         how = PARTIAL_FIT if is_partial else WARM_START
         network = self._predictor.network
@@ -267,7 +279,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _content_for_pickle(self):
         path, _ = self._fitted_with or (None, "")
-        if self.embed_model or not self.__sklearn_is_fitted__() or not self._is_at(path):
+        if self.embed_model or not self._was_fitted or not self._is_at(path):
             return super()._content_for_pickle()
         # the pickle needs only the hash: a fitted estimator can be saved even if the model is gone
         return self._predictor.network.content.for_pickle(False)
@@ -282,5 +294,10 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             state["_predictor"] = state["_predictor"].for_pickle(carried)
         return state
 
+    @property
+    def _was_fitted(self):
+        """Whether `fit` or `partial_fit` was called."""
+        return "_predictor" in vars(self)
+
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_predictor")
+        return self._was_fitted

@@ -31,7 +31,7 @@ class _State(NamedTuple):
     where: Where
     trains: bool  # whether the network is trained; if not, only a head is fitted
     earlier: Fitted | None  # the fit that this one continues from
-    keeps_head: bool  # whether training starts with the head of the earlier fit
+    keeps_head: bool  # whether training starts with the head of the earlier fit, or of `model`
     is_partial: bool  # whether this is a call of `partial_fit`
 
 
@@ -84,7 +84,7 @@ def _processes(state):
 
 def _checked(estimator, data, held_out_data, classes, is_partial):
     """Check the arguments of a fit before any row is read; return the state of the fit."""
-    is_later = is_partial and estimator.__sklearn_is_fitted__()
+    is_later = is_partial and estimator._was_fitted
     rows = estimator._rows(data.X, reset=not is_later, learns=True)
     check_consistent_length(rows, data.y)
     content = estimator._content()
@@ -95,6 +95,9 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     rows, y = estimator._with_targets(rows, data.y, "y", problem)
     if earlier is None:
         targets = problem.learn_some(y, classes) if is_partial else problem.learn(y)
+        given = estimator._with_given_head(network, problem) if trains else None
+        if given is not None:
+            network, keeps_head = given, True
     elif is_partial:
         keeps_head = True
         targets = problem.continue_from(earlier.problem, y, PARTIAL_FIT)
@@ -235,7 +238,8 @@ def _train(estimator, state, setup, context, data, held_out_data):
     def now():
         return Predictor(state.network.with_live(network))
 
-    _start(problem, now(), examples, setup)
+    is_given = state.keeps_head and state.earlier is None
+    _start(problem, now(), examples, setup, is_given)
     feed = state.network.feed(examples.rows, network)
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)
@@ -248,10 +252,11 @@ def _train(estimator, state, setup, context, data, held_out_data):
     return Fitted(now(), problem, [*past, *records], best_epoch)
 
 
-def _start(problem, predictor, examples, setup):
-    """Prepare the problem and fit the initial head, before the network is trained.
+def _start(problem, predictor, examples, setup, is_given):
+    """Prepare the problem and the head, before the network is trained.
 
-    All processes that share the fit use the result of process 0.
+    The head is fitted if the network has none. If it `is_given` by the model, it is scaled as the
+    problem scales targets. All processes that share the fit use the result of process 0.
     """
 
     def outputs(rows):
@@ -273,6 +278,8 @@ def _start(problem, predictor, examples, setup):
         features = features.astype(np.float64, copy=False)
         with blas_threads(setup.where.n_threads):
             head = problem.initial_head(features, goals, some.weights)
+    elif is_given:
+        head = problem.scaled_head(network.live.linear_head())
     state, head = setup.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:

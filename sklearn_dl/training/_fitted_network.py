@@ -203,7 +203,9 @@ class FittedNetwork(ABC):
         """The network's own head; None if the network has no head."""
         if not self.takes_head:
             return None
-        return self.on(where.resolved().device, "float32").linear_head()
+        where = where.resolved()
+        # its head computes in float32 in any precision
+        return self.on(where.device, where.precision).linear_head()
 
     def with_content(self, content):
         """The same network with a different content, which must have the same hash."""

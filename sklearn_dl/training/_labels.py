@@ -66,6 +66,9 @@ class Labels(Classification):
             )
         return targets
 
+    def has_outputs_of(self, other):
+        return isinstance(other, Labels) and len(self.classes) == len(other.classes)
+
     def encode(self, y, name):
         n_labels = len(self.classes)
         if not has_several_columns(y):

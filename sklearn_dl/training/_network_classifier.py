@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._labels import Labels
@@ -31,7 +30,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
     C: Any
     _problem: Any
     _partial_fit: Callable[..., Any]
-    __sklearn_is_fitted__: Callable[[], bool]
+    _was_fitted: bool
+    _check_is_fitted: Callable[[], None]
     _rows_to_predict: Callable[..., Any]
     _outputs: Callable[..., np.ndarray]
 
@@ -66,7 +66,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
             ``class_weight="balanced"`` or ``trainable_layers=0``; or if the last fit was made with
             ``trainable_layers=0``. The estimator is left as it was.
         """
-        if classes is not None and self.__sklearn_is_fitted__() and self.classes_.ndim == 1:
+        if classes is not None and self._was_fitted and self.classes_.ndim == 1:
             given = np.unique(target_column(classes, "classes"))
             if not np.array_equal(given, self.classes_):
                 raise ValueError(
@@ -150,7 +150,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         return self._problem.decision_values(outputs)
 
     def _labels_to_score(self, y):
-        check_is_fitted(self)
+        self._check_is_fitted()
         if isinstance(self._problem, Labels):
             return self._problem.encode(y, "y")
         return super()._labels_to_score(y)
@@ -163,7 +163,10 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
                         f"class_weight has {weight!r} for {label!r}: a weight must be a finite "
                         "number, and not negative."
                     )
-        kind = Labels if has_several_columns(y) else Classes
+        return self._make_problem(Labels if has_several_columns(y) else Classes)
+
+    def _make_problem(self, kind):
+        """A new problem of a `kind`: Classes or Labels."""
         smoothing = getattr(self, "label_smoothing", 0.0)
         purpose, scale = type(self).__name__, self._scales_each_feature
         return kind(purpose, self.class_weight, smoothing, self.C, scale)

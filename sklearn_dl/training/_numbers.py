@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_dl.training._head import ridge_head
+from sklearn_dl.training._head import LinearHead, ridge_head
 from sklearn_dl.training._problem import Problem, mean
 from sklearn_dl.training._targets import as_numbers
 from sklearn_dl.utils._columns import counted
@@ -60,6 +60,13 @@ class Numbers(Problem):
                 f"{name} has {counted(_width(y) or 1, 'column')}, but y has {self.n_outputs or 1}."
             )
         return y
+
+    def has_outputs_of(self, other):
+        return isinstance(other, Numbers) and self.n_outputs == other.n_outputs
+
+    def scaled_head(self, head):
+        slope = np.reshape(self.slope, (-1, 1))
+        return LinearHead(head.weights / slope, (head.bias - self.intercept) / slope[:, 0])
 
     def refuse(self, targets):
         if not self._is_scaled and not np.ptp(targets, axis=0).any():

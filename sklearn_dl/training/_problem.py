@@ -53,8 +53,9 @@ class Problem(ABC):
       y as the estimator's `_with_targets` returns it;
     - `weights` and `refuse`;
     - if the network is not trained: `fit_head`;
-    - if the network is trained: `strata` if some rows are to be held out, `start`, `initial_head`
-      if the network has no head yet, `goals`, `losses` for each batch, and `evaluate` for the
+    - if the network is trained: `has_outputs_of` and `scaled_head` if the model's folder contains a
+      head, `strata` if some rows are to be held out, `start`, `initial_head` if the network has no
+      head yet, `goals`, `losses` for each batch, and `evaluate` for the
       validation rows.
 
     Only `losses` needs torch.
@@ -235,6 +236,20 @@ class Problem(ABC):
             A Ragged only without a `layout`, for `initial_head`.
         """
         return targets
+
+    def has_outputs_of(self, other: "Problem") -> bool:
+        """Whether a network that solves `other` has the outputs that this problem needs."""
+        return False
+
+    def scaled_head(self, head: LinearHead) -> LinearHead:
+        """The head whose outputs `losses` compares with goals.
+
+        Parameters
+        ----------
+        head : LinearHead
+            Its outputs are in the units of y.
+        """
+        return head
 
     def digest(self, targets: np.ndarray) -> bytes:
         """A hash of targets."""

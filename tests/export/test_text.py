@@ -32,6 +32,7 @@ from sklearn_dl import (
 from sklearn_dl.export import save_tokenizer, to_onnx
 from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from tests.text.tiny_encoders import KINDS, tiny_bert, tiny_encoder
+from tests.text.tiny_heads import tiny_head
 
 TEXTS = ["a good film", "the bad book!", "", "fine music and poor plot", "Old house", "dog"] * 2
 X = np.array(TEXTS, dtype=object)
@@ -178,6 +179,27 @@ def test_every_estimator_gives_the_same(encoder, estimator, rows, y):
 def test_every_family_of_encoders_takes_token_ids(tmp_path, kind):
     folder = str(tiny_encoder(tmp_path / kind, kind))
     to_onnx(TextEncoder(folder, max_length=16), X, text="token_ids")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_of_model_folders(tmp_path, kind):
+    folder = str(tiny_head(tmp_path / kind, kind, "sequence", ["c", "a", "b"]))
+    clf = TextClassifier(folder, **SMALL | {"max_length": 40})
+    # to_onnx compares all outputs with the estimator's
+    to_onnx(clf, X, text="token_ids")
+    if kind == "bert":
+        to_onnx(clf.fit(X, np.array(["b", "a", "c"])[Y]), X)
+
+
+@pytest.mark.slow
+def test_heads_of_numbers_of_labels_and_of_pairs(tmp_path):
+    number = str(tiny_head(tmp_path / "number", "bert", "sequence", ["LABEL_0"]))
+    (prediction,) = to_onnx(TextRegressor(number, **SMALL)).graph.output
+    assert prediction.name == "prediction"
+    kind = "multi_label_classification"
+    labels = str(tiny_head(tmp_path / "labels", "bert", "sequence", problem_type=kind))
+    to_onnx(TextClassifier(labels, **SMALL), PAIRS)
 
 
 @pytest.mark.slow

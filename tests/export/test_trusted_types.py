@@ -26,6 +26,7 @@ from tests.test_conformance import (
     TF_RELU,
     text_data,
 )
+from tests.text.tiny_heads import tiny_head
 from tests.vision.backbones import SIZE, tiny_folder
 
 # what the cases use of other packages and of the tests, which a user would have to trust, too
@@ -64,6 +65,16 @@ def test_several_labels_and_a_network_of_a_folder(seen, tmp_path):
         again, types = loaded(fitted)
         seen |= types
         np.testing.assert_array_equal(again.predict_proba(rows), fitted.predict_proba(rows))
+
+
+def test_a_head_of_the_models_folder(seen, tmp_path):
+    folder = str(tiny_head(tmp_path / "bert", "bert", "sequence", ["b", "a"]))
+    unfitted = TextClassifier(folder, **TEXT)
+    fitted = TextClassifier(folder, max_epochs=1, **TEXT).fit(X, np.resize(["a", "b"], len(X)))
+    for estimator in (unfitted, fitted):
+        again, types = loaded(estimator)
+        seen |= types
+        np.testing.assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
 
 
 def test_every_type_is_needed_and_exists(seen):

@@ -87,7 +87,7 @@ def test_a_text_does_not_depend_on_the_others(family, tmp_path, monkeypatch):
         from tests.text import tiny_encoders
 
         sizes = {k: v for k, v in _SMALL.items() if k not in ("num_hidden_layers", "hidden_size")}
-        monkeypatch.setattr(tiny_encoders, "_SMALL", sizes)
+        monkeypatch.setattr(tiny_encoders, "SMALL", sizes)
     folder = str(tiny_encoder(tmp_path / family, family))
     options = {"max_length": 32, "precision": "float32"}
     encoder = TextEncoder(folder, **options)

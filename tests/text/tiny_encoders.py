@@ -58,7 +58,7 @@ def tiny_encoder(folder, kind, seed=0, **config):
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = model_class(
-            config_class(**_SMALL | {"vocab_size": len(tokenizer)} | settings | config)
+            config_class(**SMALL | {"vocab_size": len(tokenizer)} | settings | config)
         )
     folder = Path(folder)
     # model.save_pretrained draws a progress bar
@@ -123,7 +123,7 @@ def _unigrams_of_xlm():
     )
 
 
-_SMALL = {
+SMALL = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,

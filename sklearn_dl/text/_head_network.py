@@ -1,0 +1,171 @@
+"""Text networks whose head came with the model's folder. Importing this module imports torch."""
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+
+from sklearn_dl.models._transformers import load_model, quiet, transformers
+from sklearn_dl.text._text_network import TransformerNetwork, finished, load_parts, make_faster
+from sklearn_dl.training._head import LinearHead
+
+_N_TOKENS_COMPARED = 8
+# matrix products of other shapes differ by this share of the largest output
+_TOLERANCE = 1e-4
+
+
+class GivenHeadNetwork(TransformerNetwork):
+    """A TransformerNetwork whose encoder is a whole model of transformers, but its last layer.
+
+    The last linear layer of the model is the head of this network.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Its last layer is an Identity.
+    width : int
+        Number of values that the last layer takes.
+    """
+
+    def __init__(self, model, width):
+        super().__init__(model, ("cls",), torch.nn.Sequential(), width, normalize=False)
+        # the model has its own dropout before its last layer
+        self.dropout = torch.nn.Identity()
+
+    @abstractmethod
+    def features(self, ids):
+        """What the head takes for texts of equal length, to compare with the whole model."""
+
+    @staticmethod
+    @abstractmethod
+    def logits(outputs):
+        """The logits among the outputs of the whole model."""
+
+    def train_last(self, n_layers):
+        super().train_last(n_layers)
+        base = self.encoder.base_model
+        parts = [child for child in self.encoder.children() if child is not base]
+        for module in [*parts, getattr(base, "pooler", None)]:
+            if module is not None:
+                module.requires_grad_(True)
+
+
+class SequenceHeadNetwork(GivenHeadNetwork):
+    """The network of a model for sequence classification: the head takes one vector of a text."""
+
+    def pool_tokens(self, ids, mask, types):
+        options = {} if types is None else {"token_type_ids": types}
+        return self.encoder(input_ids=ids, attention_mask=mask, **options).logits.float()
+
+    def token_vectors(self, ids, mask, types=None, shapes=None):
+        raise NotImplementedError("the head of this network reads whole texts")
+
+    def features(self, ids):
+        return self.pool_tokens(ids, None, None)
+
+    @staticmethod
+    def logits(outputs):
+        return outputs.logits
+
+
+class TokenHeadNetwork(GivenHeadNetwork):
+    """The network of a model for token classification: the head takes the vector of each token."""
+
+    def token_vectors(self, ids, mask, types=None, shapes=None):
+        options = {} if types is None else {"token_type_ids": types}
+        if shapes is None:
+            options["input_ids"] = ids
+        else:
+            options["inputs_embeds"] = self.embed_tokens(ids, shapes)
+        base = self.encoder.base_model
+        vectors = base(attention_mask=mask, **options).last_hidden_state
+        for module in self.encoder.children():
+            if module is not base:
+                vectors = module(vectors)
+        return vectors.float()
+
+    def features(self, ids):
+        return self.token_vectors(ids, None)
+
+    @staticmethod
+    def logits(outputs):
+        return outputs.logits
+
+
+class AnswerHeadNetwork(TokenHeadNetwork):
+    """The network of a model for question answering: for each token two logits, start and end."""
+
+    @staticmethod
+    def logits(outputs):
+        return torch.stack([outputs.start_logits, outputs.end_logits], dim=-1)
+
+
+_TASKS = {
+    "sequence": (transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, SequenceHeadNetwork),
+    "token": (transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING, TokenHeadNetwork),
+    "answer": (transformers.MODEL_FOR_QUESTION_ANSWERING_MAPPING, AnswerHeadNetwork),
+}
+
+
+def load_network_with_head(content, given, trained=None):
+    """Load a pretrained encoder with the head of its folder, on the CPU and in evaluation mode.
+
+    Parameters
+    ----------
+    content : FolderContent
+        It can lack the weights if `trained` contains all of them.
+    given : GivenHead
+    trained : dict of Tensor or None
+        As in `load_network`. None: the network has the head of the folder, its outputs in the
+        order of `given`.
+
+    Raises
+    ------
+    ValueError
+        If the model is not a text encoder, its files are damaged or do not match, or its outputs
+        are not those of a linear layer on features.
+    """
+    with quiet():
+        config, state, shapes = load_parts(content, trained)
+        classes, network_class = _TASKS[given.task]
+        if type(config) not in classes:
+            raise ValueError(
+                f"{content.name}: transformers has no head for {config.model_type!r} that fits."
+            )
+
+        def may_lack(name):
+            return trained is not None and name.startswith(f"{given.layer}.")
+
+        model = load_model(
+            content, classes[type(config)], config, state, shapes, may_lack, "network"
+        ).eval()
+        layer = model.get_submodule(given.layer)
+        ids = torch.arange(2 * _N_TOKENS_COMPARED).reshape(2, -1) % config.vocab_size
+        if trained is None:
+            with torch.inference_mode():
+                expected = network_class.logits(model(input_ids=ids))
+        model.set_submodule(given.layer, torch.nn.Identity())
+        make_faster(model)
+        network = network_class(model, layer.in_features).eval()
+    if trained is None:
+        with torch.inference_mode():
+            made = layer(network.features(ids))
+        limit = _TOLERANCE * float(expected.abs().max())
+        if not torch.allclose(made, expected, rtol=0, atol=limit, equal_nan=True):
+            raise ValueError(
+                f"{content.name}: the head of {type(model).__name__} is not a linear layer on "
+                'features, which is needed. To fit a new head, remove "architectures" from '
+                "config.json."
+            )
+        network.add_head(_in_order(layer, given.order))
+    return finished(network, trained)
+
+
+def _in_order(layer, order):
+    """The outputs of a linear layer in another order, as a LinearHead."""
+    weights = layer.weight.detach().double().numpy()
+    bias = np.zeros(len(weights)) if layer.bias is None else layer.bias.detach().double().numpy()
+    rows = np.array(order)
+    # outputs that stand for the same one share its probability
+    shared = np.bincount(rows, minlength=len(weights))[rows]
+    return LinearHead(weights[rows], bias[rows] - np.log(shared))
