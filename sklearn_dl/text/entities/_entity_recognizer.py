@@ -1,16 +1,18 @@
 """The estimator that finds entities in texts."""
 
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from sklearn_dl.metrics._entity_tags import ENTITY_DTYPE, SCHEMES, read_entities, tags_of_spans
-from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text._text_estimator import GivenAttribute, TextEstimator
 from sklearn_dl.text._windows import text_chunks
 from sklearn_dl.text.entities._alignment import as_given, in_split_words, in_words
-from sklearn_dl.text.entities._decoding import probabilities_of, spans_of_codes
+from sklearn_dl.text.entities._decoding import spans_of_codes
 from sklearn_dl.text.entities._entity_network import EntityNetwork
+from sklearn_dl.text.entities._given_tags import GivenTags
 from sklearn_dl.text.entities._tags import Tags, f1_of_spans
 from sklearn_dl.text.entities._word_rows import word_rows
 from sklearn_dl.training._estimator import fit_method
@@ -167,7 +169,8 @@ class EntityRecognizer(TextEstimator):
         "scheme": [StrOptions({"auto", *SCHEMES})],
     }
     del _parameter_constraints["memory"]
-    _problem: Any
+    _head_task = "token"
+    classes_: Any = GivenAttribute()
 
     def __init__(
         self,
@@ -273,7 +276,7 @@ class EntityRecognizer(TextEstimator):
             ``text.split()``. The scheme is that of the y of `fit`, or BIO if y had entities or IO
             tags. None for rows that cannot be read (``on_error="nan"``), with one warning.
         """
-        return self._of_rows(X, self._tags)
+        return self._of_rows(X, partial(_tags, scheme=self._problem.scheme))
 
     def predict_frame(self, X):
         """Find the entities of all rows, as one table.
@@ -365,15 +368,6 @@ class EntityRecognizer(TextEstimator):
         rows.warn_of_errors([errors[p] for p in sorted(errors)], len(rows), left_out=False)
         return object_array(made)
 
-    def _tags(self, entities, rows, position):
-        """The tags of the words of one row."""
-        spans = [(start, end, label) for start, end, label, _ in entities.tolist()]
-        if rows.words is not None:
-            n_words = len(rows.words[position])
-        else:
-            spans, n_words = in_split_words(spans, rows.columns[0][position])
-        return tags_of_spans(spans, n_words, self._problem.scheme)
-
     def _rows(self, X, reset, learns):
         return word_rows(X, self, reset=reset)
 
@@ -393,6 +387,10 @@ class EntityRecognizer(TextEstimator):
     def _new_problem(self, y):
         return Tags(type(self).__name__)
 
+    def _read_head(self, head):
+        problem = GivenTags(type(self).__name__, head.labels)
+        return head.ordered(problem.order), problem
+
     def _network_to_start(self, content, earlier, is_partial=False):
         if earlier is None:
             return EntityNetwork(self.model, content)
@@ -403,13 +401,23 @@ def _entities(entities, rows, position):
     return entities
 
 
+def _tags(entities, rows, position, scheme):
+    """The tags of the words of one row."""
+    spans = [(start, end, label) for start, end, label, _ in entities.tolist()]
+    if rows.words is not None:
+        n_words = len(rows.words[position])
+    else:
+        spans, n_words = in_split_words(spans, rows.columns[0][position])
+    return tags_of_spans(spans, n_words, scheme)
+
+
 def _entities_of(outputs, problem, rows):
     """The entities of some rows, and where those of each row start and stop."""
     codes = problem.predictions(outputs)
     first, stop, label = spans_of_codes(codes.values)
     entities = np.empty(len(first), dtype=ENTITY_DTYPE)
     entities["label"] = object_array(problem.classes[label].tolist())
-    sums = np.append(0.0, np.cumsum(probabilities_of(outputs, codes.values)))
+    sums = np.append(0.0, np.cumsum(problem.probabilities(outputs, codes.values)))
     entities["score"] = (sums[stop] - sums[first]) / (stop - first)
     row_starts = np.append(codes.starts, len(codes.values))
     bounds = np.searchsorted(first, row_starts)

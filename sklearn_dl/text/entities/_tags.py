@@ -6,7 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax
 
-from sklearn_dl.text.entities._decoding import best_tags, codes_of_spans, spans_of_codes
+from sklearn_dl.text.entities._decoding import (
+    best_tags,
+    codes_of_spans,
+    probabilities_of,
+    spans_of_codes,
+)
 from sklearn_dl.training._head import logistic_head
 from sklearn_dl.training._problem import Problem, mean
 from sklearn_dl.training._ragged import Ragged
@@ -172,9 +177,16 @@ class Tags(Problem):
         )
         return mean(-chosen, of_word), f1_of_spans(true, found, lambda span: weights[row[span[0]]])
 
+    def has_outputs_of(self, other):
+        return isinstance(other, Tags) and self.classes.tolist() == other.classes.tolist()
+
     def predictions(self, outputs):
         """The codes of all words, as a Ragged."""
         return Ragged(best_tags(outputs), outputs.lengths)
+
+    def probabilities(self, outputs, codes):
+        """For each word, the probability of its tag: float64 ndarray of shape (n_words,)."""
+        return probabilities_of(outputs, codes)
 
     def digest(self, targets):
         return sha256(targets.values.tobytes() + targets.lengths.tobytes()).digest()
