@@ -1,11 +1,12 @@
 """Text networks whose head came with the model's folder. Importing this module imports torch."""
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
 
-from sklearn_dl.models._transformers import load_model, quiet, transformers
+from sklearn_dl.models._transformers import explained, load_model, quiet, transformers
 from sklearn_dl.text._text_network import TransformerNetwork, finished, load_parts, make_faster
 from sklearn_dl.training._head import LinearHead
 
@@ -139,14 +140,16 @@ def load_network_with_head(content, given, trained=None):
         model = load_model(
             content, classes[type(config)], config, state, shapes, may_lack, "network"
         ).eval()
-        layer = model.get_submodule(given.layer)
+        with explained(content, "head"):
+            layer: Any = model.get_submodule(given.layer)
+            width = layer.in_features
         ids = torch.arange(2 * _N_TOKENS_COMPARED).reshape(2, -1) % config.vocab_size
         if trained is None:
             with torch.inference_mode():
                 expected = network_class.logits(model(input_ids=ids))
         model.set_submodule(given.layer, torch.nn.Identity())
         make_faster(model)
-        network = network_class(model, layer.in_features).eval()
+        network = network_class(model, width).eval()
     if trained is None:
         with torch.inference_mode():
             made = layer(network.features(ids))
@@ -163,8 +166,7 @@ def load_network_with_head(content, given, trained=None):
 
 def _in_order(layer, order):
     """The outputs of a linear layer in another order, as a LinearHead."""
-    weights = layer.weight.detach().double().numpy()
-    bias = np.zeros(len(weights)) if layer.bias is None else layer.bias.detach().double().numpy()
+    weights, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     rows = np.array(order)
     # outputs that stand for the same one share its probability
     shared = np.bincount(rows, minlength=len(weights))[rows]

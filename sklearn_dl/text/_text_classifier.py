@@ -28,7 +28,8 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        ("owner/name") stands for its folder. If the folder has a head that classifies texts, no
+        `fit` is needed to predict: see the notes.
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
@@ -168,6 +169,14 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     windows of a text together count like one row, each by its number of tokens. Predictions and
     the validation score are those of whole texts, whose logits are the weighted means of those of
     their windows.
+
+    If the folder of `model` has the head of transformers' AutoModelForSequenceClassification, the
+    estimator predicts without `fit`. `classes_` are then the labels in ``id2label`` of the folder's
+    ``config.json``, sorted; with ``problem_type="multi_label_classification"``, the outputs are
+    several labels, in the order of ``id2label``. `fit` and the first `partial_fit` start from this
+    head if its labels are those of y (with several labels: if their number is that of the columns
+    of y), and otherwise from a new head. With ``trainable_layers=0``, the head is always new. As
+    long as the head of the folder is in use, `transform` returns what its last layer takes.
 
     With few rows per class, ``trainable_layers=0`` is about as accurate as training, and takes a
     fraction of the time. The user guide has figures.

@@ -51,6 +51,8 @@ class TextEstimator(TrainedEstimator):
     _head_task: str | None = None
     _predictor: Any = GivenAttribute()
     _problem: Any = GivenAttribute()
+    history_: Any = GivenAttribute()
+    best_epoch_: Any = GivenAttribute()
     _extra = "text"
     max_length: int
     n_features_in_: int

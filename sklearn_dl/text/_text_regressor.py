@@ -19,7 +19,8 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        ("owner/name") stands for its folder. If the folder has a head that predicts numbers, no
+        `fit` is needed to predict: see the notes.
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer. If the two texts of a pair are read together, the limit
@@ -139,6 +140,13 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     windows of a text together count like one row, each by its number of tokens. Predictions and
     the validation score are those of whole texts, whose outputs are the weighted means of those of
     their windows.
+
+    If the folder of `model` has the head of transformers' AutoModelForSequenceClassification with
+    one output, or with ``problem_type="regression"`` in its ``config.json``, the estimator predicts
+    without `fit`: the numbers are the outputs of the head. `fit` and the first `partial_fit` start
+    from this head if y has as many columns as it has outputs, and otherwise from a new head. With
+    ``trainable_layers=0``, the head is always new. As long as the head of the folder is in use,
+    `transform` returns what its last layer takes.
 
     With ``trainable_layers=0``, the features of a pair are u, v, abs(u - v) and u * v, where u and
     v are the embeddings of its texts. The regularisation of the ridge regression is chosen by

@@ -34,7 +34,8 @@ class EntityRecognizer(TextEstimator):
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        ("owner/name") stands for its folder. If the folder has a head that tags tokens, no `fit`
+        is needed to predict: see the notes.
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included.
     window_overlap : int, default=32
@@ -143,6 +144,13 @@ class EntityRecognizer(TextEstimator):
     If the encoder ignores letter case, it also learns a vector for each shape of a word, such as
     an initial capital or digits only. This vector is added to the embeddings of the word's tokens,
     and is zero at the start.
+
+    If the folder of `model` has the head of transformers' AutoModelForTokenClassification, and its
+    labels are tags of the schemes BIO, IO or IOB1, the estimator predicts without `fit`. The folder
+    does not say which scheme it is. Each word then gets its most probable label; an entity starts
+    where the label changes, and where B- is more probable than I-. The probability of a word is
+    that of its label. `fit` starts from this head if the labels of its entities are those of y, and
+    otherwise from a new head. With ``trainable_layers=0``, the head is always new.
 
     The words of a text are runs of letters and digits, and punctuation marks. Each character of
     Chinese, Japanese, Thai, Lao, Khmer and Burmese is a word. If `fit` gets tags for texts, then
