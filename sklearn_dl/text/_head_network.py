@@ -141,27 +141,34 @@ def load_network_with_head(content, given, trained=None):
             content, classes[type(config)], config, state, shapes, may_lack, "network"
         ).eval()
         with explained(content, "head"):
-            layer: Any = model.get_submodule(given.layer)
-            width = layer.in_features
-        ids = torch.arange(2 * _N_TOKENS_COMPARED).reshape(2, -1) % config.vocab_size
-        if trained is None:
-            with torch.inference_mode():
-                expected = network_class.logits(model(input_ids=ids))
-        model.set_submodule(given.layer, torch.nn.Identity())
-        make_faster(model)
-        network = network_class(model, width).eval()
+            network, layer, is_exact = _split(model, given.layer, network_class)
+    if not is_exact:
+        raise ValueError(
+            f"{content.name}: the head of {type(model).__name__} is not a linear layer on "
+            'features, which is needed. To fit a new head, remove "architectures" from '
+            "config.json."
+        )
     if trained is None:
-        with torch.inference_mode():
-            made = layer(network.features(ids))
-        limit = _TOLERANCE * float(expected.abs().max())
-        if not torch.allclose(made, expected, rtol=0, atol=limit, equal_nan=True):
-            raise ValueError(
-                f"{content.name}: the head of {type(model).__name__} is not a linear layer on "
-                'features, which is needed. To fit a new head, remove "architectures" from '
-                "config.json."
-            )
         network.add_head(_in_order(layer, given.order))
     return finished(network, trained)
+
+
+def _split(model, name, network_class):
+    """Split a model into a network without a head, and its last layer, which has this name.
+
+    Also return whether both together give the outputs of the model.
+    """
+    layer: Any = model.get_submodule(name)
+    ids = torch.arange(2 * _N_TOKENS_COMPARED).reshape(2, -1) % model.config.vocab_size
+    with torch.inference_mode():
+        expected = network_class.logits(model(input_ids=ids))
+    model.set_submodule(name, torch.nn.Identity())
+    make_faster(model)
+    network = network_class(model, layer.in_features).eval()
+    with torch.inference_mode():
+        made = layer(network.features(ids))
+    limit = _TOLERANCE * float(expected.abs().max())
+    return network, layer, torch.allclose(made, expected, rtol=0, atol=limit, equal_nan=True)
 
 
 def _in_order(layer, order):

@@ -22,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl import TextClassifier, TextEncoder, TextRegressor, clear_sessions
+from sklearn_dl.training import _training_loop
 from tests.text.tiny_encoders import KINDS
 from tests.text.tiny_heads import own_outputs, tiny_head
 
@@ -346,6 +347,46 @@ def test_pickles_carry_the_head(changed, folder):
         pickle.loads(by_name).predict(TEXTS)
     fitted = loaded.set_params(max_epochs=1, learning_rate=1e-12).fit(TEXTS, Y)
     assert_allclose(fitted.predict_proba(TEXTS), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("layers", ["all", 1])
+def test_pickles_of_trained_networks(folders, tmp_path, kind, layers):
+    copied = shutil.copytree(folders[kind], tmp_path / "copied")
+    clf = TextClassifier(copied, trainable_layers=layers, embed_model=layers != "all", **QUICK)
+    expected = clf.fit(TEXTS, Y).predict_proba(TEXTS)
+    saved = pickle.dumps(clf)
+    shutil.rmtree(copied)
+    clear_sessions()
+    loaded = pickle.loads(saved)
+    assert_array_equal(loaded.predict_proba(TEXTS), expected)
+    # training has changed all weights: the pickle contains them only once
+    assert loaded._predictor.network.content.has_weights() == (layers == 1)
+
+
+def test_a_killed_fit_resumes(numbers, tmp_path, monkeypatch):
+    model = TextRegressor(numbers, **QUICK, batch_size=2, learning_rate=1e-2)
+    expected = clone(model).fit(TEXTS, np.arange(6)).predict(TEXTS)
+
+    class Killed(BaseException):
+        pass
+
+    step, n = _training_loop._Run.step, iter(range(100))
+
+    def killed(run, *args):
+        if next(n) == 2:
+            raise Killed
+        loss = step(run, *args)
+        run.saved = -1e9  # save after each batch
+        return loss
+
+    model.set_params(checkpoint_dir=tmp_path / "fit")
+    with monkeypatch.context() as patch:
+        patch.setattr(_training_loop._Run, "step", killed)
+        with pytest.raises(Killed):
+            model.fit(TEXTS, np.arange(6))
+    assert any((tmp_path / "fit").iterdir())
+    assert_array_equal(model.fit(TEXTS, np.arange(6)).predict(TEXTS), expected)
 
 
 @pytest.mark.slow  # another process imports torch
