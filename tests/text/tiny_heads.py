@@ -1,5 +1,6 @@
 """Models of transformers with random weights and a head, small enough to train in a test."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -46,3 +47,9 @@ def own_outputs(folder, texts, pairs=None):
     model = model_class.from_pretrained(folder).eval()
     with torch.no_grad():
         return model(**tokenizer(texts, pairs, padding=True, return_tensors="pt"))
+
+
+def change_config(folder, **values):
+    """Set values in the config.json of a folder."""
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
