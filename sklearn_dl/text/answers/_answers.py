@@ -51,10 +51,10 @@ class Answers(Problem):
     Attributes
     ----------
     has_no_answer : bool
-        Whether y had rows without an answer.
+        Whether y had rows without an answer. Without a y: False.
     """
 
-    has_no_answer: bool
+    has_no_answer = False
 
     def __init__(self, purpose, max_answer_length, allow_no_answer):
         self.purpose = purpose
@@ -70,6 +70,9 @@ class Answers(Problem):
         targets = self.learn(y)
         self.has_no_answer |= how.keeps_head and earlier.has_no_answer
         return targets
+
+    def has_outputs_of(self, other):
+        return isinstance(other, Answers)
 
     def encode(self, y, name):
         return y

@@ -44,7 +44,8 @@ class QuestionAnswerer(TextEstimator):
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
         and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        ("owner/name") stands for its folder. If the folder has a head that finds answers, no `fit`
+        is needed to predict: see the notes.
     max_length : int, default=384
         Largest number of tokens that are read at once, special tokens included. The question takes
         its part of them.
@@ -165,6 +166,11 @@ class QuestionAnswerer(TextEstimator):
     all spans of at most `max_answer_length` tokens in all windows are compared. The score of "no
     answer" is the lowest of the windows' sums at their first tokens.
 
+    If the folder of `model` has the head of transformers' AutoModelForQuestionAnswering, the
+    estimator predicts without `fit`, and `fit` starts from this head. The folder does not say
+    whether the head was trained with questions that have no answer: set ``allow_no_answer=True`` if
+    it was.
+
     The encoder that comes with the package was made for comparing sentences, and is weak at this
     task. Set `model` to an encoder that was pretrained for answers, or to a larger one, and fit it
     to some thousands of questions.
@@ -186,6 +192,7 @@ class QuestionAnswerer(TextEstimator):
     """
 
     _allowed_columns = {2}
+    _head_task = "answer"
     _parameter_constraints: dict = {
         **TextEstimator._parameter_constraints,
         "window_overlap": [Interval(Integral, 0, None, closed="left")],
@@ -375,6 +382,9 @@ class QuestionAnswerer(TextEstimator):
 
     def _new_problem(self, y):
         return Answers(type(self).__name__, self.max_answer_length, self.allow_no_answer)
+
+    def _read_head(self, head):
+        return head, self._new_problem(None)
 
     def _network_to_start(self, content, earlier, is_partial=False):
         if earlier is None:
