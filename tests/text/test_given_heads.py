@@ -250,6 +250,18 @@ def test_several_labels(labels):
     assert clone(clf).fit(TEXTS, Y)._predictor.network.given is None
 
 
+def test_long_texts_in_windows(folder):
+    windows = {"long_texts": "windows", "window_overlap": 4, "learning_rate": 1e-12}
+    clf = TextClassifier(folder, **QUICK | windows | {"max_length": 16})
+    rows = [*TEXTS, "good film bad book " * 20]
+    expected = clf.decision_function(rows)
+    assert_allclose(
+        expected[:-1], TextClassifier(folder, **EXACT).decision_function(TEXTS), atol=1e-5
+    )
+    made = clone(clf).fit(rows, [*Y, "a"]).decision_function(rows)
+    assert_allclose(made, expected, atol=1e-5)
+
+
 def test_everything_that_reads_rows_works_without_fit(folder):
     clf = TextClassifier(folder, **EXACT)
     check_is_fitted(clf)
