@@ -100,6 +100,12 @@ class Answers(Problem):
         return LinearHead(draws, np.zeros(2))
 
     def goals(self, targets, layout=None):
+        """The places of the answer in each window; answers that cannot be learned are warned of.
+
+        Returns
+        -------
+        goals : int64 ndarray of shape (n_windows, 2)
+        """
         if layout is None:
             return targets.spans
         goals, n_tokens = _goals(targets.spans, layout)
