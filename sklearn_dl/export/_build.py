@@ -1,6 +1,7 @@
 """Build the model of an export: from an estimator and a sample of X to an onnx.ModelProto."""
 
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn_dl._version import __version__
 
 # the modules that are not used here register their converters
-from sklearn_dl.export import _labels, _scorers, _text  # noqa: F401
+from sklearn_dl.export import _labels, _scorers, _text, _token_predictors  # noqa: F401
 from sklearn_dl.export._exporter import Exporter
 from sklearn_dl.export._inputs import first_step, made_up_sample, read_sample
 from sklearn_dl.export._onnx_models import NeedsOpset
@@ -52,6 +53,9 @@ class Built(NamedTuple):
     score_threshold : float or None
         The parameter of the detector, if there is one. Its outputs have no rows: each run takes
         one image.
+    token_outputs : callable(values) -> dict of str to list of ndarray, or None
+        If the outputs of the model belong to tokens, which `predict` does not return: it computes
+        the outputs for the tokens of each row of `values`, without padding.
     """
 
     model: onnx.ModelProto
@@ -62,6 +66,7 @@ class Built(NamedTuple):
     n_rows: int | str
     has_images: bool
     score_threshold: float | None
+    token_outputs: Callable[[dict], dict] | None
 
     @property
     def n_sampled(self):
@@ -123,6 +128,7 @@ def build(estimator, X, text, resize, target_opset):
         exporter.n_rows,
         has_images=any(block.kind == "images" for block in table.blocks),
         score_threshold=exporter.score_threshold,
+        token_outputs=exporter.token_outputs,
     )
 
 

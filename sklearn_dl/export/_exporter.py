@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_dl.export._first_windows import FirstWindows
 from sklearn_dl.export._graph import Graph, ir_type
 from sklearn_dl.export._table import Block, Output, Table
 from sklearn_dl.models import list_models, model_card
@@ -44,15 +45,15 @@ class TokenInput(NamedTuple):
 
     Attributes
     ----------
-    kind : {"input_ids", "attention_mask", "token_type_ids"}
+    kind : {"input_ids", "attention_mask", "token_type_ids", "word_shape"}
     columns : tuple of str
         The column of texts, or the two columns that are read together.
-    tokenizer : Tokenizer
+    tokenizer : Tokenizer or FirstWindows
     """
 
     kind: str
     columns: tuple[str, ...]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | FirstWindows
 
 
 class Exporter:
@@ -83,6 +84,8 @@ class Exporter:
     score_threshold : float or None
         The parameter of the detector, if there is one. Its outputs have no rows: each run takes
         one image.
+    token_outputs : callable or None
+        As in `Built`.
     """
 
     def __init__(self, text="string", resize="exact", opset=18):
@@ -95,6 +98,7 @@ class Exporter:
         self.n_rows: int | str = "N"
         self.tokens: dict[str, TokenInput] = {}
         self.score_threshold: float | None = None
+        self.token_outputs: Callable[[dict], dict] | None = None
         self._inputs: dict[str, tuple] = {}
 
     def transform(self, estimator, table, step=None):

@@ -7,8 +7,9 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_dl.export._table import Block, Table
 from sklearn_dl.images import ImageLoader, LazyImage
-from sklearn_dl.text import TextEncoder
+from sklearn_dl.text import EntityRecognizer, QuestionAnswerer, TextEncoder
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text.entities._word_rows import text_cells
 from sklearn_dl.utils._columns import natural_array, object_array, split_columns
 from sklearn_dl.vision import ObjectDetector
 from sklearn_dl.vision._image_estimator import ImageEstimator
@@ -64,7 +65,11 @@ def read_sample(X, estimator):
             return Table((block,)), {"X": X}
         else:
             return _numbers(X)
-    columns, names, _ = split_columns(X, estimator)
+    if isinstance(first_step(estimator), EntityRecognizer):
+        cells, names = text_cells(X, estimator)
+        columns = [cells]
+    else:
+        columns, names, _ = split_columns(X, estimator)
     if not columns or not len(columns[0]):
         raise ValueError(_NO_ROWS)
     columns = [natural_array(c.tolist()) if c.dtype == object else c for c in columns]
@@ -89,7 +94,7 @@ def _numbers(X):
 
 
 def made_up_sample(estimator):
-    """Rows for an estimator with one column of texts or images: some texts, or noise.
+    """Rows for an estimator that takes texts, questions or images: some texts, or noise.
 
     Raises
     ------
@@ -97,6 +102,8 @@ def made_up_sample(estimator):
         If the estimator takes anything else.
     """
     step = first_step(estimator)
+    if isinstance(step, QuestionAnswerer):
+        return [["Who?", "Ann."], ["", ""], ["Why?", "words " * 600]]
     is_text = isinstance(step, (TextEstimator, TextEncoder))
     if is_text and getattr(estimator, "n_features_in_", 1) == 1:
         return ["", "A short text.", "Größe 12 €, 中文 and [SEP] " * 3, "words " * 300]
@@ -105,7 +112,8 @@ def made_up_sample(estimator):
         sizes = ((300, 400), (96, 64), (231, 227))
         return object_array([draw(256, size=(*size, 3), dtype=np.uint8) for size in sizes])
     raise ValueError(
-        "X_sample=None is possible only for estimators that take one column of texts or images. "
+        "X_sample=None is possible only for estimators that take one column of texts or images, or "
+        "questions and contexts. "
         f"Pass some rows of the data that {type(estimator).__name__} was fitted on."
     )
 

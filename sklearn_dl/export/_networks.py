@@ -49,12 +49,12 @@ def head_outputs(exporter, head, features):
     exporter : Exporter
     head : LinearHead
     features : Value
-        float32 of shape (N, n_features).
+        float32 of shape (N, ..., n_features).
 
     Returns
     -------
     outputs : Value
-        float64 of shape (N, n_outputs).
+        float64 of shape (N, ..., n_outputs).
     """
     graph = exporter.graph
     features = exporter.cast(features, np.dtype(np.float32), np.float64)

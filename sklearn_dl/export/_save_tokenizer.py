@@ -6,8 +6,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.text import TextEncoder
+from sklearn_dl.text import EntityRecognizer, QuestionAnswerer, TextEncoder
 from sklearn_dl.text._text_estimator import TextEstimator
+from sklearn_dl.text.entities._words import Shape
 
 
 def save_tokenizer(estimator, folder):
@@ -42,12 +43,20 @@ def save_tokenizer(estimator, folder):
 
     If the encoder has a prompt, ``tokenizer_config.json`` holds it as `prompt`. Put it before each
     text.
+
+    For an EntityRecognizer, ``tokenizer_config.json`` also holds `tags`, the tags in the order of
+    the model's `logits`, and, if the model has the input `word_shape`, the names of the shapes in
+    the order of their numbers, as `word_shapes`.
+
+    For a QuestionAnswerer, the files are for pairs of a question and its context, of which only the
+    context is truncated: ``Tokenizer.encode_batch([(question, context)])``, or with transformers
+    ``tokenizer(questions, contexts, padding=True, truncation="only_second")``.
     """
-    found = {}
+    found: dict = {}
     for step in _text_steps(estimator):
         check_is_fitted(step)
         network = step._network() if isinstance(step, TextEncoder) else step._network
-        found[network.content.sha256, step.max_length] = network.tokenizer(step.max_length)
+        found[network.content.sha256, step.max_length] = step, network.tokenizer(step.max_length)
     if len(found) != 1:
         name = type(estimator).__name__
         if found:
@@ -57,10 +66,22 @@ def save_tokenizer(estimator, folder):
         raise ValueError(
             f"{name} has no text estimator: pass a fitted text estimator, or a pipeline with one."
         )
-    (tokenizer,) = found.values()
+    ((step, tokenizer),) = found.values()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(folder)
+    tokenizer.save(
+        folder,
+        cuts_second=isinstance(step, QuestionAnswerer),
+        more_settings=_about_words(step) if isinstance(step, EntityRecognizer) else None,
+    )
+
+
+def _about_words(recognizer):
+    """What a program must know to make the inputs and to read the outputs for words."""
+    about = {"tags": recognizer._problem.tags}
+    if recognizer._network.has_word_shapes(recognizer._where()):
+        about["word_shapes"] = [shape.name for shape in Shape]
+    return about
 
 
 def _text_steps(estimator):

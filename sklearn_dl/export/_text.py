@@ -50,7 +50,7 @@ def export_transform(estimator, table, exporter):
         value = _features(estimator, network, table, exporter)
         value = exporter.cast(value, np.dtype(np.float64), np.float32)
     else:
-        value = _embeddings(estimator, network, _texts(table, exporter), exporter, "embed")
+        value = _embeddings(estimator, network, select_texts(table, exporter), exporter, "embed")
     return columns(value, np.float32, network.width(CPU, table.width))
 
 
@@ -60,13 +60,13 @@ def export_encoder(encoder, table, exporter):
     encoder._validate_params()
     exporter.refuse_nan(encoder)
     network = encoder._network()
-    value = _embeddings(encoder, network, _texts(table, exporter), exporter, "embed")
+    value = _embeddings(encoder, network, select_texts(table, exporter), exporter, "embed")
     return columns(value, np.float32, network.width(CPU, 1))
 
 
 def _features(estimator, network, table, exporter):
     """What FittedTextNetwork.features computes: a Value of float32 or float64."""
-    texts = _texts(table, exporter)
+    texts = select_texts(table, exporter)
     if network.reading == "together" or len(texts) == 1:
         return _embeddings(estimator, network, texts, exporter, "pooled")
     graph, double = exporter.graph, int(ir_type(np.float64))
@@ -84,7 +84,7 @@ def _features(estimator, network, table, exporter):
     return graph.Concat(first, second, difference, graph.Mul(first, second), axis=1)
 
 
-def _texts(table, exporter):
+def select_texts(table, exporter):
     """The columns of texts of a table, as a list of one or two Tables."""
     for block in table.blocks:
         if not block.is_text:
@@ -105,35 +105,68 @@ def _embeddings(estimator, network, texts, exporter, method, apart=False):
         )
     tokenizer = network.tokenizer(estimator.max_length)
     module = network.network_to_train(torch.device("cpu")).eval()
+    accept_network(estimator, network, module, exporter)
+    if module.sees_padding and apart:
+        exporter.refuse(
+            "its encoder also reads padding, so that the two texts of a pair cannot be padded to "
+            "one length",
+            "Use another encoder.",
+        )
+    rows = _token_rows(tokenizer, texts, exporter, apart)
+    names = ["ids", "mask"] + ["types"] * tokenizer.takes_types
+    return network_outputs(module, method, dict(zip(names, rows, strict=False)), exporter)
+
+
+def accept_network(estimator, network, module, exporter):
+    """Check that a network can be part of the file, and note in the file what it is.
+
+    Parameters
+    ----------
+    estimator : estimator
+    network : FittedTextNetwork
+    module : TextNetwork
+        The torch module of `network`.
+    exporter : Exporter
+    """
     check_max_length(module, estimator.max_length, estimator.model)
     if module.sees_padding:
         # rows of equal length need no padding
         exporter.fix_rows(1)
-        if apart:
-            exporter.refuse(
-                "its encoder also reads padding, so that the two texts of a pair cannot be padded "
-                "to one length",
-                "Use another encoder.",
-            )
     # several encoders may read different numbers of tokens
     seen = exporter.metadata.get("max_length", "").split(", ")
     lengths = dict.fromkeys([*filter(None, seen), str(estimator.max_length)])
     exporter.metadata["max_length"] = ", ".join(lengths)
     exporter.made_from(network.content.sha256, estimator.model)
-    rows = _token_rows(tokenizer, texts, exporter, apart)
-    names = ["ids", "mask"] + ["types"] * tokenizer.takes_types
-    inputs = dict(zip(names, rows, strict=False))
+
+
+def network_outputs(module, method, inputs, exporter):
+    """Add one method of a TextNetwork to the graph.
+
+    Parameters
+    ----------
+    module : TextNetwork
+        It is changed: its attention is set to the one that can be exported.
+    method : str
+        Name of the method.
+    inputs : dict of str to Value
+        Int64 of shape (N, length), by the names of the arguments.
+    exporter : Exporter
+
+    Returns
+    -------
+    output : Value
+    """
     dynamic = torch.export.Dim.DYNAMIC
     return torch_outputs(
         exporter,
-        lambda: _Embedding(module, method),
+        lambda: _Method(module, method),
         inputs,
-        {name: {0: dynamic, 1: dynamic} for name in names},
-        {name: torch.ones(3, 7, dtype=torch.int64) for name in names},
+        {name: {0: dynamic, 1: dynamic} for name in inputs},
+        {name: torch.ones(3, 7, dtype=torch.int64) for name in inputs},
     )
 
 
-class _Embedding(torch.nn.Module):
+class _Method(torch.nn.Module):
     """One method of a TextNetwork as a module."""
 
     def __init__(self, network, method):
@@ -143,8 +176,9 @@ class _Embedding(torch.nn.Module):
         if hasattr(network.encoder, "set_attn_implementation"):
             network.encoder.set_attn_implementation("eager")
 
-    def forward(self, ids, mask, types=None):
-        return getattr(self.network, self.method)(ids, mask, types)
+    def forward(self, ids, mask, types=None, shapes=None):
+        options = {} if shapes is None else {"shapes": shapes}
+        return getattr(self.network, self.method)(ids, mask, types, **options)
 
 
 def _token_rows(tokenizer, texts, exporter, apart):

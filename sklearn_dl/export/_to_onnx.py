@@ -39,13 +39,14 @@ def to_onnx(
     X_sample : array-like of n_samples rows, default=None
         Some rows of data. They define the names, types and shapes of the model's inputs: texts,
         images as uint8 arrays of shape (H, W), (H, W, 3) or (H, W, 4), or numbers. None, for
-        estimators that take one column of texts or images: `to_onnx` makes up texts or random
-        images.
+        estimators that take one column of texts or images, or questions and contexts: `to_onnx`
+        makes up texts or random images.
     text : {"string", "utf8", "token_ids"}, default="string"
         How the model takes texts. "string": as a tensor of strings. "utf8": as bytes of UTF-8,
         uint8 of shape [N, n_bytes], padded with 0. "token_ids": as token ids, which a tokenizer
         makes outside of the model; :func:`save_tokenizer` saves it. The first two need a
         tokenizer like that of BERT (WordPiece) or RoBERTa (byte-level BPE without a normalizer).
+        EntityRecognizer and QuestionAnswerer need "token_ids".
     weights : {"float32", "float16", "int8"}, default="float32"
         How the weights of networks are stored. "float16" takes half the space of "float32", and
         "int8" about a quarter: 32 weights share a scale. ONNX Runtime converts them back when it
@@ -102,20 +103,33 @@ def to_onnx(
     tensors. Object detectors, for one image in a run: `boxes` [n, 4] (left, top, right and bottom
     edge in pixels of the image), `scores` [n] and `labels` [n].
 
+    EntityRecognizer: `logits` float32 [N, length, n_tags] for all tokens. The tags are in
+    `metadata_props`, in this order: O, then B- and I- of each of `classes_`. The tag of a word is
+    that of its first token. If an encoder that ignores letter case was trained, the model also
+    takes `word_shape` int64 [N, length]: for each token the number of its word's shape, which is
+    the position in `word_shapes` of `metadata_props`, and 0 for other tokens and padding.
+
+    QuestionAnswerer: `start_logits` and `end_logits` float32 [N, length], for the tokens of a
+    question and its context together. They are not masked: an answer starts and ends in the
+    context, and "no answer" at the first token.
+
+    These two models read one window per row: of a longer text, only the first one is compared.
+
     If a network has a fixed batch size, N is that size.
 
     `verify` compares with predictions of the estimator in float32. Numbers may differ by 1e-5
     (relative to those above 1), by 6e-3 if they come from images, by 2e-3 if ``weights="float16"``
     and by 0.05 if ``weights="int8"``. Labels must be equal, unless the two best classes tie; with
-    "int8", they are not compared. With ``resize="fast"``, a larger difference is a warning.
+    "int8", they are not compared. With ``resize="fast"``, a larger difference is a warning. For
+    logits of tokens, the softmax is compared: over the tags, or over the tokens of a row.
 
     With ``text="string"``, the model contains one operator that only ONNX Runtime has
     (`Tokenizer` of the domain `com.microsoft`); with "utf8" and "token_ids", all operators of text
     estimators are standard ones.
 
     The model contains no local path and no user name. Its `metadata_props` hold the name and
-    version of the package, the name of the estimator, the classes, `max_length`, and the licence
-    and sha256 of each network.
+    version of the package, the name of the estimator, the classes, `max_length`, `tags`,
+    `word_shapes`, and the licence and sha256 of each network.
 
     Examples
     --------

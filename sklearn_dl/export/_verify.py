@@ -8,6 +8,7 @@ import onnxruntime as ort
 from joblib import parallel_config
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import issparse
+from scipy.special import softmax
 
 from sklearn_dl.images import LazyImage
 from sklearn_dl.metrics._boxes import box_array, box_iou
@@ -54,6 +55,8 @@ def verify_model(built, weights, resize):
         if built.score_threshold is not None:
             for row in range(built.n_sampled):
                 _match_objects(made, expected, row, built.score_threshold + tolerance)
+    if built.token_outputs is not None:
+        _to_probabilities(made, expected)
     largest, fault = _compare(made, expected, tolerance, compares_labels=weights != "int8")
     report = f"the largest difference from the estimator is {largest:.2g} in {built.n_sampled} rows"
     if fault is None:
@@ -142,12 +145,13 @@ def _feeds(built, rows):
             kind, columns, tokenizer = built.tokens[name]
             if columns not in tokens:
                 texts = [built.values[column][rows, 0] for column in columns]
-                ids, mask, types = tokenizer.pad(tokenizer.encode(texts, 1))
+                ids, mask, types, *more = tokenizer.pad(tokenizer.encode(texts, 1))
                 tokens[columns] = {
                     "input_ids": ids,
                     "attention_mask": np.ones_like(ids) if mask is None else mask,
                     "token_type_ids": np.zeros_like(ids) if types is None else types,
                 }
+                tokens[columns] |= dict(zip(["word_shape"], more, strict=False))
             feeds[name] = tokens[columns][kind]
             continue
         cells = built.values[name]
@@ -172,6 +176,8 @@ def as_utf8(texts):
 def _expected(built, made):
     """What the estimator gives for the rows of the sample: dict of str to list, as `made`."""
     estimator, X = built.estimator, built.X
+    if built.token_outputs is not None:
+        return built.token_outputs(built.values)
     if built.score_threshold is not None:
         found = estimator.predict(X)
         return {
@@ -203,6 +209,17 @@ def _expected(built, made):
         expected[name] = [row[start : start + width] for row in rows]
         start += width
     return expected
+
+
+def _to_probabilities(made, expected):
+    """Turn the logits of tokens into probabilities, in place: of tags, or of the tokens of a row.
+
+    What the model has for padding, at the end of each row, is left out.
+    """
+    for name, rows in expected.items():
+        own = [row[: len(wanted)] for row, wanted in zip(made[name], rows, strict=True)]
+        made[name] = [softmax(row.astype(np.float64), axis=-1) for row in own]
+        expected[name] = [softmax(row, axis=-1) for row in rows]
 
 
 def _match_objects(made, expected, row, rare):

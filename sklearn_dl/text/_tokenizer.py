@@ -156,8 +156,17 @@ class Tokenizer:
         cut = np.array([bool(encoding.overflowing) for encoding in encodings])
         return TokenRows(ids, types, cut)
 
-    def save(self, folder):
+    def save(self, folder, *, cuts_second=False, more_settings=None):
         """Write ``tokenizer.json`` and ``tokenizer_config.json`` to a folder.
+
+        Parameters
+        ----------
+        folder : Path
+        cuts_second : bool, default=False
+            Whether only the second text of a pair is cut. Then the files are for pairs only, which
+            have no prompt.
+        more_settings : dict or None, default=None
+            Entries to add to ``tokenizer_config.json``.
 
         Raises
         ------
@@ -168,15 +177,18 @@ class Tokenizer:
             raise ValueError(f"{self.name} is written in Python: it has no tokenizer.json.")
         saved = type(self.backend).from_str(self.backend.to_str())
         saved.enable_padding(pad_id=self.pad_id, pad_token=self._tokenizer.pad_token or "[PAD]")
+        if cuts_second:
+            saved.enable_truncation(self.max_length, strategy="only_second")
         saved.save(str(folder / "tokenizer.json"))
         settings = {
             "model_max_length": self.max_length,
             "model_input_names": self._tokenizer.model_input_names,
             "tokenizer_class": "PreTrainedTokenizerFast",
         }
-        settings |= {"prompt": self.prompt} if self.prompt else {}
+        settings |= {"prompt": self.prompt} if self.prompt and not cuts_second else {}
         special = self._tokenizer.special_tokens_map
         settings |= {name: str(token) for name, token in special.items() if isinstance(token, str)}
+        settings |= more_settings or {}
         (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     def _beginning(self, text):

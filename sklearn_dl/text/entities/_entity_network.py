@@ -63,6 +63,10 @@ class EntityNetwork(FittedTextNetwork):
         check_max_length(network, rows.max_length, self.model)
         return WordFeed(network, self.tokenizer(rows.max_length), rows)
 
+    def has_word_shapes(self, where):
+        """Whether the network takes the shapes of words."""
+        return self.on(where.resolved().device, "float32").word_shapes is not None
+
     def network_to_train(self, device):
         network = super().network_to_train(device)
         if network.word_shapes is None and self.tokenizer(16).ignores_case:

@@ -89,6 +89,11 @@ class Tags(Problem):
     def n_tags(self):
         return 1 + 2 * len(self.classes)
 
+    @property
+    def tags(self):
+        """The tags in the order of the outputs: their codes are the positions in this list."""
+        return ["O", *(f"{part}-{label}" for label in self.classes.tolist() for part in "BI")]
+
     def learn(self, y):
         self.classes = np.array(sorted({label for row in y.spans for *_, label in row}), dtype=str)
         return self.encode(y, "y")

@@ -117,6 +117,21 @@ def word_rows(X, estimator, *, reset):
     )
 
 
+def text_cells(X, estimator):
+    """The only column of X, in which lists of words are joined by spaces, and its names or None.
+
+    What is neither a text nor a list of words stays as it is.
+    """
+    cells, names = _cells(X, estimator)
+    texts = [
+        " ".join(cell)
+        if is_list_of_words(cell) and all(isinstance(word, str) for word in cell)
+        else cell
+        for cell in cells
+    ]
+    return object_array(texts), names
+
+
 def is_list_of_words(cell):
     """Whether a cell is a list, a tuple, a 1-D array or a Series."""
     if isinstance(cell, np.ndarray):
