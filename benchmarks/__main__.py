@@ -108,10 +108,11 @@ def main():
 def renewed(page, name, table):
     """The page with the table of one benchmark between its marks, or at the end, replaced."""
     before, mark, rest = page.partition(f"<!-- {name} -->\n")
-    _, end, after = rest.partition(f"\n<!-- end of {name} -->")
+    # between the marks of a new table there is nothing
+    _, end, after = rest.partition(f"<!-- end of {name} -->")
     if not end:
         return f"{page}\n<!-- {name} -->\n{table}\n<!-- end of {name} -->\n"
-    return f"{before}{mark}{table}{end}{after}"
+    return f"{before}{mark}{table}\n{end}{after}"
 
 
 if __name__ == "__main__":

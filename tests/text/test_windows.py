@@ -25,7 +25,7 @@ TEXTS = object_array(
         " ".join(rng.choice(WORDS, 60)),
         "Old  HOUSE\u3000xyz, " * 9 + "  ",
         "good 👍🏽 film 👨‍👩‍👧 " * 5,
-        "caf\u00e9 cafe\u0301 \u200b\ufeff\ufb01ne \u0130stanbul " * 3,
+        "\u00e9t\u00e9 e\u0301te\u0301 \u200b\ufeff\ufb01ne \u0130stanbul " * 3,
         "plot" * 40,
     ]
 )
