@@ -149,7 +149,7 @@ def network_outputs(module, method, inputs, exporter):
     method : str
         Name of the method.
     inputs : dict of str to Value
-        Int64 of shape (N, length), by the names of the arguments.
+        Int64 of shape (N, length), by the names of the arguments; the first two are ids and mask.
     exporter : Exporter
 
     Returns
@@ -159,7 +159,7 @@ def network_outputs(module, method, inputs, exporter):
     dynamic = torch.export.Dim.DYNAMIC
     return torch_outputs(
         exporter,
-        lambda: _Method(module, method),
+        lambda: _Method(module, method, list(inputs)[2:]),
         inputs,
         {name: {0: dynamic, 1: dynamic} for name in inputs},
         {name: torch.ones(3, 7, dtype=torch.int64) for name in inputs},
@@ -167,18 +167,20 @@ def network_outputs(module, method, inputs, exporter):
 
 
 class _Method(torch.nn.Module):
-    """One method of a TextNetwork as a module."""
+    """One method of a TextNetwork as a module; `more` names the arguments after ids and mask."""
 
-    def __init__(self, network, method):
+    def __init__(self, network, method, more):
         super().__init__()
         self.network = network
         self.method = method
+        self.more = more
         if hasattr(network.encoder, "set_attn_implementation"):
             network.encoder.set_attn_implementation("eager")
 
-    def forward(self, ids, mask, types=None, shapes=None):
-        options = {} if shapes is None else {"shapes": shapes}
-        return getattr(self.network, self.method)(ids, mask, types, **options)
+    def forward(self, ids, mask, third=None, fourth=None):
+        # torch passes the inputs by their positions, and an encoder may take shapes without types
+        options = {"types": None} | dict(zip(self.more, (third, fourth), strict=False))
+        return getattr(self.network, self.method)(ids, mask, **options)
 
 
 def _token_rows(tokenizer, texts, exporter, apart):

@@ -131,8 +131,7 @@ def _own_outputs(network, head, windows, columns, names, values):
             arrays = to_device(windows.pad(tokens.take([row])), torch.device("cpu"))
             (vectors,) = network.token_vectors(*arrays).float().numpy()
             outputs = head(vectors.astype(np.float64))
-            for name, of_name in zip(
-                names, outputs.T if len(names) > 1 else [outputs], strict=True
-            ):
+            of_names = outputs.T if len(names) > 1 else [outputs]
+            for name, of_name in zip(names, of_names, strict=True):
                 made[name].append(of_name)
     return made
