@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.metrics._entity_tags import ENTITY_DTYPE, SCHEMES, read_entities, tags_of_spans
 from sklearn_dl.text._text_estimator import GivenAttribute, TextEstimator
@@ -345,7 +346,9 @@ class EntityRecognizer(TextEstimator):
             0 if there are no entities at all.
         """
         rows = self._rows_to_predict(X)
-        given = as_given(read_entities(y, "y", scheme=self.scheme), rows)
+        entities = read_entities(y, "y", scheme=self.scheme)
+        check_consistent_length(rows, entities.spans)
+        given = as_given(entities, rows, "y")
         weights = check_sample_weight(sample_weight, np.empty((len(rows), 1)), dtype=np.float64)
         true = {(row, *span) for row, spans in enumerate(given) for span in spans}
         found = {

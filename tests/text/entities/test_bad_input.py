@@ -31,6 +31,7 @@ BAD_SPANS = {
     "that starts at a space": ([(3, 7, "colour")], "starts at a space"),
     "that ends at a space": ([(4, 8, "colour")], "ends at a space"),
     "after the end": ([(4, 20, "colour")], "ends after the end of the text, which has 11"),
+    "that starts at the end": ([(11, 14, "colour")], "ends after the end of the text"),
     "that overlaps": ([(4, 7, "colour"), (4, 11, "pet")], "overlap"),
     "without characters": ([(4, 4, "colour")], "0 <= start < end"),
 }
@@ -54,6 +55,23 @@ def test_tags_that_do_not_fit_the_words(recognizer):
         recognizer.fit(WORDS, [[(1, 4, "pet")], *TAGS[1:]])
     with pytest.raises(ValueError, match=r"row 0.*I-pet"):
         recognizer.set_params(scheme="BIO").fit(WORDS, [["O", "O", "I-pet"], *TAGS[1:]])
+
+
+def test_score_refuses_what_does_not_fit_the_rows(recognizer):
+    recognizer.set_params(trainable_layers=0).fit(TEXTS, ENTITIES)
+    for X in (TEXTS, WORDS):
+        with pytest.raises(ValueError, match="y, row 0: there are 2 tags for 3 words") as caught:
+            recognizer.score(X, [TAGS[0][:2], *TAGS[1:]])
+        assert caught.value.row == 0
+        with pytest.raises(ValueError, match="y, row 0: there are 4 tags for 3 words"):
+            recognizer.score(X, [[*TAGS[0], "B-pet"], *TAGS[1:]])
+        for rows in (X[:3], [*X, *X]):
+            with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+                recognizer.score(rows, ENTITIES)
+    with pytest.raises(ValueError, match=r"y, row 2: .* ends after the last of 0 words"):
+        recognizer.score(WORDS[:3], [[], [], [(0, 1, "pet")]])
+    with pytest.raises(ValueError, match=r"y, row 1: .* ends after the end of the text"):
+        recognizer.score(TEXTS[:2], [[], [(20, 40, "pet")]])
 
 
 def test_no_entities_at_all(recognizer):

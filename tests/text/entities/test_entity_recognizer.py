@@ -243,6 +243,16 @@ def test_early_stopping(recognizer):
         clone(recognizer).fit(TEXTS, ENTITIES, X_val=["red"], y_val=[[(0, 2, "colour")]])
 
 
+def test_validation_rows_may_have_tags_where_the_others_have_entities(recognizer):
+    recognizer.set_params(early_stopping=True)
+    X, y = ["the red cat.", "fast"], [["O", "B-colour", "B-pet"], ["O"]]
+    recognizer.fit(TEXTS, ENTITIES, X_val=X, y_val=y)
+    # "cat." is a word of text.split(), but two words for predict
+    score = recognizer.score(X, y)
+    assert 0 < score < 1
+    assert max(recognizer.history_["validation_score"]) == score
+
+
 def test_validation_scores_are_those_of_score(recognizer):
     def scoring(estimator, X, y):
         scores.append(estimator.score(X, y))
