@@ -427,7 +427,7 @@ def _entities_of(outputs, problem, rows):
     codes = problem.predictions(outputs)
     first, stop, label = spans_of_codes(codes.values)
     entities = np.empty(len(first), dtype=ENTITY_DTYPE)
-    entities["label"] = object_array(problem.classes[label].tolist())
+    entities["label"] = object_array(problem.classes.tolist())[label]
     sums = np.append(0.0, np.cumsum(problem.probabilities(outputs, codes.values)))
     entities["score"] = (sums[stop] - sums[first]) / (stop - first)
     row_starts = np.append(codes.starts, len(codes.values))

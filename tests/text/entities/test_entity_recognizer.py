@@ -29,6 +29,11 @@ def test_entities_of_texts(recognizer):
     assert recognizer.history_["epoch"] == list(range(1, 9))
 
 
+def test_entities_share_the_strings_of_their_labels(recognizer):
+    found = np.concatenate(recognizer.fit(TEXTS, ENTITIES).predict(TEXTS))
+    assert len({id(label) for label in found["label"]}) == 2
+
+
 def test_tags_of_words(recognizer):
     recognizer.fit(WORDS, TAGS)
     assert recognizer.predict_tags(WORDS).tolist() == TAGS
