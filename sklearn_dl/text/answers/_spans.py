@@ -1,5 +1,7 @@
 """Choose start and end of answers together: the best spans of the tokens of a context."""
 
+from unicodedata import category
+
 import numpy as np
 
 # the logits of a token that an answer can start and end with. Each window begins with an entry for
@@ -7,7 +9,7 @@ import numpy as np
 TOKEN_DTYPE = np.dtype(
     [
         ("token", np.int32),  # index of the token among those of the context
-        ("start", np.int32),  # its characters, without white space around them
+        ("start", np.int32),  # its characters, as `trimmed` gives them
         ("end", np.int32),
         ("start_logit", np.float64),
         ("end_logit", np.float64),
@@ -18,6 +20,9 @@ SPAN_DTYPE = np.dtype([("start", np.int64), ("end", np.int64), ("score", np.floa
 
 def trimmed(offsets, context):
     """The characters of tokens, without white space around them.
+
+    A token ends after the combining marks of its last character, which many tokenizers leave out:
+    an answer never ends inside a character that a reader sees.
 
     Parameters
     ----------
@@ -36,6 +41,10 @@ def trimmed(offsets, context):
     has_any = first < stop
     made[has_any, 0] = kept[first[has_any]]
     made[has_any, 1] = kept[stop[has_any] - 1] + 1
+    if not context.isascii():
+        is_mark = np.fromiter((category(c)[0] == "M" for c in context), bool, len(context))
+        ends = np.append(np.flatnonzero(~is_mark), len(context))
+        made[has_any, 1] = ends[np.searchsorted(ends, made[has_any, 1])]
     return made
 
 

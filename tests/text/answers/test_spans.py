@@ -129,3 +129,10 @@ def test_white_space_around_tokens_is_left_out():
     expected = [[2, 3], [2, 3], [4, 5], [5, 5], [2, 5]]
     assert trimmed(offsets, context).tolist() == expected
     assert trimmed(np.empty((0, 2), dtype=int), "").shape == (0, 2)
+
+
+def test_a_token_has_the_combining_marks_that_the_tokenizer_leaves_out():
+    context = "cafe\u0301\u0302 e\u0301"
+    offsets = np.array([[0, 2], [2, 4], [4, 5], [6, 8], [7, 8]])
+    expected = [[0, 2], [2, 6], [4, 6], [7, 9], [7, 9]]
+    assert trimmed(offsets, context).tolist() == expected
