@@ -20,12 +20,22 @@ class WordFeed(Feed):
     network : TextNetwork
     tokenizer : Tokenizer
     rows : WordRows
+
+    Raises
+    ------
+    ValueError
+        If no word has tokens.
     """
 
     def __init__(self, network, tokenizer, rows):
         self.tokenizer = tokenizer
         has_shapes = network.word_shapes is not None
         found = read_words(tokenizer, rows, torch.get_num_threads(), has_shapes)
+        if not len(found.words):
+            raise ValueError(
+                "The tokenizer leaves out all characters of the words to learn from: set a model "
+                "that reads their language."
+            )
         windows = found.windows
         kept, index, n_words = np.unique(found.of_window, return_inverse=True, return_counts=True)
         self._tokens = windows.tokens.take(kept)

@@ -83,6 +83,14 @@ def test_no_entities_at_all(recognizer):
         recognizer.fit(["red", "cat"], [[(0, 3, "colour")], None])
 
 
+def test_words_without_tokens(recognizer):
+    X, y = ["\u200b", "\u200b \u200b"], [[(0, 1, "pet")], []]
+    with pytest.raises(ValueError, match="tokenizer leaves out all characters"):
+        recognizer.fit(X, y)
+    recognizer.fit([*X, *TEXTS], [*y, *ENTITIES])
+    assert [len(tags) for tags in recognizer.predict_tags(X)] == [1, 2]
+
+
 def test_a_label_that_occurs_once(recognizer):
     y = [[*ENTITIES[0][:1], (8, 11, "rare")], *ENTITIES[1:]]
     recognizer.set_params(early_stopping=True, max_epochs=2).fit(TEXTS, y)
