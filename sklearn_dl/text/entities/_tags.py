@@ -180,7 +180,8 @@ class Tags(Problem):
             {(int(a), int(b), int(c)) for a, b, c in zip(*spans_of_codes(codes), strict=True)}
             for codes in (best_tags(outputs), targets.values)
         )
-        return mean(-chosen, of_word), f1_of_spans(true, found, lambda span: weights[row[span[0]]])
+        loss = mean(-chosen, of_word) if len(of_word) else 0.0  # texts can be empty
+        return loss, f1_of_spans(true, found, lambda span: weights[row[span[0]]])
 
     def has_outputs_of(self, other):
         return isinstance(other, Tags) and self.classes.tolist() == other.classes.tolist()

@@ -91,6 +91,13 @@ def test_words_without_tokens(recognizer):
     assert [len(tags) for tags in recognizer.predict_tags(X)] == [1, 2]
 
 
+def test_validation_rows_without_words(recognizer):
+    recognizer.set_params(early_stopping=True, max_epochs=2)
+    recognizer.fit(TEXTS, ENTITIES, X_val=["", " "], y_val=[[], []])
+    assert recognizer.history_["validation_loss"] == [0, 0]
+    assert recognizer.history_["validation_score"] == [0, 0]
+
+
 def test_a_label_that_occurs_once(recognizer):
     y = [[*ENTITIES[0][:1], (8, 11, "rare")], *ENTITIES[1:]]
     recognizer.set_params(early_stopping=True, max_epochs=2).fit(TEXTS, y)
