@@ -189,4 +189,5 @@ class TextEstimator(TrainedEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.allow_nan = self.on_error == "nan"
+        tags.target_tags.required = True
         return tags

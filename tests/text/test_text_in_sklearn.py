@@ -25,8 +25,17 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import get_tags
 
-from sklearn_dl import SentenceSimilarityRegressor, TextClassifier, TextEncoder, clear_sessions
+from sklearn_dl import (
+    EntityRecognizer,
+    QuestionAnswerer,
+    SentenceSimilarityRegressor,
+    TextClassifier,
+    TextEncoder,
+    TextRegressor,
+    clear_sessions,
+)
 from sklearn_dl.models._folder import _from_folder
 from sklearn_dl.text import _text_network
 from tests.text.tiny_encoders import tiny_bert
@@ -260,3 +269,17 @@ def test_a_network_beyond_the_limit_does_not_push_its_tokenizer_out(frozen, monk
     for _ in range(3):
         frozen.predict(X[:1])
     assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        EntityRecognizer,
+        QuestionAnswerer,
+        SentenceSimilarityRegressor,
+        TextClassifier,
+        TextRegressor,
+    ],
+)
+def test_scikit_learn_knows_that_y_is_required(kind):
+    assert get_tags(kind()).target_tags.required
