@@ -90,6 +90,29 @@ class CosineFeed(Feed):
         return (first * second).sum(1, keepdim=True)
 
 
+def token_outputs(network, tokenizer, token_rows):
+    """Compute the head's outputs for each token of one batch of the optimiser.
+
+    Parameters
+    ----------
+    network : TextNetwork
+    tokenizer : Tokenizer
+    token_rows : TokenRows
+
+    Returns
+    -------
+    outputs : Tensor of shape (n_rows, n_tokens, n_outputs)
+        0 after the last token of a row.
+    """
+    longest = int(token_rows.lengths.max())
+
+    def compute(ids, mask, types, shapes=None):
+        outputs = network.token_outputs(ids, mask, types, shapes)
+        return functional.pad(outputs, (0, 0, 0, longest - outputs.shape[1]))
+
+    return compute_by_length(network, compute, tokenizer, token_rows)
+
+
 def compute_by_length(network, compute, tokenizer, token_rows):
     """Compute one batch of the optimiser in parts, each of rows of similar length.
 

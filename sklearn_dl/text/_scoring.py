@@ -76,7 +76,7 @@ def _embed_windows(network, method, tokenizer, windows, where):
     import torch
 
     shares = windows.shares[:, None]
-    is_last = np.append(windows.rows[1:] != windows.rows[:-1], True)
+    is_last = windows.is_last
     means = np.zeros((windows.rows[-1] + 1, network.width))
     for batch, values in _batches(network, "pooled", tokenizer, windows.tokens, where):
         with np.errstate(invalid="ignore"):

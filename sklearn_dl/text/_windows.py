@@ -61,6 +61,11 @@ class Windows(NamedTuple):
         sizes = self.lengths.clip(1)  # a static embedding adds no tokens to an empty text
         return sizes / np.bincount(self.rows, sizes)[self.rows]
 
+    @property
+    def is_last(self):
+        """For each window, whether it is the last one of its row."""
+        return np.append(self.rows[1:] != self.rows[:-1], True)
+
     def own(self):
         """For each token, choose the window in which it stands farthest from an inner edge.
 

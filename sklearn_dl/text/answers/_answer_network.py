@@ -114,7 +114,7 @@ def _batches(network, tokenizer, windows, where):
     """
     import torch
 
-    last_window = np.append(windows.rows[1:] != windows.rows[:-1], True)
+    is_last = windows.is_last
     batches = length_batches(windows.lengths, SCORED_AT_ONCE, where.device, network.sees_padding)
     with torch.inference_mode():
         for batch in batches:
@@ -124,13 +124,13 @@ def _batches(network, tokenizer, windows, where):
             places = np.where(number > 0, windows.leads[batch][index] + number - 1, 0)
             yield batch[index], number, vectors[index, places].float().cpu().numpy()
             if where.done is not None:
-                where.done(int(last_window[batch].sum()))
+                where.done(np.count_nonzero(is_last[batch]))
 
 
 def _first_vectors(network, windows, batches, rows):
     """The vector of the first token of each row; NaN if a vector of the row is not finite."""
     values = np.full((len(rows), network.token_width), np.nan, dtype=np.float32)
-    is_first = np.append(True, windows.rows[1:] != windows.rows[:-1])
+    is_first = np.append(True, windows.is_last[:-1])
     failed = np.full(len(rows), False)
     for window, number, vectors in batches:
         firsts = (number == 0) & is_first[window]

@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from sklearn_dl.text._feeds import compute_by_length
+from sklearn_dl.text._feeds import token_outputs
 from sklearn_dl.text._windows import read_windows
 from sklearn_dl.text.answers._answers import Layout
 from sklearn_dl.training._task import Feed
@@ -51,16 +50,9 @@ class AnswerFeed(Feed):
 
     def outputs(self, network, positions, rng):
         """The logits, of shape (n_windows, n_tokens, 2)."""
-        tokens = self._tokens.take(positions)
-        longest = int(tokens.lengths.max())
-
-        def compute(ids, mask, types):
-            outputs = network.token_outputs(ids, mask, types)
-            return functional.pad(outputs, (0, 0, 0, longest - outputs.shape[1]))
-
-        outputs = compute_by_length(network, compute, self.tokenizer, tokens)
+        outputs = token_outputs(network, self.tokenizer, self._tokens.take(positions))
         leads, sizes = self.layout.leads[positions, None], self.layout.sizes[positions, None]
-        places = np.arange(longest)
+        places = np.arange(outputs.shape[1])
         is_allowed = (places >= leads) & (places < leads + sizes)
         is_allowed[:, 0] = True
         is_masked = torch.from_numpy(~is_allowed[:, :, None]).to(outputs.device)

@@ -82,7 +82,7 @@ def _compute(network, tokenizer, found, compute, where):
     n_words = int(found.n_words.sum())
     tokens = found.windows.tokens._replace(shapes=found.shapes)
     batches = length_batches(tokens.lengths, SCORED_AT_ONCE, where.device, network.sees_padding)
-    last_window = np.append(found.windows.rows[1:] != found.windows.rows[:-1], True)
+    is_last = found.windows.is_last
     with torch.inference_mode():
         for batch in batches:
             words, index, places = found.in_windows(batch)
@@ -93,5 +93,5 @@ def _compute(network, tokenizer, found, compute, where):
                 values = np.zeros((n_words, some.shape[1]), dtype=some.dtype)
             values[words] = some
             if where.done is not None:
-                where.done(int(last_window[batch].sum()))
+                where.done(np.count_nonzero(is_last[batch]))
     return values, found.n_words

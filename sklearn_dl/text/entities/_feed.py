@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from sklearn_dl.text._feeds import compute_by_length
+from sklearn_dl.text._feeds import token_outputs
 from sklearn_dl.text.entities._tags import Layout
 from sklearn_dl.text.entities._word_tokens import read_words
 from sklearn_dl.training._task import Feed
@@ -52,10 +51,4 @@ class WordFeed(Feed):
         tokens = self._tokens.take(positions)
         if self._shapes is not None:
             tokens = tokens._replace(shapes=[self._shapes[p] for p in positions])
-        longest = int(tokens.lengths.max())
-
-        def compute(ids, mask, types, shapes=None):
-            outputs = network.token_outputs(ids, mask, types, shapes)
-            return functional.pad(outputs, (0, 0, 0, longest - outputs.shape[1]))
-
-        return compute_by_length(network, compute, self.tokenizer, tokens)
+        return token_outputs(network, self.tokenizer, tokens)
