@@ -130,6 +130,8 @@ EXAMPLES = [
     "object_detection.py",
     "text_classification.py",
     "several_labels.py",
+    "entities.py",
+    "answers.py",
     "learning_in_steps.py",
     "frozen_or_fine_tuned.py",
     "text_grid_search.py",

@@ -1,0 +1,133 @@
+"""Answers: find the default of a parameter in its documentation
+=============================================================
+
+The documentation of a function or a class describes its parameters, one after another. The
+question is "What is the default of max_iter in KMeans?", and the context is a piece of that
+documentation. It describes up to three parameters, so the question has to be read, too.
+
+The packaged encoder learns half of this: what a default looks like, but not which one is meant. The
+page shows how to find out such a thing, which a single score would hide.
+
+The contexts are real: they come from scikit-learn's docstrings. The questions and the answers are
+made up by the rule below. A rule could answer them all, since it has made them; the network does
+not know the rule. With a data set of your own: ``X, y = load_squad("mine.json", return_X_y=True)``.
+"""
+
+import inspect
+import re
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+from _docstrings import AREAS, SENTENCE_END
+
+from sklearn_dl import QuestionAnswerer
+from sklearn_dl.metrics import answer_f1_score, exact_match_score
+
+# %%
+# The parameters of each public function and class: a line with the name, the type and the default,
+# and the first sentence of what is said about it.
+SECTION = re.compile(r"^Parameters\n-{3,}\n((?:.*\n)*?)(?=.+\n-{3,}$|\Z)", re.M)
+PARAMETER = re.compile(r"^(\w+) ?: ?(.+)\n((?:[ \t]+.*\n|\n)+)", re.M)
+DEFAULT = re.compile(r"default=(.+)$")
+
+
+def parameters_of(thing):
+    """(name, type and default, first sentence) of each parameter."""
+    docstring = (inspect.getdoc(thing) or "").replace("\\\n", "")
+    section = SECTION.search(docstring)
+    return [
+        (name, " ".join(kind.split()), SENTENCE_END.split(" ".join(text.split()))[0])
+        for name, kind, text in PARAMETER.findall(section[1] if section else "")
+    ]
+
+
+documented = {}
+for area in AREAS["sklearn"].split(" "):
+    module = import_module(f"sklearn.{area}")
+    for owner in sorted(set(module.__all__) & set(vars(module))):
+        documented[owner] = parameters_of(getattr(module, owner))
+
+# %%
+# A row for each parameter: its context starts with the parameter, or one or two before it. The
+# answer is (text, start). A parameter without a default is a question without an answer: None.
+rows = []
+rng = np.random.default_rng(0)
+for owner, parameters in documented.items():
+    for position, (name, kind, _) in enumerate(parameters):
+        first = max(0, min(position - rng.integers(3), len(parameters) - 3))
+        lines = [f"{a} : {b}. {c}" for a, b, c in parameters[first : first + 3]]
+        before = len(" ".join([*lines[: position - first], ""])) if position > first else 0
+        default = DEFAULT.search(kind)
+        start = before + len(f"{name} : ") + default.start(1) if default else -1
+        answer = (default[1], start) if default else None
+        question = f"What is the default of {name} in {owner}?"
+        rows.append((question, " ".join(lines), answer, owner))
+table = pd.DataFrame(rows, columns=["question", "context", "answer", "owner"])
+table = table[table["context"].str.len() <= 400]  # short ones, so that the page takes minutes
+print(f"{len(table)} parameters, {table['answer'].isna().mean():.0%} of them without a default")
+for column, cell in table.iloc[10].items():
+    print(f"{column}: {cell}")
+
+# %%
+# Functions and classes to learn from, and others to test.
+owners = rng.permutation(table["owner"].unique())
+is_test = table["owner"].isin(owners[: len(owners) // 3])
+train = table[~is_test].sample(500, random_state=0)
+test = table[is_test].sample(200, random_state=0)
+answerer = QuestionAnswerer(random_state=0)
+answerer.fit(train[["question", "context"]], train["answer"].tolist())
+
+# %%
+# An answer matches exactly if it is the same text, but for letter case and punctuation. The F1
+# score also counts answers that share some of the words. The rival reads no question: it answers
+# with the first default of the context.
+found = answerer.predict(test[["question", "context"]])
+y_test = test["answer"].tolist()
+first_defaults = test["context"].str.extract(r"default=(.+?)\. ", expand=False).fillna("").tolist()
+scores = {
+    name: {
+        "exact match": exact_match_score(y_test, answers),
+        "F1": answer_f1_score(y_test, answers),
+    }
+    for name, answers in {"first default": first_defaults, "QuestionAnswerer": found}.items()
+}
+print(pd.DataFrame(scores).T.round(2))
+
+# %%
+# Does it look for a default at all, and does it find the right one? The last column says how often
+# it answers "no answer".
+has_answer = test["answer"].notna().to_numpy()
+starts = np.array([-1 if answer is None else answer[1] for answer in y_test])
+preceding = [
+    context[:start] for context, start in zip(test["context"], found["start"], strict=True)
+]
+print(
+    pd.DataFrame(
+        {
+            "a default": [text.endswith("default=") for text in preceding],
+            "at the right place": found["start"] == starts,
+            "no answer": found["answer"] == "",
+        }
+    )
+    .groupby(np.where(has_answer, "parameters with a default", "without"))
+    .mean()
+    .round(2)
+)
+n_defaults = test.loc[has_answer, "context"].str.count("default=")
+print(f"a default drawn at random is the right one in {(1 / n_defaults).mean():.0%} of the rows")
+
+# %%
+# So it has learned what a default looks like, and, less well, to see that there is none. It has not
+# learned to look for the parameter that the question names: among the defaults of a context, it
+# does no better than chance. Twice as many rows did not change that. The packaged encoder was made
+# for comparing sentences, and is weak at this task. An encoder that was pretrained for questions
+# and answers is given as ``QuestionAnswerer("folder")``.
+#
+# ``top_k`` shows how undecided it is: the three best answers to one question, with their
+# probabilities. Each is a part of the context: ``context[start:end]`` is the answer.
+row = test[has_answer].iloc[[0]]
+(best,) = answerer.top_k(row[["question", "context"]], 3)
+print(row["question"].item())
+print(row["context"].item())
+print(pd.DataFrame(best).round(3).to_string(index=False))
