@@ -25,10 +25,10 @@ def entity_f1_score(y_true, y_pred, *, scheme="auto", average="micro", zero_divi
         :meth:`sklearn_dl.EntityRecognizer.predict` or of its `predict_tags`. If one of `y_true` and
         `y_pred` is tags and the other is spans, the spans must count words, not characters.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
-        What the tags of both mean. "auto": IO if no tag in `y_true` begins with another prefix than
-        "I-", BIO if each entity starts with "B-", and an error for any other tags. If `y_true`
-        is spans or has no entities, `y_pred` tells the scheme in the same way. If `y_true` is IO,
-        `y_pred` may be IO or BIO.
+        What the tags of both mean. "auto": IO if every tag but "O" in `y_true` starts with "I-",
+        BIO if each entity starts with "B-", and an error for any other tags. If `y_true` is spans
+        or has no entities, `y_pred` tells the scheme in the same way. If `y_true` is IO, `y_pred`
+        may be IO or BIO.
     average : {"micro", "macro", "weighted"} or None, default="micro"
         "micro": the score of the entities of all labels together. "macro": the mean over the
         labels in `y_true` or `y_pred`. "weighted": this mean, weighted by the number of entities

@@ -92,7 +92,7 @@ def read_entities(y, name, *, scheme="auto", strict=True):
     name : str
         Name of `y` in messages.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
-        What the tags mean. "auto": IO if no tag begins an entity with "B-", BIO if each entity
+        What the tags mean. "auto": IO if every tag but "O" starts with "I-", BIO if each entity
         starts with "B-" (or if all tags are "O"), and an error for any other tags.
     strict : bool, default=True
         Whether an illegal sequence of tags is an error. If not, its words are not entities, as in

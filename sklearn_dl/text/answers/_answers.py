@@ -95,7 +95,7 @@ class Answers(Problem):
         self._seed = seed
 
     def initial_head(self, features, goals, weights):
-        """A head of small random weights, of which nothing is known before training."""
+        """A head of small random weights: before training, nothing is known about answers."""
         draws = np.random.default_rng(self._seed).normal(0, _DEVIATION, (2, features.shape[1]))
         return LinearHead(draws, np.zeros(2))
 
@@ -122,8 +122,8 @@ class Answers(Problem):
             )
         if n_lost:
             warn_user(
-                f"{n_lost} of {n_answers} answers to learn from are in no window as a whole, and "
-                'are learned as "no answer": raise window_overlap or max_length.'
+                f"No window contains the whole of {n_lost} of {n_answers} answers to learn from: "
+                'they are learned as "no answer". Raise window_overlap or max_length.'
             )
         return goals
 

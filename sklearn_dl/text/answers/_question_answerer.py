@@ -54,8 +54,8 @@ class QuestionAnswerer(TextEstimator):
     max_answer_length : int, default=30
         Largest number of tokens of an answer that `predict` finds.
     allow_no_answer : bool, default=False
-        Whether `predict` may find that a context does not answer a question, even if all questions
-        that `fit` got have an answer. If some have none, it always may.
+        Whether `predict` may return "no answer" even if all questions that `fit` got have an
+        answer. If some of them have none, `predict` may return it in any case.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). Here 0 is refused: without training, the vectors of a context hardly depend on
@@ -279,7 +279,8 @@ class QuestionAnswerer(TextEstimator):
         Warns
         -----
         UserWarning
-            If answers have more than `max_answer_length` tokens, or are in no window as a whole.
+            If answers have more than `max_answer_length` tokens, or no window contains the whole of
+            an answer.
         """
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 

@@ -40,11 +40,11 @@ class EntityRecognizer(TextEstimator):
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included.
     window_overlap : int, default=32
-        Number of tokens that neighbouring windows of a long text share. Each word is tagged in the
-        window in which it has more neighbours on both sides.
+        Number of tokens that neighbouring windows of a long text share. A word in two windows is
+        tagged in the one in which it stands farther from the edge.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
-        What the tags in y mean. "auto" is IO if no tag starts with "B-", and BIO if each entity
-        starts with "B-"; for other tags, an error asks for the scheme.
+        What the tags in y mean. "auto" is IO if every tag but "O" starts with "I-", and BIO if each
+        entity starts with "B-"; for other tags, an error asks for the scheme.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). With 0, the vectors of the words are computed once, and

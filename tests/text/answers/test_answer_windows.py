@@ -79,7 +79,7 @@ def test_a_window_without_the_whole_answer_has_the_goal_no_answer(encoder):
 def test_an_answer_that_no_window_has_as_a_whole_is_counted(encoder):
     answerer = quick(encoder, max_length=20, window_overlap=0).fit(PAIRS, GOLDS)
     y = ["the plot is slow a cat", "cat"]
-    with pytest.warns(UserWarning, match="1 of 2 answers to learn from are in no window as a who"):
+    with pytest.warns(UserWarning, match="No window contains the whole of 1 of 2 answers"):
         assert "cat" in goals_of(answerer, LONG[:2], y)
 
 
