@@ -115,8 +115,18 @@ def _of_row(spans, n_tags, rows, row, where):
     _check_end(spans, n_words, f"the last of {n_words} words", row, where)
     if rows.words is not None:
         return spans
+    return _in_characters(spans, text)
+
+
+def _in_characters(spans, text):
+    """Entities that count the words of ``text.split()``, as entities that count characters."""
     words = split_words(text)
     return [(int(words[a, 0]), int(words[b - 1, 1]), label) for a, b, label in spans]
+
+
+def widened(spans, text):
+    """Entities of a text, widened to whole words of ``text.split()``."""
+    return _in_characters(in_split_words(spans, text)[0], text)
 
 
 def _check_end(spans, length, end, row, where):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 from sklearn_dl.metrics._entity_tags import ENTITY_DTYPE, SCHEMES, read_entities, tags_of_spans
 from sklearn_dl.text._text_estimator import GivenAttribute, TextEstimator
 from sklearn_dl.text._windows import text_chunks
-from sklearn_dl.text.entities._alignment import as_given, in_split_words, in_words
+from sklearn_dl.text.entities._alignment import as_given, in_split_words, in_words, widened
 from sklearn_dl.text.entities._decoding import spans_of_codes
 from sklearn_dl.text.entities._entity_network import EntityNetwork
 from sklearn_dl.text.entities._given_tags import GivenTags
@@ -335,7 +335,8 @@ class EntityRecognizer(TextEstimator):
         X : array-like of shape (n_samples,) or (n_samples, 1)
             As in `predict`.
         y : list, object array or Series of n_samples rows
-            Entities or tags, as in `fit`. The entities of a row that cannot be read
+            Entities or tags, as in `fit`. With tags of texts, predicted entities are widened to
+            whole words of ``text.split()``. The entities of a row that cannot be read
             (``on_error="nan"``) count as not found.
         sample_weight : array-like of shape (n_samples,), default=None
             The entities of a row of weight 2 count like those of two rows.
@@ -351,12 +352,14 @@ class EntityRecognizer(TextEstimator):
         given = as_given(entities, rows, "y")
         weights = check_sample_weight(sample_weight, np.empty((len(rows), 1)), dtype=np.float64)
         true = {(row, *span) for row, spans in enumerate(given) for span in spans}
-        found = {
-            (row, start, end, label)
-            for row, entities in enumerate(self.predict(X))
-            if entities is not None
-            for start, end, label, _ in entities.tolist()
-        }
+        found = set()
+        for row, predicted in enumerate(self.predict(X)):
+            if predicted is None:
+                continue
+            spans = predicted[["start", "end", "label"]].tolist()
+            if rows.words is None and entities.n_tags[row] is not None:
+                spans = widened(spans, rows.columns[0][row])
+            found |= {(row, *span) for span in spans}
         return f1_of_spans(true, found, lambda span: weights[span[0]])
 
     def _of_rows(self, X, read_row):

@@ -62,6 +62,13 @@ def test_tags_of_a_text_belong_to_the_words_of_split(recognizer):
     assert recognizer.score(TEXTS, tags) == 1
 
 
+def test_score_takes_tags_of_texts_after_a_fit_to_entities(recognizer):
+    recognizer.fit(TEXTS, ENTITIES)
+    # "dog." is one word of split, but the entity is "dog"
+    assert recognizer.score(["old red dog."], [["O", "B-colour", "B-pet"]]) == 1
+    assert recognizer.score(["old red dog."], [["O", "O", "B-pet"]]) == pytest.approx(2 / 3)
+
+
 def test_a_word_of_split_takes_the_tag_of_its_entity(recognizer):
     X, y = ["the (red) cat/dog"] * 16, [[(5, 8, "colour"), (10, 13, "pet"), (14, 17, "pet")]] * 16
     assert [spans(row) for row in recognizer.fit(X, y).predict(X)] == y
