@@ -205,14 +205,8 @@ def _contents(tokenizer, texts, n_threads, offsets, prompt=None):
 
     With a `prompt`, the text follows it, and the tokens of the prompt are left out.
     """
-    whole = tokenizer.whole
     texts = [prompt + text for text in texts] if prompt else list(texts)
-    if n_threads > 1 and len(texts) > 1:
-        encode = whole.encode_batch if offsets or prompt else whole.encode_batch_fast
-        encodings = encode(texts, add_special_tokens=False)
-    else:
-        encodings = [whole.encode(text, add_special_tokens=False) for text in texts]
-    for encoding in encodings:
+    for encoding in _encoded(tokenizer.whole, texts, n_threads, offsets or prompt):
         ids = np.array(encoding.ids, np.int32)
         spans: Any = None
         if offsets or prompt:
@@ -221,6 +215,16 @@ def _contents(tokenizer, texts, n_threads, offsets, prompt=None):
             is_text = spans[:, 1] > len(prompt)
             ids, spans = ids[is_text], (spans[is_text] - len(prompt)).clip(0)
         yield ids, spans if offsets else None
+
+
+def _encoded(backend, texts, n_threads, offsets):
+    """Yield the encoding of each text; few of them are in memory at once."""
+    encode_batch = backend.encode_batch if offsets else backend.encode_batch_fast
+    for chunk in text_chunks([texts]):
+        if n_threads > 1:
+            yield from encode_batch(texts[chunk], add_special_tokens=False)
+        else:
+            yield from (backend.encode(text, add_special_tokens=False) for text in texts[chunk])
 
 
 def _joined(made, template, tokenizer, offsets, errors):

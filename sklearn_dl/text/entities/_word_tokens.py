@@ -45,7 +45,7 @@ class WordTokens(NamedTuple):
 
 
 def read_words(tokenizer, rows, n_threads, with_shapes):
-    """The WordTokens of WordRows that fit in memory at once."""
+    """The WordTokens of WordRows."""
     windows = read_windows(tokenizer, rows.columns, rows.overlap, n_threads, offsets=True)
     spans = [rows.word_spans(position) for position in range(len(rows))]
     n_words = np.fromiter(map(len, spans), np.int64, len(spans))
