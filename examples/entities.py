@@ -66,8 +66,8 @@ def rows_of(libraries, seed, n_rows):
     return texts, [marked(text) for text in texts]
 
 
-X_train, y_train = rows_of(["numpy", "scipy", "pandas"], 0, 600)
-X_test, y_test = rows_of(["sklearn"], 0, 300)
+X_train, y_train = rows_of(["numpy", "scipy", "pandas"], 0, 400)
+X_test, y_test = rows_of(["sklearn"], 0, 200)
 print(len(X_train), "sentences to learn from,", len(X_test), "of another library to test")
 
 # %%
