@@ -118,10 +118,10 @@ n_defaults = test.loc[has_answer, "context"].str.count("default=")
 print(f"a default drawn at random is the right one in {(1 / n_defaults).mean():.0%} of the rows")
 
 # %%
-# So it has learned what a default looks like, and, less well, to see that there is none. It has not
+# It has learned what a default looks like and, less well, when a context has none. It has not
 # learned to look for the parameter that the question names: among the defaults of a context, it
-# does no better than chance. Twice as many rows did not change that. The packaged encoder was made
-# for comparing sentences, and is weak at this task. An encoder that was pretrained for questions
+# does no better than chance. The packaged encoder was made for comparing sentences, and is weak at
+# this task. An encoder that was pretrained for questions
 # and answers is given as ``QuestionAnswerer("folder")``.
 #
 # ``top_k`` shows how undecided it is: the three best answers to one question, with their

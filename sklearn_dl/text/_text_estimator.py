@@ -115,6 +115,8 @@ class TextEstimator(TrainedEstimator):
     def _read_head(self, head: GivenHead) -> tuple[GivenHead, Problem]:
         """The head with its outputs in the order of this estimator, and the problem that it solves.
 
+        Only estimators with a `_head_task` need it.
+
         Raises
         ------
         NoHeadError
