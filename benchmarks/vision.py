@@ -1,4 +1,4 @@
-"""ImageClassifier and ObjectDetector, against loops written by hand."""
+"""ImageClassifier and DetectionScorer, against loops written by hand."""
 
 import math
 import tempfile
@@ -15,7 +15,7 @@ from benchmarks._photographs import photographs
 from benchmarks._ratio import compare
 from benchmarks._shared import data
 from benchmarks.images import pipeline
-from sklearn_dl import ImageClassifier, ObjectDetector
+from sklearn_dl import DetectionScorer, ImageClassifier
 
 YOLOX = "onnx/yolox_nano/yolox_nano.onnx"
 THRESHOLD, IOU = 0.3, 0.45
@@ -157,7 +157,7 @@ def _detectors(n_pairs, n):
         sessions.append(
             ort.InferenceSession(data(YOLOX), options, providers=["CPUExecutionProvider"])
         )
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         data(YOLOX), format="yolox", score_threshold=THRESHOLD, iou_threshold=IOU
     )
     found, theirs = detector.predict(paths), plain_script(sessions[0], paths)

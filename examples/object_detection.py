@@ -6,7 +6,7 @@ ML.NET's object detection sample, in scikit-learn's words.
 The sample scores Tiny YOLOv2, whose file is yours to get (ONNX's model zoo has it). With it the
 whole of the sample is ::
 
-    detector = ObjectDetector("tinyyolov2-8.onnx", format="yolov2", classes=VOC_CLASSES.split())
+    detector = DetectionScorer("tinyyolov2-8.onnx", format="yolov2", classes=VOC_CLASSES.split())
     detections = detector.predict(["street.jpg", "dogs.jpg"])
 
 and the boxes are in pixels of your photographs, not of the resized ones. So that this example runs
@@ -19,7 +19,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-from sklearn_dl import ObjectDetector
+from sklearn_dl import DetectionScorer
 from sklearn_dl.inspection import DetectionDisplay
 from sklearn_dl.metrics import (
     average_precision_per_class,
@@ -72,7 +72,7 @@ def scenes(n, rng):
 
 
 images, truths = scenes(12, np.random.default_rng(0))
-detector = ObjectDetector(
+detector = DetectionScorer(
     color_detector(), format="yolov2", classes=COLORS, anchors=[[1, 1]], score_threshold=0.3
 )
 

@@ -27,7 +27,7 @@ _ROOM_OF = {
     "TextRegressor": "text",
     "ImageClassifier": "vision",
     "ImageRegressor": "vision",
-    "ObjectDetector": "vision",
+    "DetectionScorer": "vision",
 }
 _ROOMS = (
     "datasets",

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import (
+    DetectionScorer,
     ImageClassifier,
-    ObjectDetector,
     OnnxScorer,
     SentenceSimilarityRegressor,
     TensorFlowScorer,
@@ -26,7 +26,7 @@ from tests.scoring.onnx_graphs import WEIGHTS, external, two_layers
 from tests.scoring.tensorflow_models import affine
 from tests.text.tiny_encoders import tiny_bert
 from tests.vision.backbones import SIZE, colored_images, mean_color_graph, tiny_folder
-from tests.vision.detectors import constant_detector
+from tests.vision.detection.detectors import constant_detector
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
 TEXTS = ["a good film", "the bad book", "fine music", "poor plot"]
@@ -62,7 +62,7 @@ def detector(folder):
 
     path.write_bytes(graph(0))
     images, _ = colored_images(4)
-    made = ObjectDetector(path, format="yolov8", classes=["a", "b"])
+    made = DetectionScorer(path, format="yolov8", classes=["a", "b"])
     return made, images, lambda: path.write_bytes(graph(0.01))
 
 

@@ -21,13 +21,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import sklearn_dl
 from sklearn_dl import (
+    DetectionScorer,
     EntityRecognizer,
     ImageClassifier,
     ImageLoader,
     ImageRegressor,
     ImageResizer,
     LabelKeyMapper,
-    ObjectDetector,
     OnnxScorer,
     PixelExtractor,
     QuestionAnswerer,
@@ -51,7 +51,7 @@ from sklearn_dl.utils._sklearn import InvalidParameterError
 from tests.scoring.tensorflow_models import frozen, mean_color, relu
 from tests.text.tiny_encoders import tiny_bert
 from tests.vision.backbones import tiny_module
-from tests.vision.detectors import ANCHORS, color_detector
+from tests.vision.detection.detectors import ANCHORS, color_detector
 
 
 def graph(input_shape, nodes, output_shape):
@@ -93,7 +93,7 @@ LABELS = np.array([["b"], ["a"], ["c"], ["a"], ["b"], ["c"], ["a"], ["b"]], dtyp
 READ_IMAGES = {
     "ImageLoader": ImageLoader(),
     "ImageLoader-grey": ImageLoader(colors="L", on_error="nan"),
-    "ObjectDetector": ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS),
+    "DetectionScorer": DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS),
 }
 LEARN_IMAGES = {
     "ImageClassifier-tuned": ImageClassifier(tiny_module, image_size=12, **TUNED),

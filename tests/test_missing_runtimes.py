@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sklearn_dl import (
+    DetectionScorer,
     ImageClassifier,
-    ObjectDetector,
     OnnxScorer,
     TensorFlowScorer,
     TextClassifier,
@@ -34,7 +34,7 @@ def onnx_graph(folder):
 def detector(folder):
     path = folder / "colors.onnx"
     path.write_bytes(mean_color_graph())
-    return ObjectDetector(path, format="yolov8"), IMAGES
+    return DetectionScorer(path, format="yolov8"), IMAGES
 
 
 def saved_model(folder):

@@ -38,7 +38,7 @@ _TYPES = (
     "vision._backbone._Module",
     "vision._image_classifier.ImageClassifier",
     "vision._image_regressor.ImageRegressor",
-    "vision._object_detector.ObjectDetector",
+    "vision.detection._detection_scorer.DetectionScorer",
 )
 
 

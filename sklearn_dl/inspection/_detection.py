@@ -16,7 +16,7 @@ class DetectionDisplay:
     ----------
     image : LazyImage
     detections : structured ndarray of shape (n_objects,)
-        The detections that :meth:`sklearn_dl.ObjectDetector.predict` returns for one image.
+        The detections that :meth:`sklearn_dl.DetectionScorer.predict` returns for one image.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class DetectionDisplay:
 
     See Also
     --------
-    sklearn_dl.ObjectDetector : Finds the objects.
+    sklearn_dl.DetectionScorer : Finds the objects.
 
     Examples
     --------
@@ -73,8 +73,8 @@ class DetectionDisplay:
         missing = {"x0", "y0", "x1", "y1", "score", "label"} - set(fields)
         if missing:
             raise ValueError(
-                "`detections` must be the structured array that ObjectDetector.predict returns for "
-                f"one image; the fields {sorted(missing)} are missing."
+                "`detections` must be the structured array that DetectionScorer.predict returns "
+                f"for one image; the fields {sorted(missing)} are missing."
             )
         loader = ImageLoader().set_output(transform="default")
         return cls(loader.transform(object_array([image]))[0, 0], detections).plot(ax=ax)

@@ -26,7 +26,7 @@ def mean_average_precision_score(
         ``label``, as :func:`make_detections` makes them.
     y_pred : sequence of n_images structured ndarray
         The detections of each image: arrays with the same fields and ``score``, as
-        :meth:`sklearn_dl.ObjectDetector.predict` returns them.
+        :meth:`sklearn_dl.DetectionScorer.predict` returns them.
     iou_thresholds : float, sequence of float or "coco", default=0.5
         Smallest intersection over union at which a detection is right. With several thresholds,
         the score is the mean over them. "coco": 0.50, 0.55, ..., 0.95.
@@ -162,7 +162,7 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
     if len({isinstance(label, str) for label in distinct}) > 1:
         raise ValueError(
             "Labels are strings in one of y_true and y_pred, and numbers in the other: set "
-            "the parameter `classes` of ObjectDetector, or use numbers as labels in y_true."
+            "the parameter `classes` of DetectionScorer, or use numbers as labels in y_true."
         )
     labels = sorted(distinct)
     parts: list = [([], []) for _ in labels]

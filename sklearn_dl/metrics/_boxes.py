@@ -8,7 +8,7 @@ BOX_FIELDS = ("x0", "y0", "x1", "y1")
 def make_detections(boxes, labels, scores=None):
     """Make a structured array of the objects of one image.
 
-    `ObjectDetector.predict` returns arrays of this kind, and the metrics accept them.
+    `DetectionScorer.predict` returns arrays of this kind, and the metrics accept them.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Image classification and regression by transfer learning, and object detection."""
 
-from sklearn_dl.vision._detection_reader import Geometry
 from sklearn_dl.vision._image_classifier import ImageClassifier
 from sklearn_dl.vision._image_regressor import ImageRegressor
-from sklearn_dl.vision._object_detector import ObjectDetector
+from sklearn_dl.vision.detection._detection_scorer import DetectionScorer
+from sklearn_dl.vision.detection._reader import Geometry
 
-__all__ = ["Geometry", "ImageClassifier", "ImageRegressor", "ObjectDetector"]
+__all__ = ["DetectionScorer", "Geometry", "ImageClassifier", "ImageRegressor"]

@@ -145,7 +145,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     See Also
     --------
     OnnxScorer : The features alone, in a pipeline of your own.
-    ObjectDetector : Find where objects are in images.
+    DetectionScorer : Find where objects are in images.
 
     Notes
     -----

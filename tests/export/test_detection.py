@@ -1,4 +1,4 @@
-"""Exported ObjectDetectors against `predict`."""
+"""Exported DetectionScorers against `predict`."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,16 @@ from onnx import TensorProto, helper
 from PIL import Image
 from sklearn.pipeline import make_pipeline
 
-from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector
+from sklearn_dl import DetectionScorer, ImageLoader, ImageResizer
 from sklearn_dl.export import to_onnx
-from tests.vision.detectors import ANCHORS, color_detector, constant_detector, model, squares
-from tests.vision.test_detection_formats import TABLES
+from tests.vision.detection.detectors import (
+    ANCHORS,
+    color_detector,
+    constant_detector,
+    model,
+    squares,
+)
+from tests.vision.detection.test_formats import TABLES
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data"
@@ -54,7 +60,7 @@ def assert_equal(made, found, atol=1e-5, boxes_atol=1e-4):
 def test_formats(name, open_, dtype):
     outputs, _, n_classes, options = TABLES[name]
     graph = constant_detector(outputs, dtype=dtype, open_=tuple(outputs) if open_ else ())
-    detector = ObjectDetector(graph, format=name, resize_mode="fill", **options)
+    detector = DetectionScorer(graph, format=name, resize_mode="fill", **options)
     found = detector.predict([IMAGE])[0]
     assert len(found) > 5
     assert_equal(File(detector).predict(IMAGE), found)
@@ -99,7 +105,7 @@ def with_ties(name, rng):
 def test_ties(name, seed):
     graph = constant_detector(with_ties(name, np.random.default_rng(seed)))
     options = {"anchors": ANCHORS} if name == "yolov2" else {}
-    detector = ObjectDetector(graph, format=name, score_threshold=0.25, **options)
+    detector = DetectionScorer(graph, format=name, score_threshold=0.25, **options)
     found = detector.predict([IMAGE])[0]
     assert len(set(found["score"])) < len(found)
     assert_equal(File(detector).predict(IMAGE), found)
@@ -112,7 +118,7 @@ def test_thresholds_are_reached():
     for dtype in (np.float32, np.float16):
         graph = constant_detector({"scores": scores, "boxes": boxes}, dtype=dtype)
         for threshold, n_found in [(0.0, 4), (0.1, 3), (0.3, 2), (np.float64(0.3), None), (1.0, 1)]:
-            detector = ObjectDetector(graph, format="ssd", score_threshold=threshold)
+            detector = DetectionScorer(graph, format="ssd", score_threshold=threshold)
             found = detector.predict([IMAGE])[0]
             assert n_found in (None, len(found))
             assert_equal(File(detector).predict(IMAGE), found)
@@ -121,19 +127,19 @@ def test_thresholds_are_reached():
 @pytest.mark.parametrize("opset", [19, 21, 23])
 def test_newer_operators(opset):
     outputs, *_ = TABLES["yolox"]
-    detector = ObjectDetector(constant_detector(outputs), format="yolox")
+    detector = DetectionScorer(constant_detector(outputs), format="yolox")
     file = File(detector, target_opset=opset)
     assert_equal(file.predict(IMAGE), detector.predict([IMAGE])[0])
 
 
 def test_two_exports_have_the_same_bytes():
-    detector = ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS)
+    detector = DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS)
     first, second = (to_onnx(detector, [squares()]).SerializeToString() for _ in range(2))
     assert first == second
 
 
 def test_nothing_is_found():
-    detector = ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS)
+    detector = DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS)
     boxes, scores, labels = File(detector).predict(squares())
     assert (boxes.shape, scores.shape, labels.shape) == ((0, 4), (0,), (0,))
 
@@ -141,7 +147,7 @@ def test_nothing_is_found():
 def test_boxes_are_clipped_and_empty_ones_dropped():
     rows = np.array([[-0.5, -0.5, 0.5, 0.5], [0.5, 0.5, 1.5, 1.5], [1.2, 0.0, 1.5, 0.5]])
     scores = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
-    detector = ObjectDetector(constant_detector({"scores": scores, "boxes": rows}), format="ssd")
+    detector = DetectionScorer(constant_detector({"scores": scores, "boxes": rows}), format="ssd")
     boxes, _, _ = File(detector).predict(np.zeros((50, 100, 3), np.uint8))
     assert boxes.tolist() == [[0, 0, 50, 25], [50, 25, 100, 50]]
 
@@ -150,7 +156,7 @@ def test_a_box_in_the_border_suppresses_no_other_box():
     # a wide image in a square input: the upper quarter is border
     table = np.zeros((5, 40))
     table[:, :2] = np.array([[32, 6, 10, 10, 0.9], [32, 32, 10, 10, 0.8]]).T
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         constant_detector({"output0": table}), format="yolov8", max_detections=1
     )
     image = np.zeros((32, 64, 3), np.uint8)
@@ -189,7 +195,7 @@ def with_scale(name="scale", shape=(2,), kind=TensorProto.INT64, batch="N"):
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("given", [(32, 48), np.array([32.0, 48.0])], ids=["tuple", "array"])
 def test_a_second_input(batch, given):
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         with_scale(batch=batch), format="rt-detr", scale=0.02, extra_inputs={"scale": given}
     )
     image = np.full((64, 64, 3), [255, 0, 0], np.uint8)
@@ -210,7 +216,9 @@ def test_a_second_input(batch, given):
 )
 def test_pixels_of_the_input(dtype, layout, options):
     """The levels of three colours are the scores of three classes."""
-    detector = ObjectDetector(levels(dtype, layout), format="rt-detr", score_threshold=0, **options)
+    detector = DetectionScorer(
+        levels(dtype, layout), format="rt-detr", score_threshold=0, **options
+    )
     image = np.full((16, 16, 3), [130, 30, 60], np.uint8)
     found = detector.predict([image])[0]
     assert len(found) == 1
@@ -252,8 +260,8 @@ def test_what_cannot_be_in_a_file_is_refused():
     graph = constant_detector(tables)
 
     def refused(match, X=(IMAGE,), model=graph, **options):
-        detector = ObjectDetector(model, **({"format": "ssd"} | options))
-        with pytest.raises(ValueError, match=f"ObjectDetector cannot be exported: {match}"):
+        detector = DetectionScorer(model, **({"format": "ssd"} | options))
+        with pytest.raises(ValueError, match=f"DetectionScorer cannot be exported: {match}"):
             to_onnx(detector, X)
 
     refused("its `format` is a callable", format=decode)
@@ -278,7 +286,7 @@ def test_labels():
         ({"0": "a", "1": "b"}, object),
         (np.array(["a", "b"], dtype=object), object),
     ]:
-        detector = ObjectDetector(graph, format="ssd", classes=classes)
+        detector = DetectionScorer(graph, format="ssd", classes=classes)
         _, _, labels = File(detector).predict(IMAGE)
         assert labels.dtype == dtype
         assert labels.tolist() == detector.predict([IMAGE])[0]["label"].tolist()
@@ -294,7 +302,7 @@ def scene(size, seed=0):
 @pytest.mark.parametrize("mode", ["fill", "pad", "pad_end", "crop"])
 def test_images_of_any_size(mode):
     options = {"anchors": ANCHORS, "resize_mode": mode, "score_threshold": 0.1}
-    detector = ObjectDetector(color_detector(), format="yolov2", **options)
+    detector = DetectionScorer(color_detector(), format="yolov2", **options)
     file, n_found = File(detector, [squares()]), 0
     for size in [(320, 320), (641, 480), (200, 433), (97, 51)]:
         image = scene(size)
@@ -306,7 +314,7 @@ def test_images_of_any_size(mode):
 
 def test_a_fast_resize_finds_the_same_objects():
     options = {"anchors": ANCHORS, "score_threshold": 0.5}
-    detector = ObjectDetector(color_detector(), format="yolov2", **options)
+    detector = DetectionScorer(color_detector(), format="yolov2", **options)
     image = scene((641, 480))
     found = detector.predict([image])[0]
     assert len(found) == 4
@@ -320,7 +328,7 @@ def test_a_pipeline_before_it():
     pipeline = make_pipeline(
         ImageLoader(),
         ImageResizer(200, 100, resize_mode="fill"),
-        ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS),
+        DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS),
     )
     image = scene((320, 320))
     found = pipeline.predict([image])[0]
@@ -330,7 +338,7 @@ def test_a_pipeline_before_it():
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 4)])
 def test_images_of_other_modes(shape):
-    detector = ObjectDetector(levels(np.float32, "NCHW"), format="rt-detr", scale=0.2)
+    detector = DetectionScorer(levels(np.float32, "NCHW"), format="rt-detr", scale=0.2)
     image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     found = detector.predict([image])[0]
     fed = image if image.ndim == 3 else image[:, :, None]
@@ -349,7 +357,7 @@ def test_images_of_other_modes(shape):
     ids=["yolox", "ultraface"],
 )
 def test_real_detectors(path, options):
-    detector = ObjectDetector(DATA / "onnx" / path, **options)
+    detector = DetectionScorer(DATA / "onnx" / path, **options)
     file, n_found = File(detector), 0
     for image in sorted((DATA / "images/detection").glob("*.jpg")):
         pixels = np.asarray(Image.open(image).convert("RGB"))

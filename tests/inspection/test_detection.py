@@ -41,7 +41,7 @@ def test_nothing_found():
     "detections", [None, np.zeros((2, 4)), [1, 2]], ids=["None", "array", "list"]
 )
 def test_what_are_not_detections_is_an_error(detections):
-    with pytest.raises(ValueError, match="the structured array that ObjectDetector"):
+    with pytest.raises(ValueError, match="the structured array that DetectionScorer"):
         DetectionDisplay.from_predictions(IMAGE, detections)
 
 

@@ -8,11 +8,11 @@ from onnx import TensorProto, helper
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector, OnnxScorer, PixelExtractor
+from sklearn_dl import DetectionScorer, ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
 from sklearn_dl.models import FolderSource, model_card, register_model
 from sklearn_dl.models import _registry as registry
 from sklearn_dl.scoring import image_pipeline
-from tests.vision.detectors import model
+from tests.vision.detection.detectors import model
 
 CARD = {"colors": "BGR", "offset": (1.0, 2.0, 3.0), "scale": 0.5}
 IMAGES = [np.full((6, 10, 3), level, np.uint8) for level in ([30, 20, 10], [10, 20, 30])]
@@ -279,7 +279,7 @@ def test_a_detector_warns_of_other_pixels(register):
         return [[0, 0, 1, 1]], [1.0], [0]
 
     name = register(graph(size=(8, 8)))
-    detector = ObjectDetector(name, format=decode)
+    detector = DetectionScorer(name, format=decode)
     with pytest.warns(UserWarning, match="pixels that differ from its card"):
         detector.predict(IMAGES)
     detector.set_params(**{key: list(v) if key == "offset" else v for key, v in CARD.items()})

@@ -11,9 +11,9 @@ from sklearn.base import clone
 from sklearn.callback import ProgressBar
 
 from sklearn_dl import (
+    DetectionScorer,
     ImageClassifier,
     ImageLoader,
-    ObjectDetector,
     PixelExtractor,
     SentenceSimilarityRegressor,
     TextClassifier,
@@ -23,7 +23,7 @@ from sklearn_dl.training import _training_loop
 from sklearn_dl.utils._progress import per_pair, print_line, progress_bar
 from tests.text.three_classes import PAIRS, X, Y
 from tests.vision.backbones import SIZE, versioned_module
-from tests.vision.detectors import ANCHORS, color_detector
+from tests.vision.detection.detectors import ANCHORS, color_detector
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8))
 
@@ -211,10 +211,10 @@ def test_random_views(bars):
 
 def test_detections_and_pixels(bars):
     image = Image.new("RGB", (32, 32), "red")
-    detector = ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS, verbose=1)
+    detector = DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS, verbose=1)
     detector.predict([image] * 6)
     PixelExtractor(layout="flat", verbose=1).transform(ImageLoader().transform([image] * 9))
-    assert bars() == {"ObjectDetector": "6/6", "PixelExtractor": "9/9"}
+    assert bars() == {"DetectionScorer": "6/6", "PixelExtractor": "9/9"}
 
 
 def test_rows_that_cannot_be_read_fill_the_bar(encoder, bars):

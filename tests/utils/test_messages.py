@@ -19,7 +19,7 @@ from sklearn_dl import (
 )
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.utils._messages import MAX_MESSAGE, NotFiniteError, RowError, brief, short_messages
-from sklearn_dl.vision import ObjectDetector
+from sklearn_dl.vision import DetectionScorer
 from tests.scoring.onnx_graphs import model, negate, node
 
 MODEL = b"SECRET" * 1000
@@ -128,7 +128,7 @@ def test_a_model_in_the_place_of_another_parameter(case, kind):
         lambda: OnnxScorer(negate(), session_options={MODEL.decode(): 1}).transform([[1.0]]),
         lambda: OnnxScorer(many_inputs()).transform([[1.0]]),
         lambda: OnnxScorer(many_inputs(), outputs=MODEL.decode()).outputs_,
-        lambda: ObjectDetector(MODEL, format="yolox").predict([np.zeros((4, 4, 3), np.uint8)]),
+        lambda: DetectionScorer(MODEL, format="yolox").predict([np.zeros((4, 4, 3), np.uint8)]),
     ],
     ids=[
         "bytes",

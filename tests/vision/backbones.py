@@ -8,7 +8,7 @@ import transformers
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
-from tests.vision.detectors import model
+from tests.vision.detection.detectors import model
 
 SIZE = 16
 

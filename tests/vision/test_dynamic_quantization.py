@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 from numpy.testing import assert_array_equal
 
-from sklearn_dl import ImageClassifier, ObjectDetector
+from sklearn_dl import DetectionScorer, ImageClassifier
 from tests.scoring.onnx_graphs import model, node
-from tests.vision.detectors import ANCHORS, color_detector, squares
+from tests.vision.detection.detectors import ANCHORS, color_detector, squares
 
 F32 = np.float32
 rng = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def test_image_classifier(tmp_path):
     np.testing.assert_allclose(classifier.predict_proba(images), alone, atol=1e-7)
 
 
-def test_object_detector():
+def test_detection_scorer():
     detector = onnx.load_from_string(color_detector())
     image, pooling = detector.graph.input[0], detector.graph.node[0]
     nodes = [
@@ -43,7 +43,7 @@ def test_object_detector():
     dim, bright = squares((0, 1, 1), (1, 4, 6)), squares((2, 5, 5))
     dim[:160], dim[160:] = dim[:160] // 255 * 215, dim[160:] // 255 * 230
     settings = {"format": "yolov2", "anchors": ANCHORS, "classes": ["red", "green", "blue"]}
-    detector = ObjectDetector(detector.SerializeToString(), **settings)
+    detector = DetectionScorer(detector.SerializeToString(), **settings)
     together = detector.predict([dim, bright])
     for found, seen in zip(together, (dim, bright), strict=True):
         assert_array_equal(found, detector.predict([seen])[0])

@@ -8,10 +8,10 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from sklearn_dl import ImageClassifier, ObjectDetector
+from sklearn_dl import DetectionScorer, ImageClassifier
 from sklearn_dl.utils._messages import NotFiniteError
 from tests.vision.backbones import SIZE, tiny_folder, tiny_module
-from tests.vision.detectors import constant_detector, model
+from tests.vision.detection.detectors import constant_detector, model
 
 BAD = [3, 10]
 
@@ -252,7 +252,7 @@ FORMATS = ["yolov2", "yolov8", "yolox", "ssd", "detr", "rt-detr", decode, filter
 def detector(name, outputs, **options):
     if name == "yolov2":
         options["anchors"] = [[1, 1]]
-    return ObjectDetector(constant_detector(outputs), format=name, **options)
+    return DetectionScorer(constant_detector(outputs), format=name, **options)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)

@@ -1,4 +1,4 @@
-"""Export ObjectDetector: from the pixels of one image to boxes, scores and labels."""
+"""Export DetectionScorer: from the pixels of one image to boxes, scores and labels."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from sklearn_dl.export.vision._images import extract_with, images_of, loaded, re
 from sklearn_dl.export.vision._resize import placement
 from sklearn_dl.export.vision._suppression import sorted_by_score, suppressed
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
-from sklearn_dl.vision import ObjectDetector
+from sklearn_dl.vision import DetectionScorer
 
 
-@predicts(ObjectDetector)
+@predicts(DetectionScorer)
 def export_detector(detector, table, exporter):
-    """Export an ObjectDetector: images, its graph, the decoding of its outputs, suppression."""
+    """Export an DetectionScorer: images, its graph, the decoding of its outputs, suppression."""
     detector._validate_params()
     exporter.refuse_nan(detector)
     _refuse_callables(detector, exporter)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_dl.export._number import Number
-from sklearn_dl.vision._detection_formats import Yolox
+from sklearn_dl.vision.detection._formats import Yolox
 
 # a position beyond the end of each axis
 _END = np.iinfo(np.int64).max

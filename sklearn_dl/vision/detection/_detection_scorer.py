@@ -1,4 +1,4 @@
-"""ObjectDetector: a pretrained ONNX detector as a scikit-learn estimator."""
+"""DetectionScorer: a pretrained ONNX detector as a scikit-learn estimator."""
 
 import os
 from numbers import Integral, Real
@@ -22,11 +22,11 @@ from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
-from sklearn_dl.vision._detection_formats import FORMATS
-from sklearn_dl.vision._detection_reader import DetectionCollector, Reader, class_labels
+from sklearn_dl.vision.detection._formats import FORMATS
+from sklearn_dl.vision.detection._reader import DetectionCollector, Reader, class_labels
 
 
-class ObjectDetector(ModelEstimator):
+class DetectionScorer(ModelEstimator):
     """Find objects in images with a pretrained ONNX detector.
 
     Images are read, resized to the network's input and scored batch by batch. The boxes are in
@@ -139,7 +139,7 @@ class ObjectDetector(ModelEstimator):
     --------
     >>> import numpy as np, onnx
     >>> from onnx import TensorProto, helper
-    >>> from sklearn_dl import ObjectDetector
+    >>> from sklearn_dl import DetectionScorer
     >>> boxes = np.array([[[0.25, 0.0, 0.75, 0.5]]], dtype=np.float32)
     >>> scores = np.array([[[0.1, 0.0, 0.9]]], dtype=np.float32)
     >>> graph = helper.make_graph(  # a detector that finds the same object everywhere
@@ -161,7 +161,7 @@ class ObjectDetector(ModelEstimator):
     >>> model = helper.make_model(
     ...     graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
     ... )
-    >>> detector = ObjectDetector(
+    >>> detector = DetectionScorer(
     ...     model.SerializeToString(), format="ssd", classes=["cat", "dog"]
     ... )
     >>> found = detector.predict([np.zeros((100, 200, 3), dtype=np.uint8)])[0]

@@ -9,11 +9,11 @@ from PIL import Image
 from sklearn import config_context
 from sklearn.model_selection import cross_validate
 
-from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector, clear_sessions
+from sklearn_dl import DetectionScorer, ImageLoader, ImageResizer, clear_sessions
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.metrics import make_detections, mean_average_precision_scorer
-from sklearn_dl.vision import _object_detector
-from tests.vision.detectors import ANCHORS, color_detector, constant_detector, squares
+from sklearn_dl.vision.detection import _detection_scorer
+from tests.vision.detection.detectors import ANCHORS, color_detector, constant_detector, squares
 
 COLORS = ["red", "green", "blue"]
 IMAGE = np.zeros((64, 64, 3), np.uint8)
@@ -26,7 +26,7 @@ def graph():
 
 @pytest.fixture
 def detector(graph):
-    return ObjectDetector(graph, format="yolov2", classes=COLORS, anchors=ANCHORS)
+    return DetectionScorer(graph, format="yolov2", classes=COLORS, anchors=ANCHORS)
 
 
 def boxes(found):
@@ -94,7 +94,7 @@ def test_boxes_are_clipped_and_empty_ones_dropped():
     rows = np.array([[-0.5, -0.5, 0.5, 0.5], [0.5, 0.5, 1.5, 1.5], [1.2, 0.0, 1.5, 0.5]])
     scores = np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]])
     graph = constant_detector({"scores": scores, "boxes": rows})
-    found = ObjectDetector(graph, format="ssd").predict([np.zeros((50, 100, 3), np.uint8)])[0]
+    found = DetectionScorer(graph, format="ssd").predict([np.zeros((50, 100, 3), np.uint8)])[0]
     assert boxes(found) == [[0, 0, 50, 25], [50, 25, 100, 50]]
 
 
@@ -110,7 +110,7 @@ def test_suppression_is_by_class_and_sorted():
     ).T
     table = np.hstack([table, np.zeros((6, 20))])
     graph = constant_detector({"output0": table})
-    detector = ObjectDetector(graph, format="yolov8")
+    detector = DetectionScorer(graph, format="yolov8")
     found = detector.predict([IMAGE])[0]
     assert found["score"].tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert found["label"].tolist() == [1, 0, 0]
@@ -124,14 +124,14 @@ def test_detr_suppresses_nothing():
     boxes_ = np.tile([0.5, 0.5, 0.2, 0.2], (3, 1))
     logits = np.tile([5.0, 0.0, 0.0], (3, 1))
     graph = constant_detector({"logits": logits, "pred_boxes": boxes_})
-    assert len(ObjectDetector(graph, format="detr").predict([IMAGE])[0]) == 3
-    assert len(ObjectDetector(graph, format="rt-detr").predict([IMAGE])[0]) == 3
+    assert len(DetectionScorer(graph, format="detr").predict([IMAGE])[0]) == 3
+    assert len(DetectionScorer(graph, format="rt-detr").predict([IMAGE])[0]) == 3
 
 
 @pytest.mark.parametrize("batch", ["N", 1, 3])
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_batches_do_not_matter(batch, batch_size):
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         color_detector(batch), format="yolov2", anchors=ANCHORS, batch_size=batch_size
     )
     images = [squares((i % 3, i, i)) for i in range(10)] + [squares()]
@@ -149,13 +149,13 @@ def test_nhwc_and_given_pixels(monkeypatch):
     )
     image = np.zeros((32, 48, 3), np.uint8)
     image[..., 0] = 200
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         graph, format="ssd", colors="BGR", offset=[0, 0, 100], scale=0.5, image_size=(48, 32)
     )
 
-    original = _object_detector.PixelSource.read
+    original = _detection_scorer.PixelSource.read
     monkeypatch.setattr(
-        _object_detector.PixelSource,
+        _detection_scorer.PixelSource,
         "read",
         lambda self, rows: seen.append(original(self, rows)) or seen[-1],
     )
@@ -166,13 +166,13 @@ def test_nhwc_and_given_pixels(monkeypatch):
 
 
 def test_dynamic_size_and_image_size():
-    detector = ObjectDetector(color_detector(), format="yolov2", anchors=ANCHORS, image_size=320)
+    detector = DetectionScorer(color_detector(), format="yolov2", anchors=ANCHORS, image_size=320)
     assert len(detector.predict([squares((0, 1, 1))])[0]) == 1
     with pytest.raises(ValueError, match="image_size=416, but the graph takes 320 x 320"):
         detector.set_params(image_size=416).predict([squares()])
     half_open = constant_detector({"s": [[0.1, 0.9]], "b": [[0, 0, 1, 1]]}, size=("w", 64))
     with pytest.raises(ValueError, match="image_size=32, but the graph takes any x 64 pixels"):
-        ObjectDetector(half_open, format="ssd", image_size=32).fit([IMAGE])
+        DetectionScorer(half_open, format="ssd", image_size=32).fit([IMAGE])
     for size in ((0, 5), (1, 2, 3), (2.5, 2)):
         with pytest.raises(ValueError, match=r"must be an int or \(width, height\), in pixels"):
             detector.set_params(image_size=size).predict([squares()])
@@ -247,7 +247,7 @@ def test_an_image_with_steps_of_its_own_has_their_size(detector):
 )
 def test_a_format_that_does_not_fit_says_which_would(outputs, name, fit):
     for open_ in ((), tuple(outputs)):
-        detector = ObjectDetector(constant_detector(outputs, open_=open_), format=name)
+        detector = DetectionScorer(constant_detector(outputs, open_=open_), format=name)
         with pytest.raises(ValueError, match=f"format='{name}' expects") as error:
             detector.predict([IMAGE])
         assert f"these formats match: {fit}" in str(error.value)
@@ -263,13 +263,13 @@ def test_classes_and_anchors_that_do_not_fit(detector):
         detector.fit([squares()])
     twice = constant_detector({"a": np.zeros((21, 4, 4)), "b": np.zeros((21, 4, 4))})
     with pytest.raises(ValueError, match="expects one output") as error:
-        ObjectDetector(twice, format="yolov2", anchors=[[1, 1]] * 3).fit([IMAGE])
+        DetectionScorer(twice, format="yolov2", anchors=[[1, 1]] * 3).fit([IMAGE])
     assert "With 3 anchors" not in str(error.value)
     with pytest.raises(ValueError, match=r"`anchors` must have shape \(n_anchors, 2\)"):
         detector.set_params(anchors=[1, 2]).fit([squares()])
     graph = constant_detector({"scores": [[0.1, 0.9]], "boxes": [[0, 0, 1, 1]]})
     with pytest.raises(ValueError, match="format='ssd' does not use anchors"):
-        ObjectDetector(graph, format="ssd", anchors=ANCHORS).fit([IMAGE])
+        DetectionScorer(graph, format="ssd", anchors=ANCHORS).fit([IMAGE])
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_parameters_out_of_range(detector, params):
 
 def test_a_graph_that_is_not_a_detector():
     with pytest.raises(ValueError, match="does not have one result per row"):
-        ObjectDetector(
+        DetectionScorer(
             # one table for the whole batch
             _whole_batch_graph(),
             format=lambda outputs, geometry: None,
@@ -300,7 +300,7 @@ def test_a_graph_that_is_not_a_detector():
 def _whole_batch_graph():
     from onnx import TensorProto, helper
 
-    from tests.vision.detectors import model
+    from tests.vision.detection.detectors import model
 
     return model(
         [helper.make_node("ReduceMean", ["image"], ["rows"], axes=[0, 2, 3], keepdims=0)],
@@ -342,7 +342,7 @@ def test_score_and_cross_validate(detector):
 def test_outputs_are_not_kept():
     # 2.8 MB of outputs an image: 340 MB for all
     table = np.zeros((84, 8400), np.float32)
-    detector = ObjectDetector(constant_detector({"output0": table}), format="yolov8", batch_size=2)
+    detector = DetectionScorer(constant_detector({"output0": table}), format="yolov8", batch_size=2)
     images = [IMAGE] * 120
     detector.predict(images[:8])
     tracemalloc.start()
@@ -356,7 +356,7 @@ def test_outputs_are_not_kept():
 
 def test_nothing_is_found_by_a_name_that_is_not_there():
     with pytest.raises(FileNotFoundError):
-        ObjectDetector("nowhere.onnx", format="yolox").predict([IMAGE])
+        DetectionScorer("nowhere.onnx", format="yolox").predict([IMAGE])
 
 
 def test_one_image_is_no_column(detector):
@@ -391,14 +391,14 @@ def test_a_box_in_the_border_suppresses_no_other_box():
     table[:, 0] = [32, 6, 10, 10, 0.9]
     table[:, 1] = [32, 32, 10, 10, 0.8]
     graph = constant_detector({"output0": table})
-    detector = ObjectDetector(graph, format="yolov8", max_detections=1)
+    detector = DetectionScorer(graph, format="yolov8", max_detections=1)
     found = detector.predict([np.zeros((32, 64, 3), np.uint8)])[0]
     assert found["score"].tolist() == pytest.approx([0.8])
 
 
 def test_the_levels_of_a_format_follow_the_colors():
     graph = constant_detector({"logits": np.zeros((2, 3)), "pred_boxes": np.zeros((2, 4))})
-    detector = ObjectDetector(graph, format="detr", colors="BGR")
+    detector = DetectionScorer(graph, format="detr", colors="BGR")
     pixels = detector._reader(detector._session()).pixels(
         ImageLoader().transform([np.full((8, 8, 3), 100, np.uint8)])[:, 0]
     )

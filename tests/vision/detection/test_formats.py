@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sklearn_dl import ObjectDetector
-from tests.vision.detectors import constant_detector
+from sklearn_dl import DetectionScorer
+from tests.vision.detection.detectors import constant_detector
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 rng = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def test_boxes_scores_and_classes(name, open_, dtype):
             expected.append((*box, score, k))
     expected.sort(key=lambda found: -found[4])
     assert len(expected) >= 5
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         constant_detector(outputs, dtype=dtype, open_=open_),
         format=name,
         score_threshold=THRESHOLD,
@@ -156,7 +156,7 @@ def test_the_defaults_of_tiny_yolov2():
     grid = np.full((125, 13, 13), -10.0)
     grid[2 * 25 : 2 * 25 + 5, 6, 6] = [0, 0, 0, 0, 8]  # the third anchor, in the middle
     grid[2 * 25 + 5 + 11, 6, 6] = 8
-    detector = ObjectDetector(constant_detector({"grid": grid}, size=(416, 416)), format="yolov2")
+    detector = DetectionScorer(constant_detector({"grid": grid}, size=(416, 416)), format="yolov2")
     (found,) = detector.predict([np.zeros((416, 416, 3), np.uint8)])[0]
     assert found["label"] == 11
     width, height = 6.63 * 32, 11.38 * 32
@@ -168,16 +168,16 @@ def test_the_defaults_of_tiny_yolov2():
 def test_boxes_are_told_from_four_classes_by_their_name():
     scores, boxes = np.full((3, 4), 0.25), np.full((3, 4), 0.1)
     graph = constant_detector({"out_scores": scores, "out_boxes": boxes})
-    assert len(ObjectDetector(graph, format="ssd").classes_) == 3
+    assert len(DetectionScorer(graph, format="ssd").classes_) == 3
     graph = constant_detector({"a": scores, "b": boxes})
     with pytest.raises(ValueError, match="format='ssd' expects scores of shape"):
-        ObjectDetector(graph, format="ssd").predict([IMAGE])
+        DetectionScorer(graph, format="ssd").predict([IMAGE])
 
 
 def test_ssd_refuses_logits():
     graph = constant_detector({"scores": np.full((2, 3), 4.0), "boxes": np.zeros((2, 4))})
     with pytest.raises(ValueError, match="reads probabilities, but the scores go from 0 to 4"):
-        ObjectDetector(graph, format="ssd").predict([IMAGE])
+        DetectionScorer(graph, format="ssd").predict([IMAGE])
 
 
 def decoded_yolox(unit=1.0):
@@ -237,7 +237,7 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
 )
 def test_numbers_of_another_format_are_refused(name, outputs, message):
     anchors = {"anchors": [[1, 1]]} if name == "yolov2" else {}
-    detector = ObjectDetector(constant_detector(outputs), format=name, **anchors)
+    detector = DetectionScorer(constant_detector(outputs), format=name, **anchors)
     message = message or "boxes from 0 to 1, but they reach 32"
     with pytest.raises(ValueError, match=message) as raised:
         detector.predict([IMAGE])
@@ -250,7 +250,7 @@ def test_numbers_of_another_format_are_refused(name, outputs, message):
 def test_one_decoded_box_is_refused(center, sides):
     table = np.zeros((84, 6))
     table[3] = [*center, *sides, 1, 0.9]
-    detector = ObjectDetector(constant_detector({"t": table}), format="yolox")
+    detector = DetectionScorer(constant_detector({"t": table}), format="yolox")
     with pytest.raises(ValueError, match="the graph seems to decode them itself"):
         detector.predict([IMAGE])
 
@@ -258,5 +258,5 @@ def test_one_decoded_box_is_refused(center, sides):
 def test_numbers_that_quantization_rounds_are_accepted():
     table = V8.copy()
     table[4, :2] = [1.004, -0.004]
-    found = ObjectDetector(constant_detector({"t": table}), format="yolov8").predict([IMAGE])[0]
+    found = DetectionScorer(constant_detector({"t": table}), format="yolov8").predict([IMAGE])[0]
     assert found["score"].tolist() == [np.float32(1.004)]

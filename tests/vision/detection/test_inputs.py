@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from sklearn_dl import ObjectDetector
-from tests.vision.detectors import constant_detector, model
+from sklearn_dl import DetectionScorer
+from tests.vision.detection.detectors import constant_detector, model
 
 IMAGE = np.zeros((64, 64, 3), np.uint8)
 
@@ -66,7 +66,7 @@ def edges(found):
     "given", [input_size, (64, 64), np.array([64.0, 64.0])], ids=["callable", "tuple", "array"]
 )
 def test_a_second_input(batch, given):
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         with_sizes(batch), format=decode, extra_inputs={"orig_target_sizes": given}, batch_size=2
     )
     images = [np.zeros((height, width, 3), np.uint8) for width, height in [(64, 64), (100, 50)] * 3]
@@ -82,7 +82,7 @@ def test_a_callable_gets_the_size_of_each_image():
         seen.append(geometry.image_size)
         return [geometry.image_size[0], geometry.input_size[1]]
 
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         with_sizes(), format=decode, extra_inputs={"orig_target_sizes": record}, n_threads=1
     )
     images = [np.zeros((10, width, 3), np.uint8) for width in (20, 40)]
@@ -101,7 +101,7 @@ def test_unreadable_images(tmp_path, bad):
         if row in bad:  # a header that is whole, and pixels that are not
             path.write_bytes(path.read_bytes()[:50])
         rows.append(path)
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         with_sizes(), format=decode, extra_inputs={"orig_target_sizes": input_size}, on_error="nan"
     )
     with pytest.warns(UserWarning, match=f"{len(bad)} of 3 images could not be read"):
@@ -143,7 +143,7 @@ def test_a_format_with_a_mask():
     def mask(geometry):
         return np.ones(geometry.input_size[::-1], np.int64)
 
-    detector = ObjectDetector(graph, format="detr", extra_inputs={"pixel_mask": mask})
+    detector = DetectionScorer(graph, format="detr", extra_inputs={"pixel_mask": mask})
     (found,) = detector.fit([IMAGE]).predict([IMAGE, IMAGE])[:1]
     assert edges(found) == [16, 16, 48, 48]
 
@@ -168,7 +168,7 @@ def test_a_format_with_a_mask():
     ids=["missing", "image", "unknown", "three numbers", "fraction", "strings"],
 )
 def test_inputs_that_do_not_fit(inputs, message):
-    detector = ObjectDetector(with_sizes(), format=decode, extra_inputs=inputs)
+    detector = DetectionScorer(with_sizes(), format=decode, extra_inputs=inputs)
     with pytest.raises(ValueError, match=message):
         detector.predict([IMAGE])
 
@@ -198,7 +198,7 @@ def graph():
     ids=lambda value: f"{type(value).__name__}",
 )
 def test_forms_of_classes(graph, classes):
-    detector = ObjectDetector(graph, format="yolov8")
+    detector = DetectionScorer(graph, format="yolov8")
     detector.classes = classes  # a view of a dict cannot be cloned
     assert detector.classes_.tolist() == ["person", "bicycle"]
     assert detector.predict([IMAGE])[0]["label"].tolist() == ["bicycle"]
@@ -226,7 +226,7 @@ def test_forms_of_classes(graph, classes):
     ],
 )
 def test_classes_that_are_not_labels(graph, classes, message):
-    detector = ObjectDetector(graph, format="yolov8", classes=classes)
+    detector = DetectionScorer(graph, format="yolov8", classes=classes)
     for call in (detector.predict, detector.fit):
         with pytest.raises(ValueError, match=message):
             call([IMAGE])

@@ -9,7 +9,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from sklearn_dl import ObjectDetector
+from sklearn_dl import DetectionScorer
 from sklearn_dl.metrics import box_iou, mean_average_precision_score
 from tests.metrics.test_average_precision import coco, coco_mean
 
@@ -44,7 +44,7 @@ def assert_found(found, wanted, threshold):
 
 def test_yolox_nano(expected):
     classes = (DATA / "onnx/yolox_nano/coco_classes.txt").read_text().split("\n")
-    detector = ObjectDetector(
+    detector = DetectionScorer(
         DATA / "onnx/yolox_nano/yolox_nano.onnx",
         format="yolox",
         classes=[name for name in classes if name],
@@ -70,7 +70,7 @@ def test_ultraface():
     import onnxruntime
 
     path = DATA / "onnx/ultraface/version-RFB-320.onnx"
-    detector = ObjectDetector(path, format="ssd", classes=["face"], score_threshold=0.7)
+    detector = DetectionScorer(path, format="ssd", classes=["face"], score_threshold=0.7)
     images = [skimage.data.astronaut(), skimage.data.camera()]
     images[1] = np.stack([images[1]] * 3, axis=2)
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""Reader: prepares the inputs of an ObjectDetector's graph, and decodes detections."""
+"""Reader: prepares the inputs of an DetectionScorer's graph, and decodes detections."""
 
 from collections.abc import Mapping, Set
 from typing import Any, NamedTuple
@@ -14,14 +14,14 @@ from sklearn_dl.runtimes._scoring_loop import listed
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
 from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import NotFiniteError, RowError, brief
-from sklearn_dl.vision._detection_formats import (
+from sklearn_dl.vision._finite import check_outputs, of_row
+from sklearn_dl.vision.detection._formats import (
     FORMATS,
     CallableFormat,
     Candidates,
     Format,
     fitting_formats,
 )
-from sklearn_dl.vision._finite import check_outputs, of_row
 
 
 class Geometry(NamedTuple):
@@ -55,7 +55,7 @@ class Reader:
 
     Parameters
     ----------
-    detector : ObjectDetector
+    detector : DetectionScorer
     session : OnnxSession
     """
 

@@ -1,0 +1,1 @@
+"""Object detection: DetectionScorer applies pretrained detectors."""
