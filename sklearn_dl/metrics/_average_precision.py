@@ -8,7 +8,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, iou
+from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, iou, sorted_labels
 
 _COCO_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
@@ -157,14 +157,7 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
     check_consistent_length(y_true, y_pred)
     truths = [_checked(image, row, "y_true", ()) for row, image in enumerate(y_true)]
     found = [_checked(image, row, "y_pred", ("score",)) for row, image in enumerate(y_pred)]
-    all_labels = [image["label"] for image in (*truths, *found) if len(image)]
-    distinct = {label for image in all_labels for label in image.tolist()}
-    if len({isinstance(label, str) for label in distinct}) > 1:
-        raise ValueError(
-            "Labels are strings in one of y_true and y_pred, and numbers in the other: set "
-            "the parameter `classes` of DetectionScorer, or use numbers as labels in y_true."
-        )
-    labels = sorted(distinct)
+    labels = sorted_labels([*truths, *found])
     parts: list = [([], []) for _ in labels]
     n_objects = np.zeros(len(labels), dtype=int)
     for truth, detections in zip(truths, found, strict=True):

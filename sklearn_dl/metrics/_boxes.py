@@ -60,6 +60,32 @@ def box_array(detections):
     return np.stack([detections[name].astype(np.float64) for name in BOX_FIELDS], axis=1)
 
 
+def sorted_labels(images):
+    """The distinct labels of the objects of several images, sorted.
+
+    Parameters
+    ----------
+    images : list of structured ndarray
+        The true and the predicted objects of all images.
+
+    Returns
+    -------
+    labels : list
+
+    Raises
+    ------
+    ValueError
+        If some labels are strings, and others are not.
+    """
+    distinct = {label for image in images if len(image) for label in image["label"].tolist()}
+    if len({isinstance(label, str) for label in distinct}) > 1:
+        raise ValueError(
+            "Labels are strings in one of y_true and y_pred, and numbers in the other: set "
+            "the parameter `classes` of DetectionScorer, or use numbers as labels in y_true."
+        )
+    return sorted(distinct)
+
+
 def check_boxes(boxes):
     """`boxes` as a float64 ndarray of shape (n, 4).
 
