@@ -1,6 +1,5 @@
 """EntityDisplay: a text whose entities are highlighted."""
 
-import warnings
 from html import escape
 from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from sklearn_dl.inspection._text_layout import (
     PADDING,
     Pen,
     broken_lines,
+    measuring,
     without_surrogates,
 )
 from sklearn_dl.utils._messages import brief
@@ -144,10 +144,7 @@ class EntityDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         self.texts_, self.labels_, self.boxes_ = [], [], []
         ax.set_axis_off()
-        with warnings.catch_warnings():
-            # texts are measured here; when the figure is drawn, matplotlib warns of each glyph that
-            # its fonts lack (emoji, Chinese), and once is enough
-            warnings.filterwarnings("ignore", r"Glyph \d+ |Matplotlib currently does not support")
+        with measuring():
             n_lines = self._draw(pieces)
         if is_new:
             self.figure_.set_figheight(2 * MARGIN + n_lines * _LINE_HEIGHT)

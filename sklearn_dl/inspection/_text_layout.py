@@ -1,6 +1,8 @@
 """Text in matplotlib's axes, broken into lines, in pieces of different looks."""
 
 import re
+import warnings
+from contextlib import contextmanager
 from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
@@ -125,3 +127,14 @@ def _joined(words):
 def without_surrogates(text):
     """`text` without lone surrogates, which neither fonts nor UTF-8 have."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+@contextmanager
+def measuring():
+    """Texts are measured inside: missing glyphs (emoji, Chinese) are not warned about.
+
+    matplotlib warns of each glyph that its fonts lack when the figure is drawn, and once is enough.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ |Matplotlib currently does not support")
+        yield
