@@ -83,15 +83,11 @@ print(detections[0])
 print(detector.predict_frame(images[:2]).round(2))
 
 # %%
-# The boxes in an image: those that are there, and those that were found. One cell is too dark.
-_, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-for ax, name, boxes in zip(axes, ["truth", "found"], [truths[1], detections[1]], strict=True):
-    display = DetectionDisplay.from_predictions(images[1], boxes, ax=ax)
-    ax.set_title(name)
-    for box, text in zip(display.boxes_, display.texts_, strict=True):
-        color = text.get_text().split()[0]
-        box.set_edgecolor(color)
-        text.set_backgroundcolor(color)
+# The boxes in two images: those that are there, and those that were found. One cell is too dark. A
+# class has one colour in all panels, by its place in ``classes``: orange, light blue, green.
+DetectionDisplay.from_predictions(
+    images[:2], detections[:2], y_true=truths[:2], classes=["red", "blue", "green"]
+)
 plt.show()
 
 # %%

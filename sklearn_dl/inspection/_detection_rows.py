@@ -1,0 +1,153 @@
+"""The objects of each image as structured arrays, from each form that users have them in."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_dl.metrics import make_detections
+from sklearn_dl.metrics._boxes import BOX_FIELDS
+from sklearn_dl.utils._columns import counted, is_frame, missing_mask, row_index, split_columns
+from sklearn_dl.utils._messages import brief
+
+_FORMS = (
+    "the structured array that sklearn_dl.metrics.make_detections makes, or a dict "
+    '{"boxes": ..., "labels": ...'
+)
+
+
+def objects_of_images(y, X, n_images, name, *, scored):
+    """The objects of several images, checked.
+
+    Parameters
+    ----------
+    y : sequence of n_images items, or DataFrame
+        Each item is a structured array, a dict, or None. A frame has one row per object, as
+        `DetectionScorer.predict_frame` returns it.
+    X : column of n_images images
+        A frame's column ``image`` refers to its rows: by index label if it is a frame or a Series
+        of pandas, else by position.
+    n_images : int
+    name : str
+        Name of `y` in messages.
+    scored : bool
+        Whether the objects must have scores. If not, scores are ignored.
+
+    Returns
+    -------
+    objects : list of structured ndarray or None
+        One array per image, as `make_detections` makes it; None where the item is None.
+
+    Raises
+    ------
+    ValueError
+        If `y` has another form, or names images that are not in `X`.
+    """
+    if is_frame(y):
+        return _from_frame(y, X, n_images, name, scored)
+    if isinstance(y, Mapping) or _fields(y):
+        raise ValueError(f"`{name}` has the objects of one image, but X is a column: pass a list.")
+    items = list(y)
+    if len(items) != n_images:
+        raise ValueError(f"There are {counted(n_images, 'image')}, but {len(items)} in `{name}`.")
+    return [
+        None if item is None else objects_of_image(item, f"{name}[{row}]", scored=scored)
+        for row, item in enumerate(items)
+    ]
+
+
+def objects_of_image(y, name, *, scored):
+    """The objects of one image, checked: as `objects_of_images`, without None.
+
+    A frame is the part of a `predict_frame` that is about this image.
+    """
+    if is_frame(y):
+        columns = _columns(y, name, scored)
+        if len(set(columns["image"].tolist())) > 1:
+            raise ValueError(
+                f"X is one image, but the column 'image' of `{name}` has several values: select "
+                "the rows of one image."
+            )
+        return _checked(_box_rows(columns), columns["label"], columns.get("score"), name)
+    if isinstance(y, Mapping):
+        wanted = ["boxes", "labels", *(["scores"] if scored else [])]
+        _check_keys(y, wanted, name, scored)
+        return _checked(y["boxes"], y["labels"], y["scores"] if scored else None, name)
+    fields = _fields(y)
+    _check_keys(fields, _wanted(scored), name, scored)
+    return _checked(_box_rows(y), y["label"], y["score"] if scored else None, name)
+
+
+def _from_frame(frame, X, n_images, name, scored):
+    """The objects of each image, from a frame with one row per object."""
+    columns = _columns(frame, name, scored)
+    index, images = row_index(X), columns["image"]
+    if index is not None and not index.is_unique:
+        raise ValueError(
+            f"The index of X has a label more than once, so the column 'image' of `{name}` does "
+            "not tell which image it means: use X.reset_index(drop=True) before predict_frame."
+        )
+    if index is None:
+        rows = np.array([_position(image, n_images) for image in images.tolist()], dtype=int)
+    else:
+        rows = index.get_indexer(images)
+    if (rows < 0).any():
+        where = "a position in X, from 0" if index is None else "a label of the index of X"
+        image = images.tolist()[np.flatnonzero(rows < 0)[0]]
+        raise ValueError(
+            f"The column 'image' of `{name}` contains {brief(image)}, which is not {where}."
+        )
+    objects = _checked(_box_rows(columns), columns["label"], columns.get("score"), name)
+    return [objects[rows == row] for row in range(n_images)]
+
+
+def _position(image, n_images):
+    """The position in X that a cell of the column "image" means; -1 if there is none."""
+    return image if image in range(n_images) else -1
+
+
+def _columns(frame, name, scored):
+    """The columns of a tidy frame, by their names."""
+    cells, names, _ = split_columns(
+        frame, None
+    )  # the estimator is for errors about other containers
+    columns = dict(zip(names, cells, strict=True))
+    _check_keys(columns, ["image", *_wanted(scored)], name, scored)
+    if not scored:
+        columns.pop("score", None)
+    return columns
+
+
+def _fields(y):
+    """The names of the fields of a structured array."""
+    return getattr(getattr(y, "dtype", None), "names", None) or ()
+
+
+def _wanted(scored):
+    return [*BOX_FIELDS, "label", *(["score"] if scored else [])]
+
+
+def _check_keys(names, wanted, name, scored):
+    missing = [key for key in wanted if key not in names]
+    if missing:
+        scores = ', "scores": ...}' if scored else "}"
+        raise ValueError(
+            f"`{name}` must be {_FORMS}{scores} for each image, or a frame as "
+            f"DetectionScorer.predict_frame returns it; it lacks {missing}."
+        )
+
+
+def _box_rows(columns):
+    return np.column_stack([np.asarray(columns[field], np.float64) for field in BOX_FIELDS])
+
+
+def _checked(boxes, labels, scores, name):
+    """`make_detections`, with the name of what is wrong; scores and labels must be there."""
+    try:
+        objects = make_detections(boxes, labels, scores)
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from error
+    if not np.isfinite(objects["score"]).all():
+        raise ValueError(f"`{name}` has a score that is NaN or infinite.")
+    if missing_mask(objects["label"]).any():
+        raise ValueError(f"`{name}` has a label that is missing.")
+    return objects
