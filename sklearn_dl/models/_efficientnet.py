@@ -7,6 +7,8 @@ from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from sklearn_dl.utils._optional import import_optional
 
 _PURPOSE = 'The model "efficientnet-lite0"'
+# the last block of each stride, and the name of its output in the ONNX graph
+_MAPS = {4: "stride_8", 10: "stride_16", 15: "stride_32"}
 
 
 def export_efficientnet(source: Path, target: Path) -> None:
@@ -18,7 +20,7 @@ def export_efficientnet(source: Path, target: Path) -> None:
 def efficientnet_network(source: Path | None):
     """Return the torch module that maps an image to a map of 1280 features, in evaluation mode.
 
-    `source` is the folder of the checked weights; if it is None, the weights are random.
+    Its method `maps` returns a list of the maps of the strides 8, 16 and 32 instead. `source` is the folder of the checked weights; if it is None, the weights are random.
     """
     torch: Any = import_optional("torch", extra="models", purpose=_PURPOSE)
 
@@ -29,6 +31,9 @@ def efficientnet_network(source: Path | None):
 
         def forward(self, image):
             return self.network.extract_features(image)
+
+        def maps(self, image):
+            return _maps(self.network, image)[0]
 
     network = _load(torch, *source.iterdir()) if source is not None else _load(torch)
     network._fc = torch.nn.Identity()
@@ -45,25 +50,41 @@ def _load(torch, weights: Path | None = None):
     return network
 
 
-def _export(torch, weights: Path) -> bytes:
-    """Return the bytes of the ONNX graph, whose outputs are "features" and "logits"."""
+def _maps(network, image):
+    """The outputs of the blocks in `_MAPS`, and the map of 1280 features."""
+    x = network._swish(network._bn0(network._conv_stem(image)))
+    maps = []
+    for number, block in enumerate(network._blocks):
+        x = block(x)
+        if number in _MAPS:
+            maps.append(x)
+    return maps, network._swish(network._bn1(network._conv_head(x)))
 
-    class FeaturesAndLogits(torch.nn.Module):
+
+def _export(torch, weights: Path) -> bytes:
+    """Return the bytes of the ONNX graph, whose outputs are "features" and "logits".
+
+    Inside the graph, the names of the maps of the strides 8, 16 and 32 are those in `_MAPS`.
+    """
+
+    class Outputs(torch.nn.Module):
         def __init__(self, network):
             super().__init__()
             self.network = network
 
         def forward(self, image):
-            features = self.network.extract_features(image).mean((2, 3))
-            return features, self.network._fc(features)
+            maps, features = _maps(self.network, image)
+            features = features.mean((2, 3))
+            return features, self.network._fc(features), *maps
 
     size = torch.export.Dim
     model = torch_to_onnx(
-        lambda: FeaturesAndLogits(_load(torch, weights)).eval(),
+        lambda: Outputs(_load(torch, weights)).eval(),
         {"image": torch.zeros(2, 3, 224, 256, dtype=torch.float32)},
-        ["features", "logits"],
+        ["features", "logits", *_MAPS.values()],
         {"image": {0: size("N"), 2: size("H", min=32), 3: size("W", min=32)}},
         purpose=_PURPOSE,
         extra="models",
     )
+    del model.graph.output[2:]  # the maps keep their names inside the graph
     return model.SerializeToString(deterministic=True)

@@ -219,6 +219,7 @@ _BUILT_IN = (
         },
         file="efficientnet-lite0.onnx",
         export=export_efficientnet,
+        export_version=2,
         network=efficientnet_network,
         pixels={"offset": 127.0, "scale": 1 / 128},
         task="image classification (ImageNet-1k)",
