@@ -100,15 +100,26 @@ def with_ties(name, rng):
     return {"logits": kinds[rng.integers(0, 5, n)], "pred_boxes": boxes}
 
 
+@pytest.mark.parametrize("class_agnostic", [False, True])
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", TABLES)
-def test_ties(name, seed):
+def test_ties(name, seed, class_agnostic):
     graph = constant_detector(with_ties(name, np.random.default_rng(seed)))
     options = {"anchors": ANCHORS} if name == "yolov2" else {}
-    detector = DetectionScorer(graph, format=name, score_threshold=0.25, **options)
+    detector = DetectionScorer(
+        graph, format=name, score_threshold=0.25, class_agnostic=class_agnostic, **options
+    )
     found = detector.predict([IMAGE])[0]
     assert len(set(found["score"])) < len(found)
     assert_equal(File(detector).predict(IMAGE), found)
+
+
+def test_class_agnostic_suppression():
+    scores, boxes = [[0.1, 0.8, 0.2], [0.1, 0.2, 0.9]], [[0, 0, 0.5, 0.5]] * 2
+    graph = constant_detector({"scores": scores, "boxes": boxes})
+    for class_agnostic, labels in [(False, [1, 0]), (True, [1])]:
+        detector = DetectionScorer(graph, format="ssd", class_agnostic=class_agnostic)
+        assert File(detector).predict(IMAGE)[2].tolist() == labels
 
 
 def test_thresholds_are_reached():

@@ -124,7 +124,8 @@ def _best(detector, reader, found, boxes, exporter):
     )
     limit = int(detector.max_detections)
     if reader.format.suppresses:
-        order = suppressed(graph, inside, scores, classes, detector.iou_threshold, limit)
+        groups = graph.Mul(classes, 0) if detector.class_agnostic else classes
+        order = suppressed(graph, inside, scores, groups, detector.iou_threshold, limit)
     else:
         order = graph.Slice(sorted_by_score(graph, scores), [0], [limit], [0])
     boxes, scores, classes = (graph.Gather(values, order) for values in (boxes, scores, classes))

@@ -75,6 +75,9 @@ class DetectionScorer(ModelEstimator):
     iou_threshold : float, default=0.45
         If two boxes of one class overlap by more than this intersection over union, the one with
         the lower score is left out. It has no effect with "detr" and "rt-detr".
+    class_agnostic : bool, default=False
+        Whether boxes of different classes suppress each other too. It has no effect with "detr"
+        and "rt-detr".
     max_detections : int, default=300
         Maximum number of detections in an image. Those with the highest scores are kept.
     batch_size : int, default=8
@@ -190,6 +193,7 @@ class DetectionScorer(ModelEstimator):
         "extra_inputs": [dict, None],
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
+        "class_agnostic": ["boolean"],
         "max_detections": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "providers": [list, tuple, StrOptions({"auto"})],
@@ -214,6 +218,7 @@ class DetectionScorer(ModelEstimator):
         extra_inputs=None,
         score_threshold=0.3,
         iou_threshold=0.45,
+        class_agnostic=False,
         max_detections=300,
         batch_size=8,
         providers="auto",
@@ -234,6 +239,7 @@ class DetectionScorer(ModelEstimator):
         self.extra_inputs = extra_inputs
         self.score_threshold = score_threshold
         self.iou_threshold = iou_threshold
+        self.class_agnostic = class_agnostic
         self.max_detections = max_detections
         self.batch_size = batch_size
         self.providers = providers

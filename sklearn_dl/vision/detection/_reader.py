@@ -150,7 +150,7 @@ class Reader:
             kept = suppress(
                 found.boxes,
                 found.scores,
-                found.classes,
+                np.zeros_like(found.classes) if detector.class_agnostic else found.classes,
                 detector.iou_threshold,
                 detector.max_detections,
             )

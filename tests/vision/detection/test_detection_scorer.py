@@ -98,18 +98,21 @@ def test_boxes_are_clipped_and_empty_ones_dropped():
     assert boxes(found) == [[0, 0, 50, 25], [50, 25, 100, 50]]
 
 
-def test_suppression_is_by_class_and_sorted():
+def two_classes_on_one_place():
+    """The table of "yolov8" for three boxes on one place, of two classes, and one elsewhere."""
     table = np.array(
         [
-            # three boxes on one place, of two classes; one elsewhere
             [32, 32, 20, 20, 0.5, 0.1],
             [33, 32, 20, 20, 0.6, 0.1],
             [32, 33, 20, 20, 0.1, 0.9],
             [10, 10, 8, 8, 0.7, 0.2],
         ]
     ).T
-    table = np.hstack([table, np.zeros((6, 20))])
-    graph = constant_detector({"output0": table})
+    return np.hstack([table, np.zeros((6, 20))])
+
+
+def test_suppression_is_by_class_and_sorted():
+    graph = constant_detector({"output0": two_classes_on_one_place()})
     detector = DetectionScorer(graph, format="yolov8")
     found = detector.predict([IMAGE])[0]
     assert found["score"].tolist() == pytest.approx([0.9, 0.7, 0.6])
@@ -118,6 +121,15 @@ def test_suppression_is_by_class_and_sorted():
     assert len(detector.set_params(max_detections=2).predict([IMAGE])[0]) == 2
     found = detector.set_params(score_threshold=0.8, max_detections=300).predict([IMAGE])[0]
     assert found["score"].tolist() == pytest.approx([0.9])
+
+
+def test_class_agnostic_suppression():
+    graph = constant_detector({"output0": two_classes_on_one_place()})
+    detector = DetectionScorer(graph, format="yolov8", class_agnostic=True)
+    found = detector.predict([IMAGE])[0]
+    assert found["score"].tolist() == pytest.approx([0.9, 0.7])
+    assert found["label"].tolist() == [1, 0]
+    assert len(detector.set_params(iou_threshold=1.0).predict([IMAGE])[0]) == 4
 
 
 def test_detr_suppresses_nothing():
@@ -277,6 +289,7 @@ def test_classes_and_anchors_that_do_not_fit(detector):
     [
         {"score_threshold": 1.1},
         {"iou_threshold": -0.1},
+        {"class_agnostic": "no"},
         {"max_detections": 0},
         {"format": "yolo"},
         {"resize_mode": "stretch"},
