@@ -124,8 +124,8 @@ def _into(box, reduced, limit):
     )
 
 
-def width_and_height(image_size):
-    """Return the parameter `image_size`, an int or (width, height), as (width, height) in pixels.
+def width_and_height(image_size, name="image_size"):
+    """Return the parameter `name`, an int or (width, height), as (width, height) in pixels.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def width_and_height(image_size):
     sides = tuple(image_size) if isinstance(image_size, (tuple, list)) else (image_size,) * 2
     if len(sides) != 2 or not all(_is_size(n) for n in sides):
         raise ValueError(
-            f"image_size={brief(image_size)} must be an int or (width, height), in pixels, and "
+            f"{name}={brief(image_size)} must be an int or (width, height), in pixels, and "
             "at least 1."
         )
     return int(sides[0]), int(sides[1])

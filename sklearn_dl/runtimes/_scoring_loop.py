@@ -70,7 +70,7 @@ def check_bfloat16(name, values):
         )
 
 
-def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=None):
+def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=None, numbers=None):
     """Run a graph over rows, batch by batch.
 
     Parameters
@@ -92,6 +92,8 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         Called after each batch, by one thread at a time.
     collector : Collector, or any object with `add` and `errors` like it, default=None
         Gets the outputs of each batch, from any of the threads. None: a new Collector.
+    numbers : sequence of int or None, default=None
+        The numbers, in messages, of the rows by their values in `rows`. None: these values.
 
     Returns
     -------
@@ -146,7 +148,8 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
         try:
             outputs = graph.run(feeds)
         except Exception as error:  # runtimes have error classes of their own
-            where = _shown_rows([rows[position] for position in positions])
+            failed = [rows[position] for position in positions]
+            where = _shown_rows(failed if numbers is None else {numbers[row] for row in failed})
             raise ValueError(f"The graph failed on {where}: {error}") from error
         collector.add(positions, outputs, n_fed)
 

@@ -277,6 +277,7 @@ def test_what_cannot_be_in_a_file_is_refused():
 
     refused("its `format` is a callable", format=decode)
     refused('on_error="nan" is not possible', on_error="nan")
+    refused("it reads images in tiles", tile=32)
     refused(
         r"extra_inputs\['scale'\] is a callable",
         model=with_scale(),

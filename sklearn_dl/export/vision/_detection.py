@@ -22,6 +22,11 @@ def export_detector(detector, table, exporter):
     detector._validate_params()
     exporter.refuse_nan(detector)
     _refuse_callables(detector, exporter)
+    if detector.tile is not None:
+        exporter.refuse(
+            "it reads images in tiles, but the file reads each image whole",
+            "Set tile=None, and give the file one tile at a time.",
+        )
     block = images_of(table, exporter)
     reader = detector._reader(detector._any_session())
     exporter.fix_rows(1)

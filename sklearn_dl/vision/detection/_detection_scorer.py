@@ -6,6 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from sklearn_dl.images._loader import load_column
+from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
 from sklearn_dl.models._estimator import ModelEstimator
@@ -24,6 +25,7 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision.detection._formats import FORMATS
 from sklearn_dl.vision.detection._reader import DetectionCollector, Reader, class_labels
+from sklearn_dl.vision.detection._tiles import Tiles, TileSource
 
 
 class DetectionScorer(ModelEstimator):
@@ -80,6 +82,13 @@ class DetectionScorer(ModelEstimator):
         and "rt-detr".
     max_detections : int, default=300
         Maximum number of detections in an image. Those with the highest scores are kept.
+    tile : int or (width, height), default=None
+        Largest size in pixels at which an image is read whole. A larger image is read in tiles of
+        this size, so that small objects are not lost when it is resized; an int is both width and
+        height. None: every image is read whole. See the Notes.
+    tile_overlap : float, default=0.2
+        Least share of its width and height that a tile shares with the next one. The shared part
+        should be as large as most objects: each is then whole in a tile.
     batch_size : int, default=8
         Number of rows in a batch. A graph with a fixed batch size gets batches of that size. A
         graph with dynamic quantization, where an image's scores would depend on the others, gets
@@ -138,6 +147,14 @@ class DetectionScorer(ModelEstimator):
 
     The label of a candidate box is its most probable class.
 
+    With `tile`, each tile is resized to the network's input, and scored as an image of its own. An
+    object that is whole in several tiles is found once, by suppression (with all formats). Where an
+    edge of a tile cuts an object, the part is dropped if another tile shows the object whole; parts
+    in several tiles are joined to one box if they agree where the tiles overlap. The image is not
+    read as a whole too: an object that is larger than a tile may be missed. `max_detections` counts
+    for a tile, and again for the image. Each image is decoded once, in full; up to
+    ``n_threads + 1`` decoded images are in memory.
+
     Examples
     --------
     >>> import numpy as np, onnx
@@ -195,6 +212,8 @@ class DetectionScorer(ModelEstimator):
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
         "class_agnostic": ["boolean"],
         "max_detections": [Interval(Integral, 1, None, closed="left")],
+        "tile": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
+        "tile_overlap": [Interval(Real, 0, 1, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "providers": [list, tuple, StrOptions({"auto"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -220,6 +239,8 @@ class DetectionScorer(ModelEstimator):
         iou_threshold=0.45,
         class_agnostic=False,
         max_detections=300,
+        tile=None,
+        tile_overlap=0.2,
         batch_size=8,
         providers="auto",
         n_threads=None,
@@ -241,6 +262,8 @@ class DetectionScorer(ModelEstimator):
         self.iou_threshold = iou_threshold
         self.class_agnostic = class_agnostic
         self.max_detections = max_detections
+        self.tile = tile
+        self.tile_overlap = tile_overlap
         self.batch_size = batch_size
         self.providers = providers
         self.n_threads = n_threads
@@ -263,6 +286,7 @@ class DetectionScorer(ModelEstimator):
         """
         self._validate_params()
         self._note_content()
+        self._tile_size()
         load_column(X, self, reset=True, on_error="nan")
         self._reader(self._any_session())
         return self
@@ -296,27 +320,38 @@ class DetectionScorer(ModelEstimator):
         """
         self._validate_params()
         images = load_column(X, self, reset=False, on_error=self.on_error)
+        tiles = self._tiles(images)
+        views, numbers = (images, None) if tiles is None else (tiles.images, tiles.rows)
         budget = thread_budget(self.n_threads)
-        n_workers = budget if len(images) >= 2 * budget else 1
+        n_workers = budget if len(views) >= 2 * budget else 1
         with needed_by(self):
             session = self._session(budget // n_workers)
             reader = self._reader(session)
-        collector = DetectionCollector(images, session.outputs, reader)
-        source = PixelSource(reader.pixels(images), reader.image_input)
-        warn_of_other_pixels(source.pixels, self.model)
-        batch_size = 1 if session.mixes_rows else min(self.batch_size, -(-len(images) // n_workers))
+        collector = DetectionCollector(views, session.outputs, reader, numbers)
+        pixels, spec = reader.pixels(images), reader.image_input
+        source = (
+            PixelSource(pixels, spec)
+            if tiles is None
+            else TileSource(tiles, pixels, reader.step, spec, n_kept=n_workers + 1)
+        )
+        warn_of_other_pixels(pixels, self.model)
+        batch_size = min(self.batch_size, max(1, -(-len(views) // n_workers)))
         with progress_bar(self.verbose, len(images), type(self).__name__) as done:
             score(
                 session,
-                {reader.image_input.name: source, **reader.other_sources(images)},
-                range(len(images)),
-                batch_size,
+                {spec.name: source, **reader.other_sources(views, numbers)},
+                range(len(views)),
+                1 if session.mixes_rows else batch_size,
                 n_workers,
-                done,
+                done if tiles is None else tiles.per_image(done),
                 collector,
+                numbers,
             )
-        warn_of_failed_rows(collector.errors, len(images), "image")
-        return object_array(collector.detections)
+        found, errors = collector.detections, collector.errors
+        if tiles is not None:
+            found, errors = tiles.merged(found, errors, self)
+        warn_of_failed_rows(errors, len(images), "image")
+        return object_array(found)
 
     def predict_frame(self, X):
         """Find the objects in all images, as one table.
@@ -408,6 +443,15 @@ class DetectionScorer(ModelEstimator):
     def _any_session(self):
         """Return a session that is open already, with any number of threads, or open one."""
         return find_session((self._content().sha256, None)) or self._session()
+
+    def _tile_size(self):
+        """Return (width, height) of a tile; None: images are read whole."""
+        return None if self.tile is None else width_and_height(self.tile, "tile")
+
+    def _tiles(self, images):
+        """Return the Tiles of lazy images; None: they are read whole."""
+        size = self._tile_size()
+        return None if size is None else Tiles(images, size, self.tile_overlap)
 
     def _reader(self, session):
         return Reader(self, session)

@@ -32,7 +32,7 @@ class Geometry(NamedTuple):
     input_size : tuple of int
         (width, height) of the network's input, in pixels.
     image_size : tuple of int
-        (width, height) of the image, after its EXIF rotation.
+        (width, height) of the image, after its EXIF rotation. With ``tile=``, of the tile.
     source, target : tuple of float
         Boxes x0, y0, x1, y1: the box `source` of the image fills the box `target` of the input.
     """
@@ -82,11 +82,11 @@ class Reader:
         if not by_callable and (stated or fits):
             self.n_classes = self.choose(shapes)[1]
 
-    def other_sources(self, images):
+    def other_sources(self, images, numbers=None):
         """Return, for lazy images, the source of each input except the image's, by name."""
         given = self.detector.extra_inputs
         return {
-            spec.name: GeometrySource(spec, given[spec.name], images, self.geometry)
+            spec.name: GeometrySource(spec, given[spec.name], images, self.geometry, numbers)
             for spec in self.other_inputs
         }
 
@@ -323,10 +323,21 @@ class Reader:
 
 
 class DetectionCollector:
-    """Decodes the outputs of each batch, and keeps only the detections."""
+    """Decodes the outputs of each batch, and keeps only the detections.
 
-    def __init__(self, images, specs, reader):
+    Parameters
+    ----------
+    images : sequence of LazyImage
+    specs : sequence of TensorSpec
+        The graph's outputs.
+    reader : Reader
+    numbers : sequence of int or None, default=None
+        The numbers, in messages, of the rows of `images`. None: their positions.
+    """
+
+    def __init__(self, images, specs, reader, numbers=None):
         self.images = images
+        self.numbers = range(len(images)) if numbers is None else numbers
         self.names = [spec.name for spec in specs]
         self.reader = reader
         self.errors: dict[int, RowError] = {}
@@ -343,20 +354,20 @@ class DetectionCollector:
                 )
         for position, row in enumerate(rows):
             arrays = {n: output[position] for n, output in zip(self.names, outputs, strict=True)}
-            image = self.images[row]
+            image, number = self.images[row], self.numbers[row]
             try:
                 size = image.size_as_read()
             except ImageReadError as error:  # the file was removed after its pixels were read
-                raise error.at(row) from error
+                raise error.at(number) from error
             try:
                 self.detections[row] = self.reader.detections(arrays, size)
             except NotFiniteError as error:
-                named = of_row(row, image, error.message)
+                named = of_row(number, image, error.message)
                 if image.decoding.on_error == "raise":
                     raise named from error
                 self.errors[row] = named
             except ValueError as error:
-                error.add_note(f"Row {row}")
+                error.add_note(f"Row {number}")
                 raise
 
 
@@ -370,28 +381,31 @@ class GeometrySource:
         The value for one image, without the batch dimension, or a function that returns it.
     images : sequence of LazyImage
     geometry : callable(image_size) -> Geometry
+    numbers : sequence of int or None, default=None
+        The numbers, in messages, of the rows of `images`. None: their positions.
     """
 
     shapes = None
 
-    def __init__(self, spec, value, images, geometry):
+    def __init__(self, spec, value, images, geometry, numbers=None):
         self.spec, self.value = spec, value
         self.images, self.geometry = images, geometry
+        self.numbers = range(len(images)) if numbers is None else numbers
 
     def read(self, rows):
         """Return the values of the rows that can be read, and the errors of the other rows."""
         values, errors = [], {}
         for row in rows:
-            image = self.images[row]
+            image, number = self.images[row], self.numbers[row]
             try:
-                with naming(f"Row {row}"):
+                with naming(f"Row {number}"):
                     values.append(self._of_image(image))
             except ImageReadError as error:
-                named = error.at(row)
+                named = error.at(number)
                 if image.decoding.on_error == "raise":
                     raise named from error
                 errors[row] = named
-        good = [row for row in rows if row not in errors]
+        good = [self.numbers[row] for row in rows if row not in errors]
         batch = np.empty((0, *(size or 0 for size in self.spec.row_shape or ())))
         return cast(np.stack(values) if values else batch, self.spec, good), errors
 
