@@ -22,11 +22,15 @@ class HubUnreachableError(ModelNotAvailableError):
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A folder inside an installed package; the package is never imported."""
+    """A folder inside an installed package; the package is never imported.
+
+    `extra` is the extra of sklearn-dl that installs the package.
+    """
 
     distribution: str
     version: str
     folder: str
+    extra: str = "models"
 
     def __str__(self) -> str:
         return f"package {self.distribution}=={self.version}"
@@ -36,7 +40,7 @@ class PackageSource:
             distribution = metadata.distribution(self.distribution)
         except metadata.PackageNotFoundError as error:
             raise ImportError(
-                f'{self.distribution} is not installed: pip install "sklearn-dl[models]"'
+                f'{self.distribution} is not installed: pip install "sklearn-dl[{self.extra}]"'
             ) from error
         path = Path(str(distribution.locate_file(f"{self.folder}/{file}")))
         if not path.is_file():

@@ -47,7 +47,7 @@ def list_models() -> list[str]:
     --------
     >>> from sklearn_dl.models import list_models
     >>> list_models()
-    ['all-minilm-l6-v2', 'efficientnet-lite0']
+    ['all-minilm-l6-v2', 'ddddocr-detector', 'efficientnet-lite0']
     """
     return sorted(_known())
 
@@ -266,6 +266,23 @@ _BUILT_IN = (
         outputs={"embedding": "float32 [N, 384]"},
         preprocessing="the folder's own tokenizer; mean over the tokens, then unit length",
         homepage="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+    ),
+    ModelEntry(
+        name="ddddocr-detector",
+        source=PackageSource("ddddocr", "1.6.1", "ddddocr", extra="detection"),
+        sha256={
+            "common_det.onnx": "6faa8ea85a8c1a634e5050c4a138fca10f30194e0d7abbe9ade1fcd423af6ed6",
+        },
+        file="common_det.onnx",
+        pixels={"colors": "BGR"},
+        task="detection of single characters, as in captchas",
+        license="MIT",
+        size=20_127_694,
+        inputs={"images": "float32 [1, 3, 416, 416]"},
+        outputs={"output": "float32 [1, 3549, 6]"},
+        preprocessing='BGR levels 0 to 255; DetectionScorer(..., format="yolox", classes=labels)',
+        labels=("character",),
+        homepage="https://github.com/sml2h3/ddddocr",
     ),
 )
 

@@ -415,10 +415,14 @@ def package_model(**changes):
     _registry._entries["packaged"] = entry
 
 
-def test_a_package_that_is_not_installed():
-    package_model(distribution="no-such-package")
+@pytest.mark.parametrize(
+    ("changes", "extra"), [({}, "models"), ({"extra": "detection"}, "detection")]
+)
+def test_a_package_that_is_not_installed(changes, extra):
+    package_model(distribution="no-such-package", **changes)
     with pytest.raises(
-        ImportError, match=r'no-such-package is not installed: pip install "sklearn-dl\[models\]"'
+        ImportError,
+        match=rf'no-such-package is not installed: pip install "sklearn-dl\[{extra}\]"',
     ):
         model_path("packaged")
 

@@ -16,7 +16,7 @@ SHA = "a" * 64
 
 
 def test_list_models():
-    assert list_models() == ["all-minilm-l6-v2", "efficientnet-lite0"]
+    assert list_models() == ["all-minilm-l6-v2", "ddddocr-detector", "efficientnet-lite0"]
 
 
 def test_imagenet_labels():
@@ -59,7 +59,7 @@ def test_a_card_is_a_copy():
 def test_a_name_that_is_not_known(function):
     match = (
         r"unknown model 'eficientnet-lite0'\. Did you mean 'efficientnet-lite0'\? "
-        r"The models are \['all-minilm-l6-v2', 'efficientnet-lite0'\]"
+        r"The models are \['all-minilm-l6-v2', 'ddddocr-detector', 'efficientnet-lite0'\]"
     )
     with pytest.raises(ValueError, match=match):
         function("eficientnet-lite0")
@@ -121,7 +121,7 @@ def test_a_folder_is_registered_with_its_hashes(folder):
     card = model_card("mine")
     assert sorted(card.sha256) == ["model.bin", "sub/config.json"]
     assert (card.size, card.task, card.labels, card.license) == (7002, "none", ["a", "b"], None)
-    assert list_models() == ["all-minilm-l6-v2", "efficientnet-lite0", "mine"]
+    assert list_models() == ["all-minilm-l6-v2", "ddddocr-detector", "efficientnet-lite0", "mine"]
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
