@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "labels": set(),
     "models": set(),
     "metrics": set(),
-    "datasets": {"metrics"},
+    "datasets": {"images", "metrics"},
     "runtimes": {"models"},
     "scoring": {"runtimes", "models", "images"},
     "training": {"runtimes", "models"},

@@ -1,6 +1,7 @@
 """Readers of data sets in the formats in which they are published."""
 
 from sklearn_dl.datasets._conll import load_conll
+from sklearn_dl.datasets._detections import load_detections
 from sklearn_dl.datasets._squad import load_squad
 
-__all__ = ["load_conll", "load_squad"]
+__all__ = ["load_conll", "load_detections", "load_squad"]

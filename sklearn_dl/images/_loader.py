@@ -250,7 +250,7 @@ def _source(cell, root):
     FileNotFoundError or ValueError
     """
     if isinstance(cell, (str, os.PathLike)):
-        return _checked_path(os.fspath(cell), root)
+        return checked_path(os.fspath(cell), root)
     if isinstance(cell, (bytes, bytearray, memoryview)):
         return bytes(cell)
     if isinstance(cell, Image.Image):
@@ -279,7 +279,7 @@ def _source(cell, root):
     )
 
 
-def _checked_path(path, root):
+def checked_path(path, root):
     """Return the absolute path of a file; raise an error if it leaves `root`."""
     if isinstance(path, bytes):
         path = os.fsdecode(path)
