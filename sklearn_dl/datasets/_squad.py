@@ -1,10 +1,8 @@
 """load_squad: questions, contexts and answers from a JSON file of SQuAD."""
 
-import json
-from pathlib import Path
-
 from sklearn.utils import Bunch
 
+from sklearn_dl.datasets._json import JsonFormat
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
@@ -12,7 +10,7 @@ from sklearn_dl.utils._sklearn import validate_parameter_constraints
 
 _CONSTRAINTS = {"return_X_y": ["boolean"], "as_frame": ["boolean"]}
 _COLUMNS = ["question", "context"]
-_NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+_SQUAD = JsonFormat("SQuAD")
 
 
 def load_squad(path, *, return_X_y=False, as_frame=False):
@@ -115,17 +113,14 @@ def load_squad(path, *, return_X_y=False, as_frame=False):
 
 def _questions(path):
     """Yield the question, context, answers, identifier and title of each question of a file."""
-    try:
-        content = json.loads(Path(path).read_bytes())
-    except ValueError as error:  # what the json module and the decoding of bytes raise
-        raise ValueError(f"{path} is not a JSON file: {error}") from error
-    for article, in_file in _items(content, "data", str(path)):
-        title = _value(article, "title", str, in_file)
-        for paragraph, in_article in _items(article, "paragraphs", in_file):
-            context = _value(paragraph, "context", str, in_article)
-            for question, in_paragraph in _items(paragraph, "qas", in_article):
-                identifier = _value(question, "id", str, in_paragraph)
-                text = _value(question, "question", str, in_paragraph)
+    content = _SQUAD.read(path)
+    for article, in_file in _SQUAD.items(content, "data", str(path)):
+        title = _SQUAD.value(article, "title", in_file, str)
+        for paragraph, in_article in _SQUAD.items(article, "paragraphs", in_file):
+            context = _SQUAD.value(paragraph, "context", in_article, str)
+            for question, in_paragraph in _SQUAD.items(paragraph, "qas", in_article):
+                identifier = _SQUAD.value(question, "id", in_paragraph, str)
+                text = _SQUAD.value(question, "question", in_paragraph, str)
                 place = f"{in_paragraph} (title {brief(title)}, id {brief(identifier)})"
                 yield text, context, _answers(question, context, place), identifier, title
 
@@ -133,9 +128,9 @@ def _questions(path):
 def _answers(question, context, place):
     """The texts and starts of the answers to a question, as lists."""
     texts, starts = [], []
-    for answer, where in _items(question, "answers", place):
-        text = _value(answer, "text", str, where)
-        start = _value(answer, "answer_start", int, where)
+    for answer, where in _SQUAD.items(question, "answers", place):
+        text = _SQUAD.value(answer, "text", where, str)
+        start = _SQUAD.value(answer, "answer_start", where, int)
         there = context[start : start + len(text)] if start >= 0 else ""
         if not text or there != text:
             raise ValueError(
@@ -149,21 +144,3 @@ def _answers(question, context, place):
     if is_impossible != (not texts):
         raise ValueError(f"{place}: is_impossible={is_impossible!r}, but answers={texts!r}.")
     return {"text": texts, "answer_start": starts}
-
-
-def _items(parent, key, place):
-    """Yield the objects of the list ``parent[key]``, and the place of each."""
-    for number, item in enumerate(_value(parent, key, list, place)):
-        yield item, f"{place}, {key}[{number}]"
-
-
-def _value(parent, key, kind, place):
-    """The value ``parent[key]`` of a JSON object, if it is of the type that SQuAD has there."""
-    if not isinstance(parent, dict):
-        raise ValueError(f"{place} is not SQuAD: {brief(parent)} is not an object.")
-    if key not in parent:
-        raise ValueError(f"{place} is not SQuAD: the key {key!r} is missing in {sorted(parent)}.")
-    value = parent[key]
-    if type(value) is not kind:  # True is not an integer
-        raise ValueError(f"{place} is not SQuAD: {key}={brief(value)} is not {_NAMES[kind]}.")
-    return value
