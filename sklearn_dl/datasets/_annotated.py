@@ -1,5 +1,6 @@
 """Annotated images, as the readers of all formats give them, and the data set made of them."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ def number(value, place):
         result = float(value)
     except (OverflowError, TypeError, ValueError):
         raise ValueError(f"{place}: {brief(value)} is not a number.") from None
-    if not np.isfinite(result):
+    if not math.isfinite(result):
         raise ValueError(f"{place}: {brief(value)} is not a finite number.")
     return result
 

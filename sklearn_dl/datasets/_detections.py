@@ -3,32 +3,44 @@
 import os
 
 from sklearn_dl.datasets._annotated import as_bunch
-from sklearn_dl.datasets._voc import read_voc
+from sklearn_dl.datasets._coco import choose_coco, coco_files, read_coco
+from sklearn_dl.datasets._voc import read_voc, voc_files
+from sklearn_dl.datasets._yolo import read_yolo, yolo_files
 from sklearn_dl.utils._sklearn import StrOptions, validate_parameter_constraints
 
 _CONSTRAINTS = {
-    "format": [StrOptions({"auto", "voc"})],
+    "format": [StrOptions({"auto", "coco", "voc", "yolo"})],
     "split": [str, None],
     "images": [str, os.PathLike, None],
+    "classes": ["array-like", None],
     "return_X_y": ["boolean"],
 }
+_FORMATS_OF_FILES = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
 
 
-def load_detections(path, *, format="auto", split=None, images=None, return_X_y=False):
-    """Load images and the boxes of their objects.
+def load_detections(
+    path, *, format="auto", split=None, images=None, classes=None, return_X_y=False
+):
+    """Load images and the boxes of their objects, as COCO, Pascal VOC or YOLO.
 
     Parameters
     ----------
     path : str or path-like
-        A folder of Pascal VOC: XML files in ``Annotations``, images in ``JPEGImages`` or
-        ``images``; or XML files and images in one folder.
-    format : {"auto", "voc"}, default="auto"
-        The format of the annotations. "auto": the one that is found.
+        COCO: a JSON file, or a folder with one. VOC: a folder with XML files in ``Annotations``.
+        YOLO: a folder with ``images`` and ``labels``, or with text files beside the images, or
+        its YAML file. The notes describe the folders.
+    format : {"auto", "coco", "voc", "yolo"}, default="auto"
+        The format of the annotations. "auto": the only one that `path` has.
     split : str, default=None
-        The part of the data: the name of a file in ``ImageSets/Main``, such as "trainval". None:
-        all images that have an XML file.
+        The part of the data, such as "train". VOC: the name of a file in ``ImageSets/Main``. YOLO:
+        a key of the YAML file or, without one, the name of a folder or of a text file that lists
+        images. COCO: the end of the name of a JSON file, or the name of its folder. None: all
+        images.
     images : str or path-like, default=None
-        Folder of the images. None: it is looked for.
+        Folder of the images of COCO or VOC. None: it is looked for.
+    classes : array-like of str, default=None
+        Names of the classes of YOLO, in the order of their indices. None: those of the YAML file,
+        of ``classes.txt`` or of ``obj.names``.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
@@ -41,15 +53,155 @@ def load_detections(path, *, format="auto", split=None, images=None, return_X_y=
             The absolute path of each image, as str.
         target : ndarray of shape (n_images,), dtype object
             The objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns them:
-            edges in pixels of the image after its EXIF rotation, labels of dtype str. An image
-            without objects has an array of length 0.
+            edges in pixels of the image after its EXIF rotation, labels of one dtype of str. An
+            image without objects has an array of length 0.
         target_names : list of str
-            The names of the classes.
+            The names of the classes: in the order of the file for COCO and YOLO, with those that
+            have no box; sorted for VOC, which has no list of classes.
 
     (data, target) : tuple if `return_X_y` is True
         `data` and `target` of the Bunch.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file or folder does not exist.
+    ValueError
+        If `path` has no annotations or several formats; if a file does not have its format, names
+        an image twice, or names a class or image that is not there; if a name of a file leaves
+        its folder, by ``..`` or a symbolic link; if an image cannot be read or has another size
+        than is stated; or if a box is not finite or has an edge on the wrong side. The message has
+        the file and the line or place.
+    ImportError
+        If a YAML file is read and PyYAML is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If boxes were left out: those without an area, and those around crowds (``iscrowd`` of
+        COCO). One warning counts them.
+
+    See Also
+    --------
+    load_image_folder : Images with one class each.
+    detections_from_frame : Boxes from a data frame.
+    sklearn_dl.metrics.make_detections : The boxes of one image.
+
+    Notes
+    -----
+    COCO: rows are the ``images`` of the file, in their order. The folder of the images is the
+    folder of the file, the folder in it that is called "images" or like the end of the file's name
+    ("train2017" for instances_train2017.json), or one of these beside a folder "annotations".
+
+    VOC: rows are the XML files, sorted or in the order of the split. Images are in ``JPEGImages``,
+    ``images``, or beside the XML files. An image without an XML file is not a row. Edges are kept
+    as they are written: 1 is not subtracted, although the pixels of VOC count from 1. Objects
+    marked as difficult are kept.
+
+    YOLO: rows are the images, sorted or in the order of the list. The text file of
+    ``images/train/a.jpg`` is ``labels/train/a.txt`` or, if that folder does not exist, the one
+    beside the image. An image without a text file has no objects, but a folder in which no image
+    has one is an error. A polygon becomes the box around it, and keypoints are left aside if the
+    YAML file states ``kpt_shape``. If ``split`` is given, ``path`` in the YAML file counts only if
+    it is inside the folder.
+
+    Boxes may reach over the edges of their images.
+
+    References
+    ----------
+    - https://cocodataset.org/#format-data
+    - M. Everingham et al. "The Pascal Visual Object Classes (VOC) Challenge". IJCV 2010.
+    - https://docs.ultralytics.com/datasets/detect
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> from sklearn_dl.datasets import load_detections
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (100, 50)).save(Path(folder) / "street.png")
+    ...     _ = (Path(folder) / "street.txt").write_text("1 0.5 0.5 0.2 0.4")
+    ...     data = load_detections(folder, classes=["cat", "dog"])
+    >>> Path(data.data[0]).name
+    'street.png'
+    >>> data.target[0][["x0", "y0", "x1", "y1", "label"]].tolist()
+    [(40.0, 15.0, 60.0, 35.0, 'dog')]
+    >>> data.target_names
+    ['cat', 'dog']
     """
-    parameters = {"format": format, "split": split, "images": images, "return_X_y": return_X_y}
+    parameters = {
+        "format": format,
+        "split": split,
+        "images": images,
+        "classes": classes,
+        "return_X_y": return_X_y,
+    }
     validate_parameter_constraints(_CONSTRAINTS, parameters, caller_name="load_detections")
-    bunch = as_bunch(read_voc(os.path.realpath(path), split, images))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{os.fspath(path)!r} does not exist.")
+    if images is not None and not os.path.isdir(images):
+        raise FileNotFoundError(f"images={os.fspath(images)!r} is not a folder.")
+    if os.path.isdir(path):
+        path = os.path.realpath(path)
+    else:  # a file that is a link keeps its name
+        parent, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(parent), name)
+    format = _format_of(path) if format == "auto" else format
+    _check_applies("images", images, format, ("coco", "voc"))
+    _check_applies("classes", classes, format, ("yolo",))
+    bunch = as_bunch(_READERS[format](path, split, images, classes))
     return (bunch.data, bunch.target) if return_X_y else bunch
+
+
+def _read_coco(path, split, images, classes):
+    if os.path.isdir(path):
+        path = choose_coco(path, split)
+    elif split is not None:
+        raise ValueError(f"split={split!r} needs a folder, but {path} is a file.")
+    return read_coco(path, images)
+
+
+def _read_voc(path, split, images, classes):
+    if not os.path.isdir(path):
+        raise ValueError(f"{path} is a file. Pass the folder of the XML files and images.")
+    return read_voc(path, split, images)
+
+
+def _read_yolo(path, split, images, classes):
+    folder, yaml = (path, None) if os.path.isdir(path) else os.path.split(path)
+    return read_yolo(folder, yaml, split, classes)
+
+
+_READERS = {"coco": _read_coco, "voc": _read_voc, "yolo": _read_yolo}
+
+
+def _format_of(path):
+    """The format of a file or folder, from what is there."""
+    if not os.path.isdir(path):
+        extension = os.path.splitext(path)[1].lower()
+        if extension not in _FORMATS_OF_FILES:
+            raise ValueError(
+                f"{path} is a file. Pass a JSON file (COCO), a YAML file (YOLO), or the folder of "
+                "the images and annotations."
+            )
+        return _FORMATS_OF_FILES[extension]
+    finders = {"coco": coco_files, "voc": voc_files, "yolo": yolo_files}
+    found = {format: files for format, find in finders.items() if (files := find(path))}
+    if len(found) > 1:
+        shown = "; ".join(f"format={format!r} ({files[0]})" for format, files in found.items())
+        raise ValueError(f"{path} has annotations of several formats. Pass one of them: {shown}.")
+    if not found:
+        there = sorted(os.listdir(path))
+        raise ValueError(
+            f"{path} has no annotations: neither a JSON file of COCO, nor XML files of VOC, nor "
+            f"text files of YOLO that belong to images. It has {len(there)} entries: {there[:10]}."
+        )
+    return next(iter(found))
+
+
+def _check_applies(name, value, format, formats):
+    if value is not None and format not in formats:
+        raise ValueError(
+            f"{name}={value!r} does not apply to the format {format!r}, only to {list(formats)}."
+        )

@@ -21,6 +21,20 @@ def image_extensions():
     return frozenset({extension for extension, name in known if name in names}.union(_HEIC))
 
 
+def files_in(folder, extensions):
+    """Sorted names of the files of a folder, without hidden ones; none if there is no folder.
+
+    Parameters
+    ----------
+    folder : str
+    extensions : collection of str
+        Lower-case extensions of the files, as ".png".
+    """
+    if not os.path.isdir(folder):
+        return []
+    return sorted(name for name in os.listdir(folder) if _is_shown(name, extensions))
+
+
 def files_below(folder, extensions):
     """Files of a folder and of the folders inside it, without hidden ones.
 
@@ -33,7 +47,7 @@ def files_below(folder, extensions):
     Returns
     -------
     names : list of str
-        Sorted paths relative to `folder`, with "/" between their parts.
+        Sorted paths relative to `folder`.
 
     Raises
     ------
@@ -48,17 +62,23 @@ def files_below(folder, extensions):
             raise ValueError(f"{parent} is a symbolic link to a folder that was already read.")
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        inner = os.path.relpath(parent, folder).replace(os.sep, "/")
-        names.extend(
-            name if inner == "." else f"{inner}/{name}"
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions
-        )
+        inner = os.path.relpath(parent, folder)
+        names += [os.path.normpath(f"{inner}/{n}") for n in files if _is_shown(n, extensions)]
     return sorted(names)
+
+
+def _is_shown(name, extensions):
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions
 
 
 def _raise(error):
     raise error
+
+
+def read_start(root, name, size):
+    """The first `size` bytes of a file; its name and the errors are as in `read_inside`."""
+    with open_file(checked_path(name, root), root) as file:
+        return file.read(size)
 
 
 def read_inside(root, name, limit):
@@ -82,8 +102,7 @@ def read_inside(root, name, limit):
     FileNotFoundError or ValueError
         If it does not exist, leaves `root`, is not a regular file, or is larger than `limit`.
     """
-    with open_file(checked_path(name, root), root) as file:
-        content = file.read(limit + 1)
+    content = read_start(root, name, limit + 1)
     if len(content) > limit:
         raise ValueError(
             f"{os.path.join(root, name)} is larger than {limit / 2**20:.0f} MB, the limit."

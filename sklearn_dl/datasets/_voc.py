@@ -22,9 +22,9 @@ _CHUNK = 2**14
 
 
 def voc_files(folder):
-    """Where a folder has annotations of VOC, for messages: a text, or None."""
+    """The folder that has the XML files, for messages: a list of at most one path."""
     inner = _first_with(folder, _ANNOTATIONS, _XML)
-    return None if inner is None else f"XML files in {os.path.join(folder, inner)}"
+    return [] if inner is None else [os.path.normpath(os.path.join(folder, inner))]
 
 
 def read_voc(folder, split=None, images=None):
