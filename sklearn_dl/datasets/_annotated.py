@@ -12,7 +12,7 @@ from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import brief, warn_user
 
 # a label takes its length in each box; the longest names of published data sets have 70 letters
-_LONGEST_LABEL = 200
+LONGEST_LABEL = 200
 
 
 class Box(NamedTuple):
@@ -98,10 +98,10 @@ def check_label(label, place):
     """Return the name of a class; raise a ValueError if it cannot be one."""
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"{place}: {brief(label)} is not the name of a class.")
-    if len(label) > _LONGEST_LABEL:
+    if len(label) > LONGEST_LABEL:
         raise ValueError(
             f"{place}: the name of a class has {len(label)} characters, more than the limit of "
-            f"{_LONGEST_LABEL}: {brief(label[:40])} ..."
+            f"{LONGEST_LABEL}: {brief(label[:40])} ..."
         )
     if not label.isprintable():
         raise ValueError(f"{place}: the name {brief(label)} contains a control character.")
@@ -137,7 +137,7 @@ def as_bunch(found):
         flat += [box.place for box, kept in boxes if not kept]
         labels = np.array([box.label for box, kept in boxes if kept], dtype=dtype)
         target.append(make_detections(edges[has_area], labels))
-    _warn_of_left_out(flat, found.crowds)
+    warn_of_left_out(flat, found.crowds)
     return Bunch(
         data=object_array([image.source for image in images]),
         target=object_array(target),
@@ -185,28 +185,49 @@ def _checked_size(annotated, image):
 
 
 def _edges(annotated, size, relative):
-    """Edges of the boxes of an image in pixels, and the mask of the boxes that have an area.
-
-    Both are judged as float32, the dtype of detections.
-    """
+    """Edges of the boxes of an image in pixels, and the mask of the boxes that have an area."""
     edges = np.array([box.edges for box in annotated.boxes], dtype=np.float64).reshape(-1, 4)
     if relative:
         edges *= [*size, *size]
+    edges, wrong, has_area = check_edges(edges)
+    if wrong.any():
+        box = annotated.boxes[np.flatnonzero(wrong)[0]]
+        raise ValueError(f"{box.place}: {wrong_box(box.edges)}")
+    return edges, has_area
+
+
+def check_edges(edges):
+    """Check the edges of boxes as float32, the dtype of detections.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (n_boxes, 4), dtype float64
+        x0, y0, x1, y1.
+
+    Returns
+    -------
+    edges : ndarray of shape (n_boxes, 4), dtype float32
+    wrong : ndarray of shape (n_boxes,), dtype bool
+        Which boxes have an edge that is not finite or is on the wrong side.
+    has_area : ndarray of shape (n_boxes,), dtype bool
+    """
     with np.errstate(over="ignore"):
         edges = edges.astype(np.float32)
     wrong = (edges[:, 2:] < edges[:, :2]).any(axis=1) | ~np.isfinite(edges).all(axis=1)
-    if wrong.any():
-        box = annotated.boxes[np.flatnonzero(wrong)[0]]
-        x0, y0, x1, y1 = box.edges
-        raise ValueError(
-            f"{box.place}: the box x0={x0:g}, y0={y0:g}, x1={x1:g}, y1={y1:g} must be finite as "
-            "float32, with x0 <= x1 and y0 <= y1."
-        )
-    return edges, (edges[:, 2:] > edges[:, :2]).all(axis=1)
+    return edges, wrong, (edges[:, 2:] > edges[:, :2]).all(axis=1)
 
 
-def _warn_of_left_out(flat, crowds):
-    """Warn once of the boxes that are not in the target; both are lists of places."""
+def wrong_box(edges):
+    """What to say of a box that `check_edges` found wrong."""
+    x0, y0, x1, y1 = edges
+    return (
+        f"the box x0={x0:g}, y0={y0:g}, x1={x1:g}, y1={y1:g} must be finite as float32, with "
+        "x0 <= x1 and y0 <= y1."
+    )
+
+
+def warn_of_left_out(flat, crowds=()):
+    """Warn once of the boxes that are not in the target; both are sequences of places."""
     reasons = [
         f"{len(places)} {reason} (the first: {places[0]})"
         for places, reason in ((flat, "without an area"), (crowds, "around crowds"))

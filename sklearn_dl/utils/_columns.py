@@ -137,6 +137,33 @@ def frame_to_numpy(X):
     return [_series_to_numpy(native[:, j]) for j in range(native.shape[1])]
 
 
+def named_columns(X, names, optional=()):
+    """Columns of a data frame, as `split_columns` returns them.
+
+    Parameters
+    ----------
+    X : data frame
+    names : sequence of str
+    optional : sequence of str, default=()
+        Further names, of columns that `X` may lack.
+
+    Returns
+    -------
+    columns : dict of str to ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If `X` has no column of one of the `names`.
+    """
+    native = _from_native(X)
+    missing = [name for name in names if name not in native.columns]
+    if missing:
+        raise ValueError(f"The frame has no columns {missing}; it has {native.columns}.")
+    wanted = [*names, *(name for name in optional if name in native.columns)]
+    return {name: _series_to_numpy(native[name]) for name in wanted}
+
+
 def row_index(X):
     """The pandas index of a frame or Series, else None."""
     return X.index if hasattr(X, "iloc") else None
