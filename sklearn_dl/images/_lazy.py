@@ -15,6 +15,7 @@ from sklearn_dl.images._faults import machine_fault
 from sklearn_dl.images._files import open_file
 from sklearn_dl.images._formats import POSTSCRIPT, open_image
 from sklearn_dl.images._modes import to_mode
+from sklearn_dl.images._png import metadata_follows_pixels
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._stamp import file_stamp
@@ -129,7 +130,7 @@ class LazyImage:
         """Return (width, height) of the image as it is read.
 
         It can differ from `size` for a PNG whose EXIF orientation follows its pixels: to find that
-        orientation, this method decodes the PNG, and `size` does not.
+        orientation, this method decodes a PNG with metadata there, and `size` does not.
 
         Raises
         ------
@@ -207,6 +208,8 @@ class LazyImage:
         """Return (width, height) of the image, turned as its EXIF orientation says."""
         with self._open() as image:
             width, height = image.size
+            if image.format == "PNG" and not isinstance(self.source, Image.Image):
+                header_only = header_only or not metadata_follows_pixels(image.fp)
             orientation = self._orientation(image, header_only)
             return (height, width) if orientation >= 5 else (width, height)
 
