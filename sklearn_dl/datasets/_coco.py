@@ -15,7 +15,8 @@ _ANNOTATIONS = "annotations"
 
 def coco_files(folder):
     """Paths of the JSON files of COCO in a folder and in the folders directly inside it."""
-    inner = sorted(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    with os.scandir(folder) as entries:
+        inner = sorted(e.path for e in entries if e.is_dir() and not e.name.startswith("."))
     paths = [
         os.path.join(parent, name)
         for parent in (folder, *inner)

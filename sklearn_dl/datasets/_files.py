@@ -104,9 +104,8 @@ def read_inside(root, name, limit):
     """
     content = read_start(root, name, limit + 1)
     if len(content) > limit:
-        raise ValueError(
-            f"{os.path.join(root, name)} is larger than {limit / 2**20:.0f} MB, the limit."
-        )
+        path = os.path.join(root, name)
+        raise ValueError(f"{path} is larger than {limit:,} bytes, the limit.")
     return content
 
 

@@ -12,8 +12,8 @@ from sklearn_dl.utils._optional import import_optional
 
 _YAML = {".yaml", ".yml"}
 _CLASS_LISTS = ("classes.txt", os.path.join("labels", "classes.txt"), "obj.names")
-# the names of 20,000 classes
-_LARGEST = 2**20
+# the names of 5,000 classes; reading a larger file of strangers could take minutes
+_LARGEST = 2**18
 
 
 class YoloConfig:

@@ -1,8 +1,12 @@
 """load_detections: the choice of the format, and the checks of its parameters."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from sklearn_dl.datasets import load_detections
@@ -91,3 +95,37 @@ def test_parameters_that_do_not_apply(folder):
 def test_wrong_parameters(folder, wrong):
     with pytest.raises(ValueError, match=f"The '{next(iter(wrong))}' parameter of load_detections"):
         load_detections(folder, **wrong)
+
+
+@st.composite
+def damaged(draw, content):
+    """The content of a file in which a part was replaced by other bytes."""
+    content = content.encode()
+    start = draw(st.integers(0, len(content)))
+    end = draw(st.integers(start, min(start + 9, len(content))))
+    other = draw(st.binary(max_size=9) | st.sampled_from([b"-1", b"1e999", b"nan", b"0", b"../"]))
+    return content[:start] + other + content[end:]
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [(format, name) for format, files in FILES.items() for name in files] + [("yolo", "data.yaml")],
+)
+@given(st.data())
+def test_a_damaged_file_is_read_or_refused(format, name, data):
+    files = FILES[format] | {"data.yaml": "names: [cat, dog]\nnc: 2\n"}
+    content = data.draw(damaged(files[name]))
+    with TemporaryDirectory() as folder:
+        Image.new("RGB", (10, 8)).save(Path(folder) / "a.png")
+        for other in FILES[format]:
+            (Path(folder) / other).write_text(files[other])
+        (Path(folder) / name).write_bytes(content)
+        try:
+            found, refused = load_detections(folder, format=format), None
+        except (FileNotFoundError, ValueError, UserWarning) as error:
+            found, refused = None, error
+        if refused is None:
+            assert [Path(path).name for path in found.data] == ["a.png"]
+            assert len(found.target) == 1
+        else:
+            assert folder in str(refused)

@@ -271,7 +271,7 @@ def test_a_document_type_is_refused(folder, declared, encoding):
 
 def test_a_large_file_is_refused(folder):
     write(folder / "Annotations" / "a.xml", xml(extra=" " * 2**22))
-    with pytest.raises(ValueError, match=r"a\.xml is larger than 4 MB, the limit"):
+    with pytest.raises(ValueError, match=r"a\.xml is larger than 4,194,304 bytes, the limit"):
         load_detections(folder)
 
 

@@ -281,6 +281,12 @@ def test_names_that_multiply(folder):
         load_detections(folder)
 
 
+def test_a_large_yaml_file_is_refused(folder):
+    write(folder / "data.yaml", NAMES + "#" * 2**18)
+    with pytest.raises(ValueError, match=r"data\.yaml is larger than 262,144 bytes, the limit"):
+        load_detections(folder)
+
+
 def test_without_pyyaml(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(ImportError, match=r"Reading .*data.yaml needs yaml: pip install .*vision"):
