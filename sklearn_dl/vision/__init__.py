@@ -3,6 +3,6 @@
 from sklearn_dl.vision._image_classifier import ImageClassifier
 from sklearn_dl.vision._image_regressor import ImageRegressor
 from sklearn_dl.vision.detection._detection_scorer import DetectionScorer
-from sklearn_dl.vision.detection._reader import Geometry
+from sklearn_dl.vision.detection._geometry import Geometry
 
 __all__ = ["DetectionScorer", "Geometry", "ImageClassifier", "ImageRegressor"]

@@ -61,16 +61,18 @@ def _pixels(reader, block, exporter):
 
 def _candidates(detector, reader, pixels, exporter):
     """Run the network, and decode its outputs: Candidates."""
-    for spec in (reader.image_input, *reader.other_inputs):
+    for spec in (reader.image_input, *(spec for spec, _ in reader.extra_inputs)):
         if spec.batch not in (None, 1):
             exporter.refuse(
                 f"its network takes {spec.batch} images at a time, but the file takes one",
                 "Export the network with a batch size of 1.",
             )
     session = detector._any_session()
-    others = {spec.name: _constant(detector, spec) for spec in reader.other_inputs}
+    others = {
+        spec.name: _constant(reader, spec, value, exporter) for spec, value in reader.extra_inputs
+    }
     shapes = _row_shapes(session, reader, others)
-    positions, _ = reader.choose(shapes)
+    positions, n_classes = reader.choose(shapes)
     specs = [session.outputs[i] for i in positions]
     inputs = {name: exporter.graph.constant(value) for name, value in others.items()}
     inputs[reader.image_input.name] = pixels
@@ -83,13 +85,22 @@ def _candidates(detector, reader, pixels, exporter):
         detector.score_threshold,
         [shapes[name] for name in names],
         [spec.dtype for spec in specs],
+        n_classes,
     )
-    return decoding.decode(detector.format, [made[name] for name in names])
+    return decoding.decode(reader.format.name, [made[name] for name in names])
 
 
-def _constant(detector, spec):
+def _constant(reader, spec, value, exporter):
     """The value of an input that is not the image, with a batch dimension of 1."""
-    value = np.asarray(detector.extra_inputs[spec.name])
+    if callable(value):  # one of `KNOWN_INPUTS`; those of the user are refused
+        # they depend on the image only where its border does
+        if spec.name == "pixel_mask" and reader.step.mode not in ("fill", "crop"):
+            exporter.refuse(
+                f"its input {spec.name!r} depends on the size of the image",
+                'Set resize_mode="fill" or "crop".',
+            )
+        value = value(reader.geometry((reader.step.width, reader.step.height)))
+    value = np.asarray(value)
     check_row_shape(value.shape, spec)
     return cast(value[None], spec, [0])
 

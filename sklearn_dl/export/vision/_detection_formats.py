@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_dl.export._number import Number
-from sklearn_dl.vision.detection._formats import Yolox
+from sklearn_dl.vision.detection.formats._boxes import cells
+from sklearn_dl.vision.detection.formats._yolox import Yolox
 
 # a position beyond the end of each axis
 _END = np.iinfo(np.int64).max
@@ -45,12 +46,14 @@ class Decoding:
     threshold : float
     shapes, dtypes : list of tuple, list of dtype
         Shape for one image, and dtype, of the outputs that are decoded.
+    n_classes : int or None, default=None
     """
 
-    def __init__(self, graph, size, anchors, threshold, shapes, dtypes):
+    def __init__(self, graph, size, anchors, threshold, shapes, dtypes, n_classes=None):
         self.graph, self.size, self.anchors = graph, size, anchors
         self.threshold = threshold
         self.shapes, self.dtypes = shapes, dtypes
+        self.n_classes = n_classes
 
     def decode(self, name, outputs):
         """Add what the format `name` computes of the outputs for one image.
@@ -101,8 +104,8 @@ def _yolov8(decoding, table):
 
 
 def _yolox(decoding, table):
-    cells, strides = Yolox().cells(np.arange(decoding.shapes[0][0]), decoding.size)
-    centers = (_columns(table, 0, 2) + cells) * strides
+    places, strides = cells(decoding.size, Yolox.strides)
+    centers = (_columns(table, 0, 2) + places) * strides
     sides = _exp(_columns(table, 2, 4)) * strides
     objectness = _shaped(_columns(table, 4, 5), -1)
     best, classes = _best(_columns(table, 5))

@@ -101,6 +101,11 @@ class OnnxSession:
         return self.facts.mixes_rows
 
     @property
+    def metadata(self):
+        """The file's metadata: dict of str to str."""
+        return self.session.get_modelmeta().custom_metadata_map
+
+    @property
     def on_gpu(self):
         return self.session.get_providers()[0] != "CPUExecutionProvider"
 

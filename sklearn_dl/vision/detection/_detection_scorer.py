@@ -8,7 +8,7 @@ import numpy as np
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.metrics import mean_average_precision_score
-from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype
+from sklearn_dl.metrics._boxes import BOX_FIELDS
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.models._onnx import find_onnx
 from sklearn_dl.runtimes._scoring_loop import score
@@ -23,9 +23,10 @@ from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
-from sklearn_dl.vision.detection._formats import FORMATS
-from sklearn_dl.vision.detection._reader import DetectionCollector, Reader, class_labels
+from sklearn_dl.vision.detection._labels import class_labels
+from sklearn_dl.vision.detection._reader import DetectionCollector, Reader
 from sklearn_dl.vision.detection._tiles import Tiles, TileSource
+from sklearn_dl.vision.detection.formats import FORMATS
 
 
 class DetectionScorer(ModelEstimator):
@@ -39,17 +40,19 @@ class DetectionScorer(ModelEstimator):
     model : str, Path, bytes, bytearray or onnx.ModelProto
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to an ONNX file. The file's bytes and a parsed model are also accepted.
-    format : str or callable
-        What the outputs mean: "yolov2", "yolov8" (and later heads of its shape), "yolox", "ssd",
-        "detr" or "rt-detr". Or a callable ``decode(outputs, geometry)``. It is called once per
-        image, with its outputs (dict of name to array) and its
-        :class:`~sklearn_dl.vision.Geometry`. It returns boxes x0, y0, x1, y1 in pixels of the
-        network's input, scores and numbers of classes; boxes that overlap may be among them (see
-        `iou_threshold`). Several threads may call it at once.
+    format : str or callable, default="auto"
+        What the outputs mean: the name of a format in the table below. "auto": the format that
+        agrees with the names and shapes of the outputs, the number of labels and the metadata that
+        Ultralytics writes into its files; if several formats agree, an error lists them. Or a
+        callable ``decode(outputs, geometry)``. It is called once per image, with its outputs (dict
+        of name to array) and its :class:`~sklearn_dl.vision.Geometry`. It returns boxes x0, y0,
+        x1, y1 in pixels of the network's input, scores and numbers of classes; boxes that overlap
+        may be among them (see `iou_threshold`). Several threads may call it at once.
     classes : sequence or dict, default=None
         Labels of the classes, in the order of the network's scores. The background is not a class.
         A dict from class indices to labels, as Ultralytics and transformers have it, is also
-        accepted. None: the labels are the indices.
+        accepted. None: the labels in the file's metadata, if Ultralytics wrote them there, else the
+        indices.
     image_size : int or (width, height), default=None
         Size in pixels that images are resized to. An int is both width and height. None: what the
         graph states, else the size of the format.
@@ -70,8 +73,10 @@ class DetectionScorer(ModelEstimator):
     extra_inputs : dict of str to callable or array-like, default=None
         What each input other than the image gets for one image, without the batch dimension:
         either the same array for all images, or a callable ``function(geometry)`` that makes it
-        from a :class:`~sklearn_dl.vision.Geometry` (a size for "orig_target_sizes", for example,
-        or a mask of pixels).
+        from a :class:`~sklearn_dl.vision.Geometry`. Some inputs are filled without it, so that the
+        boxes are in pixels of the network's input: "orig_target_sizes" gets the (width, height) of
+        this input, "im_shape" its (height, width), "scale_factor" (1, 1), and "pixel_mask" a mask
+        of the pixels that show the image.
     score_threshold : float, default=0.3
         Detections with a lower score are left out.
     iou_threshold : float, default=0.45
@@ -116,6 +121,8 @@ class DetectionScorer(ModelEstimator):
     ----------
     classes_ : ndarray of shape (n_classes,)
         Label of each class; available before `fit`.
+    format_ : str or callable
+        What the outputs mean: the format that "auto" chose, else `format`; available before `fit`.
     inputs_, outputs_ : tuple of TensorSpec
         (name, shape, dtype) of the graph's inputs and outputs; available before `fit`.
     n_features_in_ : int
@@ -199,7 +206,7 @@ class DetectionScorer(ModelEstimator):
             memoryview,  # `find_onnx` refuses it and says what to pass
             HasMethods("SerializeToString"),
         ],
-        "format": [StrOptions(set(FORMATS)), callable],
+        "format": [StrOptions({"auto", *FORMATS}), callable],
         "classes": ["array-like", dict, None],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list, None],
         "resize_mode": [StrOptions({"pad", "pad_end", "fill", "crop"}), None],
@@ -226,7 +233,7 @@ class DetectionScorer(ModelEstimator):
         self,
         model,
         *,
-        format,
+        format="auto",
         classes=None,
         image_size=None,
         resize_mode=None,
@@ -421,17 +428,25 @@ class DetectionScorer(ModelEstimator):
         """Label of each class."""
         if self.classes is not None:
             return class_labels(self.classes)
-        n_classes = self._reader(self._any_session()).n_classes
-        if n_classes is None:
+        reader = self._reader(self._any_session())
+        if reader.labels is not None:
+            return reader.labels
+        if reader.n_classes is None:
             raise AttributeError(
                 "The graph does not state the number of its classes; set `classes`."
             )
-        return np.arange(n_classes)
+        return np.arange(reader.n_classes)
+
+    @property
+    def format_(self):
+        """What the outputs mean: the name of a format, or the callable."""
+        if callable(self.format):
+            return self.format
+        return self._reader(self._any_session()).format.name
 
     def _no_detections(self):
         """Return detections of length 0."""
-        labels = class_labels(self.classes)
-        return np.empty(0, dtype=detection_dtype(np.int64 if labels is None else labels.dtype))
+        return self._reader(self._any_session()).empty
 
     def _find_content(self):
         return find_onnx(self.model)

@@ -1,53 +1,29 @@
 """Reader: prepares the inputs of an DetectionScorer's graph, and decodes detections."""
 
-from collections.abc import Mapping, Set
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sklearn_dl.images import ImageReadError, PixelExtractor
-from sklearn_dl.images._faults import naming
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize, width_and_height
-from sklearn_dl.metrics._boxes import BOX_FIELDS, suppress
+from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
-from sklearn_dl.scoring._input_casts import cast, check_row_shape
-from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import NotFiniteError, RowError, brief
 from sklearn_dl.vision._finite import check_outputs, of_row
-from sklearn_dl.vision.detection._formats import (
+from sklearn_dl.vision.detection._extra_inputs import KNOWN_INPUTS, GeometrySource
+from sklearn_dl.vision.detection._geometry import Geometry
+from sklearn_dl.vision.detection._labels import class_labels, metadata_labels
+from sklearn_dl.vision.detection.formats import (
     FORMATS,
     CallableFormat,
     Candidates,
-    Format,
+    Context,
+    MisreadError,
+    OutputFacts,
+    choose_format,
     fitting_formats,
 )
-
-
-class Geometry(NamedTuple):
-    """How an image was placed on the network's input.
-
-    Attributes
-    ----------
-    input_size : tuple of int
-        (width, height) of the network's input, in pixels.
-    image_size : tuple of int
-        (width, height) of the image, after its EXIF rotation. With ``tile=``, of the tile.
-    source, target : tuple of float
-        Boxes x0, y0, x1, y1: the box `source` of the image fills the box `target` of the input.
-    """
-
-    input_size: tuple
-    image_size: tuple
-    source: tuple
-    target: tuple
-
-    def to_image(self, boxes):
-        """Convert boxes from pixels of the input to pixels of the image, and clip them to it."""
-        source, target = np.array(self.source), np.array(self.target)
-        scale = (source[2:] - source[:2]) / (target[2:] - target[:2])
-        moved = (np.reshape(boxes, (-1, 2, 2)) - target[:2]) * scale + source[:2]
-        return moved.clip(0, self.image_size).reshape(-1, 4)
 
 
 class Reader:
@@ -61,33 +37,60 @@ class Reader:
 
     def __init__(self, detector, session):
         self.detector = detector
-        by_callable = callable(detector.format)
-        self.format: Format = (
-            CallableFormat(detector.format) if by_callable else FORMATS[detector.format]
-        )
-        self.image_input, self.other_inputs = self._split_inputs(session)
-        self.colors = self._or_default("colors")
-        self.anchors = self._anchors()
-        self._choose_resize(self.image_input)
+        self.metadata = session.metadata
         self.labels = class_labels(detector.classes)
-        self.empty = detector._no_detections()
+        if self.labels is None:
+            self.labels = metadata_labels(self.metadata)
+        self.empty: np.ndarray = np.empty(
+            0, detection_dtype(np.int64 if self.labels is None else self.labels.dtype)
+        )
+        self.image_input, self.extra_inputs = self._split_inputs(session)
+        anchors = self._given_anchors()
+        shapes = {spec.name: spec.row_shape for spec in session.outputs}
+        self.format = self._find_format(shapes, anchors)
+        self.colors = self._or_default("colors")
+        self.anchors = self._check_anchors(anchors)
+        self._choose_resize()
         self._chosen: dict = {}
         self.n_classes = None
-        shapes = {spec.name: spec.row_shape for spec in session.outputs}
         stated = all(row is not None and None not in row for row in shapes.values())
-        fits = None not in shapes.values() and (
-            None if by_callable else self.format.choose(shapes, self._input_size(), self.anchors)
-        )
+        fits = None not in shapes.values() and self.format.choose(self._facts(shapes))
         # sizes that the graph does not state are checked on the first outputs
-        if not by_callable and (stated or fits):
+        if stated or fits:
             self.n_classes = self.choose(shapes)[1]
+
+    def _find_format(self, shapes, anchors):
+        """Return the Format that the parameter `format` means."""
+        given = self.detector.format
+        if callable(given):
+            return CallableFormat(given)
+        if given != "auto":
+            return FORMATS[given]
+        if unknown := [name for name, shape in shapes.items() if shape is None]:
+            raise ValueError(
+                f'format="auto" cannot tell the format: the graph does not state the shapes of its '
+                f"outputs {unknown}. Set `format`."
+            )
+        facts = self._facts(shapes, (0, 0), anchors)
+        return choose_format(facts, self._size_for)
+
+    def _facts(self, shapes, size=None, anchors=None):
+        """Return the OutputFacts of outputs with these shapes for one image."""
+        names = {"names", "stride"} <= self.metadata.keys()
+        return OutputFacts(
+            shapes,
+            size or self._input_size(),
+            self.anchors if size is None else anchors,
+            None if self.labels is None else len(self.labels),
+            self.metadata.get("task") if names else None,
+            names,
+        )
 
     def other_sources(self, images, numbers=None):
         """Return, for lazy images, the source of each input except the image's, by name."""
-        given = self.detector.extra_inputs
         return {
-            spec.name: GeometrySource(spec, given[spec.name], images, self.geometry, numbers)
-            for spec in self.other_inputs
+            spec.name: GeometrySource(spec, value, images, self.geometry, numbers)
+            for spec, value in self.extra_inputs
         }
 
     def geometry(self, image_size):
@@ -120,7 +123,7 @@ class Reader:
             return default
         if set(self.colors) - set("RGB"):
             raise ValueError(
-                f"format={self.detector.format!r} has {name}s only for red, green and blue; with "
+                f"format={self._shown} has {name}s only for red, green and blue; with "
                 f"colors={self.colors!r}, set `{name}`."
             )
         return [default["RGB".index(color)] for color in self.colors]
@@ -129,18 +132,7 @@ class Reader:
         """Return the detections from the outputs of one image (dict of name to array)."""
         detector = self.detector
         geometry = self.geometry(image_size)
-        if isinstance(self.format, CallableFormat):
-            # for the callable, infinity may have a meaning
-            check_outputs(outputs, allowed=(-np.inf, np.inf))
-            found = self._decode_by_callable(outputs, geometry)
-        else:
-            chosen, _ = self.choose({name: array.shape for name, array in outputs.items()})
-            names = [list(outputs)[i] for i in chosen]
-            read = {name: outputs[name] for name in names}
-            check_outputs(read, allowed=self.format.infinities)
-            found = self.format.decode(
-                list(read.values()), geometry.input_size, self.anchors, detector.score_threshold
-            )
+        found = self._candidates(outputs, geometry)
         check_outputs({"boxes": found.boxes, "scores": found.scores})
         boxes = geometry.to_image(found.boxes)
         # a box that lies outside the image, or has no area, is dropped
@@ -165,36 +157,55 @@ class Reader:
         result["label"] = classes if self.labels is None else self.labels[classes]
         return result
 
-    def _decode_by_callable(self, outputs, geometry):
-        """Call the user's `format` function, and check what it returns.
-
-        Return the boxes that reach `score_threshold` as Candidates.
-        """
-        boxes, scores, classes = self.detector.format(outputs, geometry)
-        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        scores, classes = np.asarray(scores, dtype=np.float64), np.asarray(classes)
-        if scores.shape != (len(boxes),) or classes.shape != (len(boxes),):
-            raise ValueError(
-                f"format={self.detector.format!r} returned {len(boxes)} boxes, scores of shape "
-                f"{scores.shape} and classes of shape {classes.shape}; each box needs one score "
-                "and one class."
-            )
-        check_outputs({"scores": scores}, allowed=(-np.inf,))
-        kept = scores >= self.detector.score_threshold
-        boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
-        if classes.dtype.kind not in "iu" and (classes != np.floor(classes)).any():
-            raise ValueError(
-                f"format={self.detector.format!r} returned classes that are not whole numbers: "
-                f"{classes[:5].tolist()}."
-            )
+    def _candidates(self, outputs, geometry):
+        """Return the Candidates of one image."""
+        shapes = {name: array.shape for name, array in outputs.items()}
+        chosen, n_classes = self.choose(shapes)
+        names = list(outputs)
+        read = {names[i]: outputs[names[i]] for i in chosen}
+        check_outputs(read, allowed=self.format.infinities)
+        detector = self.detector
+        context = Context(
+            geometry,
+            self.anchors,
+            detector.score_threshold,
+            n_classes,
+            is_guess=detector.format == "auto",
+        )
+        try:
+            found = self.format.decode(read, context)
+        except MisreadError as error:
+            raise ValueError(f"{error} {self._instead(shapes)}") from error
         if self.labels is not None:
-            beyond = classes[(classes < 0) | (classes >= len(self.labels))]
+            beyond = found.classes[(found.classes < 0) | (found.classes >= len(self.labels))]
             if len(beyond):
                 raise ValueError(
-                    f"format={self.detector.format!r} returned class {beyond[0]}, but `classes` "
-                    f"has labels for the classes 0 to {len(self.labels) - 1}."
+                    f"format={self._shown} returned class {beyond[0]}, but {self._source_of_labels}"
+                    f" has labels for the classes 0 to {len(self.labels) - 1}."
                 )
-        return Candidates(boxes, scores, classes.astype(np.int64))
+        return found
+
+    def _instead(self, shapes):
+        """Return the sentence that says what to do if the values are not of the format."""
+        others = [n for n in fitting_formats(self._facts(shapes)) if n != self.format.name]
+        if not others:
+            return "Set `format` to a callable that decodes them."
+        return (
+            f"These formats have outputs of the same shapes: {others}. Set `format` to the right "
+            "one, or to a callable that decodes them."
+        )
+
+    @property
+    def _shown(self):
+        """The format in messages."""
+        is_named = self.format.name in FORMATS
+        return repr(self.format.name) if is_named else self.format.name
+
+    @property
+    def _source_of_labels(self):
+        """Where the labels come from, in messages."""
+        given = self.detector.classes is not None
+        return "`classes`" if given else "the file's metadata (`names`)"
 
     def _input_size(self):
         return self.step.width, self.step.height
@@ -208,28 +219,32 @@ class Reader:
 
     def _check(self, shapes):
         """Return what `choose` returns; raise a ValueError if shapes or labels do not match."""
-        size = self._input_size()
-        chosen = self.format.choose(shapes, size, self.anchors)
-        name, seen = self.detector.format, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
+        facts = self._facts(shapes)
+        chosen = self.format.choose(facts)
+        name, seen = self._shown, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
         if chosen is None:
-            others = fitting_formats(shapes, size)
+            others = fitting_formats(facts._replace(anchors=self._given_anchors()))
             fit = (
                 f"these formats match: {others}"
                 if others
                 else "no format matches, so set `format` to a callable"
             )
             raise ValueError(
-                f"format={name!r} expects {self.format.expects}; the outputs of one image are "
-                f"{seen} for an input of {size[0]} x {size[1]}; {fit}."
+                f"format={name} expects {self.format.expects}; the outputs of one image are "
+                f"{seen} for an input of {facts.size[0]} x {facts.size[1]}; {fit}."
                 + self._about_anchors(shapes)
             )
-        picked = [list(shapes.values())[i] for i in chosen]
-        n_classes = self.format.n_classes(picked, self.anchors)
-        labels = self.labels
-        if n_classes is not None and labels is not None and len(labels) != n_classes:
+        n_classes = self.format.n_classes(facts, chosen)
+        if n_classes is None and self.format.needs_classes:
             raise ValueError(
-                f"`classes` has {len(labels)} labels, but with format={name!r} the model's outputs "
-                f"({seen}) have {n_classes} classes."
+                f"format={name} cannot tell the number of classes from the outputs ({seen}): set "
+                "`classes`."
+            )
+        if n_classes is not None and facts.n_labels not in (None, n_classes):
+            instead = "" if self.detector.classes is not None else " If it is right, set `classes`."
+            raise ValueError(
+                f"{self._source_of_labels} has {facts.n_labels} labels, but with format={name} the "
+                f"model's outputs ({seen}) have {n_classes} classes.{instead}"
             )
         return chosen, n_classes
 
@@ -247,32 +262,34 @@ class Reader:
         )
 
     def _split_inputs(self, session):
-        """Return the spec of the image's input, and the specs of the `extra_inputs`."""
+        """Return the spec of the image's input, and the other inputs as pairs (spec, value).
+
+        A value is the same array for all images, or a function of the geometry.
+        """
         given = self.detector.extra_inputs or {}
         specs = {spec.name: spec for spec in (*session.inputs, *session.optional_inputs)}
-        images = [spec for spec in session.inputs if spec.name not in given]
         if unknown := [name for name in given if name not in specs]:
             raise ValueError(
                 f"`extra_inputs` has unknown inputs {unknown}; the graph has "
                 f"{listed(specs.values())}."
             )
+        required = {spec.name for spec in session.inputs}
+        values = {n: v for n, v in KNOWN_INPUTS.items() if n in required} | given
+        images = [spec for spec in session.inputs if spec.name not in values]
         if len(images) != 1:
             raise ValueError(
                 "`extra_inputs` must leave exactly one input of the graph, for the image, but "
                 f"leaves {listed(images) or 'none'}. Set a value for every other input, as in "
-                'extra_inputs={"orig_target_sizes": lambda geometry: geometry.input_size}.'
+                'extra_inputs={"sizes": lambda geometry: geometry.input_size}; only the inputs '
+                f"{list(KNOWN_INPUTS)} are filled without it."
             )
-        return images[0], [specs[name] for name in given]
+        return images[0], [(specs[name], value) for name, value in values.items()]
 
-    def _anchors(self):
-        """Return the anchors as an ndarray of shape (n_anchors, 2); None if the format has none."""
+    def _given_anchors(self):
+        """Return the parameter `anchors` as an ndarray of shape (n_anchors, 2), or None."""
         given = self.detector.anchors
         if given is None:
-            return None if self.format.anchors is None else np.array(self.format.anchors)
-        if self.format.anchors is None:
-            raise ValueError(
-                f"format={self.detector.format!r} does not use anchors; set anchors=None."
-            )
+            return None
         anchors = np.asarray(given, dtype=np.float64)
         if (
             anchors.ndim != 2
@@ -286,16 +303,43 @@ class Reader:
             )
         return anchors
 
-    def _choose_resize(self, spec):
+    def _check_anchors(self, given):
+        """Return the anchors that the format uses, or None if it has none."""
+        default = self.format.anchors
+        if given is None:
+            return None if default is None else np.array(default)
+        if default is None:
+            raise ValueError(f"format={self._shown} does not use anchors; set anchors=None.")
+        return given
+
+    def _choose_resize(self):
         """Set the layout of the pixels and the resizing step."""
-        row, n_colors = spec.row_shape, len(self.colors)
+        self.layout = self._layout(len(self.colors))
+        width, height = self._size_for(self.format)
+        self.step = Resize(
+            width=width,
+            height=height,
+            mode=self._or_default("resize_mode"),
+            anchor="center",
+            resample="bilinear",
+            fill_color=self.format.fill_color,
+        )
+
+    def _layout(self, n_colors):
+        spec = self.image_input
+        row = spec.row_shape
         if row is not None and len(row) != 3:
             raise ValueError(
                 f"The graph's input {spec} is not a batch of images: it needs 4 dimensions, "
                 "(n, channels, height, width) or (n, height, width, channels)."
             )
         nhwc = row is not None and row[2] == n_colors and row[0] != n_colors
-        self.layout = "NHWC" if nhwc else "NCHW"
+        return "NHWC" if nhwc else "NCHW"
+
+    def _size_for(self, one):
+        """Return (width, height) of the network's input with the defaults of a format."""
+        row = self.image_input.row_shape
+        nhwc = self._layout(len(self.detector.colors or one.colors)) == "NHWC"
         rows, columns = (row[:2] if nhwc else row[1:]) if row else (None, None)
         width, height = self._image_size()
         if (columns and width and columns != width) or (rows and height and rows != height):
@@ -303,14 +347,7 @@ class Reader:
                 f"image_size={self.detector.image_size!r}, but the graph takes {columns or 'any'} "
                 f"x {rows or 'any'} pixels."
             )
-        self.step = Resize(
-            width=int(columns or width or self.format.size),
-            height=int(rows or height or self.format.size),
-            mode=self._or_default("resize_mode"),
-            anchor="center",
-            resample="bilinear",
-            fill_color=self.format.fill_color,
-        )
+        return int(columns or width or one.size), int(rows or height or one.size)
 
     def _image_size(self):
         size = self.detector.image_size
@@ -369,91 +406,3 @@ class DetectionCollector:
             except ValueError as error:
                 error.add_note(f"Row {number}")
                 raise
-
-
-class GeometrySource:
-    """Source of the values of an input that is not the image.
-
-    Parameters
-    ----------
-    spec : TensorSpec
-    value : callable(Geometry) or array-like
-        The value for one image, without the batch dimension, or a function that returns it.
-    images : sequence of LazyImage
-    geometry : callable(image_size) -> Geometry
-    numbers : sequence of int or None, default=None
-        The numbers, in messages, of the rows of `images`. None: their positions.
-    """
-
-    shapes = None
-
-    def __init__(self, spec, value, images, geometry, numbers=None):
-        self.spec, self.value = spec, value
-        self.images, self.geometry = images, geometry
-        self.numbers = range(len(images)) if numbers is None else numbers
-
-    def read(self, rows):
-        """Return the values of the rows that can be read, and the errors of the other rows."""
-        values, errors = [], {}
-        for row in rows:
-            image, number = self.images[row], self.numbers[row]
-            try:
-                with naming(f"Row {number}"):
-                    values.append(self._of_image(image))
-            except ImageReadError as error:
-                named = error.at(number)
-                if image.decoding.on_error == "raise":
-                    raise named from error
-                errors[row] = named
-        good = [self.numbers[row] for row in rows if row not in errors]
-        batch = np.empty((0, *(size or 0 for size in self.spec.row_shape or ())))
-        return cast(np.stack(values) if values else batch, self.spec, good), errors
-
-    def _of_image(self, image):
-        value = self.value
-        if callable(value):
-            value = value(self.geometry(image.size_as_read()))
-        array = np.asarray(value)
-        check_row_shape(array.shape, self.spec)
-        return array
-
-
-def class_labels(classes):
-    """Return the parameter `classes` as an ndarray of labels, or None.
-
-    Parameters
-    ----------
-    classes : sequence, dict of int to label, or None
-
-    Raises
-    ------
-    ValueError
-        If it does not have one label for each class.
-    """
-    if classes is None:
-        return None
-    if isinstance(classes, Mapping):
-        # JSON turns the class indices into strings
-        by_index = {
-            int(key) if isinstance(key, str) and key.isdecimal() else key: label
-            for key, label in classes.items()
-        }
-        missing = [index for index in range(len(classes)) if index not in by_index]
-        if missing:
-            raise ValueError(
-                f"`classes` is a dict of {len(classes)} labels, but class {missing[0]} has no "
-                f"label: the keys must be the class indices 0, 1, ...; got {list(classes)[:5]}."
-            )
-        classes = [by_index[index] for index in range(len(classes))]
-    elif isinstance(classes, (str, bytes, Set)):
-        raise ValueError(
-            f"`classes` is a {type(classes).__name__}; pass a list of labels in the "
-            "network's order, or a dict from class indices to labels."
-        )
-    labels = classes if isinstance(classes, np.ndarray) else list(classes)
-    missing = [index for index, label in enumerate(labels) if is_missing(label)]
-    array = np.asarray(labels)
-    if array.ndim != 1 or not len(array) or missing:
-        seen = f"class {missing[0]} has none" if missing else f"its shape is {array.shape}"
-        raise ValueError(f"`classes` must have one label per class, but {seen}.")
-    return array

@@ -151,11 +151,6 @@ def test_a_format_with_a_mask():
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (
-            None,
-            "must leave exactly one input .*, for the image, but leaves 'images': "
-            ".*'orig_target_sizes'.*extra_inputs=",
-        ),
         ({"images": [1], "orig_target_sizes": [1, 2]}, "for the image, but leaves none"),
         (
             {"sizes": [1, 2]},
@@ -165,12 +160,82 @@ def test_a_format_with_a_mask():
         ({"orig_target_sizes": [1.5, 2]}, "Row 0: the value 1.5 cannot be int64"),
         ({"orig_target_sizes": ["a", "b"]}, "The graph expects 'orig_target_sizes'"),
     ],
-    ids=["missing", "image", "unknown", "three numbers", "fraction", "strings"],
+    ids=["image", "unknown", "three numbers", "fraction", "strings"],
 )
 def test_inputs_that_do_not_fit(inputs, message):
     detector = DetectionScorer(with_sizes(), format=decode, extra_inputs=inputs)
     with pytest.raises(ValueError, match=message):
         detector.predict([IMAGE])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("orig_target_sizes", (2,), [64, 64]),
+        ("im_shape", (2,), [64, 64]),
+        ("scale_factor", (2,), [1, 1]),
+    ],
+)
+@pytest.mark.parametrize("kind", [TensorProto.INT64, TensorProto.FLOAT])
+def test_inputs_that_are_filled_by_name(name, shape, expected, kind):
+    """Boxes are mapped once to images of any size."""
+    seen = []
+
+    def record(outputs, geometry):
+        seen.append(2 * outputs["boxes"][0, :2])
+        return [[32, 32, 64, 64]], [0.9], [0]
+
+    detector = DetectionScorer(with_sizes(second=name, shape=shape, kind=kind), format=record)
+    images = [np.zeros((height, width, 3), np.uint8) for width, height in [(64, 64), (100, 50)]]
+    for image, found in zip(images, detector.predict(images), strict=True):
+        height, width = image.shape[:2]
+        assert edges(found) == [width / 2, height / 2, width, height]
+    assert np.array(seen).tolist() == [expected] * 2
+    detector.set_params(extra_inputs={name: [10, 20]}).predict(images[:1])
+    assert seen[-1].tolist() == [10, 20]
+
+
+def test_the_mask_of_a_padded_image():
+    """Columns of the input, and whether they show the image."""
+    value = helper.make_tensor_value_info
+    graph = model(
+        [
+            helper.make_node("Cast", ["pixel_mask"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMin", ["mask"], ["columns"], axes=[1], keepdims=0),
+            helper.make_node("ReduceMin", ["mask"], ["rows"], axes=[2], keepdims=0),
+        ],
+        [
+            value("pixel_values", TensorProto.FLOAT, ["N", 3, 32, 64]),
+            value("pixel_mask", TensorProto.INT64, ["N", 32, 64]),
+        ],
+        [
+            value("columns", TensorProto.FLOAT, ["N", 64]),
+            value("rows", TensorProto.FLOAT, ["N", 32]),
+        ],
+        [],
+    )
+    seen = {}
+
+    def record(outputs, geometry):
+        seen.update(outputs)
+        return [], [], []
+
+    image = np.zeros((20, 20, 3), np.uint8)
+    for mode, (start, end) in {"fill": (0, 64), "pad": (16, 48), "pad_end": (0, 32)}.items():
+        DetectionScorer(graph, format=record, resize_mode=mode).predict([image])
+        assert seen["rows"].all() == (mode == "fill")
+        expected = (np.arange(64) >= start) & (np.arange(64) < end)
+        np.testing.assert_array_equal(seen["columns"], expected)
+
+
+def test_an_input_that_is_not_known():
+    detector = DetectionScorer(with_sizes(second="extents"), format=decode)
+    message = (
+        "must leave exactly one input .*, for the image, but leaves 'images': .*'extents'.*"
+        "extra_inputs=.*only the inputs .*'orig_target_sizes'"
+    )
+    with pytest.raises(ValueError, match=message):
+        detector.fit([IMAGE])
 
 
 # --- classes

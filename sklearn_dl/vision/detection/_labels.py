@@ -1,0 +1,80 @@
+"""Labels of the classes: from the parameter `classes`, or from the file's metadata."""
+
+import ast
+import re
+from collections.abc import Mapping, Set
+
+import numpy as np
+
+from sklearn_dl.utils._columns import is_missing
+
+# 10,000 names of 100 characters
+_LONGEST = 2**20
+_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+# a list or a dict of strings without the strings
+_FLAT = re.compile(r"\[[\s,]*\]|\{[\s\d:,]*\}")
+
+
+def class_labels(classes):
+    """Return the parameter `classes` as an ndarray of labels, or None.
+
+    Parameters
+    ----------
+    classes : sequence, dict of int to label, or None
+
+    Raises
+    ------
+    ValueError
+        If it does not have one label for each class.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, Mapping):
+        # JSON turns the class indices into strings
+        by_index = {
+            int(key) if isinstance(key, str) and key.isdecimal() else key: label
+            for key, label in classes.items()
+        }
+        missing = [index for index in range(len(classes)) if index not in by_index]
+        if missing:
+            raise ValueError(
+                f"`classes` is a dict of {len(classes)} labels, but class {missing[0]} has no "
+                f"label: the keys must be the class indices 0, 1, ...; got {list(classes)[:5]}."
+            )
+        classes = [by_index[index] for index in range(len(classes))]
+    elif isinstance(classes, (str, bytes, Set)):
+        raise ValueError(
+            f"`classes` is a {type(classes).__name__}; pass a list of labels in the "
+            "network's order, or a dict from class indices to labels."
+        )
+    labels = classes if isinstance(classes, np.ndarray) else list(classes)
+    missing = [index for index, label in enumerate(labels) if is_missing(label)]
+    array = np.asarray(labels)
+    if array.ndim != 1 or not len(array) or missing:
+        seen = f"class {missing[0]} has none" if missing else f"its shape is {array.shape}"
+        raise ValueError(f"`classes` must have one label per class, but {seen}.")
+    return array
+
+
+def metadata_labels(metadata):
+    """Return the labels that Ultralytics writes into a file, as an ndarray of str, or None.
+
+    Parameters
+    ----------
+    metadata : dict of str to str
+        Its entry "names" is a Python literal: a dict from class indices to names, or a list. The
+        file may come from a stranger: what is anything else is ignored, as if it was not there.
+    """
+    text = metadata.get("names", "")
+    # no nesting: deep nesting can crash Python's parser
+    if len(text) > _LONGEST or not _FLAT.fullmatch(_STRING.sub("", text).strip()):
+        return None
+    try:
+        names = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError):
+        return None
+    if isinstance(names, dict):
+        if sorted(names) != list(range(len(names))):
+            return None
+        names = [names[index] for index in range(len(names))]
+    return np.array(names) if names and all(isinstance(name, str) for name in names) else None

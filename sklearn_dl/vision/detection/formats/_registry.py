@@ -1,0 +1,72 @@
+"""All formats by name, and the choice of one by "auto"."""
+
+from sklearn_dl.vision.detection.formats._base import Format
+from sklearn_dl.vision.detection.formats._ssd import Ssd
+from sklearn_dl.vision.detection.formats._transformers import Detr, RtDetr
+from sklearn_dl.vision.detection.formats._yolo import Yolov2, Yolov8
+from sklearn_dl.vision.detection.formats._yolox import Yolox
+
+FORMATS: dict[str, Format] = {
+    one.name: one for one in (Yolov2(), Yolov8(), Yolox(), Ssd(), Detr(), RtDetr())
+}
+
+
+def fitting_formats(facts):
+    """Return the names of the formats that match the shapes of the outputs.
+
+    Parameters
+    ----------
+    facts : OutputFacts
+    """
+    return [name for name, one in FORMATS.items() if _fits(one, facts)]
+
+
+def choose_format(facts, size_for):
+    """Return the only format that agrees with the outputs and the file's metadata.
+
+    Parameters
+    ----------
+    facts : OutputFacts
+        Its `size` is not used.
+    size_for : callable(Format) -> (width, height)
+        Size of the network's input with the defaults of a format.
+
+    Raises
+    ------
+    ValueError
+        If no format agrees, or several do.
+    """
+    by_format = {name: facts._replace(size=size_for(one)) for name, one in FORMATS.items()}
+    fits = [name for name, one in FORMATS.items() if _fits(one, by_format[name])]
+    likely = [name for name in fits if _agrees(FORMATS[name], by_format[name])]
+    if len(likely) == 1:
+        return FORMATS[likely[0]]
+    seen = ", ".join(f"{name!r} {shape}" for name, shape in facts.shapes.items())
+    start = f'format="auto" cannot tell the format: the outputs of one image are {seen}, and '
+    if likely:
+        raise ValueError(f"{start}these formats match: {likely}. Set `format` to one of them.")
+    if fits:
+        raise ValueError(
+            f"{start}by their shapes alone, these formats match: {fits}; but the names of the "
+            "outputs, the number of labels or the file's metadata contradict them. Set `format` to "
+            "one of them if it is right, or to a callable that decodes the outputs."
+        )
+    expected = "; ".join(f"{name!r}: {one.expects}" for name, one in FORMATS.items())
+    raise ValueError(
+        f"{start}no format matches, so set `format` to a callable that decodes them. The formats "
+        f"expect {expected}."
+    )
+
+
+def _fits(one, facts):
+    if facts.anchors is not None and one.anchors is None:
+        return False
+    return one.choose(facts) is not None
+
+
+def _agrees(one, facts):
+    """Whether names, metadata and the number of labels agree with a format that fits."""
+    if not one.is_likely(facts):
+        return False
+    n_classes = one.n_classes(facts, one.choose(facts))
+    return facts.n_labels is None or n_classes in (None, facts.n_labels)
