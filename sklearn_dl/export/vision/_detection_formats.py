@@ -98,7 +98,7 @@ def _yolov2(decoding, grid):
 
 def _yolov8(decoding, table):
     table = table.apply("Transpose", table, perm=[1, 0])
-    scores, classes = _best(_columns(table, 4))
+    scores, classes = _best(_columns(table, 4, 4 + decoding.n_classes))
     boxes = _corners(_columns(table, 0, 2), _columns(table, 2, 4))
     return Candidates(boxes, scores, classes, decoding.reaches(scores, decoding.dtypes[0]))
 
@@ -112,6 +112,21 @@ def _yolox(decoding, table):
     scores = objectness * best
     kept = decoding.reaches(objectness, decoding.dtypes[0]) & decoding.reaches(scores)
     return Candidates(_corners(centers, sides), scores, classes, kept)
+
+
+def _yolov10(decoding, table):
+    scores, classes = (_shaped(_columns(table, i, i + 1), -1) for i in (4, 5))
+    kept = decoding.reaches(scores, decoding.dtypes[0])
+    return Candidates(_columns(table, 0, 4), scores, classes.cast(np.int64), kept)
+
+
+def _decoded(decoding, table):
+    boxes = _corners(_columns(table, 0, 2), _columns(table, 2, 4))
+    objectness = _shaped(_columns(table, 4, 5), -1)
+    best, classes = _best(_columns(table, 5))
+    scores = objectness * best
+    kept = decoding.reaches(objectness, decoding.dtypes[0]) & decoding.reaches(scores)
+    return Candidates(boxes, scores, classes, kept)
 
 
 def _ssd(decoding, probabilities, boxes):
@@ -138,8 +153,14 @@ def _queries(decoding, probabilities, boxes):
 
 _DECODERS: dict[str, Callable[..., Candidates]] = {
     "yolov2": _yolov2,
+    "yolov5": _decoded,
+    "yolov6": _decoded,
     "yolov8": _yolov8,
+    "yolov8-seg": _yolov8,
+    "yolov8-pose": _yolov8,
+    "yolov10": _yolov10,
     "yolox": _yolox,
+    "yolox-decoded": _decoded,
     "ssd": _ssd,
     "detr": _detr,
     "rt-detr": _rt_detr,

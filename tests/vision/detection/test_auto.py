@@ -46,6 +46,97 @@ def test_one_format_fits():
     assert chosen(constant_detector(tables), classes=["a", "b", "c"]) == "rt-detr"
 
 
+@pytest.mark.parametrize(
+    ("shapes", "name"),
+    [
+        ({"output0": (25200, 85)}, "yolov5"),
+        ({"output": (102000, 85)}, "yolov5"),  # four grids
+        ({"outputs": (8400, 85)}, "yolov6"),
+        ({"output0": (300, 6)}, "yolov10"),
+        ({"output0": (116, 8400), "output1": (32, 160, 160)}, "yolov8-seg"),
+        ({"output1": (32, 160, 160), "output0": (37, 8400)}, "yolov8-seg"),
+    ],
+)
+def test_shapes_of_common_exports(shapes, name):
+    graph = constant_detector(
+        {output: np.zeros(shape, np.float16) for output, shape in shapes.items()},
+        size=(1280, 1280) if shapes.get("output") == (102000, 85) else (640, 640),
+    )
+    assert DetectionScorer(graph).format_ == name
+
+
+def test_rows_of_one_number_of_cells():
+    """YOLOX's two exports have one shape and one name."""
+    detector = DetectionScorer(constant_detector({"output": np.zeros((84, 7))}), classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"these formats match: \['yolox', 'yolox-decoded'\]"):
+        detector.fit([IMAGE])
+    detector.model = constant_detector({"t": np.zeros((84, 7))})
+    expected = ["yolov6", "yolox", "yolox-decoded"]
+    with pytest.raises(ValueError, match=f"these formats match: {expected}".replace("[", r"\[")):
+        detector.fit([IMAGE])
+
+
+def test_the_metadata_tells_formats_of_one_shape():
+    table = np.zeros((84, 6))
+    table[0] = [10, 10, 30, 30, 0.9, 1]
+    with pytest.raises(ValueError, match=r"match: .*'yolov10', 'yolox'"):
+        DetectionScorer(constant_detector({"t": table})).fit([IMAGE])
+    assert chosen(ultralytics({"t": table})) == "yolov10"
+    found = DetectionScorer(ultralytics({"t": table})).predict([IMAGE])[0]
+    assert found["label"].tolist() == ["bicycle"]
+
+
+def test_yolov5_with_open_sizes():
+    """YOLOv5 writes names and strides into its files, but no task."""
+    value = onnx.helper.make_tensor_value_info
+    graph = model(
+        [onnx.helper.make_node("Reshape", ["images", "shape"], ["output0"])],
+        [value("images", onnx.TensorProto.FLOAT, ["N", 3, "h", "w"])],
+        [value("output0", onnx.TensorProto.FLOAT, ["N", "anchors", 7])],
+        [onnx.numpy_helper.from_array(np.array([0, -1, 7]), "shape")],
+    )
+    with pytest.raises(ValueError, match=r"match: .*'yolov5', 'yolov6', 'yolox'"):
+        DetectionScorer(graph).fit([IMAGE])
+    graph = with_metadata(graph, names=["person", "bicycle"], stride=32)
+    assert chosen(graph) == "yolov5"
+    assert DetectionScorer(graph).classes_.tolist() == ["person", "bicycle"]
+
+
+def test_keypoints_need_the_number_of_classes():
+    table = np.vstack([yolov8(1), np.full((51, 84), 20)])
+    graph = ultralytics({"output0": table}, "pose", {0: "person"})
+    assert chosen(graph) == "yolov8-pose"
+    assert DetectionScorer(graph).predict([IMAGE])[0]["label"].tolist() == ["person"]
+    graph = constant_detector({"output0": table})
+    detector = DetectionScorer(graph, format="yolov8-pose")
+    with pytest.raises(ValueError, match=r"cannot tell the number of classes .*: set `classes`"):
+        detector.fit([IMAGE])
+    found = detector.set_params(classes=["person"]).predict([IMAGE])[0]
+    assert found["label"].tolist() == ["person"]
+    message = r"by their shapes alone, .*\['yolov8', 'yolov8-pose'\]"
+    with pytest.raises(ValueError, match=message):
+        detector.set_params(format="auto").fit([IMAGE])
+
+
+def test_masks_are_left_aside():
+    table = np.vstack([yolov8(), np.full((32, 84), -5)])
+    graph = ultralytics({"output0": table, "output1": np.zeros((32, 16, 16))}, "segment")
+    assert chosen(graph) == "yolov8-seg"
+    assert DetectionScorer(graph).predict([IMAGE])[0]["label"].tolist() == ["bicycle"]
+
+
+def test_classes_beyond_the_labels():
+    table = np.zeros((30, 6))
+    table[0] = [10, 10, 30, 30, 0.9, 2]
+    detector = DetectionScorer(constant_detector({"t": table}))
+    assert detector.predict([IMAGE])[0]["label"].tolist() == [2]
+    with pytest.raises(AttributeError, match="does not state the number of its classes"):
+        detector.classes_  # noqa: B018
+    detector.set_params(classes=["a", "b"])
+    with pytest.raises(ValueError, match="format='yolov10' returned class 2, but `classes` has"):
+        detector.predict([IMAGE])
+
+
 def test_it_finds_what_the_named_format_finds():
     graph = constant_detector({"output0": yolov8()})
     found = DetectionScorer(graph).predict([IMAGE])[0]

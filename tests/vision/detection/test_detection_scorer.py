@@ -251,8 +251,11 @@ def test_an_image_with_steps_of_its_own_has_their_size(detector):
 @pytest.mark.parametrize(
     ("outputs", "name", "fit"),
     [
-        ({"out": np.zeros((12, 40))}, "yolov2", ["yolov8"]),
-        ({"out": np.zeros((84, 11))}, "yolov8", ["yolox"]),
+        ({"out": np.zeros((12, 40))}, "yolov2", ["yolov8", "yolov8-pose"]),
+        ({"out": np.zeros((84, 11))}, "yolov8", ["yolov6", "yolox", "yolox-decoded"]),
+        ({"out": np.zeros((252, 11))}, "yolox", ["yolov5"]),
+        ({"out": np.zeros((30, 6))}, "yolov8", ["yolov10"]),
+        ({"a": np.zeros((40, 50)), "b": np.zeros((32, 9, 9))}, "yolov8", ["yolov8-seg"]),
         ({"out": np.zeros((50, 4, 4))}, "yolov8", ["yolov2"]),
         ({"s": np.zeros((9, 3)), "b": np.zeros((9, 4))}, "yolox", ["ssd", "detr", "rt-detr"]),
     ],

@@ -52,6 +52,21 @@ def yolov8(table):
         yield centered(*column[:4]), column[4 + k], k
 
 
+def yolov8_head(table, *prototypes):
+    yield from yolov8(table[:9])
+
+
+def yolov10(table):
+    for *box, score, k in table:
+        yield box, score, int(k)
+
+
+def decoded(table):
+    for x, y, w, h, objectness, *classes in table:
+        k = best(classes)
+        yield centered(x, y, w, h), objectness * classes[k], k
+
+
 def yolox(table):
     place = 0
     for stride in (8, 16, 32):
@@ -104,7 +119,21 @@ def tables():
     scores = rng.dirichlet(np.full(4, 0.4), n)
     logits, boxes = rng.normal(0, 2, (n, 6)), rng.uniform(0.1, 0.5, (n, 4))
     v8, x, corners, scores, logits, boxes = map(halved, (v8, x, corners, scores, logits, boxes))
+    empty = np.zeros((9, 30))  # more boxes than rows
+    masks, keypoints = halved(rng.normal(0, 2, (32, 60))), halved(rng.uniform(-20, 90, (34, 60)))
+    seg, pose = (np.vstack([np.hstack([v8, empty]), numbers]) for numbers in (masks, keypoints))
+    prototypes = halved(rng.normal(0, 2, (32, 16, 16)))
+    v5 = halved(np.hstack([rng.uniform(5, 60, (252, 4)), rng.random((252, 6))]))
+    v6 = np.insert(v5[:84, [0, 1, 2, 3, 5, 6, 7, 8, 9]], 4, 1, axis=1)
+    found = np.column_stack([64 * corners, v8[4], rng.integers(0, 5, n)])
+    names = {"classes": [0, 1, 2, 3, 4]}
     return {
+        "yolov5": ({"output0": v5}, decoded(v5), 5, {}),
+        "yolov6": ({"outputs": v6}, decoded(v6), 5, {}),
+        "yolox-decoded": ({"output": v5[:84]}, decoded(v5[:84]), 5, {}),
+        "yolov8-seg": ({"output0": seg, "output1": prototypes}, yolov8_head(seg), 5, {}),
+        "yolov8-pose": ({"output0": pose}, yolov8_head(pose), 5, names),
+        "yolov10": ({"output0": found}, yolov10(found), 5, names),
         "yolov2": ({"grid": grid}, yolov2(grid, anchors), 4, {"anchors": anchors}),
         "yolov8": ({"output0": v8}, yolov8(v8), 5, {}),
         "yolox": ({"output": x}, yolox(x), 5, {}),
@@ -200,8 +229,23 @@ def yolov2_in_pixels():
     return grid
 
 
+def corners_of(table):
+    """Dense decoded boxes as x0, y0, x1, y1."""
+    table = table.copy()
+    table[:, :2], table[:, 2:4] = (
+        table[:, :2] - table[:, 2:4] / 2,
+        table[:, :2] + table[:, 2:4] / 2,
+    )
+    return table
+
+
+V5 = np.zeros((252, 7))
+V5[0] = [32, 32, 10, 10, 0.9, 0.9, 0]
+V10 = np.zeros((40, 6))
+V10[0] = [10, 10, 30, 30, 0.9, 3]
 V8 = np.zeros((6, 40))
 V8[:5, 0] = [32, 32, 10, 10, 0.9]
+POSE = np.vstack([V8, np.full((6, 40), 40)])
 FRACTIONS = np.array([[0.5, 0.5, 0.2, 0.2]] * 3)
 LOGITS = np.array([[4.0, -4.0, -4.0]] * 3)
 PROBABILITIES = np.array([[0.9, 0.1, 0.0]] * 3)
@@ -219,6 +263,24 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         ("yolov8", {"t": V8 * 300}, "reads probabilities, but the scores go from 0 to 270"),
         ("yolov8", {"t": np.vstack([V8[:4] / 64, V8[4:]])}, "look like fractions of the input"),
         ("yolov8", {"t": V8 - 0.5}, "the scores go from -0.5 to 0.4"),
+        ("yolov5", {"t": V5 * 2}, "the scores go from 0 to 1.8"),
+        ("yolov5", {"t": V5 / [64, 64, 64, 64, 1, 1, 1]}, "look like fractions of the input"),
+        ("yolov5", {"t": V5 * [1, 1, -1, 1, 1, 1, 1]}, "but one is -10: they look like logarithms"),
+        ("yolov6", {"t": V5[:84]}, "an objectness of 1, but a box that was found has 0.9"),
+        ("yolov6", {"t": corners_of(decoded_yolox())}, "the sides follow the grid"),
+        (
+            "yolox-decoded",
+            {"t": np.full((84, 6), 0.9) * [4, 4, 4, 4, 1, 1]},
+            "no number of the 84 boxes is above 8",
+        ),
+        ("yolox-decoded", {"t": np.maximum(V5[:84], 1)}, "but it is 1 for all 84 boxes"),
+        ("yolox-decoded", {"t": corners_of(decoded_yolox())}, "the sides follow the grid"),
+        ("yolov10", {"t": V10[:, [4, 5, 0, 1, 2, 3]]}, "the scores go from 0 to 30"),
+        ("yolov10", {"t": V10[:, [0, 1, 2, 3, 5, 4]]}, "the scores go from 0 to 3"),
+        ("yolov10", {"t": V10 - [0, 0, 0, 0, 0, 0.5]}, r"not whole: \[2.5\]"),
+        ("yolov10", {"t": V10[:, [2, 3, 0, 1, 4, 5]]}, "1 of 1 end before they start"),
+        ("yolov10", {"t": V10 / [64, 64, 64, 64, 1, 1]}, "look like fractions of the input"),
+        ("yolov8", {"t": POSE}, "the scores go from 0 to 40"),
         ("ssd", {"s": PROBABILITIES[:, ::-1], "b": FRACTIONS * 64}, None),
         ("ssd", {"s": PROBABILITIES * 300, "b": FRACTIONS}, "the scores go from 0 to 270"),
         ("detr", {"s": LOGITS, "b": FRACTIONS * 64}, "boxes from 0 to 1, but they reach 32"),
@@ -231,6 +293,10 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
     ids=[
         *("yolox decoded", "yolox decoded from 64", "yolox above 1", "yolox below 0"),
         *("yolov8 above 1", "yolov8 fractions", "yolov8 below 0"),
+        *("yolov5 above 1", "yolov5 fractions", "yolov5 raw", "yolov6 objectness"),
+        *("yolov6 corners", "yolox-decoded raw", "yolox-decoded yolov6", "yolox-decoded corners"),
+        *("yolov10 paddle", "yolov10 swapped", "yolov10 halves", "yolov10 centers"),
+        *("yolov10 fractions", "yolov8 pose"),
         *("ssd pixels", "ssd above 1", "detr pixels", "detr probabilities"),
         *("rt-detr pixels", "rt-detr probabilities", "yolov2 pixels", "yolov2 probabilities"),
     ],

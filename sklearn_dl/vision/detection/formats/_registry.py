@@ -1,14 +1,33 @@
 """All formats by name, and the choice of one by "auto"."""
 
 from sklearn_dl.vision.detection.formats._base import Format
+from sklearn_dl.vision.detection.formats._decoded import Yolov5, Yolov6, YoloxDecoded
 from sklearn_dl.vision.detection.formats._ssd import Ssd
 from sklearn_dl.vision.detection.formats._transformers import Detr, RtDetr
-from sklearn_dl.vision.detection.formats._yolo import Yolov2, Yolov8
+from sklearn_dl.vision.detection.formats._ultralytics import (
+    Yolov8,
+    Yolov8Pose,
+    Yolov8Seg,
+    Yolov10,
+)
+from sklearn_dl.vision.detection.formats._yolov2 import Yolov2
 from sklearn_dl.vision.detection.formats._yolox import Yolox
 
-FORMATS: dict[str, Format] = {
-    one.name: one for one in (Yolov2(), Yolov8(), Yolox(), Ssd(), Detr(), RtDetr())
-}
+_ALL: tuple[Format, ...] = (
+    Yolov2(),
+    Yolov5(),
+    Yolov6(),
+    Yolov8(),
+    Yolov8Seg(),
+    Yolov8Pose(),
+    Yolov10(),
+    Yolox(),
+    YoloxDecoded(),
+    Ssd(),
+    Detr(),
+    RtDetr(),
+)
+FORMATS = {one.name: one for one in _ALL}
 
 
 def fitting_formats(facts):

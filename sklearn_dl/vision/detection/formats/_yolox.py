@@ -47,6 +47,10 @@ class Yolox(Format):
         (shape,) = facts.shapes.values()
         return None if shape[1] is None else shape[1] - 5
 
+    def is_likely(self, facts):
+        """Whether the output is not called as YOLOv6 calls its own, of the same shape."""
+        return super().is_likely(facts) and "outputs" not in facts.shapes
+
     def decode(self, outputs, context):
         """Decode the table; the score is the objectness times the probability of the class."""
         (table,) = outputs.values()

@@ -1,14 +1,12 @@
-"""Formats of Darknet's and Ultralytics' YOLO."""
+"""The format of YOLOv2."""
 
 import numpy as np
 from scipy.special import expit, softmax
 
 from sklearn_dl.vision.detection.formats._base import Candidates, Format
-from sklearn_dl.vision.detection.formats._boxes import corners, exp, only_table
+from sklearn_dl.vision.detection.formats._boxes import corners, exp
 from sklearn_dl.vision.detection.formats._checks import (
-    check_probabilities,
     refuse_decoded,
-    refuse_fractions,
     refuse_probabilities,
 )
 
@@ -74,45 +72,3 @@ class Yolov2(Format):
         kept = scores >= context.threshold
         refuse_decoded(self.name, (sides * cell)[kept], size, most=1000)
         return Candidates(corners(centers * cell, sides * cell)[kept], scores[kept], best[kept])
-
-
-class Yolov8(Format):
-    """One table: each column has a center and sides in pixels, and class probabilities.
-
-    Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12), exported without non-maximum
-    suppression. There is no objectness.
-    """
-
-    name = "yolov8"
-    expects = "one output of shape (4 + n_classes, n_boxes)"
-    _task = "detect"
-
-    def choose(self, facts):
-        shape = only_table(facts.shapes)
-        return [0] if shape is not None and _has_columns(shape, 5) else None
-
-    def n_classes(self, facts, chosen):
-        (shape,) = facts.shapes.values()
-        return None if shape[0] is None else shape[0] - 4
-
-    def is_likely(self, facts):
-        """Whether the number of rows is known, and the task in the metadata is this one."""
-        rows = list(facts.shapes.values())[self.choose(facts)[0]][0]
-        return rows is not None and facts.task in (None, self._task)
-
-    def decode(self, outputs, context):
-        (table,) = outputs.values()
-        table = table[: 4 + context.n_classes]
-        check_probabilities(self.name, table[4:])
-        scores = table[4:].max(axis=0)
-        kept = np.flatnonzero(scores >= context.threshold)
-        best = table[4:, kept].argmax(axis=0)
-        boxes = table[:4, kept].T.astype(np.float64)
-        refuse_fractions(self.name, table[:4], len(kept))
-        return Candidates(corners(boxes[:, :2], boxes[:, 2:]), scores[kept], best)
-
-
-def _has_columns(shape, least):
-    """Whether a table has at least `least` rows, and more columns than rows."""
-    rows, columns = shape
-    return rows is None or (rows >= least and (columns is None or rows < columns))
