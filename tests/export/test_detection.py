@@ -21,6 +21,7 @@ from tests.vision.detection.detectors import (
     squares,
 )
 from tests.vision.detection.test_formats import TABLES
+from tests.vision.detection.test_inputs import rt_detr
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("SKLEARN_DL_SHARED", ROOT.parent / "shared")) / "data"
@@ -107,6 +108,18 @@ def with_ties(name, rng):
     if name == "ssd":
         low = boxes[:, :2]
         return {"boxes": np.hstack([low, low + boxes[:, 2:]]), "scores": levels}
+    edges = np.hstack([64 * boxes[:, :2], 64 * boxes[:, :2] + 64 * boxes[:, 2:]])
+    if name == "ppyoloe":
+        rows = rng.integers(0, n, 84)
+        return {"b": edges[rows], "s": levels[rows].T}
+    if name == "picodet":
+        kinds, sides = rng.normal(0, 2, (5, 32)), (8, 4, 2, 1)
+        scores = {f"s{i}": levels[rng.integers(0, n, side**2)] for i, side in enumerate(sides)}
+        return scores | {
+            f"d{i}": kinds[rng.integers(0, 5, side**2)] for i, side in enumerate(sides)
+        }
+    if name == "rt-detr-decoded":
+        return {"scores": levels[:, 0], "boxes": edges, "labels": rng.integers(0, 4, n)}
     kinds = rng.normal(0, 2, (5, 7))
     kinds[:, 2:4] = -np.inf
     return {"logits": kinds[rng.integers(0, 5, n)], "pred_boxes": boxes}
@@ -129,7 +142,7 @@ def with_ties(name, rng):
 def test_ties(name, seed, class_agnostic):
     graph = constant_detector(with_ties(name, np.random.default_rng(seed)))
     options = {"anchors": ANCHORS} if name == "yolov2" else {}
-    if name in ("yolov8-pose", "yolov10"):
+    if name in ("yolov8-pose", "yolov10", "rt-detr-decoded"):
         options["classes"] = list("abcd")
     detector = DetectionScorer(
         graph, format=name, score_threshold=0.25, class_agnostic=class_agnostic, **options
@@ -240,6 +253,57 @@ def test_a_second_input(batch, given):
     file = File(detector)
     assert [value.name for value in file.session.get_inputs()] == ["image"]
     assert_equal(file.predict(image), found)
+
+
+def test_inputs_that_are_filled_by_name():
+    """The sizes and the scale are the same for all images, and so is the mask of a whole image."""
+    image = np.full((50, 200, 3), [51, 255, 204], np.uint8)
+    detector = DetectionScorer(rt_detr(), classes=["a", "b", "c"])
+    found = detector.predict([image])[0]
+    assert len(found) == 2
+    assert_equal(File(detector, [image]).predict(image), found)
+    options = {"format": "rt-detr", "scale": 0.02}
+    image = np.full((64, 64, 3), [255, 0, 0], np.uint8)
+    for name, shape, kind in [
+        ("im_shape", (2,), TensorProto.FLOAT),
+        ("pixel_mask", (64, 64), TensorProto.INT64),
+    ]:
+        graph = with_scale(name, shape, kind) if shape == (2,) else with_mask()
+        detector = DetectionScorer(graph, **options)
+        found = detector.predict([image])[0]
+        assert edges(found).tolist() == [[16, 16, 48, 48]]
+        assert_equal(File(detector).predict(image), found)
+    detector.set_params(resize_mode="pad")
+    with pytest.raises(ValueError, match=r"its input 'pixel_mask' depends on .*\n?.*resize_mode="):
+        to_onnx(detector, [image])
+
+
+def with_mask():
+    """DETR whose boxes are half of the mask's pixels."""
+    value = helper.make_tensor_value_info
+    return model(
+        [
+            helper.make_node("ReduceMin", ["pixel_mask"], ["least"], axes=[1, 2], keepdims=0),
+            helper.make_node("Cast", ["least"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["floats", "axes"], ["row"]),
+            helper.make_node("Mul", ["row", "half"], ["boxes"]),
+            helper.make_node("ReduceMean", ["images"], ["mean"], axes=[2, 3], keepdims=0),
+            helper.make_node("Unsqueeze", ["mean", "one"], ["scores"]),
+        ],
+        [
+            value("images", TensorProto.FLOAT, ["N", 3, 64, 64]),
+            value("pixel_mask", TensorProto.INT64, ["N", 64, 64]),
+        ],
+        [
+            value("boxes", TensorProto.FLOAT, ["N", 1, 4]),
+            value("scores", TensorProto.FLOAT, ["N", 1, 3]),
+        ],
+        [
+            onnx.numpy_helper.from_array(np.full((1, 1, 4), 0.5, np.float32), "half"),
+            onnx.numpy_helper.from_array(np.array([1, 2]), "axes"),
+            onnx.numpy_helper.from_array(np.array([1]), "one"),
+        ],
+    )
 
 
 @pytest.mark.parametrize(

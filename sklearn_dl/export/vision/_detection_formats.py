@@ -7,6 +7,7 @@ import numpy as np
 
 from sklearn_dl.export._number import Number
 from sklearn_dl.vision.detection.formats._boxes import cells
+from sklearn_dl.vision.detection.formats._paddle import PicoDet
 from sklearn_dl.vision.detection.formats._yolox import Yolox
 
 # a position beyond the end of each axis
@@ -144,6 +145,32 @@ def _rt_detr(decoding, logits, boxes):
     return _queries(decoding, _sigmoid(logits), boxes)
 
 
+def _rt_detr_decoded(decoding, labels, boxes, scores):
+    kept = decoding.reaches(scores, decoding.dtypes[2])
+    return Candidates(boxes, scores, labels.cast(np.int64), kept)
+
+
+def _ppyoloe(decoding, boxes, *scores):
+    probabilities = _columns(boxes, 4)
+    if scores:
+        probabilities = boxes.apply("Transpose", scores[0], perm=[1, 0])
+    best, classes = _best(probabilities)
+    kept = decoding.reaches(best, decoding.dtypes[-1])
+    return Candidates(_columns(boxes, 0, 4), best, classes, kept)
+
+
+def _picodet(decoding, *tables):
+    n_grids = len(tables) // 2
+    scores, classes = _best(tables[0].apply("Concat", *tables[:n_grids], axis=0))
+    logits = tables[0].apply("Concat", *tables[n_grids:], axis=0)
+    n_bins = decoding.shapes[-1][1] // 4
+    weights = logits.apply("Softmax", _shaped(logits, -1, 4, n_bins), axis=2)
+    distances = _shaped((weights * np.arange(n_bins)).sum(2), -1, 4)
+    places, strides = cells(decoding.size, PicoDet.strides[:n_grids])
+    boxes = (distances * [-1, -1, 1, 1] + np.tile(places + 0.5, 2)) * strides
+    return Candidates(boxes, scores, classes, decoding.reaches(scores, decoding.dtypes[0]))
+
+
 def _queries(decoding, probabilities, boxes):
     scores, classes = _best(_rounded(probabilities))
     boxes = _in_pixels(decoding, boxes)
@@ -161,9 +188,12 @@ _DECODERS: dict[str, Callable[..., Candidates]] = {
     "yolov10": _yolov10,
     "yolox": _yolox,
     "yolox-decoded": _decoded,
+    "ppyoloe": _ppyoloe,
+    "picodet": _picodet,
     "ssd": _ssd,
     "detr": _detr,
     "rt-detr": _rt_detr,
+    "rt-detr-decoded": _rt_detr_decoded,
 }
 
 

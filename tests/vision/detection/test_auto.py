@@ -53,6 +53,8 @@ def test_one_format_fits():
         ({"output": (102000, 85)}, "yolov5"),  # four grids
         ({"outputs": (8400, 85)}, "yolov6"),
         ({"output0": (300, 6)}, "yolov10"),
+        ({"concat_14.tmp_0": (8400, 4), "sigmoid_9.tmp_0": (80, 8400)}, "ppyoloe"),
+        ({"labels": (300,), "boxes": (300, 4), "scores": (300,)}, "rt-detr-decoded"),
         ({"output0": (116, 8400), "output1": (32, 160, 160)}, "yolov8-seg"),
         ({"output1": (32, 160, 160), "output0": (37, 8400)}, "yolov8-seg"),
     ],
@@ -71,7 +73,8 @@ def test_rows_of_one_number_of_cells():
     with pytest.raises(ValueError, match=r"these formats match: \['yolox', 'yolox-decoded'\]"):
         detector.fit([IMAGE])
     detector.model = constant_detector({"t": np.zeros((84, 7))})
-    expected = ["yolov6", "yolox", "yolox-decoded"]
+    detector.classes = None
+    expected = ["yolov6", "yolox", "yolox-decoded", "ppyoloe"]
     with pytest.raises(ValueError, match=f"these formats match: {expected}".replace("[", r"\[")):
         detector.fit([IMAGE])
 

@@ -252,7 +252,7 @@ def test_an_image_with_steps_of_its_own_has_their_size(detector):
     ("outputs", "name", "fit"),
     [
         ({"out": np.zeros((12, 40))}, "yolov2", ["yolov8", "yolov8-pose"]),
-        ({"out": np.zeros((84, 11))}, "yolov8", ["yolov6", "yolox", "yolox-decoded"]),
+        ({"out": np.zeros((84, 11))}, "yolov8", ["yolov6", "yolox", "yolox-decoded", "ppyoloe"]),
         ({"out": np.zeros((252, 11))}, "yolox", ["yolov5"]),
         ({"out": np.zeros((30, 6))}, "yolov8", ["yolov10"]),
         ({"a": np.zeros((40, 50)), "b": np.zeros((32, 9, 9))}, "yolov8", ["yolov8-seg"]),

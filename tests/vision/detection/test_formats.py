@@ -67,6 +67,31 @@ def decoded(table):
         yield centered(x, y, w, h), objectness * classes[k], k
 
 
+def corner_rows(boxes, scores):
+    for box, probabilities in zip(boxes, scores, strict=True):
+        k = best(list(probabilities))
+        yield box, probabilities[k], k
+
+
+def rt_detr_decoded(labels, boxes, scores):
+    for k, box, score in zip(labels, boxes, scores, strict=True):
+        yield box, score, int(k)
+
+
+def picodet(scores, distances):
+    for stride, probabilities, logits in zip((8, 16, 32, 64), scores, distances, strict=True):
+        columns = 64 // stride
+        for place in range(columns * columns):
+            row, column = divmod(place, columns)
+            x, y = (column + 0.5) * stride, (row + 0.5) * stride
+            left, top, right, bottom = (
+                stride * sum(i * p for i, p in enumerate(softmax(part)))
+                for part in np.split(logits[place], 4)
+            )
+            k = best(list(probabilities[place]))
+            yield (x - left, y - top, x + right, y + bottom), probabilities[place][k], k
+
+
 def yolox(table):
     place = 0
     for stride in (8, 16, 32):
@@ -127,7 +152,17 @@ def tables():
     v6 = np.insert(v5[:84, [0, 1, 2, 3, 5, 6, 7, 8, 9]], 4, 1, axis=1)
     found = np.column_stack([64 * corners, v8[4], rng.integers(0, 5, n)])
     names = {"classes": [0, 1, 2, 3, 4]}
+    pp = halved(np.sort(rng.uniform(0, 64, (84, 2, 2)), axis=1).reshape(84, 4))
+    pp_scores = v5[:84, 5:]
+    levels = [halved(rng.random((side**2, 5))) for side in (8, 4, 2, 1)]
+    distances = [halved(rng.normal(0, 2, (side**2, 32))) for side in (8, 4, 2, 1)]
+    pico = {f"scores{i}": table for i, table in enumerate(levels)}
+    pico |= {f"distances{i}": table for i, table in enumerate(distances)}
+    queries = {"labels": found[:, 5], "boxes": found[:, :4], "scores": found[:, 4]}
     return {
+        "ppyoloe": ({"b": pp, "s": pp_scores.T}, corner_rows(pp, pp_scores), 5, {}),
+        "picodet": (pico, picodet(levels, distances), 5, {}),
+        "rt-detr-decoded": (queries, rt_detr_decoded(*queries.values()), 5, names),
         "yolov5": ({"output0": v5}, decoded(v5), 5, {}),
         "yolov6": ({"outputs": v6}, decoded(v6), 5, {}),
         "yolox-decoded": ({"output": v5[:84]}, decoded(v5[:84]), 5, {}),
@@ -179,6 +214,22 @@ def test_boxes_scores_and_classes(name, open_, dtype):
     np.testing.assert_allclose(got, expected, atol=1e-4)
     if not open_:
         assert detector.classes_.tolist() == list(range(n_classes))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_nothing_is_found(name):
+    outputs, _, _, options = TABLES[name]
+    detector = DetectionScorer(constant_detector(outputs), format=name, **options)
+    assert len(detector.set_params(score_threshold=1.0).predict([IMAGE])[0]) <= (name == "yolov6")
+
+
+def test_one_table_of_ppyoloe():
+    outputs, _, _, _ = TABLES["ppyoloe"]
+    two = DetectionScorer(constant_detector(outputs), format="ppyoloe").predict([IMAGE])[0]
+    table = np.hstack([outputs["b"], outputs["s"].T])
+    one = DetectionScorer(constant_detector({"t": table}), format="ppyoloe").predict([IMAGE])[0]
+    assert len(one) > 5
+    np.testing.assert_array_equal(one, two)
 
 
 def test_the_defaults_of_tiny_yolov2():
@@ -243,6 +294,10 @@ V5 = np.zeros((252, 7))
 V5[0] = [32, 32, 10, 10, 0.9, 0.9, 0]
 V10 = np.zeros((40, 6))
 V10[0] = [10, 10, 30, 30, 0.9, 3]
+QUERIES = {"labels": V10[:, 5], "boxes": V10[:, :4], "scores": V10[:, 4]}
+CORNERS = np.tile([10, 10, 30, 30], (84, 1))
+PICO = {f"s{i}": np.full((side**2, 3), 5) for i, side in enumerate((8, 4, 2))}
+PICO |= {f"d{i}": np.full((side**2, 32), 5) for i, side in enumerate((8, 4, 2))}
 V8 = np.zeros((6, 40))
 V8[:5, 0] = [32, 32, 10, 10, 0.9]
 POSE = np.vstack([V8, np.full((6, 40), 40)])
@@ -281,6 +336,15 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         ("yolov10", {"t": V10[:, [2, 3, 0, 1, 4, 5]]}, "1 of 1 end before they start"),
         ("yolov10", {"t": V10 / [64, 64, 64, 64, 1, 1]}, "look like fractions of the input"),
         ("yolov8", {"t": POSE}, "the scores go from 0 to 40"),
+        ("ppyoloe", {"t": V5[:84]}, "1 of 1 end before they start: they look like centers"),
+        ("ppyoloe", {"t": np.maximum(decoded_yolox(), 1)}, "of 84 end before they start"),
+        ("ppyoloe", {"b": CORNERS / 64, "s": np.full((3, 84), 0.9)}, "look like fractions"),
+        ("ppyoloe", {"b": CORNERS, "s": np.full((3, 84), 9)}, "the scores go from 0 to 9"),
+        ("picodet", PICO, "the scores go from 0 to 5"),
+        ("rt-detr-decoded", QUERIES | {"boxes": V10[:, :4] / 64}, "look like fractions"),
+        ("rt-detr-decoded", QUERIES | {"boxes": V10[:, [2, 3, 0, 1]]}, "1 of 1 end before they"),
+        ("rt-detr-decoded", QUERIES | {"scores": V10[:, 5]}, "the scores go from 0 to 3"),
+        ("rt-detr-decoded", QUERIES | {"labels": V10[:, 5] / 2}, r"not whole: \[1.5\]"),
         ("ssd", {"s": PROBABILITIES[:, ::-1], "b": FRACTIONS * 64}, None),
         ("ssd", {"s": PROBABILITIES * 300, "b": FRACTIONS}, "the scores go from 0 to 270"),
         ("detr", {"s": LOGITS, "b": FRACTIONS * 64}, "boxes from 0 to 1, but they reach 32"),
@@ -297,6 +361,9 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         *("yolov6 corners", "yolox-decoded raw", "yolox-decoded yolov6", "yolox-decoded corners"),
         *("yolov10 paddle", "yolov10 swapped", "yolov10 halves", "yolov10 centers"),
         *("yolov10 fractions", "yolov8 pose"),
+        *("ppyoloe centers", "ppyoloe yolov6", "ppyoloe fractions", "ppyoloe above 1"),
+        *("picodet above 1", "rt-detr-decoded fractions", "rt-detr-decoded centers"),
+        *("rt-detr-decoded above 1", "rt-detr-decoded halves"),
         *("ssd pixels", "ssd above 1", "detr pixels", "detr probabilities"),
         *("rt-detr pixels", "rt-detr probabilities", "yolov2 pixels", "yolov2 probabilities"),
     ],

@@ -61,6 +61,54 @@ def edges(found):
     return [found[0][name].item() for name in ("x0", "y0", "x1", "y1")]
 
 
+def rt_detr(batch="N"):
+    """RT-DETR and D-FINE as their authors export them, with the object's box in 64ths."""
+    value = helper.make_tensor_value_info
+    return model(
+        [
+            helper.make_node("Cast", ["orig_target_sizes"], ["sizes"], to=TensorProto.FLOAT),
+            helper.make_node("Concat", ["sizes", "sizes"], ["twice"], axis=1),
+            helper.make_node("Unsqueeze", ["twice", "one"], ["rows"]),
+            helper.make_node("Mul", ["rows", "fractions"], ["boxes"]),
+            helper.make_node("ReduceMean", ["images"], ["level"], axes=[2, 3], keepdims=0),
+            helper.make_node("Identity", ["level"], ["scores"]),
+            helper.make_node("Cast", ["level"], ["whole"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["whole", "zero"], ["nothing"]),
+            helper.make_node("Add", ["nothing", "numbers"], ["labels"]),
+        ],
+        [
+            value("images", TensorProto.FLOAT, [batch, 3, 32, 64]),
+            value("orig_target_sizes", TensorProto.INT64, [batch, 2]),
+        ],
+        [
+            value("labels", TensorProto.INT64, [batch, 3]),
+            value("boxes", TensorProto.FLOAT, [batch, 3, 4]),
+            value("scores", TensorProto.FLOAT, [batch, 3]),
+        ],
+        [
+            numpy_helper.from_array(np.float32([[[0.25, 0, 0.75, 1]] * 3]), "fractions"),
+            numpy_helper.from_array(np.array([1]), "one"),
+            numpy_helper.from_array(np.array([[2, 0, 1]]), "numbers"),
+            numpy_helper.from_array(np.array(0), "zero"),
+        ],
+    )
+
+
+@pytest.mark.parametrize("batch", ["N", 1, 3])
+def test_rt_detr_of_its_authors(batch):
+    """Three colours of the image are the scores of three queries: all have the same box."""
+    images = [np.full((50, 200, 3), [51, 255, 204], np.uint8)] * 4
+    images[2] = np.full((40, 30, 3), [255, 0, 0], np.uint8)
+    detector = DetectionScorer(rt_detr(batch), classes=["a", "b", "c"])
+    assert detector.format_ == "rt-detr-decoded"
+    first, _, third, _ = detector.predict(images)
+    assert first["label"].tolist() == ["a", "b"]
+    assert first["score"].tolist() == pytest.approx([1, 0.8], abs=1e-5)
+    assert edges(first) == edges(first[1:]) == [50, 0, 150, 50]
+    assert third["label"].tolist() == ["c"]
+    assert edges(third) == [7.5, 0, 22.5, 40]
+
+
 @pytest.mark.parametrize("batch", ["N", 1, 3])
 @pytest.mark.parametrize(
     "given", [input_size, (64, 64), np.array([64.0, 64.0])], ids=["callable", "tuple", "array"]

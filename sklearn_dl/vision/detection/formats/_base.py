@@ -7,6 +7,10 @@ import numpy as np
 
 from sklearn_dl.vision.detection._geometry import Geometry
 
+# ImageNet's mean, and one over its standard deviation, of levels 0 to 255
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
+
 
 class Candidates(NamedTuple):
     """Boxes that a network proposes for one image, in pixels of its input.

@@ -2,8 +2,9 @@
 
 from sklearn_dl.vision.detection.formats._base import Format
 from sklearn_dl.vision.detection.formats._decoded import Yolov5, Yolov6, YoloxDecoded
+from sklearn_dl.vision.detection.formats._paddle import PicoDet, PpYoloe
 from sklearn_dl.vision.detection.formats._ssd import Ssd
-from sklearn_dl.vision.detection.formats._transformers import Detr, RtDetr
+from sklearn_dl.vision.detection.formats._transformers import Detr, RtDetr, RtDetrDecoded
 from sklearn_dl.vision.detection.formats._ultralytics import (
     Yolov8,
     Yolov8Pose,
@@ -23,9 +24,12 @@ _ALL: tuple[Format, ...] = (
     Yolov10(),
     Yolox(),
     YoloxDecoded(),
+    PpYoloe(),
+    PicoDet(),
     Ssd(),
     Detr(),
     RtDetr(),
+    RtDetrDecoded(),
 )
 FORMATS = {one.name: one for one in _ALL}
 

@@ -4,13 +4,21 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from sklearn_dl.vision._finite import check_outputs
-from sklearn_dl.vision.detection.formats._base import Candidates, Format
+from sklearn_dl.vision.detection.formats._base import (
+    IMAGENET_MEAN,
+    IMAGENET_SCALE,
+    Candidates,
+    Format,
+)
 from sklearn_dl.vision.detection.formats._boxes import corners, scores_and_boxes
-from sklearn_dl.vision.detection.formats._checks import fractions, refuse_probabilities
-
-# ImageNet's mean, and one over its standard deviation, of levels 0 to 255
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
+from sklearn_dl.vision.detection.formats._checks import (
+    check_probabilities,
+    fractions,
+    refuse_centers,
+    refuse_fractions,
+    refuse_probabilities,
+    whole_classes,
+)
 
 
 class Detr(Format):
@@ -80,3 +88,46 @@ class RtDetr(Detr):
 
     def _probabilities(self, logits):
         return expit(logits)
+
+
+class RtDetrDecoded(Format):
+    """Numbers of classes, boxes x0, y0, x1, y1 in pixels, and scores, of the best queries.
+
+    This is what RT-DETR and D-FINE (Peng et al., 2024) give as their authors export them, with the
+    sizes of the images as a second input, "orig_target_sizes". Boxes that overlap are kept.
+    """
+
+    name = "rt-detr-decoded"
+    resize_mode = "fill"
+    suppresses = False
+    expects = (
+        "outputs called labels, boxes and scores, of shape (n_queries,), (n_queries, 4) and "
+        "(n_queries,)"
+    )
+
+    def choose(self, facts):
+        names, shapes = list(facts.shapes), list(facts.shapes.values())
+        found = [
+            [i for i in range(len(names)) if word in names[i].lower()]
+            for word in ("label", "box", "score")
+        ]
+        if len(names) != 3 or sorted(map(tuple, found)) != [(0,), (1,), (2,)]:
+            return None
+        labels, boxes, scores = (shapes[i] for (i,) in found)
+        if not (len(labels) == len(scores) == 1 and len(boxes) == 2 and boxes[1] in (None, 4)):
+            return None
+        sizes = {labels[0], boxes[0], scores[0]} - {None}
+        return [i for (i,) in found] if len(sizes) <= 1 else None
+
+    def n_classes(self, facts, chosen):
+        """Return the number of labels: the outputs do not tell."""
+        return facts.n_labels
+
+    def decode(self, outputs, context):
+        labels, boxes, scores = outputs.values()
+        check_probabilities(self.name, scores)
+        kept = scores >= context.threshold
+        found = boxes[kept].astype(np.float64)
+        refuse_fractions(self.name, boxes, len(found))
+        refuse_centers(self.name, found)
+        return Candidates(found, scores[kept], whole_classes(self.name, labels[kept]))
