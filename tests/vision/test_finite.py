@@ -223,6 +223,21 @@ def outputs_of(name):
         table = np.zeros((84, 6))
         table[0] = [0.5, 0.5, 1, 1, 1, 0.9]
         return {"t": table}, ("t", (0, 2)), ("t", (0, 4))
+    if name == "yolov5":
+        table = np.zeros((252, 6))
+        table[0] = [32, 32, 20, 20, 1, 0.9]
+        return {"t": table}, ("t", (0, 2)), ("t", (0, 4))
+    if name == "yolov10":
+        table = np.zeros((20, 6))
+        table[0] = [10, 10, 30, 30, 0.9, 0]
+        return {"t": table}, ("t", (0, 2)), ("t", (0, 4))
+    if name in ("ppyoloe", "rt-detr-decoded"):
+        boxes, scores = np.tile([10.0, 10, 30, 30], (84, 1)), np.zeros(84)
+        scores[0] = 0.9
+        if name == "ppyoloe":
+            return {"b": boxes, "s": scores[None]}, ("b", (0, 2)), ("s", (0, 0))
+        queries = {"labels": np.zeros(84), "boxes": boxes, "scores": scores}
+        return queries, ("boxes", (0, 2)), ("scores", 0)
     boxes = np.full((4, 4), 0.5)
     boxes[:, :2] = 0.2
     scores = np.full((4, 3), 0.0 if name == "ssd" else -9.0)
@@ -246,7 +261,8 @@ NOTHING = [("detr", "score"), ("rt-detr", "score"), ("rt-detr", "everywhere")]
 NOTHING += [
     (function, where) for function in (decode, filtered) for where in ("score", "everywhere")
 ]
-FORMATS = ["yolov2", "yolov8", "yolox", "ssd", "detr", "rt-detr", decode, filtered]
+FORMATS = ["yolov2", "yolov5", "yolov8", "yolov10", "yolox", "ppyoloe", "ssd", "detr", "rt-detr"]
+FORMATS += ["rt-detr-decoded", decode, filtered]
 
 
 def detector(name, outputs, **options):

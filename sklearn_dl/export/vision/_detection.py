@@ -18,7 +18,7 @@ from sklearn_dl.vision import DetectionScorer
 
 @predicts(DetectionScorer)
 def export_detector(detector, table, exporter):
-    """Export an DetectionScorer: images, its graph, the decoding of its outputs, suppression."""
+    """Export a DetectionScorer: images, its graph, the decoding of its outputs, suppression."""
     detector._validate_params()
     exporter.refuse_nan(detector)
     _refuse_callables(detector, exporter)

@@ -1,4 +1,4 @@
-"""Reader: prepares the inputs of an DetectionScorer's graph, and decodes detections."""
+"""Reader: prepares the inputs of a DetectionScorer's graph, and decodes detections."""
 
 from typing import Any
 
@@ -223,7 +223,7 @@ class Reader:
         chosen = self.format.choose(facts)
         name, seen = self._shown, ", ".join(f"{n!r} {s}" for n, s in shapes.items())
         if chosen is None:
-            others = fitting_formats(facts._replace(anchors=self._given_anchors()))
+            others = fitting_formats(facts)
             fit = (
                 f"these formats match: {others}"
                 if others

@@ -175,9 +175,14 @@ def test_a_named_format_and_a_callable_stay():
             {},
             "no format matches, .* to a callable.*'ssd': scores of",
         ),
+        (
+            {"t": yolov8()},
+            {"anchors": ANCHORS},
+            r"match: \['yolov8'\]; .*anchors",
+        ),
         ({"t": np.zeros(7)}, {"anchors": ANCHORS}, "'t' \\(7,\\), and no format matches"),
     ],
-    ids=["two", "three", "labels", "anchors", "four axes", "one axis"],
+    ids=["two", "three", "labels", "grid", "four axes", "anchors", "one axis"],
 )
 def test_none_or_several_fit(outputs, options, message):
     detector = DetectionScorer(constant_detector(outputs), **options)

@@ -35,13 +35,14 @@ FORMATS = {one.name: one for one in _ALL}
 
 
 def fitting_formats(facts):
-    """Return the names of the formats that match the shapes of the outputs.
+    """Return the names of the formats that match the shapes, with their own anchors.
 
     Parameters
     ----------
     facts : OutputFacts
     """
-    return [name for name, one in FORMATS.items() if _fits(one, facts)]
+    facts = facts._replace(anchors=None)
+    return [name for name, one in FORMATS.items() if one.choose(facts) is not None]
 
 
 def choose_format(facts, size_for):
@@ -60,7 +61,7 @@ def choose_format(facts, size_for):
         If no format agrees, or several do.
     """
     by_format = {name: facts._replace(size=size_for(one)) for name, one in FORMATS.items()}
-    fits = [name for name, one in FORMATS.items() if _fits(one, by_format[name])]
+    fits = [name for name, one in FORMATS.items() if one.choose(by_format[name]) is not None]
     likely = [name for name in fits if _agrees(FORMATS[name], by_format[name])]
     if len(likely) == 1:
         return FORMATS[likely[0]]
@@ -71,8 +72,8 @@ def choose_format(facts, size_for):
     if fits:
         raise ValueError(
             f"{start}by their shapes alone, these formats match: {fits}; but the names of the "
-            "outputs, the number of labels or the file's metadata contradict them. Set `format` to "
-            "one of them if it is right, or to a callable that decodes the outputs."
+            "outputs, the number of labels, `anchors` or the file's metadata contradict them. Set "
+            "`format` to one of them if it is right, or to a callable that decodes the outputs."
         )
     expected = "; ".join(f"{name!r}: {one.expects}" for name, one in FORMATS.items())
     raise ValueError(
@@ -81,15 +82,9 @@ def choose_format(facts, size_for):
     )
 
 
-def _fits(one, facts):
-    if facts.anchors is not None and one.anchors is None:
-        return False
-    return one.choose(facts) is not None
-
-
 def _agrees(one, facts):
-    """Whether names, metadata and the number of labels agree with a format that fits."""
-    if not one.is_likely(facts):
+    """Whether names, metadata, labels and anchors agree with a format whose shapes match."""
+    if not one.is_likely(facts) or (facts.anchors is not None and one.anchors is None):
         return False
     n_classes = one.n_classes(facts, one.choose(facts))
     return facts.n_labels is None or n_classes in (None, facts.n_labels)
