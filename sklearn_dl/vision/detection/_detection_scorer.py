@@ -81,10 +81,11 @@ class DetectionScorer(ModelEstimator):
         Detections with a lower score are left out.
     iou_threshold : float, default=0.45
         If two boxes of one class overlap by more than this intersection over union, the one with
-        the lower score is left out. It has no effect with "detr" and "rt-detr".
+        the lower score is left out. It has no effect with "detr", "rt-detr", "rt-detr-decoded" and
+        "yolov10", which find each object once.
     class_agnostic : bool, default=False
-        Whether boxes of different classes suppress each other too. It has no effect with "detr"
-        and "rt-detr".
+        Whether boxes of different classes suppress each other too. It has no effect with the
+        formats where `iou_threshold` has none.
     max_detections : int, default=300
         Maximum number of detections in an image. Those with the highest scores are kept.
     tile : int or (width, height), default=None
@@ -141,16 +142,41 @@ class DetectionScorer(ModelEstimator):
     resized image. The formats and their defaults, where C is the number of classes and n the
     number of candidate boxes:
 
-    =========  ====================================  ===================  ========================
-    format     outputs of one image                  size, resize_mode    pixels
-    =========  ====================================  ===================  ========================
-    yolov2     (n_anchors * (5 + C), rows, columns)  416, "fill"          RGB 0 to 255
-    yolov8     (4 + C, n)                            640, "pad"           RGB / 255
-    yolox      (n, 5 + C)                            640, "pad_end"       BGR 0 to 255
-    ssd        (n, 1 + C) and (n, 4)                 300, "fill"          (RGB - 127) / 128
-    detr       (n, C + 1) and (n, 4)                 800, "fill"          ImageNet's mean and std
-    rt-detr    (n, C) and (n, 4)                     640, "fill"          RGB / 255
-    =========  ====================================  ===================  ========================
+    ===============  ====================================  =================  =================
+    format           outputs of one image                  size, resize_mode  pixels
+    ===============  ====================================  =================  =================
+    yolov2           (n_anchors * (5 + C), rows, columns)  416, "fill"        RGB 0 to 255
+    yolov5           (n, 5 + C)                            640, "pad"         RGB / 255
+    yolov6           (n, 5 + C)                            640, "pad"         RGB / 255
+    yolov8           (4 + C, n)                            640, "pad"         RGB / 255
+    yolov8-seg       (4 + C + 32, n) and (32, ...)         640, "pad"         RGB / 255
+    yolov8-pose      (4 + C + keypoints, n)                640, "pad"         RGB / 255
+    yolov10          (n, 6)                                640, "pad"         RGB / 255
+    yolox            (n, 5 + C)                            640, "pad_end"     BGR 0 to 255
+    yolox-decoded    (n, 5 + C)                            640, "pad_end"     BGR 0 to 255
+    ppyoloe          (n, 4) and (C, n), or (n, 4 + C)      640, "fill"        ImageNet's
+    picodet          (n, C) and (n, 4 * bins) per grid     416, "fill"        ImageNet's
+    ssd              (n, 1 + C) and (n, 4)                 300, "fill"        (RGB - 127) / 128
+    detr             (n, C + 1) and (n, 4)                 800, "fill"        ImageNet's
+    rt-detr          (n, C) and (n, 4)                     640, "fill"        RGB / 255
+    rt-detr-decoded  labels (n), boxes (n, 4), scores (n)  640, "fill"        RGB / 255
+    ===============  ====================================  =================  =================
+
+    "ImageNet's" pixels are scaled with its mean and standard deviation. The names stand for
+    families:
+
+    - "yolov5": YOLOv5 and YOLOv7 with their grids: boxes in pixels, objectness and classes.
+    - "yolov6": from its release 2.0 on, where the objectness is 1.
+    - "yolov8": Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12). "yolov8-seg" and
+      "yolov8-pose" find the boxes, and leave masks and keypoints aside.
+    - "yolov10": rows of x0, y0, x1, y1, score and class, after suppression: YOLOv10, YOLO26, and
+      Ultralytics' exports with ``nms=True``.
+    - "yolox-decoded": YOLOX with ``decode_in_inference``.
+    - "ppyoloe": PP-YOLOE without suppression. Set ``offset=0, scale=1 / 255`` for PP-YOLOE+.
+    - "picodet": PicoDet without post-processing.
+    - "ssd": SSD with its priors applied, and UltraFace. The first class is the background.
+    - "detr", "rt-detr": logits, as transformers exports DETR, and RT-DETR and D-FINE.
+    - "rt-detr-decoded": RT-DETR and D-FINE as their authors export them.
 
     The label of a candidate box is its most probable class.
 
