@@ -20,7 +20,7 @@ from sklearn_dl.metrics._boxes import sorted_labels
 from sklearn_dl.utils._columns import counted, object_array, row_index
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
-from sklearn_dl.vision.detection._reader import class_labels
+from sklearn_dl.vision.detection._labels import class_labels
 
 _MAX_PANELS = 100
 # an image has up to so many pixels for each pixel of its panel, for figures that are printed

@@ -23,8 +23,9 @@ from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
+from sklearn_dl.vision.detection._collector import DetectionCollector
 from sklearn_dl.vision.detection._labels import class_labels
-from sklearn_dl.vision.detection._reader import DetectionCollector, Reader
+from sklearn_dl.vision.detection._reader import Reader
 from sklearn_dl.vision.detection._tiles import Tiles, TileSource
 from sklearn_dl.vision.detection.formats import FORMATS
 

@@ -1,16 +1,14 @@
 """Reader: prepares the inputs of a DetectionScorer's graph, and decodes detections."""
 
-from typing import Any
-
 import numpy as np
 
-from sklearn_dl.images import ImageReadError, PixelExtractor
+from sklearn_dl.images import PixelExtractor
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype, suppress
 from sklearn_dl.runtimes._scoring_loop import listed
-from sklearn_dl.utils._messages import NotFiniteError, RowError, brief
-from sklearn_dl.vision._finite import check_outputs, of_row
+from sklearn_dl.utils._messages import brief
+from sklearn_dl.vision._finite import check_outputs
 from sklearn_dl.vision.detection._extra_inputs import KNOWN_INPUTS, GeometrySource
 from sklearn_dl.vision.detection._geometry import Geometry
 from sklearn_dl.vision.detection._labels import class_labels, metadata_labels
@@ -357,52 +355,3 @@ class Reader:
         """Return the parameter `name`, or the format's default if it is None."""
         given = getattr(self.detector, name)
         return getattr(self.format, name) if given is None else given
-
-
-class DetectionCollector:
-    """Decodes the outputs of each batch, and keeps only the detections.
-
-    Parameters
-    ----------
-    images : sequence of LazyImage
-    specs : sequence of TensorSpec
-        The graph's outputs.
-    reader : Reader
-    numbers : sequence of int or None, default=None
-        The numbers, in messages, of the rows of `images`. None: their positions.
-    """
-
-    def __init__(self, images, specs, reader, numbers=None):
-        self.images = images
-        self.numbers = range(len(images)) if numbers is None else numbers
-        self.names = [spec.name for spec in specs]
-        self.reader = reader
-        self.errors: dict[int, RowError] = {}
-        self.detections: list[Any] = [None] * len(images)
-
-    def add(self, rows, outputs, n_fed):
-        """Keep the detections of some rows; `n_fed` is the size of the batch that the graph got."""
-        for name, output in zip(self.names, outputs, strict=True):
-            if len(output) != n_fed:
-                raise ValueError(
-                    f"The output {name!r} has shape {output.shape} for a batch of {n_fed} images, "
-                    "but one result per image is needed. Export the detector without non-maximum "
-                    "suppression."
-                )
-        for position, row in enumerate(rows):
-            arrays = {n: output[position] for n, output in zip(self.names, outputs, strict=True)}
-            image, number = self.images[row], self.numbers[row]
-            try:
-                size = image.size_as_read()
-            except ImageReadError as error:  # the file was removed after its pixels were read
-                raise error.at(number) from error
-            try:
-                self.detections[row] = self.reader.detections(arrays, size)
-            except NotFiniteError as error:
-                named = of_row(number, image, error.message)
-                if image.decoding.on_error == "raise":
-                    raise named from error
-                self.errors[row] = named
-            except ValueError as error:
-                error.add_note(f"Row {number}")
-                raise
