@@ -28,6 +28,7 @@ _ROOM_OF = {
     "ImageClassifier": "vision",
     "ImageRegressor": "vision",
     "DetectionScorer": "vision",
+    "ObjectDetector": "vision",
 }
 _ROOMS = (
     "datasets",

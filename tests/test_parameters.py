@@ -48,7 +48,16 @@ def stated_defaults(estimator):
 TEXTS = {estimator: descriptions(estimator) for estimator in ESTIMATORS}
 TRAINED = [estimator for estimator in ESTIMATORS if "max_epochs" in PARAMETERS[estimator]]
 # what follows the first sentence is for each estimator alone
-OWN_DETAILS = {"C", "batch_size", "model", "precision", "trainable_layers"}
+OWN_DETAILS = {
+    "C",
+    "augment",
+    "batch_size",
+    "class_weight",
+    "image_size",
+    "model",
+    "precision",
+    "trainable_layers",
+}
 SHARED = sorted(
     name
     for name in set().union(*PARAMETERS.values())

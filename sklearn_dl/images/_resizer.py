@@ -77,7 +77,7 @@ class Resize:
             image.size if reduced is None else reduced.size
         )
         if reduced is not None:
-            kept = _into(kept, reduced, image.size)
+            kept = into(kept, reduced, image.size)
         resample = Image.Resampling[self.resample.upper()]
         resized = image.resize((right - left, bottom - top), resample, kept)
         if resized.size == size:
@@ -112,7 +112,7 @@ class Resize:
         return left, top, min(left + width, size[0]), min(top + height, size[1])
 
 
-def _into(box, reduced, limit):
+def into(box, reduced, limit):
     """Convert `box` from the full size to a reduced image, whose size is `limit`."""
     left, top, right, bottom = reduced.box
     across, down = (right - left) / reduced.size[0], (bottom - top) / reduced.size[1]

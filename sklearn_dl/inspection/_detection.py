@@ -14,9 +14,9 @@ from sklearn_dl.inspection._detection_panels import (
     draw_picture,
     new_axes,
 )
-from sklearn_dl.inspection._detection_rows import objects_of_image, objects_of_images
 from sklearn_dl.inspection._text_layout import measuring
 from sklearn_dl.metrics._boxes import sorted_labels
+from sklearn_dl.metrics._objects import objects_of_image, objects_of_images
 from sklearn_dl.utils._columns import counted, object_array, row_index
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional

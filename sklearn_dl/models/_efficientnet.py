@@ -20,7 +20,8 @@ def export_efficientnet(source: Path, target: Path) -> None:
 def efficientnet_network(source: Path | None):
     """Return the torch module that maps an image to a map of 1280 features, in evaluation mode.
 
-    Its method `maps` returns a list of the maps of the strides 8, 16 and 32 instead. `source` is the folder of the checked weights; if it is None, the weights are random.
+    Its method `maps` returns a list of the maps of the strides 8, 16 and 32 instead. `source` is
+    the folder of the checked weights; if it is None, the weights are random.
     """
     torch: Any = import_optional("torch", extra="models", purpose=_PURPOSE)
 

@@ -9,8 +9,12 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from sklearn_dl.training._fitted import Fitted
+from sklearn_dl.training._problem import mean
 from sklearn_dl.utils._progress import print_line
 from sklearn_dl.utils._sklearn import safe_indexing
+
+# the losses of this number of validation rows are computed at once
+_ROWS_AT_ONCE = 8
 
 
 class Scorer:
@@ -71,6 +75,8 @@ class Epochs:
         self.context, self.given = context, {"X": data.X, "y": data.y}
         self.predictor = None
         self.scorer = None
+        # the Task of the validation rows, if the outputs do not tell their loss
+        self.validation: Any = None
         self.done, self.n_done = None, 0
         self.task: Any = None
         self.n_batches = 0
@@ -82,9 +88,23 @@ class Epochs:
             outputs = self.predictor.outputs(self.held_out.rows, where).values
         targets, weights = self.held_out.targets, self.held_out.weights
         loss, score = self.problem.evaluate(outputs, targets, weights)
+        if loss is None:
+            loss = self._mean_loss()
         if self.scorer is not None:
             score = self.scorer(Fitted(self.predictor, self.problem, self.past))
         return loss, score
+
+    def _mean_loss(self):
+        """The weighted mean of the losses of the validation rows."""
+        import torch
+
+        task, rng = self.validation, np.random.default_rng(0)
+        losses = []
+        with torch.inference_mode():
+            for start in range(0, len(task.lengths), _ROWS_AT_ONCE):
+                positions = np.arange(start, min(start + _ROWS_AT_ONCE, len(task.lengths)))
+                losses.append(task.losses(positions, rng).cpu().numpy().astype(np.float64))
+        return mean(np.concatenate(losses), task.weights)
 
     def begin_epoch(self, n_batches, n_rows_done):
         """Call the callbacks. If the fit has only one epoch, its batches are tasks in it."""

@@ -37,11 +37,14 @@ class FeatureStore:
         The folder of a joblib.Memory; the file is in its subfolder ``sklearn_dl``.
     depends_on : tuple
         Everything other than the input that the features depend on.
+    dtype : str, default="<f4"
+        The type in which features are stored: float32, or "<f2" for float16.
     """
 
-    def __init__(self, location, depends_on):
+    def __init__(self, location, depends_on, dtype="<f4"):
         self.path = Path(location, "sklearn_dl", "features.sqlite")
         self._depends_on = repr(depends_on).encode()
+        self._dtype = np.dtype(dtype)
         self._in_use, self._has_warned = True, False
 
     def key(self, digest):
@@ -57,8 +60,9 @@ class FeatureStore:
             nonlocal n_damaged
             for key, width, value, checksum in _rows_of(database, list(set(keys) - {None})):
                 whole = type(value) is bytes and checksum == _checksum(key, value)
-                if whole and width == len(value) / 4:
-                    found[key] = np.frombuffer(value, dtype="<f4").astype(np.float32)
+                if whole and width == len(value) / self._dtype.itemsize:
+                    array = np.frombuffer(value, dtype=self._dtype)
+                    found[key] = array.astype(self._dtype.newbyteorder("="))
                 else:
                     n_damaged += 1
 
@@ -76,7 +80,7 @@ class FeatureStore:
             (key, len(row), value, _checksum(key, value))
             for key, row in features.items()
             if key is not None
-            for value in [row.astype("<f4").tobytes()]
+            for value in [row.astype(self._dtype).tobytes()]
         ]
 
         def write(database):

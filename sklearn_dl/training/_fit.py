@@ -60,7 +60,8 @@ def fit(estimator, data, held_out_data, context, classes=None, is_partial=False)
     fitted : Fitted
     """
     state = _checked(estimator, data, held_out_data, classes, is_partial)
-    with _processes(state) as processes:
+    with _processes(state) as processes, state.network.for_fit() as network:
+        state = state._replace(network=network)
         if processes.rank:
             state = state._replace(where=state.where._replace(verbose=0))
         state = _weighted(_readable(state))
@@ -134,7 +135,7 @@ def _readable(state):
     examples = _read(state.examples, state, "X", with_features=not state.trains)
     held_out = state.held_out
     if held_out is not None and state.trains:
-        if held_out.rows.skips:
+        if held_out.rows.skips or state.network.stores_features:
             held_out = replace(_read(held_out, state, "X_val"), features=None)
         else:
             held_out.rows.check(state.where.n_threads)
@@ -157,7 +158,10 @@ def _read(examples, state, name, with_features=False):
             rows.warn_of_cut(read.cut)
         errors += [read.errors[position] for position in sorted(read.errors)]
         keeps_features = not state.trains or state.network.rows_of_initial_head is None
-        examples = replace(examples, features=read.values if keeps_features else None)
+        features = read.values if keeps_features else None
+        examples = replace(
+            examples, rows=examples.rows.with_features(read.values), features=features
+        )
         examples = _without(examples, read.errors, name)
         # these rows have been read: if one fails later, raise its error and do not skip it
         examples = replace(examples, rows=examples.rows.strict())
@@ -240,11 +244,16 @@ def _train(estimator, state, setup, context, data, held_out_data):
 
     is_given = state.keeps_head and state.earlier is None
     _start(problem, now(), examples, setup, is_given)
-    feed = state.network.feed(examples.rows, network)
+    with setup.where.progress(len(examples), "features of views") as where:
+        rows = state.network.with_views(examples.rows, setup.seed, where)
+    feed = state.network.feed(rows, network)
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)
     task = Task(network, feed, problem, examples)
     epochs = Epochs(estimator, problem, held_out, setup.where, now, past, context, data)
+    if held_out is not None and not problem.outputs_tell_loss:
+        validation = state.network.feed(held_out.rows, network)
+        epochs.validation = Task(network, validation, problem, held_out)
     if estimator.scoring is not None and held_out is not None:
         given = data if held_out_data is None else held_out_data
         epochs.scorer = Scorer(estimator, setup.where, held_out, given)
@@ -280,6 +289,8 @@ def _start(problem, predictor, examples, setup, is_given):
             head = problem.initial_head(features, goals, some.weights)
     elif is_given:
         head = problem.scaled_head(network.live.linear_head())
+    elif network.live.head is None:
+        network.start_head(network.live, examples.rows, problem, setup.seed, setup.where)
     state, head = setup.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:

@@ -3,6 +3,7 @@
 import copy
 import os
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -89,9 +90,26 @@ class FittedNetwork(ABC):
                 outputs[position] = np.nan
         return Read(outputs, errors, read.cut)
 
+    @contextmanager
+    def for_fit(self):
+        """Context of a fit: it yields the network, which may have files until the context ends."""
+        yield self
+
+    @property
+    def stores_features(self):
+        """Whether training reads the features of the frozen network, and not the rows."""
+        return False
+
+    def with_views(self, rows: Rows, seed: int, where: Where) -> Rows:
+        """The rows, with stored features of their random views if training reads these."""
+        return rows
+
+    def start_head(self, network, rows: Rows, problem, seed: int, where: Where) -> None:  # noqa: B027
+        """Add a new head to the live `network`, if the Problem cannot fit one."""
+
     @property
     def takes_head(self):
-        """Whether the network has a head or can get one; if not, its features are its outputs."""
+        """Whether the network has a linear head, or a Problem can fit one."""
         return True
 
     @property

@@ -67,6 +67,8 @@ class Problem(ABC):
 
     # what learning_rate="auto" stands for
     learning_rate: float
+    # whether `evaluate` finds the loss; if not, it is the mean of `losses`
+    outputs_tell_loss = True
 
     @abstractmethod
     def learn(self, y) -> np.ndarray:
@@ -156,13 +158,13 @@ class Problem(ABC):
         """
 
     @abstractmethod
-    def losses(self, outputs: "torch.Tensor", goals: "torch.Tensor") -> "torch.Tensor":
+    def losses(self, outputs: Any, goals: Any) -> "torch.Tensor":
         """The unweighted loss of each row of a batch.
 
         Parameters
         ----------
-        outputs : Tensor of shape (n_rows, n_outputs)
-        goals : Tensor of n_rows rows
+        outputs : Tensor of shape (n_rows, n_outputs), or what else the Feed returns
+        goals : Tensor or Ragged of n_rows rows
 
         Returns
         -------
@@ -170,14 +172,20 @@ class Problem(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, outputs, targets, weights) -> tuple[float, float]:
+    def evaluate(self, outputs, targets, weights) -> tuple[float | None, float]:
         """The loss and the score of the validation rows.
 
         Parameters
         ----------
-        outputs : float64 ndarray of shape (n_rows, n_outputs)
+        outputs : float64 ndarray of shape (n_rows, n_outputs), or Ragged
         targets : ndarray of n_rows rows
         weights : float64 ndarray of shape (n_rows,)
+
+        Returns
+        -------
+        loss : float or None
+            None: the outputs do not tell the loss, so that it is the mean of `losses`.
+        score : float
         """
 
     @abstractmethod
@@ -233,7 +241,7 @@ class Problem(ABC):
         Returns
         -------
         goals : float64 or int64 ndarray of n_rows rows, or Ragged
-            A Ragged only without a `layout`, for `initial_head`.
+            `losses` gets a Tensor of an ndarray, and a Ragged as it is.
         """
         return targets
 

@@ -141,6 +141,10 @@ class Rows(ABC):
         """Random views of the rows, for a fit that fits only a head; [] if there are none."""
         return []
 
+    def with_features(self, features) -> "Self":
+        """The same rows, with what `FittedNetwork.features` has computed if training reads it."""
+        return self
+
     def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - optional
         """Read all rows, without a network, and raise a RowError if one cannot be read."""
 

@@ -4,6 +4,7 @@ Importing this module imports torch.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,8 +34,11 @@ class Feed(ABC):
     layout: object = None
 
     @abstractmethod
-    def outputs(self, network, positions: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        """The network's outputs for the parts at `positions`; `rng` draws their random views."""
+    def outputs(self, network, positions: np.ndarray, rng: np.random.Generator) -> Any:
+        """The network's outputs for the parts at `positions`; `rng` draws their random views.
+
+        They are a Tensor, or whatever the `losses` of the Problem take.
+        """
 
 
 class Task:
@@ -57,9 +61,11 @@ class Task:
             weights = weights * feed.shares
         self.lengths, self.weights = feed.lengths, weights
         goals = problem.goals(targets, feed.layout)
-        if goals.dtype.kind == "f":
-            goals = goals.astype(np.float32)
-        self._goals = torch.from_numpy(goals).to(next(network.parameters()).device)
+        if isinstance(goals, np.ndarray):
+            if goals.dtype.kind == "f":
+                goals = goals.astype(np.float32)
+            goals = torch.from_numpy(goals).to(next(network.parameters()).device)
+        self._goals = goals
 
     def losses(self, positions, rng):
         outputs = self.feed.outputs(self.network, positions, rng)

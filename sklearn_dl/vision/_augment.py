@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from sklearn_dl.images._resizer import _into
+from sklearn_dl.images._resizer import into
 
 KINDS = ("flip", "crop", "color")
 # least share of the area that a crop keeps, before one side of the box is shortened
@@ -47,7 +47,7 @@ class RandomView:
         """Return the view of a PIL image. `reduced` is as in `Resize.apply`."""
         box = self._box(image.size if reduced is None else reduced.size)
         if reduced is not None:
-            box = _into(box, reduced, image.size)
+            box = into(box, reduced, image.size)
         view = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box)
         rng = np.random.default_rng([self.seed, 1])
         if "flip" in self.kinds and rng.random() < 0.5:

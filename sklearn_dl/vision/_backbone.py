@@ -296,7 +296,7 @@ class FittedImageNetwork(FittedNetwork):
         if trained is None and isinstance(self.content, ModuleBackbone):
             # the callable may make a different network where the pickle is loaded
             trained = self.with_live(self._pretrained()).trained_bytes()
-        return FittedImageNetwork(self.model, content, trained=trained)
+        return type(self)(self.model, content, trained=trained)
 
     def _tensors_to_keep(self, network):
         return network.state_dict()

@@ -15,7 +15,7 @@ from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import thread_budget
 
 # images per batch; on a CPU, larger batches do not fit into its caches (docs/benchmarks.md)
-_BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
+BATCH = {"onnx": 4, "cpu": 8, "gpu": 64}
 
 
 def pixel_array(rows, pixels):
@@ -45,15 +45,15 @@ def onnx_features(open_session, array, where):
     budget = thread_budget(where.n_threads)
     n_workers = budget if len(array) >= 2 * budget else 1
     session = open_session(budget // n_workers, onnx_providers(where.device))
-    batch = 1 if session.mixes_rows else _BATCH["gpu" if session.on_gpu else "onnx"]
+    batch = 1 if session.mixes_rows else BATCH["gpu" if session.on_gpu else "onnx"]
     return computed_features(session, array, batch, n_workers, where.done)
 
 
 def torch_features(network, array, where):
     """Do what `onnx_features` does, with an ImageNetwork. `where` must be resolved."""
-    batch = _BATCH["cpu" if where.device.type == "cpu" else "gpu"]
+    batch = BATCH["cpu" if where.device.type == "cpu" else "gpu"]
     with torch_settings(where.n_threads) as n_threads:
-        graph = _NetworkAsGraph(network, where.device)
+        graph = NetworkAsGraph(network, where.device)
         return computed_features(graph, array, batch, min(2, n_threads), where.done)
 
 
@@ -110,15 +110,25 @@ def onnx_providers(device):
     )
 
 
-class _NetworkAsGraph:
-    """An ImageNetwork with the interface of a graph, so that `score` can run it."""
+class NetworkAsGraph:
+    """An ImageNetwork with the interface of a graph, so that `score` can run it.
+
+    Parameters
+    ----------
+    network : ImageNetwork
+        Its `features` returns a tensor, or a list of tensors.
+    device : torch.device
+    n_outputs : int, default=1
+        Number of these tensors.
+    """
 
     inputs = (TensorSpec("image", ("N", None, None, None), np.dtype(np.float32)),)
-    outputs = (TensorSpec("features", ("N", None), np.dtype(np.float32)),)
 
-    def __init__(self, network, device):
+    def __init__(self, network, device, n_outputs=1):
         self.network = network
         self.device = device
+        names = ["features"] if n_outputs == 1 else [f"map {i}" for i in range(n_outputs)]
+        self.outputs = tuple(TensorSpec(name, ("N", None), np.dtype(np.float32)) for name in names)
         self._lock = Lock()
 
     def run(self, feeds):
@@ -127,4 +137,6 @@ class _NetworkAsGraph:
         pixels = torch.from_numpy(feeds["image"]).to(self.device)
         # one thread computes; the others decode images meanwhile
         with self._lock, torch.inference_mode():
-            return [self.network.features(pixels).cpu().numpy()]
+            features = self.network.features(pixels)
+            made = features if isinstance(features, list) else [features]
+            return [tensor.cpu().numpy() for tensor in made]

@@ -62,6 +62,12 @@ class _Logits(torch.nn.Module):
     def forward(self, pixels):
         return self.model(pixel_values=pixels).logits
 
+    def maps(self, pixels):
+        """Return the feature maps of the stages: a list of tensors (n, C, h, w)."""
+        made = self.model(pixel_values=pixels, output_hidden_states=True)
+        states = getattr(made, "reshaped_hidden_states", None) or made.hidden_states
+        return [state for state in states if state.ndim == 4]
+
 
 def _remove_classifier(model, n_labels):
     """Replace the last linear layer with `n_labels` outputs with an Identity."""

@@ -39,7 +39,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         of a frozen network, and 1 for the head that fine-tuning starts with. In both cases, the
         features are divided by one number, so that their variances add up to 1.
     augment : None, "standard", tuple of str or callable, default=None
-        Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
+        Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
         part with at least three eighths of the area) and "color" (brightness, contrast and
         saturation change by up to 30 %). "standard" is all three. Or ``function(image, rng)``,
         which gets a PIL image and a numpy Generator, and returns a PIL image of the same size;

@@ -23,8 +23,8 @@ _HOW_TO_VERSION = (
 )
 
 
-class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedEstimator):
-    """Base of the estimators that learn from images."""
+class TrainedOnImages(TrainedEstimator):
+    """Base of the estimators whose network learns from a column of images."""
 
     _extra = "vision"
     image_size: Any
@@ -33,8 +33,67 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
     _parameter_constraints: dict = {
         "model": [str, os.PathLike, callable],
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
-        "augment": [StrOptions({"standard"}), tuple, list, callable, None],
         **TrainedEstimator._training_constraints,
+    }
+
+    def _new_network(self, content):
+        """The network of a fit that starts anew."""
+        return FittedImageNetwork(self.model, content)
+
+    def _network_to_start(self, content, earlier, is_partial=False):
+        if earlier is None:
+            return self._new_network(content)
+        network = earlier.predictor.network
+        # partial_fit continues with the trained network itself; its code is not run again
+        is_at_hand = is_partial and network.live is not None and network.model is self.model
+        if not content.is_identified and not is_at_hand:
+            raise ValueError(
+                f"A fit cannot continue with model={self.model!r}: it has no version, so it is not "
+                "known whether it still makes the same network. "
+                f"{_HOW_TO_VERSION}"
+            )
+        return network.with_content(content)
+
+    def _find_content(self):
+        return find_backbone(self.model)
+
+    def _check_partial_fit(self):
+        super()._check_partial_fit()
+        self._refuse_to_resume()
+
+    def _refuse_to_resume(self):
+        """Raise an error if a checkpoint exists whose code may have changed since."""
+        unversioned = [
+            name
+            for name in ("model", "augment")
+            if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
+        ]
+        if self.checkpoint_dir is None or not unversioned or not self._trains():
+            return
+        name = unversioned[0]
+        value = getattr(self, name)
+        for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
+            raise ValueError(
+                f"checkpoint_dir contains {path}, from which no fit can resume: {name}={value!r} "
+                "has no version, and its code may have changed since the file was written. Remove "
+                f"the file. {_HOW_TO_VERSION}"
+            )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.input_tags.allow_nan = self.on_error == "nan"
+        return tags
+
+
+class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedOnImages):
+    """Base of the estimators that learn one target, or several, for each image."""
+
+    _parameter_constraints: dict = {
+        **TrainedOnImages._parameter_constraints,
+        "augment": [StrOptions({"standard"}), tuple, list, callable, None],
     }
 
     @fit_method
@@ -118,50 +177,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedE
         size = width_and_height(self.image_size)
         return {**super()._parameters_of_the_fit(), "image_size": size}
 
-    def _network_to_start(self, content, earlier, is_partial=False):
-        if earlier is None:
-            return FittedImageNetwork(self.model, content)
-        network = earlier.predictor.network
-        # partial_fit continues with the trained network itself; its code is not run again
-        is_at_hand = is_partial and network.live is not None and network.model is self.model
-        if not content.is_identified and not is_at_hand:
-            raise ValueError(
-                f"A fit cannot continue with model={self.model!r}: it has no version, so it is not "
-                "known whether it still makes the same network. "
-                f"{_HOW_TO_VERSION}"
-            )
-        return network.with_content(content)
-
-    def _find_content(self):
-        return find_backbone(self.model)
-
-    def _check_partial_fit(self):
-        super()._check_partial_fit()
-        self._refuse_to_resume()
-
-    def _refuse_to_resume(self):
-        """Raise an error if a checkpoint exists whose code may have changed since."""
-        unversioned = [
-            name
-            for name in ("model", "augment")
-            if callable(getattr(self, name)) and version_of(getattr(self, name)) is None
-        ]
-        if self.checkpoint_dir is None or not unversioned or not self._trains():
-            return
-        name = unversioned[0]
-        value = getattr(self, name)
-        for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
-            raise ValueError(
-                f"checkpoint_dir contains {path}, from which no fit can resume: {name}={value!r} "
-                "has no version, and its code may have changed since the file was written. Remove "
-                f"the file. {_HOW_TO_VERSION}"
-            )
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.input_tags.allow_nan = self.on_error == "nan"
         tags.transformer_tags.preserves_dtype = []
         return tags

@@ -29,7 +29,7 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer.
     augment : None, "standard", tuple of str or callable, default=None
-        Random views of the training images: a tuple of some of "flip" (left to right), "crop" (a
+        Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
         part with at least three eighths of the area) and "color" (brightness, contrast and
         saturation change by up to 30 %). "standard" is all three. Or ``function(image, rng)``,
         which gets a PIL image and a numpy Generator, and returns a PIL image of the same size;

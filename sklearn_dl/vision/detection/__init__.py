@@ -1,1 +1,1 @@
-"""Object detection: DetectionScorer applies pretrained detectors."""
+"""Object detection: ObjectDetector learns it, DetectionScorer applies a pretrained detector."""

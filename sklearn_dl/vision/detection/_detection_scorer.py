@@ -7,8 +7,6 @@ import numpy as np
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import width_and_height
-from sklearn_dl.metrics import mean_average_precision_score
-from sklearn_dl.metrics._boxes import BOX_FIELDS
 from sklearn_dl.models._estimator import ModelEstimator
 from sklearn_dl.models._onnx import find_onnx
 from sklearn_dl.runtimes._scoring_loop import score
@@ -17,20 +15,21 @@ from sklearn_dl.runtimes.onnx._graph import shared_session
 from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._columns import object_array, row_index
+from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import warn_of_failed_rows
-from sklearn_dl.utils._optional import import_optional, needed_by
+from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision.detection._collector import DetectionCollector
+from sklearn_dl.vision.detection._detector import DetectorMixin
 from sklearn_dl.vision.detection._labels import class_labels
 from sklearn_dl.vision.detection._reader import Reader
 from sklearn_dl.vision.detection._tiles import Tiles, TileSource
 from sklearn_dl.vision.detection.formats import FORMATS
 
 
-class DetectionScorer(ModelEstimator):
+class DetectionScorer(DetectorMixin, ModelEstimator):
     """Find objects in images with a pretrained ONNX detector.
 
     Images are read, resized to the network's input and scored batch by batch. The boxes are in
@@ -386,59 +385,6 @@ class DetectionScorer(ModelEstimator):
             found, errors = tiles.merged(found, errors, self)
         warn_of_failed_rows(errors, len(images), "image")
         return object_array(found)
-
-    def predict_frame(self, X):
-        """Find the objects in all images, as one table.
-
-        Parameters
-        ----------
-        X : one column of n_samples images
-            As in `predict`.
-
-        Returns
-        -------
-        frame : pandas.DataFrame
-            One row per object, with the columns ``image``, ``label``, ``score``, ``x0``, ``y0``,
-            ``x1`` and ``y1``. ``image`` is the image's label in the index of X if X is a frame or
-            a Series, else its position in X. Images in which nothing was found, or that could not
-            be read, are left out.
-
-        Raises
-        ------
-        ImportError
-            If pandas is not installed.
-        ValueError
-            In the same cases as in `predict`.
-        """
-        pandas = import_optional("pandas", extra="demo", purpose="predict_frame")
-        found = self.predict(X)
-        counts = [0 if image is None else len(image) for image in found]
-        rows = np.repeat(np.arange(len(found)), counts)
-        objects = np.concatenate(
-            [image for image in found if image is not None] or [self._no_detections()]
-        )
-        index = row_index(X)
-        columns = {"image": rows if index is None else index[rows], "label": objects["label"]}
-        return pandas.DataFrame(
-            columns | {name: objects[name] for name in ("score", *BOX_FIELDS)},
-        )
-
-    def score(self, X, y):
-        """Mean average precision at an intersection over union of 0.5.
-
-        Parameters
-        ----------
-        X : one column of n_samples images
-        y : sequence of n_samples structured ndarray
-            The true objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns
-            them.
-
-        Returns
-        -------
-        score : float
-            See :func:`~sklearn_dl.metrics.mean_average_precision_score`.
-        """
-        return mean_average_precision_score(y, self.predict(X))
 
     @property
     def inputs_(self):

@@ -1,0 +1,160 @@
+"""The problem of ObjectDetector: the boxes and classes of the objects in each image."""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+
+from sklearn_dl.metrics import mean_average_precision_score
+from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, detection_dtype
+from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._ragged import Ragged
+from sklearn_dl.utils._columns import counted
+from sklearn_dl.vision.detection._decoding import detections_of
+
+
+class Suppression(NamedTuple):
+    """Parameters of ObjectDetector that choose detections among candidates."""
+
+    score_threshold: float
+    iou_threshold: float
+    max_detections: int
+
+
+class Boxes(Problem):
+    """Objects in images: the targets are a Ragged of x0, y0, x1, y1 and the number of the class.
+
+    y is a list of structured arrays with float64 boxes.
+
+    Parameters
+    ----------
+    purpose : str
+        Name of the estimator in messages.
+    class_weight : dict, "balanced" or None
+    suppression : Suppression
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The labels, sorted.
+    class_weights : float64 ndarray of shape (n_classes,)
+    """
+
+    outputs_tell_loss = False
+    classes: np.ndarray
+
+    def __init__(self, purpose, class_weight, suppression):
+        self.purpose = purpose
+        self.class_weight = class_weight
+        self.suppression = suppression
+
+    def attributes(self):
+        return {"classes_": self.classes}
+
+    def learn(self, y):
+        labels = [image["label"] for image in y if len(image)]
+        self.classes = np.unique(np.concatenate(labels)) if labels else np.empty(0, dtype=str)
+        return self.encode(y, "y")
+
+    def continue_from(self, earlier, y, how):
+        targets = self.learn(y)
+        if np.array_equal(self.classes, earlier.classes):
+            return targets
+        # a kept head also knows the labels that y lacks
+        if not np.isin(self.classes, earlier.classes).all():
+            raise how.error(
+                f"the labels: the estimator was fitted with {earlier.classes.tolist()}, but y has "
+                f"{self.classes.tolist()}"
+            )
+        self.classes = earlier.classes
+        return self.encode(y, "y")
+
+    def encode(self, y, name):
+        parts = []
+        for row, image in enumerate(y):
+            unknown = ~np.isin(image["label"], self.classes)
+            if unknown.any():
+                raise ValueError(
+                    f"{name} has the label {image['label'][unknown][0].item()!r} in row {row}, but "
+                    f"the labels of y are {self.classes.tolist()}."
+                )
+            number = np.searchsorted(self.classes, image["label"])
+            parts.append(np.column_stack([box_array(image), number]))
+        values = np.concatenate(parts) if parts else np.empty((0, 5))
+        return Ragged(values, [len(image) for image in y])
+
+    def refuse(self, targets):
+        if not len(targets.values):
+            raise ValueError(
+                f"{self.purpose} needs objects to learn from, but {counted(len(targets), 'image')} "
+                "to learn from have none."
+            )
+
+    def weights(self, targets, weights):
+        counts = np.bincount(targets.values[:, 4].astype(int), minlength=len(self.classes))
+        self.class_weights = _class_weights(self.class_weight, self.classes, counts)
+        return weights
+
+    def strata(self, targets):
+        """The rarest label of each image; images without objects are a stratum of their own."""
+        row = np.repeat(np.arange(len(targets)), targets.lengths)
+        has_label = np.zeros((len(targets), len(self.classes)), dtype=bool)
+        has_label[row, targets.values[:, 4].astype(int)] = True
+        rare_first = np.argsort(has_label.sum(axis=0), kind="stable")
+        rarest = has_label[:, rare_first].argmax(axis=1)
+        return np.where(has_label.any(axis=1), rarest, -1) + 1
+
+    def fit_head(self, features, targets, weights, where=None):
+        raise AssertionError("the head of a detector is trained")
+
+    def initial_head(self, features, goals, weights):
+        raise AssertionError("the network makes the head of a detector")
+
+    def losses(self, outputs, goals):
+        from sklearn_dl.vision.detection._losses import detection_losses
+
+        return detection_losses(outputs, goals, self.class_weights)
+
+    def evaluate(self, outputs, targets, weights):
+        """No loss, and the mean average precision at an intersection over union of 0.5."""
+        if not len(targets.values):
+            raise ValueError(
+                "The validation rows have no object, so their score is not defined: pass other "
+                "rows as X_val and y_val, or a larger validation_fraction."
+            )
+        return None, mean_average_precision_score(
+            list(map(self._objects, targets.rows())), self.predictions(outputs)
+        )
+
+    def predictions(self, outputs):
+        """The detections of each image, as structured arrays."""
+        return [detections_of(c, self.classes, *self.suppression) for c in outputs.rows()]
+
+    def digest(self, targets):
+        return sha256(targets.values.tobytes() + targets.lengths.tobytes()).digest()
+
+    def _objects(self, values):
+        """The objects of one image as a structured array."""
+        objects = np.ones(len(values), dtype=detection_dtype(self.classes.dtype))
+        for name, edge in zip(BOX_FIELDS, values.T, strict=False):
+            objects[name] = edge
+        objects["label"] = self.classes[values[:, 4].astype(int)]
+        return objects
+
+
+def _class_weights(class_weight, classes, counts):
+    """The weight of each class: float64 ndarray of shape (n_classes,)."""
+    if class_weight is None:
+        return np.ones(len(classes))
+    if isinstance(class_weight, str):  # "balanced"
+        return counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    unknown = [label for label in class_weight if label not in classes.tolist()]
+    if unknown:
+        raise ValueError(
+            f"class_weight has the label {unknown[0]!r}, but the labels of y are "
+            f"{classes.tolist()}."
+        )
+    weights = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"class_weight={class_weight!r} must have positive weights.")
+    return weights

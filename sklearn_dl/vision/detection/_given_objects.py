@@ -1,0 +1,65 @@
+"""The y of ObjectDetector: checked against the sizes of the images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array
+from sklearn_dl.metrics._objects import objects_of_image
+
+
+def given_objects(y, rows, name):
+    """The objects of each row, as a list of structured arrays. Their boxes end at the image's edge.
+
+    Parameters
+    ----------
+    y : sequence of structured ndarray or dict
+    rows : DetectionRows
+    name : str
+        Name of `y` in messages.
+
+    Raises
+    ------
+    ValueError
+        If a row is None or has another form, or a box is not finite, has no area or lies outside
+        its image.
+    """
+    if isinstance(y, (str, bytes, Mapping)):
+        raise ValueError(
+            f"{name} is one {type(y).__name__}, but it must have the objects of each image: pass a "
+            "list."
+        )
+    objects = []
+    sizes = rows.sizes.tolist()
+    for row, (image, size) in enumerate(zip(y, sizes, strict=True)):
+        if image is None:
+            raise ValueError(
+                f"{name}[{row}] is None. An image without objects has an array of length 0: "
+                "make_detections([], [])."
+            )
+        found = objects_of_image(image, f"{name}[{row}]", scored=False)
+        objects.append(_inside(found, None if rows.is_unreadable(row) else size, f"{name}[{row}]"))
+    return objects
+
+
+def _inside(objects, size, name):
+    """The objects with their boxes clipped to an image of `size`; None: its size is not known."""
+    boxes = box_array(objects)
+    empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
+    if empty.any():
+        box = int(np.flatnonzero(empty)[0])
+        raise ValueError(f"{name}: box {box} is {boxes[box].tolist()}, which has no area.")
+    if size is None:
+        return objects
+    clipped = boxes.reshape(-1, 2, 2).clip(0, size).reshape(-1, 4)
+    outside = (clipped[:, 2:] <= clipped[:, :2]).any(axis=1)
+    if outside.any():
+        box = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"{name}: box {box} is {boxes[box].tolist()}, which lies outside its image of "
+            f"{size[0]} x {size[1]} pixels. Boxes are x0, y0, x1, y1 in pixels of the image after "
+            "its EXIF rotation."
+        )
+    for field, edge in zip(BOX_FIELDS, clipped.T, strict=True):
+        objects[field] = edge
+    return objects

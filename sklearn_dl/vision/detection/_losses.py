@@ -1,0 +1,153 @@
+"""The loss of ObjectDetector's head. Importing this module imports torch.
+
+The goals are those of TTFNet (Liu et al., 2020): around the center of each object, a Gaussian is
+the goal of its class's heat map, and the weight of its box's loss.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sklearn_dl.vision.detection._views import moved
+
+# the standard deviation of a Gaussian, as a share of the object's side, and its minimum in cells
+_SPREAD, _LEAST_SPREAD = 0.54 / 6, 0.35
+# a Gaussian ends where it is below this number
+_END = 0.01
+# an object counts in a view that shows at least this share of its area
+_LEAST_VISIBLE = 0.3
+_BOX_WEIGHT = 5.0
+
+
+class Output(NamedTuple):
+    """What the head gives for the rows of a batch whose canvases have equal sizes.
+
+    Attributes
+    ----------
+    positions : int ndarray of shape (n,)
+        The positions of the rows in the batch.
+    logits, distances : Tensor
+        As DetectionHead returns them.
+    moves : float64 ndarray of shape (n, 4)
+        How each image was moved onto its canvas.
+    stride : int
+        Width of a cell in pixels of the canvas.
+    """
+
+    positions: Any
+    logits: Any
+    distances: Any
+    moves: Any
+    stride: int
+
+
+def detection_losses(outputs, goals, class_weights):
+    """The loss of each row: Tensor of shape (n_rows,).
+
+    It is the focal loss of the heat map for each object, plus 5 times the mean loss of the boxes
+    (1 - GIoU; Rezatofighi et al., 2019).
+
+    Parameters
+    ----------
+    outputs : list of Output
+    goals : Ragged
+        For each row, the boxes and class numbers of its objects, of shape (n_objects, 5).
+    class_weights : float64 ndarray of shape (n_classes,)
+    """
+    losses = torch.zeros(len(goals), device=outputs[0].logits.device)
+    rows = goals.rows()
+    for output in outputs:
+        *_, height, width = output.logits.shape
+        wanted = [
+            _goals(rows[position], move, output.stride, height, width, class_weights)
+            for position, move in zip(output.positions.tolist(), output.moves, strict=True)
+        ]
+        tensors = (
+            torch.from_numpy(np.stack(parts)).to(losses.device)
+            for parts in zip(*wanted, strict=True)
+        )
+        some = _losses(output.logits, output.distances, *tensors)
+        losses = losses.index_copy(0, torch.from_numpy(output.positions).to(losses.device), some)
+    return losses
+
+
+def _goals(objects, move, stride, height, width, class_weights):
+    """The goals of one image.
+
+    Returns
+    -------
+    heat : float32 ndarray of shape (n_classes, height, width)
+        1 in the cells with the center of an object, and less around them.
+    importance : float32 ndarray of shape (n_classes, height, width)
+        The weight of an object's class in the cell of its center, and 0 elsewhere.
+    weights : float32 ndarray of shape (height, width)
+        The weight of each cell in the loss of the boxes.
+    boxes : float32 ndarray of shape (4, height, width)
+        The box that each cell is to find, in cells.
+    """
+    heat = np.zeros((len(class_weights), height, width), dtype=np.float32)
+    importance = np.zeros_like(heat)
+    weights = np.zeros((height, width), dtype=np.float32)
+    target = np.zeros((4, height, width), dtype=np.float32)
+    boxes, classes = _visible(objects, move, np.array([width, height]) * stride)
+    if not len(boxes):
+        return heat, importance, weights, target
+    boxes = boxes / stride
+    sides = boxes[:, 2:] - boxes[:, :2]
+    cells = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.int64)
+    cells = np.minimum(cells, [width - 1, height - 1])
+    spread = np.maximum(_SPREAD * sides, _LEAST_SPREAD)
+    across = (np.arange(width) - cells[:, :1]) / spread[:, :1]
+    down = (np.arange(height) - cells[:, 1:]) / spread[:, 1:]
+    bells = np.exp(-(down[:, :, None] ** 2 + across[:, None, :] ** 2) / 2)
+    bells[bells < _END] = 0.0
+    for number in np.unique(classes):
+        heat[number] = bells[classes == number].max(axis=0)
+    importance[classes, cells[:, 1], cells[:, 0]] = class_weights[classes]
+    # a cell finds the smallest of the objects around it
+    areas = sides.prod(axis=1)
+    owner = np.where(bells > 0, areas[:, None, None], np.inf).argmin(axis=0)
+    rows, columns = np.nonzero(bells.max(axis=0))
+    owner = owner[rows, columns]
+    of_object = class_weights[classes] * np.log(np.maximum(areas * stride**2, np.e))
+    shares = bells / bells.sum(axis=(1, 2), keepdims=True)
+    weights[rows, columns] = (shares[owner, rows, columns] * of_object[owner]).astype(np.float32)
+    target[:, rows, columns] = boxes[owner].T
+    return heat, importance, weights, target
+
+
+def _visible(objects, move, size):
+    """Boxes and classes of the objects that a canvas shows; the boxes end at its edges."""
+    boxes = moved(objects[:, :4], move)
+    shown = boxes.reshape(-1, 2, 2).clip(0, size).reshape(-1, 4)
+    area, whole = ((b[:, 2:] - b[:, :2]).prod(axis=1) for b in (shown, boxes))
+    kept = area > _LEAST_VISIBLE * whole
+    return shown[kept], objects[kept, 4].astype(np.int64)
+
+
+def _losses(logits, distances, heat, importance, weights, boxes):
+    probabilities = logits.sigmoid()
+    found = -functional.logsigmoid(logits) * (1 - probabilities) ** 2 * importance
+    is_center = importance > 0
+    missed = -functional.logsigmoid(-logits) * probabilities**2 * (1 - heat) ** 4 * ~is_center
+    n_objects = importance.sum((1, 2, 3)).clamp(min=1)
+    per_object = (found + missed).sum((1, 2, 3)) / n_objects
+    row, y, x = torch.nonzero(weights, as_tuple=True)
+    near = distances[row, :, y, x]
+    center = torch.stack([x, y], dim=1) + 0.5
+    made = torch.cat([center - near[:, :2], center + near[:, 2:]], dim=1)
+    weighted = (1 - _giou(made, boxes[row, :, y, x])) * weights[row, y, x]
+    of_boxes = torch.zeros_like(per_object).index_add(0, row, weighted)
+    return per_object + _BOX_WEIGHT * of_boxes / weights.sum((1, 2)).clamp(min=1)
+
+
+def _giou(a, b):
+    """Generalised intersection over union of pairs of boxes."""
+    inner = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
+    shared = inner.prod(1)
+    union = sum((boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b)) - shared
+    outer = torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])
+    around = outer.prod(1)
+    return shared / (union + 1e-6) - (around - union) / (around + 1e-6)

@@ -1,0 +1,379 @@
+"""ObjectDetector: learns where objects are in images."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from sklearn_dl.images._loader import load_column
+from sklearn_dl.images._resizer import width_and_height
+from sklearn_dl.metrics._boxes import detection_dtype
+from sklearn_dl.training._estimator import fit_method
+from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._optional import needed_by
+from sklearn_dl.utils._sklearn import Interval, StrOptions
+from sklearn_dl.vision._image_estimator import TrainedOnImages
+from sklearn_dl.vision.detection._boxes import Boxes, Suppression
+from sklearn_dl.vision.detection._decoding import detections_of
+from sklearn_dl.vision.detection._detection_rows import detection_rows
+from sklearn_dl.vision.detection._detector import DetectorMixin
+from sklearn_dl.vision.detection._fitted_detection_network import FittedDetectionNetwork
+from sklearn_dl.vision.detection._given_objects import given_objects
+from sklearn_dl.vision.detection._views import checked_augment
+
+# rows whose candidates are in memory at once
+_CHUNK = 256
+
+
+class ObjectDetector(DetectorMixin, TrainedOnImages):
+    """Find objects in images, learned from images with boxes.
+
+    By default the pretrained network does not change. Its feature maps are computed once for each
+    image and for three random views of it, and a small head is trained on them: with 300 images, a
+    fit takes a few minutes on a CPU. With `trainable_layers` the network is fine-tuned.
+
+    Parameters
+    ----------
+    model : str, Path or callable, default="efficientnet-lite0"
+        The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
+        leads to a folder that transformers' AutoModelForImageClassification can load (safetensors
+        only), or to an ONNX file whose outputs are feature maps (an ONNX graph cannot be
+        fine-tuned: ``trainable_layers=0``). A callable without arguments is also accepted; it
+        returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to a list of feature maps
+        of shape (n, C, H / stride, W / stride). The maps of the strides 8, 16 and 32 are used, or
+        those of them that the model gives. Pixels are scaled as the registered model or the
+        folder's preprocessor_config.json defines; if neither does, by ImageNet's mean and standard
+        deviation. The name of a repository in the Hugging Face cache ("owner/name") stands for its
+        folder.
+    image_size : int or (width, height), default=480
+        Size in pixels that images are resized to. An int is the longest side; the other side keeps
+        the aspect ratio. Each side is rounded to a multiple of 32, so that an image may be
+        stretched a little.
+    trainable_layers : "all" or int, default=0
+        Which part of the pretrained network is trained: "all" of it, a number of its last layers,
+        or none (0). A block counts as a layer. The head is always trained.
+    augment : None, "standard" or tuple of str, default="standard"
+        Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
+        part with at least half of each side), "scale" (the image is up to 1.4 times smaller than
+        its canvas) and "color" (brightness, contrast and saturation change by up to 30 %).
+        "standard" is all four. The boxes move with the image. A fine-tuned network sees new views
+        in each epoch. With ``trainable_layers=0``, the head learns from each image and from three
+        views of it.
+    max_epochs : int, default=14
+        Number of passes over the training rows.
+    batch_size : int, default=4
+        Number of rows in a batch. These are the batches of the training.
+    learning_rate : float, default=3e-3
+        Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
+        0.
+    weight_decay : float, default=1e-4
+        Weight decay of matrices and filters. Biases and normalisation layers have none.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn. They
+        are weights of the objects of a class. "balanced": a class of n objects has a weight in
+        proportion to 1 / n.
+    early_stopping : bool, default=False
+        Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
+        the weights of the epoch with the best score (among equal scores, the lowest loss).
+    scoring : str, callable or None, default=None
+        Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
+        ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
+        estimator's own `score`.
+    validation_fraction : float or int, default=0.1
+        Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
+        by the rarest class of each image.
+    n_iter_no_change : int, default=3
+        Training stops after this number of epochs in a row whose score does not exceed the best
+        score so far by more than `tol`.
+    tol : float, default=1e-4
+        Smallest improvement of the score that counts, as `n_iter_no_change` says.
+    score_threshold : float, default=0.05
+        Detections with a lower score are left out. The mean average precision needs low scores; to
+        show or count objects, a threshold of about 0.3 is better.
+    iou_threshold : float, default=0.6
+        If two boxes of one class overlap by more than this intersection over union, the one with
+        the lower score is left out.
+    max_detections : int, default=300
+        Maximum number of detections in an image. Those with the highest scores are kept.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
+        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
+        features of ONNX backbones that are not fine-tuned, uses float32.
+    device : str, default="auto"
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
+        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
+        pickle is loaded.
+    n_threads : int or None, default=None
+        Number of threads that may be busy at once. None: the number of CPUs that this process may
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
+        at most ``torch.get_num_threads()``.
+    memory : str, Path, joblib.Memory or None, default=None
+        Folder in which the features of rows are kept, so that the folds of a cross-validation and
+        the candidates of a grid search compute them once. Rows are looked up by their content. Only
+        features of the pretrained network are kept, not those of a fine-tuned one. A file in this
+        folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
+        locked or cannot be written, one warning says so, and the features are computed. Features of
+        random views, and of a callable without a version (see Notes), are not kept.
+    checkpoint_dir : str or Path, default=None
+        Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
+        was killed resumes from there when it is run again, and ends with the same weights. The
+        checkpoint is removed when the fit has finished. If the folder has a checkpoint and a
+        callable has no version (see Notes), `fit` raises an error.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last `fit`. A callable `model` needs a
+        version (see Notes).
+    embed_model : bool, default=True
+        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
+        `model` must be found where the pickle is loaded. Trained weights are in every pickle.
+    on_error : {"raise", "nan"}, default="raise"
+        What to do with a row that cannot be read. "raise": raise an error that names the row.
+        "nan": leave the row out of `fit`, and predict missing values for it; one warning states how
+        many rows these are. A row for which the network gives NaN or infinity is treated in the
+        same way. Images from ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of
+        the machine (too many open files, no memory, a disk that fails) raise an error in any case.
+        The missing value is None.
+    random_state : int, RandomState instance or None, default=None
+        Seed for the choice of validation rows, the order of the batches and dropout. The same int
+        gives the same results, bit for bit, on the same machine with the same number of threads.
+        None: a new seed for each fit, which is not drawn from numpy's global generator; with a
+        `checkpoint_dir`, it is derived from the data. It is also the seed for random views, and for
+        the first weights of the head.
+    verbose : int, default=0
+        How much is printed. 0: nothing. 1: progress bars, and a line after each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels of y, sorted.
+    history_ : dict of list
+        The keys are ``epoch``, ``train_loss``, ``learning_rate`` (at the end of the epoch),
+        ``seconds``, ``examples_per_second`` and, with early stopping, ``validation_loss`` and
+        ``validation_score``; each list has one value per epoch.
+    best_epoch_ : int
+        Number of the epoch whose weights are kept, counted from 1.
+    device_ : str
+        Torch device on which the head predicts.
+    n_features_in_ : int
+        Number of columns of X: 1.
+    feature_names_in_ : ndarray of shape (1,)
+        Name of the column, if X is a frame.
+
+    See Also
+    --------
+    DetectionScorer : Applies a pretrained detector.
+    sklearn_dl.datasets.load_detections : Reads images and boxes from COCO, Pascal VOC and YOLO.
+    sklearn_dl.metrics.mean_average_precision_score : Score of the detections.
+    sklearn_dl.inspection.DetectionDisplay : Draws the detections.
+
+    Notes
+    -----
+    The head is anchor-free. It finds the centers of objects as peaks of one heat map for each
+    class [1]_, and learns from Gaussians around them and from the boxes' GIoU [2]_. There are no
+    batch statistics, so the detections in an image never depend on other images.
+
+    While it runs, `fit` keeps feature maps in a temporary file, which is deleted when `fit` ends,
+    after an error too. The file is in the folder that :func:`tempfile.gettempdir` names. With the
+    default model, an image of 480 x 352 pixels and its three views take 1.9 MB. A model that is
+    fine-tuned needs no file.
+
+    ML.NET's ObjectDetection trains an AutoFormerV2 with batches of one image, and without random
+    views or a validation set. Its boxes are in pixels of the resized image; here, they are in
+    pixels of the image.
+
+    The code of a callable `model` may have been edited since an earlier `fit`; the tensors and
+    names of its network do not show that. So the features, checkpoints and weights of an earlier
+    `fit` are used only if the callable has an attribute `version`, a str or int. Change it when you
+    change the code: ``make_network.version = "2"``.
+
+    References
+    ----------
+    .. [1] Zhou, Wang and Krähenbühl, Objects as Points, 2019.
+    .. [2] Liu et al., Training-Time-Friendly Network for Real-Time Object Detection, 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_dl import ObjectDetector
+    >>> from sklearn_dl.metrics import make_detections
+    >>> rng = np.random.default_rng(0)
+    >>> images, boxes = [], []
+    >>> for _ in range(12):
+    ...     x, y = rng.integers(0, 64, 2)
+    ...     image = np.full((96, 96, 3), 90, dtype=np.uint8)
+    ...     image[y : y + 32, x : x + 32] = [230, 60, 20]
+    ...     images.append(image)
+    ...     boxes.append(make_detections([[x, y, x + 32, y + 32]], ["square"]))
+    >>> detector = ObjectDetector(image_size=96, max_epochs=20, augment=None, random_state=0)
+    >>> detector.fit(images, boxes).predict(images[:1])[0]["label"][0].item()
+    'square'
+    """
+
+    classes_: np.ndarray
+
+    _parameter_constraints: dict = {
+        **TrainedOnImages._parameter_constraints,
+        "image_size": [Interval(Integral, 32, None, closed="left"), tuple, list],
+        "augment": [StrOptions({"standard"}), tuple, list, None],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "score_threshold": [Interval(Real, 0, 1, closed="both")],
+        "iou_threshold": [Interval(Real, 0, 1, closed="both")],
+        "max_detections": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        model="efficientnet-lite0",
+        *,
+        image_size=480,
+        trainable_layers=0,
+        augment="standard",
+        max_epochs=14,
+        batch_size=4,
+        learning_rate=3e-3,
+        weight_decay=1e-4,
+        class_weight=None,
+        early_stopping=False,
+        scoring=None,
+        validation_fraction=0.1,
+        n_iter_no_change=3,
+        tol=1e-4,
+        score_threshold=0.05,
+        iou_threshold=0.6,
+        max_detections=300,
+        precision="auto",
+        device="auto",
+        n_threads=None,
+        memory=None,
+        checkpoint_dir=None,
+        warm_start=False,
+        embed_model=True,
+        on_error="raise",
+        random_state=None,
+        verbose=0,
+    ):
+        self._store(locals())
+
+    @fit_method
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit to images and the objects in them.
+
+        Parameters
+        ----------
+        X : one column of n_samples images
+            Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
+            arrays, lazy images.
+        y : sequence of n_samples structured ndarray or dict
+            The objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns them
+            (scores are not used), or a dict ``{"boxes": ..., "labels": ...}`` with x0, y0, x1, y1
+            in rows. Edges are in pixels of the image after its EXIF rotation. An image without
+            objects has an array of length 0. Boxes that reach over an edge of the image end there.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
+            are left out.
+        X_val, y_val : array-like, default=None
+            Rows for early stopping, instead of a `validation_fraction` of X.
+        sample_weight_val : array-like of shape (n_val_samples,), default=None
+            Weights of the rows of `X_val`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If an image cannot be read or the network gives NaN or infinity for it (the message
+            names its row and path); if a row of y is None, or a box is NaN, has no area or lies
+            outside its image (the message names the row and the box); if there is no object; if
+            the network gives no feature maps or does not have the layers to train; or if a fit
+            cannot continue or resume because a callable has no version. The estimator stays as it
+            was.
+        FileNotFoundError
+            If the model or an image does not exist.
+        ImportError
+            If a package that is needed is not installed.
+        """
+        self._validate_params()
+        self._refuse_to_resume()
+        return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
+
+    def predict(self, X):
+        """Find the objects in each image.
+
+        Parameters
+        ----------
+        X : one column of n_samples images
+            As in `fit`.
+
+        Returns
+        -------
+        detections : ndarray of shape (n_samples,), dtype object
+            One structured array of shape (n_objects,) per image, with the highest score first. Its
+            fields are ``x0``, ``y0``, ``x1``, ``y1`` (edges in pixels of the image after its EXIF
+            rotation, clipped to it) and ``score``, all float32, and ``label`` of the dtype of
+            `classes_`. Its length is 0 if nothing was found. With ``on_error="nan"``, it is None if
+            the image could not be read or scored, and a single warning states how many.
+
+        Raises
+        ------
+        ValueError
+            If an image cannot be read, or the network gives NaN or infinity for it (the message
+            names its row and path).
+        FileNotFoundError
+            If the model or an image does not exist.
+        """
+        self._validate_params()
+        rows = self._rows_to_predict(X)
+        predictor = self._present_predictor()
+        made: list = []
+        errors: dict = {}
+        with needed_by(self), self._where().progress(len(rows), "predictions") as where:
+            for start in range(0, len(rows), _CHUNK):
+                read = predictor.outputs(rows.take(slice(start, start + _CHUNK)), where)
+                errors |= {start + i: error for i, error in read.errors.items()}
+                for i, candidates in enumerate(read.values.rows()):
+                    found = detections_of(candidates, self.classes_, *self._suppression())
+                    made.append(None if i in read.errors else found)
+        rows.warn_of_errors([errors[p] for p in sorted(errors)], len(rows), left_out=False)
+        return object_array(made)
+
+    def _rows(self, X, reset, learns):
+        images = load_column(X, self, reset=reset, on_error=self.on_error)
+        skips = any(image.decoding.on_error == "nan" for image in images)
+        augment = checked_augment(self.augment) if learns else None
+        return detection_rows(images, self._image_size(), augment, skips, self.n_threads)
+
+    def _image_size(self):
+        """The parameter `image_size` as an int or a tuple of int."""
+        if isinstance(self.image_size, Integral):
+            return int(self.image_size)
+        return width_and_height(self.image_size)
+
+    def _parameters_of_the_fit(self):
+        return {**super()._parameters_of_the_fit(), "image_size": self._image_size()}
+
+    def _with_targets(self, rows, y, name, problem):
+        return rows, given_objects(y, rows, name)
+
+    def _new_problem(self, y):
+        return Boxes(type(self).__name__, self.class_weight, self._suppression())
+
+    def _suppression(self):
+        return Suppression(self.score_threshold, self.iou_threshold, self.max_detections)
+
+    def _trains(self):
+        return True
+
+    def _new_network(self, content):
+        return FittedDetectionNetwork(self.model, content)
+
+    def _network_to_start(self, content, earlier, is_partial=False):
+        network = super()._network_to_start(content, earlier, is_partial)
+        return network.training_body(self.trainable_layers != 0)
+
+    def _no_detections(self):
+        return np.empty(0, dtype=detection_dtype(self.classes_.dtype))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
