@@ -13,6 +13,7 @@ from torch.nn.utils import skip_init
 _WIDTH = 64
 # a new head gives each class this probability in each cell
 _PRIOR = 0.1
+_RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 
 
 class DetectionHead(nn.Module):
@@ -20,8 +21,9 @@ class DetectionHead(nn.Module):
 
     Maps are added from coarse to fine, as in a feature pyramid (Lin et al., 2017). A cell is a
     pixel of the finest map. The classes are a heat map of the centers of objects (Zhou et al.,
-    CenterNet, 2019). The head has no normalisation layer, so the result for an image never depends
-    on the other images of its batch; instead, the maps are standardised with fixed numbers.
+    CenterNet, 2019). The head has no batch normalisation, so the result for an image never depends
+    on the other images of its batch. Instead, the maps are standardised with fixed numbers, and
+    the weights are standardised (Brock et al., Characterizing Signal Propagation, 2021).
 
     Parameters
     ----------
@@ -32,10 +34,11 @@ class DetectionHead(nn.Module):
 
     def __init__(self, channels, strides, n_classes):
         super().__init__()
-        self.laterals = nn.ModuleList(_conv(n, _WIDTH, 1) for n in channels)
-        self.mix = _conv(_WIDTH, _WIDTH, 3)
-        self.class_branch, self.classes = _conv(_WIDTH, _WIDTH, 3), _conv(_WIDTH, n_classes, 1)
-        self.box_branch, self.boxes = _conv(_WIDTH, _WIDTH, 3), _conv(_WIDTH, 4, 1)
+        self.laterals = nn.ModuleList(_standardised(n, 1) for n in channels)
+        self.mix = _standardised(_WIDTH, 3)
+        self.class_branch, self.box_branch = _standardised(_WIDTH, 3), _standardised(_WIDTH, 3)
+        self.classes = skip_init(nn.Conv2d, _WIDTH, n_classes, 1)
+        self.boxes = skip_init(nn.Conv2d, _WIDTH, 4, 1)
         self.register_buffer("strides", torch.tensor(strides))
         for level, n in enumerate(channels):
             self.register_buffer(f"mean_{level}", torch.zeros(n))
@@ -60,16 +63,15 @@ class DetectionHead(nn.Module):
         """Draw the weights, and set the biases."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            for lateral in self.laterals:
-                weight: Any = lateral.weight
-                nn.init.kaiming_uniform_(weight, math.sqrt(5), generator=generator)
-            for conv in (self.mix, self.class_branch, self.box_branch):
-                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
-            for conv in (self.classes, self.boxes):
-                nn.init.normal_(conv.weight, std=0.01, generator=generator)
             for name, parameter in self.named_parameters():
-                if name.endswith("bias"):
+                if name.endswith("gain"):
+                    parameter.fill_(1.0)
+                elif name.endswith("bias"):
                     parameter.zero_()
+                else:
+                    nn.init.normal_(parameter, std=0.05, generator=generator)
+            for conv in (self.classes, self.boxes):
+                conv.weight.mul_(0.2)
             self.classes.bias.fill_(math.log(_PRIOR / (1 - _PRIOR)))
             self.boxes.bias.fill_(2.0)
 
@@ -95,11 +97,36 @@ class DetectionHead(nn.Module):
                 x = lateral
             else:
                 x = lateral + functional.interpolate(x, scale_factor=self._factors[level])
-        x = functional.relu(self.mix(functional.relu(x)))
-        logits = self.classes(functional.relu(self.class_branch(x)))
-        distances = self.boxes(functional.relu(self.box_branch(x)))
+        x = _relu(self.mix(_relu(x / math.sqrt(len(self.laterals)))))
+        logits = self.classes(_relu(self.class_branch(x)))
+        distances = self.boxes(_relu(self.box_branch(x)))
         return logits.float(), functional.softplus(distances.float())
 
 
-def _conv(n_inputs, n_outputs, size):
-    return skip_init(nn.Conv2d, n_inputs, n_outputs, size, padding=size // 2)
+class _StandardisedConv(nn.Conv2d):
+    """A convolution whose filters have the mean 0 and a variance of `gain` / number of inputs.
+
+    So its outputs have about the same mean and variance as its inputs.
+    """
+
+    def __init__(self, n_inputs, n_outputs, size):
+        super().__init__(n_inputs, n_outputs, size, padding=size // 2)
+        self.gain = nn.Parameter(torch.empty(n_outputs, 1, 1, 1))
+
+    def forward(self, x):
+        """Compute the convolution with the standardised filters."""
+        weight = self.weight
+        variance, mean = torch.var_mean(weight, (1, 2, 3), keepdim=True)
+        scale = torch.rsqrt((variance * weight[0].numel()).clamp(min=1e-8)) * self.gain
+        return self._conv_forward(x, (weight - mean) * scale, self.bias)
+
+
+def _standardised(n_inputs, size):
+    with torch.device("meta"):
+        conv = _StandardisedConv(n_inputs, _WIDTH, size)
+    return conv.to_empty(device="cpu")
+
+
+def _relu(x):
+    """A ReLU whose output has the variance 1 if its input is standard normal."""
+    return functional.relu(x) * _RELU_GAIN

@@ -58,7 +58,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         "standard" is all four. The boxes move with the image. A fine-tuned network sees new views
         in each epoch. With ``trainable_layers=0``, the head learns from each image and from three
         views of it.
-    max_epochs : int, default=14
+    max_epochs : int, default=12
         Number of passes over the training rows.
     batch_size : int, default=4
         Number of rows in a batch. These are the batches of the training.
@@ -226,7 +226,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         image_size=480,
         trainable_layers=0,
         augment="standard",
-        max_epochs=14,
+        max_epochs=12,
         batch_size=4,
         learning_rate=3e-3,
         weight_decay=1e-4,
