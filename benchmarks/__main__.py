@@ -28,6 +28,7 @@ NAMES = (
     "export_weights",
     "vision",
     "vision_quality",
+    "detection",
     "import_time",
 )
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
