@@ -127,6 +127,7 @@ EXAMPLES = [
     "image_classification.py",
     "image_regression.py",
     "features_and_cross_validation.py",
+    "train_a_detector.py",
     "object_detection.py",
     "text_classification.py",
     "several_labels.py",
