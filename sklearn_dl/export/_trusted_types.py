@@ -38,7 +38,11 @@ _TYPES = (
     "vision._backbone._Module",
     "vision._image_classifier.ImageClassifier",
     "vision._image_regressor.ImageRegressor",
+    "vision.detection._boxes.Boxes",
+    "vision.detection._boxes.Suppression",
     "vision.detection._detection_scorer.DetectionScorer",
+    "vision.detection._fitted_detection_network.FittedDetectionNetwork",
+    "vision.detection._object_detector.ObjectDetector",
 )
 
 

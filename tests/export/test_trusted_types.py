@@ -12,7 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from sklearn_dl import ImageClassifier, OnnxScorer, TensorFlowScorer, TextClassifier, TextEncoder
+from sklearn_dl import (
+    ImageClassifier,
+    ObjectDetector,
+    OnnxScorer,
+    TensorFlowScorer,
+    TextClassifier,
+    TextEncoder,
+)
 from sklearn_dl.export import trusted_types
 from sklearn_dl.testing._compare import assert_same_results, results
 from tests.test_conformance import (
@@ -28,6 +35,8 @@ from tests.test_conformance import (
 )
 from tests.text.tiny_heads import tiny_head
 from tests.vision.backbones import SIZE, tiny_folder
+from tests.vision.detection.map_graphs import map_graph
+from tests.vision.detection.test_object_detector import drawn_images
 
 # what the cases use of other packages and of the tests, which a user would have to trust, too
 OTHERS = {"numpy.dtype", "tests.vision.backbones.tiny_module"}
@@ -75,6 +84,20 @@ def test_a_head_of_the_models_folder(seen, tmp_path):
         again, types = loaded(estimator)
         seen |= types
         np.testing.assert_array_equal(again.predict_proba(X), estimator.predict_proba(X))
+
+
+def test_a_detector_that_learned(seen, tmp_path):
+    path = tmp_path / "maps.onnx"
+    path.write_bytes(map_graph())
+    images, objects = drawn_images(8)
+    fitted = ObjectDetector(str(path), image_size=96, max_epochs=2, random_state=0)
+    fitted.fit(images, objects)
+    again, types = loaded(fitted)
+    seen |= types
+    found = fitted.predict(images)
+    assert sum(map(len, found)) > 8
+    for one, other in zip(again.predict(images), found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_every_type_is_needed_and_exists(seen):
