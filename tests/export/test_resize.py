@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sklearn_dl.export.vision import _resize
-from sklearn_dl.export.vision._resize import placement, resize, resize_rule
+from sklearn_dl.export.vision._resize import (
+    placement,
+    resize,
+    resize_rule,
+    resize_to,
+    size_of,
+)
 from sklearn_dl.images._resizer import CENTERING, Resize
 from tests.export.image_graphs import noise, run_function
 
@@ -56,6 +62,23 @@ def test_levels_are_those_of_pillow(resample, mode):
     for height, width in SIZES:
         images = noise(2, height, width, 3)
         np.testing.assert_array_equal(run(images), by_pillow(step, images), f"{height} x {width}")
+
+
+@pytest.mark.parametrize("mode", CHANNELS)
+def test_a_size_that_the_graph_computes(mode):
+    """Two thirds of the image's size, rounded up."""
+
+    def add(graph, images):
+        target = (size_of(graph, images) * 2 / 3 + 0.9).floor()
+        made = resize_to(graph, images, target, "bilinear", mode=mode)
+        return {"out": (made, np.uint8, 4)}
+
+    run = run_function(add, CHANNELS[mode])
+    for height, width in SIZES:
+        target = [int(np.floor(n * 2 / 3 + 0.9)) for n in (width, height)]
+        images = noise(2, height, width, CHANNELS[mode])
+        expected = by_pillow(Resize(*target, "fill", "center", "bilinear", 0), images)
+        np.testing.assert_array_equal(run(images), expected, f"{height} x {width}")
 
 
 @settings(max_examples=40)

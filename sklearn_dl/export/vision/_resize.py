@@ -96,28 +96,39 @@ def placement(graph, images, step):
     -------
     where : Placement
     """
-    size = Number(graph, graph.Shape(images), np.int64).item([2, 1]).cast(np.float64)
-    target = Number(graph, [step.width, step.height])
-    zero, output = Number(graph, [0, 0]), Number(graph, [0, 0, step.width, step.height])
-
-    def box(start, end):
-        return size.apply("Concat", start, end, axis=0)
-
+    size, target = size_of(graph, images), Number(graph, [step.width, step.height])
+    zero = Number(graph, [0, 0])
     if step.mode == "fill":
-        return Placement(size, box(zero, size), output)
+        return _filling(size, target)
     scales = target / size
     if step.mode == "crop":
         kept = (target / scales.max()).at_most(size)
         start = (size - kept) * CENTERING[step.anchor]
         end = (start + kept).at_most(size)
-        return Placement(size, box(start, end), output)
+        return Placement(size, _joined(start, end), _joined(zero, target))
     scaled = size * scales.min()
     if step.mode == "pad_end":
         inner = scaled.floor().at_least(1)
-        return Placement(size, box(zero, size), box(zero, inner))
+        return Placement(size, _joined(zero, size), _joined(zero, inner))
     inner = scaled.round().at_least(1)
     start = ((target - inner) / 2).floor()
-    return Placement(size, box(zero, size), box(start, start + inner))
+    return Placement(size, _joined(zero, size), _joined(start, start + inner))
+
+
+def size_of(graph, images):
+    """(width, height) of images of shape (N, H, W, C): a Number, float64 of shape (2,)."""
+    return Number(graph, graph.Shape(images), np.int64).item([2, 1]).cast(np.float64)
+
+
+def _filling(size, target):
+    """The Placement of images that fill the output."""
+    zero = Number(size.graph, [0, 0])
+    return Placement(size, _joined(zero, size), _joined(zero, target))
+
+
+def _joined(start, end):
+    """The box from `start` to `end`, which are points."""
+    return start.apply("Concat", start, end, axis=0)
 
 
 def resize(graph, images, step, fast=False, mode="RGB"):
@@ -143,29 +154,53 @@ def resize(graph, images, step, fast=False, mode="RGB"):
         uint8 of shape (N, step.height, step.width, C).
     """
     where = placement(graph, images, step)
-    if step.resample == "nearest":
-        resized = _nearest(graph, images, where)
-    else:
-        if mode == "RGBA":
-            # Pillow only copies images that have the size already
-            same = where.size.equals(where.target)
-            copies = same.item(0) & same.item(1)
-            images = premultiplied(graph, images, copies)
-        if fast and step.resample in _FAST:
-            resized = _fast(graph, images, where, _FAST[step.resample])
-        else:
-            resized = _exact(graph, images, where, step.resample)
-        if mode == "RGBA":
-            resized = unpremultiplied(graph, resized, copies)
+    resized = _resized(graph, images, where, step.resample, fast, mode)
     if step.mode in ("crop", "fill"):
         return resized
     return _with_border(graph, resized, where, step, pillow_color(step.fill_color, mode))
+
+
+def resize_to(graph, images, target, resample, fast=False, mode="RGB"):
+    """Resize images, which fill the output, to a size that the graph computes.
+
+    Parameters
+    ----------
+    graph, images, fast, mode
+        As in `resize`.
+    target : Number
+        (width, height) of the output: whole numbers, float64 of shape (2,).
+    resample : str
+        A filter of Pillow.
+
+    Returns
+    -------
+    resized : Value
+        uint8 of shape (N, height, width, C).
+    """
+    where = _filling(size_of(graph, images), target)
+    return _resized(graph, images, where, resample, fast, mode)
 
 
 def resize_rule():
     """How this Pillow resizes: for the metadata of a file."""
     order = "vertically first if H > h and H - h > 2 (W - w)" if _TALL_FIRST else "across first"
     return f"as Pillow {PIL.__version__}, {order}"
+
+
+def _resized(graph, images, where, resample, fast, mode):
+    """Resize images without a border; parameters are those of `resize`."""
+    if resample == "nearest":
+        return _nearest(graph, images, where)
+    if mode == "RGBA":
+        # Pillow only copies images that have the size already
+        same = where.size.equals(where.target)
+        copies = same.item(0) & same.item(1)
+        images = premultiplied(graph, images, copies)
+    if fast and resample in _FAST:
+        resized = _fast(graph, images, where, _FAST[resample])
+    else:
+        resized = _exact(graph, images, where, resample)
+    return unpremultiplied(graph, resized, copies) if mode == "RGBA" else resized
 
 
 def _axes(where):
