@@ -27,7 +27,12 @@ from sklearn_dl.export.scikit_learn import (  # noqa: F401
     _sklearn,
     _trees,
 )
-from sklearn_dl.export.vision import _detection, _images, _vision  # noqa: F401
+from sklearn_dl.export.vision import (  # noqa: F401
+    _detection,
+    _images,
+    _object_detector,
+    _vision,
+)
 
 _MIN_OPSET = 18
 # protobuf can write no larger message

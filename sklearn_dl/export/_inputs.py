@@ -12,10 +12,10 @@ from sklearn_dl.text._text_estimator import TextEstimator
 from sklearn_dl.text.entities._word_rows import text_cells
 from sklearn_dl.utils._columns import natural_array, object_array, split_columns
 from sklearn_dl.vision import DetectionScorer
-from sklearn_dl.vision._image_estimator import ImageEstimator
+from sklearn_dl.vision._image_estimator import TrainedOnImages
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-_TAKE_IMAGES = (ImageLoader, ImageEstimator, DetectionScorer)
+_TAKE_IMAGES = (ImageLoader, TrainedOnImages, DetectionScorer)
 _NO_ROWS = "X_sample has no rows: pass some rows of the data."
 
 

@@ -4,12 +4,12 @@ import numpy as np
 
 from sklearn_dl.export._classes import known_labels
 from sklearn_dl.export._exporter import predicts
-from sklearn_dl.export._number import Number
 from sklearn_dl.export._onnx_models import embedded
 from sklearn_dl.export._problems import chosen
 from sklearn_dl.export._table import Output
 from sklearn_dl.export.vision._detection_formats import Decoding
 from sklearn_dl.export.vision._images import extract_with, images_of, loaded, resized
+from sklearn_dl.export.vision._objects import clipped, have_area, objects
 from sklearn_dl.export.vision._resize import placement
 from sklearn_dl.export.vision._suppression import sorted_by_score, suppressed
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
@@ -122,18 +122,13 @@ def _to_image(boxes, where):
     start, end = where.kept.item([0, 1]), where.kept.item([2, 3])
     corners = boxes.apply("Reshape", boxes, boxes.graph.constant([-1, 2, 2]))
     moved = (corners - where.placed.item([0, 1])) * ((end - start) / where.target) + start
-    clipped = moved.at_least(0).at_most(where.size)
-    return boxes.apply("Reshape", clipped, boxes.graph.constant([-1, 4]))
+    return clipped(boxes.apply("Reshape", moved, boxes.graph.constant([-1, 4])), where.size)
 
 
 def _best(detector, reader, found, boxes, exporter):
     """The outputs of the file: the candidates that stay, best first."""
     graph = exporter.graph
-    edges = graph.Split(boxes.value, axis=1, num_outputs=4, n_outputs=4)
-    x0, y0, x1, y1 = (Number(graph, edge) for edge in edges)
-    # a box that lies outside the image, or has no area, is dropped
-    seen = (x1 > x0) & (y1 > y0)
-    kept = graph.And(found.kept.value, graph.Squeeze(seen.value, [1]))
+    kept = graph.And(found.kept.value, have_area(boxes).value)
     boxes, inside, scores, classes = (
         graph.Compress(number.value, kept, axis=0)
         for number in (boxes, found.boxes, found.scores, found.classes)
@@ -147,12 +142,5 @@ def _best(detector, reader, found, boxes, exporter):
     boxes, scores, classes = (graph.Gather(values, order) for values in (boxes, scores, classes))
     labels = Output(classes, np.dtype(np.int64), ("n",))
     if reader.labels is not None:
-        labels = chosen(known_labels(reader.labels, exporter), classes, exporter)._replace(
-            shape=("n",)
-        )
-    float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-    return {
-        "boxes": Output(exporter.cast(boxes, float64, float32), float32, ("n", 4)),
-        "scores": Output(exporter.cast(scores, float64, float32), float32, ("n",)),
-        "labels": labels,
-    }
+        labels = chosen(known_labels(reader.labels, exporter), classes, exporter)
+    return objects(boxes, scores, labels, exporter)

@@ -9,7 +9,7 @@ from sklearn_dl.export._exporter import transforms
 from sklearn_dl.export._number import Number
 from sklearn_dl.export._table import Block, Table
 from sklearn_dl.export.vision._colors import colors_of, grey, load
-from sklearn_dl.export.vision._resize import resize, resize_rule
+from sklearn_dl.export.vision._resize import resize, resize_rule, resize_to
 from sklearn_dl.images import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images._resizer import Resize
 
@@ -93,10 +93,36 @@ def resized(block, step, exporter):
     block : Block
         Its `shape` is (height, width, channels).
     """
-    is_fast = exporter.resize == "fast"
-    exporter.metadata["resize"] = "fast" if is_fast else resize_rule()
+    is_fast = _resizes_fast(exporter)
     value = resize(exporter.graph, exporter.value(block), step, is_fast, block.mode)
     return replace(block, value=value, shape=(step.height, step.width, len(block.mode)))
+
+
+def filled(block, target, exporter):
+    """Images after a bilinear resizing to a size that the graph computes, which they fill.
+
+    Parameters
+    ----------
+    block : Block
+        Of kind "images".
+    target : Number
+        (width, height): whole numbers, float64 of shape (2,).
+    exporter : Exporter
+
+    Returns
+    -------
+    block : Block
+    """
+    images, is_fast = exporter.value(block), _resizes_fast(exporter)
+    value = resize_to(exporter.graph, images, target, "bilinear", is_fast, block.mode)
+    return replace(block, value=value, shape=())
+
+
+def _resizes_fast(exporter):
+    """Whether images are resized by the operator Resize; the metadata of the file tells it."""
+    is_fast = exporter.resize == "fast"
+    exporter.metadata["resize"] = "fast" if is_fast else resize_rule()
+    return is_fast
 
 
 def extract_with(extractor, block, exporter):

@@ -100,7 +100,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
     def outputs(self, head, rows, where):
         """Compute candidates, as `candidates_of` returns them: a Read with a Ragged."""
         where = self.resolved(where)
-        network = self._head_network(where)
+        network = self.head_network(where)
         found = [np.empty((0, 6)) for _ in range(len(rows))]
 
         def keep(positions, maps):
@@ -180,6 +180,25 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 network.move_to(device)
         return network.requires_grad_(True)
 
+    @property
+    def runs_a_graph(self):
+        """Whether an ONNX graph computes the maps."""
+        return isinstance(self.content, OnnxBackbone) and not self._has_body()
+
+    def maps_network(self, where):
+        """The DetectionNetwork that computes the maps, if no graph does: do not train it."""
+        if self._has_body():
+            network = self.on(where.device, where.precision)
+        else:
+            network = self._shared(where.device, where.precision)
+        network.measure(self.content.name)
+        return network
+
+    def head_network(self, where):
+        """The DetectionNetwork with the head: do not train it."""
+        with torch_settings(), self._lock:
+            return self._live_on(where.device)
+
     def for_pickle(self, content):
         if not isinstance(self.content, ModuleBackbone) or self._has_body():
             return super().for_pickle(content)
@@ -209,14 +228,10 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 rows.sizes[positions],
             )
 
-    def _head_network(self, where):
-        with torch_settings(), self._lock:
-            return self._live_on(where.device)
-
     def _source(self, where):
         """What computes the maps of this network: a _Source. `where` must be resolved."""
         budget = thread_budget(where.n_threads)
-        if isinstance(self.content, OnnxBackbone) and not self._has_body():
+        if self.runs_a_graph:
             names, sizes = graph_maps(self.content.content)
 
             def session(n_threads):
@@ -224,10 +239,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 return shared_session(content, names, n_threads, onnx_providers(where.device))
 
             return _Source(session, budget, sizes)
-        if self._has_body():
-            network = self.on(where.device, where.precision)
-        else:
-            network = self._shared(where.device, where.precision)
+        network = self.maps_network(where)
         sizes = network.measure(self.content.name)
         graph = NetworkAsGraph(network, where.device, len(sizes.used))
         return _Source(lambda n_threads: graph, min(2, budget), sizes)
