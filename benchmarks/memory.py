@@ -1,36 +1,53 @@
-"""Peak resident memory of scoring 2,000 photographs, against 200."""
+"""Peak resident memory of scoring, and of fitting to, 2,000 images, against 200."""
 
 import subprocess
 import sys
 
-_CODE = """
-import re, sys
-from pathlib import Path
+_SCORING = """
 from benchmarks._photographs import photographs
 from benchmarks.images import pipeline
 paths = photographs(640, 256)
-n = int(sys.argv[1])
 pipeline().transform([paths[i % 256] for i in range(n)])
+"""
+_DETECTION = """
+from benchmarks.detection import cells
+from sklearn_dl import ObjectDetector
+X, y = cells("trainval")
+rows = [i % len(X) for i in range(n)]
+ObjectDetector(max_epochs=1, random_state=0).fit(X[rows], [y[row] for row in rows])
+"""
 # not ru_maxrss, which a child begins with its parent's
+_CODE = """
+import re, sys
+from pathlib import Path
+n = int(sys.argv[1])
+{work}
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
 
-def peak(n):
+def peak(work, n):
     ran = subprocess.run(
-        [sys.executable, "-c", _CODE, str(n)], check=True, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", _CODE.format(work=work), str(n)],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return float(ran.stdout)
 
 
-def run(quick=False):
-    runs = 1 if quick else 3
-    few, many = [peak(200) for _ in range(runs)], [peak(2000) for _ in range(runs)]
+def _row(work, what, runs, bar):
+    few, many = ([peak(work, n) for _ in range(runs)] for n in (200, 2000))
     above = max(many) - min(few)
+    return {
+        "what": f"peak resident memory, {what.format(n='2,000')}",
+        "rival": f"{what.format(n=200)} ({min(few):.0f} MB)",
+        "text": f"{above:+.0f} MB (worst of {runs} run(s) each; at most +{bar})",
+    }
+
+
+def run(quick=False):
     return [
-        {
-            "what": "peak resident memory, 2,000 photographs",
-            "rival": f"200 photographs ({min(few):.0f} MB)",
-            "text": f"{above:+.0f} MB (worst of {runs} runs each; at most +60)",
-        }
+        _row(_SCORING, "features of {n} photographs", 1 if quick else 3, 60),
+        _row(_DETECTION, "fit of ObjectDetector to {n} images", 1, 100),
     ]
