@@ -53,8 +53,9 @@ class Boxes(Problem):
 
     def learn(self, y):
         labels = [image["label"] for image in y if len(image)]
+        _refuse_mixed(labels)
         self.classes = np.unique(np.concatenate(labels)) if labels else np.empty(0, dtype=str)
-        return self.encode(y, "y")
+        return self._encode(y, "y")
 
     def continue_from(self, earlier, y, how):
         targets = self.learn(y)
@@ -67,16 +68,22 @@ class Boxes(Problem):
                 f"{self.classes.tolist()}"
             )
         self.classes = earlier.classes
-        return self.encode(y, "y")
+        return self._encode(y, "y")
 
     def encode(self, y, name):
+        targets = self._encode(y, name)
+        if not len(targets.values):
+            raise ValueError(f"{name} has no object, so the score of the rows is not defined.")
+        return targets
+
+    def _encode(self, y, name):
         parts = []
         for row, image in enumerate(y):
-            unknown = ~np.isin(image["label"], self.classes)
-            if unknown.any():
+            unknown = image["label"][~np.isin(image["label"], self.classes)].tolist()
+            if unknown:
                 raise ValueError(
-                    f"{name} has the label {image['label'][unknown][0].item()!r} in row {row}, but "
-                    f"the labels of y are {self.classes.tolist()}."
+                    f"{name} has the label {unknown[0]!r} in row {row}, but the labels of y are "
+                    f"{self.classes.tolist()}."
                 )
             number = np.searchsorted(self.classes, image["label"])
             parts.append(np.column_stack([box_array(image), number]))
@@ -142,12 +149,24 @@ class Boxes(Problem):
         return objects
 
 
+def _refuse_mixed(labels):
+    """Raise a ValueError if some labels are strings, and others are not."""
+    first: dict = {}
+    for label in (label for image in labels for label in image.tolist()):
+        first.setdefault(isinstance(label, str), label)
+    if len(first) > 1:
+        raise ValueError(
+            f"The labels of y must be all strings or all numbers, but two of them are "
+            f"{first[True]!r} and {first[False]!r}."
+        )
+
+
 def _class_weights(class_weight, classes, counts):
     """The weight of each class: float64 ndarray of shape (n_classes,)."""
     if class_weight is None:
         return np.ones(len(classes))
     if isinstance(class_weight, str):  # "balanced"
-        return counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        return counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
     unknown = [label for label in class_weight if label not in classes.tolist()]
     if unknown:
         raise ValueError(

@@ -6,6 +6,22 @@ import numpy as np
 
 from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array
 from sklearn_dl.metrics._objects import objects_of_image
+from sklearn_dl.utils._columns import is_frame
+
+
+def check_list(y, name):
+    """Raise a ValueError if `y` is not one item per image, but for example the objects of one."""
+    is_one = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.names
+    if is_one or isinstance(y, (str, bytes, Mapping)):
+        raise ValueError(
+            f"{name} is one {type(y).__name__}, but it must have the objects of each image: pass a "
+            "list."
+        )
+    if is_frame(y):
+        raise ValueError(
+            f"{name} is a frame. Pass sklearn_dl.datasets.detections_from_frame(frame, X), which "
+            "has the objects of each image."
+        )
 
 
 def given_objects(y, rows, name):
@@ -24,11 +40,6 @@ def given_objects(y, rows, name):
         If a row is None or has another form, or a box is not finite, has no area or lies outside
         its image.
     """
-    if isinstance(y, (str, bytes, Mapping)):
-        raise ValueError(
-            f"{name} is one {type(y).__name__}, but it must have the objects of each image: pass a "
-            "list."
-        )
     objects = []
     sizes = rows.sizes.tolist()
     for row, (image, size) in enumerate(zip(y, sizes, strict=True)):

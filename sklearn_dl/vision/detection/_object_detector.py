@@ -17,7 +17,7 @@ from sklearn_dl.vision.detection._decoding import detections_of
 from sklearn_dl.vision.detection._detection_rows import detection_rows
 from sklearn_dl.vision.detection._detector import DetectorMixin
 from sklearn_dl.vision.detection._fitted_detection_network import FittedDetectionNetwork
-from sklearn_dl.vision.detection._given_objects import given_objects
+from sklearn_dl.vision.detection._given_objects import check_list, given_objects
 from sklearn_dl.vision.detection._views import checked_augment
 
 # rows whose candidates are in memory at once
@@ -294,6 +294,8 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         """
         self._validate_params()
         self._refuse_to_resume()
+        check_list(y, "y")
+        check_list(y_val, "y_val")
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     def predict(self, X):
