@@ -89,6 +89,11 @@ class FittedDetectionNetwork(FittedImageNetwork):
             network._file = file
             yield network
 
+    def with_live(self, network):
+        copied = super().with_live(network)
+        copied._file = None  # it is closed when the fit ends
+        return copied
+
     def features(self, rows, where):
         """Compute the maps of rows: StoredMaps, or no values if the fit trains the backbone."""
         where = self.resolved(where)
