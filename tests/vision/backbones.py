@@ -122,14 +122,15 @@ def mean_color_graph(outputs=("features",), fixed=None):
     return model(nodes, [image], values, [])
 
 
-def feature_map_graph():
-    """Maps of two features: what is red, what is green."""
-    weights = np.zeros((2, 3, 1, 1), np.float32)
-    weights[[0, 1], [0, 1]] = 1
+def feature_map_graph(stride=1, size=("H", "W")):
+    """Maps of two features: what is red, what is green, in each cell of `stride` pixels."""
+    weights = np.zeros((2, 3, stride, stride), np.float32)
+    weights[[0, 1], [0, 1]] = 1 / stride**2
+    node = helper.make_node("Conv", ["image", "weights"], ["maps"], strides=[stride, stride])
     return model(
-        [helper.make_node("Conv", ["image", "weights"], ["maps"])],
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, "H", "W"])],
-        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 2, "H", "W"])],
+        [node],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, *size])],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["N", 2, "h", "w"])],
         [numpy_helper.from_array(weights, "weights")],
     )
 
