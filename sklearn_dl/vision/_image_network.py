@@ -51,12 +51,16 @@ class ImageNetwork(NetworkWithHead):
         assert self.head is not None
         return self.head(self.dropout(self.features(pixels))).float()
 
+    def layers(self):
+        """Return the layers of the body, as `layers_of` does. A subclass may use only some."""
+        return layers_of(self.body)
+
     def train_last(self, n_layers):
         """Freeze all layers of the body except the last `n_layers`; the head is always trained."""
         self.requires_grad_(True)
         if n_layers == "all":
             return
-        layers = layers_of(self.body)
+        layers = self.layers()
         if n_layers > len(layers):
             raise ValueError(
                 f"trainable_layers={n_layers}, but the network has {len(layers)} layers; set "

@@ -139,8 +139,13 @@ class FittedDetectionNetwork(FittedImageNetwork):
         return DetectionFeed(rows, self.content.pixels)
 
     def check(self, trainable_layers):
-        if self.trains_body:
-            super().check(trainable_layers)
+        if not self.trains_body:
+            return
+        from sklearn_dl.vision.detection._detection_network import DetectionNetwork
+
+        network = DetectionNetwork(self.content.network(weights=False).body).eval()
+        network.measure(self.content.name)
+        network.train_last(trainable_layers)
 
     def start_head(self, network, rows, problem, seed, where):
         """Add a new DetectionHead to `network`. It is standardised with the maps of some rows."""
@@ -183,6 +188,8 @@ class FittedDetectionNetwork(FittedImageNetwork):
             if self.trains_body and network.body is None:
                 network.body = self._pretrained().body
                 network.move_to(device)
+            if self.trains_body:
+                network.measure(self.content.name)  # a loaded network does not know its maps yet
         return network.requires_grad_(True)
 
     @property

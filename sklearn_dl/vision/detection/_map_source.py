@@ -65,10 +65,11 @@ def map_sizes(shapes, side, name):
     used = [(stride, found[stride]) for stride in STRIDES if stride in found]
     if not used:
         seen = ", ".join(map(str, shapes))
+        given = f"outputs of shape {seen}" if seen else "no feature maps"
         raise ValueError(
-            f"{name} gives outputs of shape {seen} for an image of {side} x {side} pixels, but a "
-            "detector learns from feature maps of shape (n, C, H / stride, W / stride) with the "
-            f"strides {', '.join(map(str, STRIDES))}, or some of them. If the model is a finished "
+            f"{name} gives {given} for an image of {side} x {side} pixels, but a detector learns "
+            "from feature maps of shape (n, C, H / stride, W / stride) with the strides "
+            f"{', '.join(map(str, STRIDES))}, or some of them. If the model is a finished "
             "detector, whose outputs are boxes and scores, apply it with DetectionScorer. To give "
             "a graph these outputs, use onnx.utils.extract_model."
         )
@@ -97,7 +98,8 @@ def graph_maps(content):
     session = shared_session(content, names, 1, ["CPUExecutionProvider"])
     (spec, *others) = session.inputs
     side, row = TEST_SIDE, spec.row_shape
-    if others or row is None or len(row) != 3 or row[0] not in (3, None):
+    channels_last = row is not None and row[-1] == 3 and row[0] != 3
+    if others or row is None or len(row) != 3 or row[0] not in (3, None) or channels_last:
         raise ValueError(
             f"{content.name} must have one input of shape (n, 3, height, width), but its inputs "
             f"are {', '.join(map(str, session.inputs))}."
