@@ -231,5 +231,6 @@ def tile_boxes(image_size, tile_size, overlap):
 
 def _starts(side, tile, overlap):
     """Return where tiles start along one side of an image, at equal distances."""
-    n_more = max(0, int(np.ceil((side - tile) / (tile * (1 - overlap)))))
+    distance = max(1, tile * (1 - overlap))  # two tiles never start at the same pixel
+    n_more = max(0, int(np.ceil((side - tile) / distance)))
     return [0] if not n_more else [round(i * (side - tile) / n_more) for i in range(n_more + 1)]

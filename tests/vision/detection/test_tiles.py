@@ -362,6 +362,12 @@ def test_tiles_cover_the_image(size, tile, overlap):
     assert len(np.unique(boxes, axis=0)) == len(boxes)
 
 
+@given(st.integers(1, 300), st.integers(1, 50), st.floats(0, 1, exclude_max=True))
+def test_no_tile_is_cut_twice(side, tile, overlap):
+    boxes = tile_boxes((side, 1), (tile, 1), overlap)
+    assert len(set(boxes)) == len(boxes)
+
+
 def test_progress_counts_images():
     sizes = [(64, 64), (300, 100), (10, 10), (150, 64)]
     tiles = Tiles([LazyImage(scene(size=size), _DECODING) for size in sizes], (64, 64), 0.2)
