@@ -308,14 +308,26 @@ def test_a_logit_of_minus_infinity_is_a_probability_of_zero(name):
     assert found["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-3)
 
 
-def test_classes_of_a_callable_are_whole_numbers():
+@pytest.mark.parametrize("wrong", [0.5, -1, 2**40, np.nan, "cat"])
+def test_classes_of_a_callable_are_indices(wrong):
     outputs, _, _ = outputs_of("ssd")
 
-    def halves(outputs, geometry):
-        return outputs["b"], outputs["s"][:, 1], np.full(4, 0.5)
+    def decode(outputs, geometry):
+        return outputs["b"], outputs["s"][:, 1], np.full(4, wrong)
 
-    with pytest.raises(ValueError, match=r"returned classes that are not whole numbers: \[0.5\]"):
-        detector(halves, outputs).predict([IMAGE])
+    with pytest.raises(ValueError, match=f"reads class indices .*, but one is {wrong}. Correct"):
+        detector(decode, outputs).predict([IMAGE])
+
+
+@pytest.mark.parametrize("shape", [(16,), (2, 2, 4), (4, 5)])
+def test_boxes_of_a_callable_have_four_columns(shape):
+    outputs, _, _ = outputs_of("ssd")
+
+    def decode(outputs, geometry):
+        return np.zeros(shape), outputs["s"][:, 1], np.zeros(4)
+
+    with pytest.raises(ValueError, match=r"returned boxes .* must have the shapes \(n, 4\)"):
+        detector(decode, outputs).predict([IMAGE])
 
 
 def test_a_row_that_a_trained_network_cannot_score_is_named(params, data, marked):

@@ -23,6 +23,9 @@ from sklearn_dl.vision.detection.formats import (
     fitting_formats,
 )
 
+# no network has so many classes, and indices below are exact in float32
+_MOST_CLASSES = 2**24
+
 
 class Reader:
     """Prepares the inputs of a detector's graph, and decodes detections from its outputs.
@@ -172,19 +175,32 @@ class Reader:
         )
         try:
             found = self.format.decode(read, context)
+            return found._replace(classes=self._checked_classes(found.classes))
         except MisreadError as error:
             raise ValueError(f"{error} {self._instead(shapes)}") from error
-        if self.labels is not None:
-            beyond = found.classes[(found.classes < 0) | (found.classes >= len(self.labels))]
-            if len(beyond):
-                raise ValueError(
-                    f"format={self._shown} returned class {beyond[0]}, but {self._source_of_labels}"
-                    f" has labels for the classes 0 to {len(self.labels) - 1}."
-                )
-        return found
+
+    def _checked_classes(self, classes):
+        """Return class indices as int64; raise an error if they are anything else."""
+        is_index = np.zeros(len(classes), bool)
+        if classes.dtype.kind in "iuf":
+            numbers = classes.astype(np.float64)
+            is_index = (numbers >= 0) & (numbers < _MOST_CLASSES) & (numbers == np.floor(numbers))
+        if not is_index.all():
+            raise MisreadError(
+                f"format={self._shown} reads class indices 0, 1, ..., but one is "
+                f"{classes[~is_index][0]!s}."
+            )
+        if self.labels is not None and classes.max(initial=0) >= len(self.labels):
+            raise ValueError(
+                f"format={self._shown} returned class {classes.max():.0f}, but "
+                f"{self._source_of_labels} has labels for the classes 0 to {len(self.labels) - 1}."
+            )
+        return classes.astype(np.int64)
 
     def _instead(self, shapes):
         """Return the sentence that says what to do if the values are not of the format."""
+        if callable(self.detector.format):
+            return "Correct the callable."
         others = [n for n in fitting_formats(self._facts(shapes)) if n != self.format.name]
         if not others:
             return "Set `format` to a callable that decodes them."

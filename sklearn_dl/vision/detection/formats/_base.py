@@ -20,7 +20,8 @@ class Candidates(NamedTuple):
     boxes : float ndarray of shape (n, 4)
         x0, y0, x1, y1.
     scores : float ndarray of shape (n,)
-    classes : int ndarray of shape (n,)
+    classes : ndarray of shape (n,)
+        Class indices as the network gives them; the caller checks them.
     """
 
     boxes: np.ndarray

@@ -33,20 +33,17 @@ class CallableFormat(Format):
     def decode(self, outputs, context):
         """Call the function, and check what it returns."""
         boxes, scores, classes = self.function(outputs, context.geometry)
-        boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-        scores, classes = np.asarray(scores, dtype=np.float64), np.asarray(classes)
-        if scores.shape != (len(boxes),) or classes.shape != (len(boxes),):
+        boxes, scores = (np.asarray(values, dtype=np.float64) for values in (boxes, scores))
+        classes = np.asarray(classes)
+        if not boxes.size:
+            boxes = boxes.reshape(0, 4)
+        n_boxes = len(scores) if scores.ndim == 1 else None
+        if boxes.shape != (n_boxes, 4) or classes.shape != (n_boxes,):
             raise ValueError(
-                f"format={self.name} returned {len(boxes)} boxes, scores of shape "
-                f"{scores.shape} and classes of shape {classes.shape}; each box needs one score "
-                "and one class."
+                f"format={self.name} returned boxes of shape {boxes.shape}, scores of shape "
+                f"{scores.shape} and classes of shape {classes.shape}, but they must have the "
+                "shapes (n, 4), (n,) and (n,)."
             )
         check_outputs({"scores": scores}, allowed=(-np.inf,))
         kept = scores >= context.threshold
-        boxes, scores, classes = boxes[kept], scores[kept], classes[kept]
-        if classes.dtype.kind not in "iu" and (classes != np.floor(classes)).any():
-            raise ValueError(
-                f"format={self.name} returned classes that are not whole numbers: "
-                f"{classes[:5].tolist()}."
-            )
-        return Candidates(boxes, scores, classes.astype(np.int64))
+        return Candidates(boxes[kept], scores[kept], classes[kept])

@@ -85,22 +85,6 @@ def refuse_negative_sides(name, sides):
         )
 
 
-def whole_classes(name, classes):
-    """Return class indices as int64; raise an error if they are not whole numbers.
-
-    Parameters
-    ----------
-    name : str
-    classes : ndarray of shape (n,)
-    """
-    if classes.dtype.kind not in "iu" and (classes != np.floor(classes)).any():
-        raise MisreadError(
-            f'format="{name}" reads numbers of classes, but they are not whole: '
-            f"{classes[:5].tolist()}."
-        )
-    return classes.astype(np.int64)
-
-
 def follows(values, grid):
     """Whether both columns of values rise with the columns of a grid, as decoded centers do."""
     with np.errstate(invalid="ignore", divide="ignore"):

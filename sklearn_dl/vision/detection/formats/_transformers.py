@@ -17,7 +17,6 @@ from sklearn_dl.vision.detection.formats._checks import (
     refuse_centers,
     refuse_fractions,
     refuse_probabilities,
-    whole_classes,
 )
 
 
@@ -130,4 +129,4 @@ class RtDetrDecoded(Format):
         found = boxes[kept].astype(np.float64)
         refuse_fractions(self.name, boxes, len(found))
         refuse_centers(self.name, found)
-        return Candidates(found, scores[kept], whole_classes(self.name, labels[kept]))
+        return Candidates(found, scores[kept], labels[kept])

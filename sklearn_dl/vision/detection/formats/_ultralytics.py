@@ -8,7 +8,6 @@ from sklearn_dl.vision.detection.formats._checks import (
     check_probabilities,
     refuse_centers,
     refuse_fractions,
-    whole_classes,
 )
 
 
@@ -134,8 +133,7 @@ class Yolov10(Format):
         kept = table[table[:, 4] >= context.threshold]
         refuse_fractions(self.name, table[:, :4], len(kept))
         refuse_centers(self.name, kept[:, :4])
-        classes = whole_classes(self.name, kept[:, 5])
-        return Candidates(kept[:, :4].astype(np.float64), kept[:, 4], classes)
+        return Candidates(kept[:, :4].astype(np.float64), kept[:, 4], kept[:, 5])
 
 
 def _has_columns(shape, least):
