@@ -289,3 +289,10 @@ def test_other_names_in_the_metadata():
     graph = with_metadata(constant_detector(tables), names="UltraFace")
     assert chosen(graph) == "ssd"
     assert DetectionScorer(graph).classes_.tolist() == [0]
+
+
+def test_ssd_without_a_box():
+    graph = constant_detector({"scores": np.zeros((0, 3)), "boxes": np.zeros((0, 4))})
+    detector = DetectionScorer(graph)
+    assert detector.format_ == "ssd"
+    assert len(detector.predict([IMAGE])[0]) == 0

@@ -40,7 +40,7 @@ class Ssd(Format):
     def decode(self, outputs, context):
         probabilities, boxes = outputs.values()
         check_probabilities(self.name, probabilities)
-        if context.is_guess:
+        if context.is_guess and len(boxes):
             self._check_background(probabilities)
         best = probabilities[:, 1:].argmax(axis=1)
         scores = probabilities[np.arange(len(best)), best + 1]
