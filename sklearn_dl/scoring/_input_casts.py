@@ -28,7 +28,7 @@ def fit_rank(values, spec):
     return values
 
 
-def check_row_shape(seen, spec, row=None):
+def check_row_shape(seen, spec, row=None, name="X"):
     """Raise a ValueError if rows of shape `seen` cannot be fed to the input.
 
     Parameters
@@ -37,6 +37,8 @@ def check_row_shape(seen, spec, row=None):
     spec : TensorSpec
     row : int or None, default=None
         The row that has this shape, in the message. None: all rows have it.
+    name : str, default="X"
+        What the rows are, in the message.
     """
     expected = spec.row_shape
     if expected is None:
@@ -45,10 +47,10 @@ def check_row_shape(seen, spec, row=None):
         e is not None and s != e for s, e in zip(seen, expected, strict=True)
     ):
         where = "rows" if row is None else f"row {row}"
-        raise ValueError(f"The graph expects {spec}; X has {where} of shape {tuple(seen)}.")
+        raise ValueError(f"The graph expects {spec}; {name} has {where} of shape {tuple(seen)}.")
 
 
-def cast(values, spec, rows):
+def cast(values, spec, rows, name="X"):
     """Cast numbers to the input's dtype.
 
     Floats may be rounded. A number that is out of the range of the dtype, or that is not whole if
@@ -60,6 +62,8 @@ def cast(values, spec, rows):
     spec : TensorSpec
     rows : sequence of int
         Row numbers of `values` in messages.
+    name : str, default="X"
+        What `values` are, in messages.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def cast(values, spec, rows):
     if values.dtype == dtype:
         return np.ascontiguousarray(values)
     if dtype.kind == "O" or values.dtype.kind not in "biuf":
-        raise ValueError(f"The graph expects {spec}; X has dtype {values.dtype}.")
+        raise ValueError(f"The graph expects {spec}; {name} has dtype {values.dtype}.")
     bad = _unfit_mask(values, dtype)
     if bad.any():
         where = np.argwhere(bad)[0]

@@ -100,9 +100,9 @@ def _constant(reader, spec, value, exporter):
                 'Set resize_mode="fill" or "crop".',
             )
         value = value(reader.geometry((reader.step.width, reader.step.height)))
-    value = np.asarray(value)
-    check_row_shape(value.shape, spec)
-    return cast(value[None], spec, [0])
+    value, name = np.asarray(value), f"extra_inputs[{spec.name!r}]"
+    check_row_shape(value.shape, spec, name=name)
+    return cast(value[None], spec, [0], name)
 
 
 def _row_shapes(session, reader, others):

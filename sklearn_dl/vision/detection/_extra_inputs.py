@@ -58,6 +58,7 @@ class GeometrySource:
 
     def __init__(self, spec, value, images, geometry, numbers=None):
         self.spec, self.value = spec, value
+        self.name = f"extra_inputs[{spec.name!r}]"
         self.images, self.geometry = images, geometry
         self.numbers = range(len(images)) if numbers is None else numbers
 
@@ -76,12 +77,12 @@ class GeometrySource:
                 errors[row] = named
         good = [self.numbers[row] for row in rows if row not in errors]
         batch = np.empty((0, *(size or 0 for size in self.spec.row_shape or ())))
-        return cast(np.stack(values) if values else batch, self.spec, good), errors
+        return cast(np.stack(values) if values else batch, self.spec, good, self.name), errors
 
     def _of_image(self, image):
         value = self.value
         if callable(value):
             value = value(self.geometry(image.size_as_read()))
         array = np.asarray(value)
-        check_row_shape(array.shape, self.spec)
+        check_row_shape(array.shape, self.spec, name=self.name)
         return array
