@@ -1,6 +1,7 @@
 """DetectionDisplay: images with the boxes of their detections, beside the true ones."""
 
 import os
+from numbers import Integral, Real
 
 import numpy as np
 from PIL import Image
@@ -20,8 +21,13 @@ from sklearn_dl.metrics._objects import objects_of_image, objects_of_images
 from sklearn_dl.utils._columns import counted, object_array, row_index
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
+from sklearn_dl.utils._sklearn import Interval, validate_parameter_constraints
 from sklearn_dl.vision.detection._labels import class_labels
 
+_CONSTRAINTS = {
+    "min_score": [Real],
+    "n_columns": [Interval(Integral, 1, None, closed="left"), None],
+}
 _MAX_PANELS = 100
 # an image has up to so many pixels for each pixel of its panel, for figures that are printed
 _OVERSAMPLING = 2
@@ -156,7 +162,8 @@ class DetectionDisplay:
             If an image cannot be read, and its detections are not None.
         ValueError
             If X has too many images, if `y_pred` or `y_true` does not match X or has another form,
-            if a label is not in `classes`, or if `ax` does not match the number of panels.
+            if a label is not in `classes`, if `ax` does not match the number of panels, or if a
+            parameter is out of range.
         ImportError
             If matplotlib is not installed.
         """
@@ -202,11 +209,14 @@ class DetectionDisplay:
         ImageReadError
             If an image cannot be read, and its detections are not None.
         ValueError
-            If there are too many images, or `ax` does not match the number of panels.
+            If a parameter is out of range, there are too many images, or `ax` does not match the
+            number of panels.
         ImportError
             If matplotlib is not installed.
         """
         plt = import_optional("matplotlib.pyplot", extra="demo", purpose="DetectionDisplay")
+        parameters = {"min_score": min_score, "n_columns": n_columns}
+        validate_parameter_constraints(_CONSTRAINTS, parameters, caller_name="DetectionDisplay")
         panels = self._panels(min_score)
         if len(panels) > _MAX_PANELS:
             raise ValueError(

@@ -362,6 +362,15 @@ def test_what_does_not_match():
         draw([IMAGE] * 51, [FOUND] * 51, y_true=[TRUE] * 51)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"n_columns": 0}, {"n_columns": 1.5}, {"min_score": "high"}, {"min_score": None}]
+)
+def test_parameters_out_of_range(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of DetectionDisplay must be"):
+        draw(IMAGE, FOUND, **wrong)
+
+
 def test_kinds_of_one_image(tmp_path):
     Image.fromarray(IMAGE).save(tmp_path / "image.png")
     path = tmp_path / "image.png"
