@@ -218,8 +218,8 @@ def _labels(cells):
     for row, label in enumerate(labels):
         if not isinstance(label, str):
             raise ValueError(
-                f"Row {row} of the frame: the label {brief(label)} must be a string, as the others "
-                "must be, or all must be integers."
+                f"Row {row} of the frame: the label is {brief(label)}, but all labels must be "
+                "strings, or all integers."
             )
         if len(label) > LONGEST_LABEL:
             raise ValueError(

@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 
 from sklearn_dl.datasets._files import files_below, files_in, image_extensions
 from sklearn_dl.images import ImageLoader
-from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._columns import counted, object_array
 from sklearn_dl.utils._sklearn import validate_parameter_constraints
 
 _CONSTRAINTS = {"return_X_y": ["boolean"]}
@@ -83,10 +83,10 @@ def load_image_folder(path, *, return_X_y=False):
     with os.scandir(path) as entries:
         names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
     if not names:
-        n_images = len(files_in(path, image_extensions()))
+        images = counted(len(files_in(path, image_extensions())), "image")
         raise ValueError(
-            f"{os.fspath(path)!r} has no folders, only {n_images} images. It must have one folder "
-            "for each class."
+            f"{os.fspath(path)!r} has no folders, only {images}. It must have one folder for each "
+            "class."
         )
     paths: list = []
     counts = []
