@@ -107,9 +107,8 @@ def _position(image, n_images):
 
 def _columns(frame, name, scored):
     """The columns of a tidy frame, by their names."""
-    cells, names, _ = split_columns(
-        frame, None
-    )  # the estimator is for errors about other containers
+    # the estimator, here None, is for errors about other containers
+    cells, names, _ = split_columns(frame, None)
     columns = dict(zip(names, cells, strict=True))
     _check_keys(columns, ["image", *_wanted(scored)], name, scored)
     if not scored:
