@@ -296,3 +296,10 @@ def test_ssd_without_a_box():
     detector = DetectionScorer(graph)
     assert detector.format_ == "ssd"
     assert len(detector.predict([IMAGE])[0]) == 0
+
+
+def test_numbers_of_labels_and_classes_are_in_the_error():
+    detector = DetectionScorer(constant_detector({"output0": yolov8()}), classes=["a", "b", "c"])
+    message = r"There are 3 labels; numbers of classes by format: \{'yolov8': 2\}. Set `format`"
+    with pytest.raises(ValueError, match=message):
+        detector.fit([IMAGE])

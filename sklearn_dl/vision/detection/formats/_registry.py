@@ -70,10 +70,15 @@ def choose_format(facts, size_for):
     if likely:
         raise ValueError(f"{start}these formats match: {likely}. Set `format` to one of them.")
     if fits:
+        labels = ""
+        if facts.n_labels is not None:
+            counts = {name: _n_classes(FORMATS[name], by_format[name]) for name in fits}
+            labels = f" There are {facts.n_labels} labels; numbers of classes by format: {counts}."
         raise ValueError(
             f"{start}by their shapes alone, these formats match: {fits}; but the names of the "
-            "outputs, the number of labels, `anchors` or the file's metadata contradict them. Set "
-            "`format` to one of them if it is right, or to a callable that decodes the outputs."
+            "outputs, the number of labels, `anchors` or the file's metadata contradict them."
+            f"{labels} Set `format` to one of them if it is right, or to a callable that decodes "
+            "the outputs."
         )
     expected = "; ".join(f"{name!r}: {one.expects}" for name, one in FORMATS.items())
     raise ValueError(
@@ -86,5 +91,9 @@ def _agrees(one, facts):
     """Whether names, metadata, labels and anchors agree with a format whose shapes match."""
     if not one.is_likely(facts) or (facts.anchors is not None and one.anchors is None):
         return False
-    n_classes = one.n_classes(facts, one.choose(facts))
-    return facts.n_labels is None or n_classes in (None, facts.n_labels)
+    return facts.n_labels is None or _n_classes(one, facts) in (None, facts.n_labels)
+
+
+def _n_classes(one, facts):
+    """Return the number of classes with a format whose shapes match; None if it is not known."""
+    return one.n_classes(facts, one.choose(facts))
