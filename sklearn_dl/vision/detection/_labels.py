@@ -7,6 +7,7 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from sklearn_dl.utils._columns import is_missing
+from sklearn_dl.utils._messages import brief
 
 # 10,000 names of 100 characters
 _LONGEST = 2**20
@@ -53,6 +54,11 @@ def class_labels(classes):
     if array.ndim != 1 or not len(array) or missing:
         seen = f"class {missing[0]} has none" if missing else f"its shape is {array.shape}"
         raise ValueError(f"`classes` must have one label per class, but {seen}.")
+    if len({isinstance(label, str) for label in labels}) > 1:
+        raise ValueError(
+            f"`classes` has strings and other labels, such as {brief(list(labels)[:5])}: pass "
+            "labels of one kind."
+        )
     return array
 
 

@@ -304,7 +304,10 @@ class Reader:
         given = self.detector.anchors
         if given is None:
             return None
-        anchors = np.asarray(given, dtype=np.float64)
+        try:
+            anchors = np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError):  # strings, or rows of different lengths
+            anchors = np.empty(0)
         if (
             anchors.ndim != 2
             or anchors.shape[1] != 2
@@ -313,7 +316,7 @@ class Reader:
         ):
             raise ValueError(
                 f"`anchors` must have shape (n_anchors, 2) and contain positive widths and heights "
-                f"in grid cells, got {brief(given)} of shape {anchors.shape}."
+                f"in grid cells, got {brief(given)}."
             )
         return anchors
 

@@ -280,8 +280,9 @@ def test_classes_and_anchors_that_do_not_fit(detector):
     with pytest.raises(ValueError, match="expects one output") as error:
         DetectionScorer(twice, format="yolov2", anchors=[[1, 1]] * 3).fit([IMAGE])
     assert "With 3 anchors" not in str(error.value)
-    with pytest.raises(ValueError, match=r"`anchors` must have shape \(n_anchors, 2\)"):
-        detector.set_params(anchors=[1, 2]).fit([squares()])
+    for anchors in ([1, 2], [], [[0, 1]], [["a", "b"]], [[1], [1, 2]]):
+        with pytest.raises(ValueError, match=r"`anchors` must have shape \(n_anchors, 2\)"):
+            detector.set_params(anchors=anchors).fit([squares()])
     graph = constant_detector({"scores": [[0.1, 0.9]], "boxes": [[0, 0, 1, 1]]})
     with pytest.raises(ValueError, match="format='ssd' does not use anchors"):
         DetectionScorer(graph, format="ssd", anchors=ANCHORS).fit([IMAGE])

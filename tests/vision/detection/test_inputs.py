@@ -334,12 +334,13 @@ def test_forms_of_classes(graph, classes):
         ([["person", "bicycle"]], r"its shape is \(1, 2\)"),
         ([], r"its shape is \(0,\)"),
         ({}, r"its shape is \(0,\)"),
+        (["person", 1], r"`classes` has strings and other labels, such as \['person', 1\]"),
         ({"person", "bicycle"}, "`classes` is a set; pass a list"),
         ("person", "`classes` is a str; pass a list|The 'classes' parameter"),
     ],
     ids=[
         *("dict from 1", "dict without 1", "dict of numbers", "dict with None", "three labels"),
-        *("list with NaN", "table", "empty list", "empty dict", "set", "string"),
+        *("list with NaN", "table", "empty list", "empty dict", "mixed", "set", "string"),
     ],
 )
 def test_classes_that_are_not_labels(graph, classes, message):
