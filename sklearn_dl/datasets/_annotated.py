@@ -8,11 +8,9 @@ from sklearn.utils import Bunch
 
 from sklearn_dl.images import ImageLoader, ImageReadError
 from sklearn_dl.metrics import make_detections
+from sklearn_dl.metrics._boxes import LONGEST_LABEL
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import brief, warn_user
-
-# a label takes its length in each box; the longest names of published data sets have 70 letters
-LONGEST_LABEL = 200
 
 
 class Box(NamedTuple):

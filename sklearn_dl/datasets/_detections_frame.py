@@ -6,12 +6,12 @@ from collections.abc import Mapping, Set
 import numpy as np
 
 from sklearn_dl.datasets._annotated import (
-    LONGEST_LABEL,
     check_edges,
     warn_of_left_out,
     wrong_box,
 )
 from sklearn_dl.metrics import make_detections
+from sklearn_dl.metrics._boxes import LONGEST_LABEL
 from sklearn_dl.utils._columns import (
     is_frame,
     is_series,

@@ -3,6 +3,9 @@
 import numpy as np
 
 BOX_FIELDS = ("x0", "y0", "x1", "y1")
+# of a label in a file: every box takes as much memory as the longest label; the longest names of
+# published data sets have 70 letters
+LONGEST_LABEL = 200
 
 
 def make_detections(boxes, labels, scores=None):

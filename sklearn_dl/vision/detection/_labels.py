@@ -6,14 +6,15 @@ from collections.abc import Mapping, Set
 
 import numpy as np
 
+from sklearn_dl.metrics._boxes import LONGEST_LABEL
 from sklearn_dl.utils._columns import is_missing
 from sklearn_dl.utils._messages import brief
 
 # 10,000 names of 100 characters
 _LONGEST = 2**20
-_STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
-# a list or a dict of strings without the strings
-_FLAT = re.compile(r"\[[\s,]*\]|\{[\s\d:,]*\}")
+_STRING = r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\""""
+# a list or a dict of strings; possessive quantifiers, so that the time is linear
+_FLAT = re.compile(rf"\[(?:{_STRING}|[\s,])*+\]|\{{(?:{_STRING}|[\s\d:,])*+\}}")
 
 
 def class_labels(classes):
@@ -71,16 +72,17 @@ def metadata_labels(metadata):
         Its entry "names" is a Python literal: a dict from class indices to names, or a list. The
         file may come from a stranger: what is anything else is ignored, as if it was not there.
     """
-    text = metadata.get("names", "")
+    text = metadata.get("names", "").strip()
     # no nesting: deep nesting can crash Python's parser
-    if len(text) > _LONGEST or not _FLAT.fullmatch(_STRING.sub("", text).strip()):
+    if len(text) > _LONGEST or not _FLAT.fullmatch(text):
         return None
     try:
-        names = ast.literal_eval(text.strip())
+        names = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return None
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
             return None
         names = [names[index] for index in range(len(names))]
-    return np.array(names) if names and all(isinstance(name, str) for name in names) else None
+    fit = all(isinstance(name, str) and len(name) <= LONGEST_LABEL for name in names)
+    return np.array(names) if names and fit else None

@@ -260,8 +260,10 @@ def test_another_task_is_refused(task):
         *("", "nothing", "{", "{0: 'a'", "__import__('os')", "{0: f'{1}'}", "{0: b'a', 1: 'b'}"),
         *("{1: 'a', 2: 'b'}", "{0: 1, 1: 2}", "{0: ['a'], 1: 'b'}", "3", "[]"),
         *("{" * 10_000, "-" * 100_000 + "1", "[" + "1" * 5000 + "]", "{0: 'a', 1: '" + "b" * 2**20),
+        "{0: '" + "\\'" * 2**18,  # of quadratic time, if each quote were a start
+        "{0: 'a', 1: '" + "b" * 201 + "'}",  # each label would take as much memory
     ],
-    ids=str,
+    ids=lambda names: f"{len(names)} {names[:20]}",
 )
 def test_names_that_are_not_labels_are_ignored(names):
     detector = DetectionScorer(ultralytics({"output0": yolov8()}, names=names))
