@@ -82,18 +82,21 @@ def _goals(objects, move, stride, height, width, class_weights):
         1 in the cells with the center of an object, and less around them.
     importance : float32 ndarray of shape (n_classes, height, width)
         The weight of an object's class in the cell of its center, and 0 elsewhere.
-    weights : float32 ndarray of shape (height, width)
-        The weight of each cell in the loss of the boxes.
+    shares : float32 ndarray of shape (height, width)
+        The share of each cell in the loss of the boxes, before class weights.
+    of_class : float32 ndarray of shape (height, width)
+        The weight of the class of the box that each cell is to find.
     boxes : float32 ndarray of shape (4, height, width)
         The box that each cell is to find, in cells.
     """
     heat = np.zeros((len(class_weights), height, width), dtype=np.float32)
     importance = np.zeros_like(heat)
-    weights = np.zeros((height, width), dtype=np.float32)
+    shares = np.zeros((height, width), dtype=np.float32)
+    of_class = np.zeros_like(shares)
     target = np.zeros((4, height, width), dtype=np.float32)
     boxes, classes = _visible(objects, move, np.array([width, height]) * stride)
     if not len(boxes):
-        return heat, importance, weights, target
+        return heat, importance, shares, of_class, target
     boxes = boxes / stride
     sides = boxes[:, 2:] - boxes[:, :2]
     cells = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.int64)
@@ -111,11 +114,11 @@ def _goals(objects, move, stride, height, width, class_weights):
     owner = np.where(bells > 0, areas[:, None, None], np.inf).argmin(axis=0)
     rows, columns = np.nonzero(bells.max(axis=0))
     owner = owner[rows, columns]
-    of_object = class_weights[classes] * np.log(np.maximum(areas * stride**2, np.e))
-    shares = bells / bells.sum(axis=(1, 2), keepdims=True)
-    weights[rows, columns] = (shares[owner, rows, columns] * of_object[owner]).astype(np.float32)
+    of_object = np.log(np.maximum(areas * stride**2, np.e)) / bells.sum(axis=(1, 2))
+    shares[rows, columns] = bells[owner, rows, columns] * of_object[owner]
+    of_class[rows, columns] = class_weights[classes[owner]]
     target[:, rows, columns] = boxes[owner].T
-    return heat, importance, weights, target
+    return heat, importance, shares, of_class, target
 
 
 def _visible(objects, move, size):
@@ -127,20 +130,21 @@ def _visible(objects, move, size):
     return shown[kept], objects[kept, 4].astype(np.int64)
 
 
-def _losses(logits, distances, heat, importance, weights, boxes):
+def _losses(logits, distances, heat, importance, shares, of_class, boxes):
     probabilities = logits.sigmoid()
     found = -functional.logsigmoid(logits) * (1 - probabilities) ** 2 * importance
     is_center = importance > 0
     missed = -functional.logsigmoid(-logits) * probabilities**2 * (1 - heat) ** 4 * ~is_center
-    n_objects = importance.sum((1, 2, 3)).clamp(min=1)
-    per_object = (found + missed).sum((1, 2, 3)) / n_objects
-    row, y, x = torch.nonzero(weights, as_tuple=True)
+    n_centers = is_center.sum((1, 2, 3)).clamp(min=1)
+    per_object = (found + missed).sum((1, 2, 3)) / n_centers
+    row, y, x = torch.nonzero(shares, as_tuple=True)
     near = distances[row, :, y, x]
     center = torch.stack([x, y], dim=1) + 0.5
     made = torch.cat([center - near[:, :2], center + near[:, 2:]], dim=1)
+    weights = shares * of_class
     weighted = (1 - _giou(made, boxes[row, :, y, x])) * weights[row, y, x]
     of_boxes = torch.zeros_like(per_object).index_add(0, row, weighted)
-    return per_object + _BOX_WEIGHT * of_boxes / weights.sum((1, 2)).clamp(min=1)
+    return per_object + _BOX_WEIGHT * of_boxes / shares.sum((1, 2)).clamp(min=1)
 
 
 def _giou(a, b):

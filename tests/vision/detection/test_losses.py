@@ -27,6 +27,7 @@ def plain_goals(objects, class_weights):
     """What `_goals` computes, cell by cell, for objects that the canvas shows whole."""
     heat = np.zeros((N_CLASSES, HEIGHT, WIDTH))
     importance, weights = np.zeros_like(heat), np.zeros((HEIGHT, WIDTH))
+    of_class = np.zeros_like(weights)
     target, smallest = np.zeros((4, HEIGHT, WIDTH)), np.full((HEIGHT, WIDTH), np.inf)
     for x0, y0, x1, y1, number in objects:
         number = int(number)
@@ -45,12 +46,13 @@ def plain_goals(objects, class_weights):
         heat[number] = np.maximum(heat[number], bell)
         importance[number, row, column] = class_weights[number]
         area = (x1 - x0) * (y1 - y0)
-        shares = class_weights[number] * math.log(max(area, math.e)) * bell / bell.sum()
+        shares = math.log(max(area, math.e)) * bell / bell.sum()
         for y, x in zip(*np.nonzero(bell), strict=True):
             if area < smallest[y, x]:
                 smallest[y, x], weights[y, x] = area, shares[y, x]
+                of_class[y, x] = class_weights[number]
                 target[:, y, x] = np.array([x0, y0, x1, y1]) / STRIDE
-    return heat, importance, weights, target
+    return heat, importance, weights, of_class, target
 
 
 def plain_giou(a, b):
@@ -63,7 +65,7 @@ def plain_giou(a, b):
     return shared / union - (around - union) / around
 
 
-def plain_loss(logits, distances, heat, importance, weights, target):
+def plain_loss(logits, distances, heat, importance, weights, of_class, target):
     p = 1 / (1 + np.exp(-logits))
     centers = importance > 0
     focal = -(importance * (1 - p) ** 2 * np.log(p))[centers].sum()
@@ -72,9 +74,9 @@ def plain_loss(logits, distances, heat, importance, weights, target):
     for y, x in zip(*np.nonzero(weights), strict=True):
         left, up, right, down = distances[:, y, x]
         made = np.array([x + 0.5 - left, y + 0.5 - up, x + 0.5 + right, y + 0.5 + down])
-        boxes += weights[y, x] * (1 - plain_giou(made, target[:, y, x]))
+        boxes += weights[y, x] * of_class[y, x] * (1 - plain_giou(made, target[:, y, x]))
     boxes /= max(1, weights.sum())
-    return focal / max(1, importance.sum()) + _losses._BOX_WEIGHT * boxes
+    return focal / max(1, centers.sum()) + _losses._BOX_WEIGHT * boxes
 
 
 def outputs_of(rng, n, requires_grad=False):
@@ -179,3 +181,17 @@ def test_rows_without_objects_learn_that_there_are_none():
     losses.sum().backward()
     assert (logits.grad > 0).all()
     assert not distances.grad.any()
+
+
+def test_class_weights_do_not_cancel():
+    """Objects of a class of weight 3 count three times, in an image that has no other class too."""
+    rng = np.random.default_rng(2)
+    objects = some_objects(rng, 3)
+    objects[:, 4] = 1
+    logits, distances = outputs_of(rng, 1)
+    one, two, three = (
+        losses_of(logits, distances, [objects], np.array([1.0, weight, 1.0]))
+        for weight in (1, 2, 3)
+    )
+    torch.testing.assert_close(three - two, two - one)
+    assert (two > 1.2 * one).all()
