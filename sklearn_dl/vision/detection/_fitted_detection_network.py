@@ -2,15 +2,12 @@
 
 import copy
 from contextlib import closing, contextmanager
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.runtimes.onnx._graph import resolve_providers, shared_session
 from sklearn_dl.runtimes.torch._device import torch_settings
-from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.training._batches import some_positions
 from sklearn_dl.training._feature_store import FeatureStore
 from sklearn_dl.training._ragged import Ragged
@@ -22,24 +19,16 @@ from sklearn_dl.vision._backbone import (
     ModuleBackbone,
     OnnxBackbone,
 )
-from sklearn_dl.vision._features import BATCH, NetworkAsGraph, onnx_providers, pixel_array
-from sklearn_dl.vision._image_rows import digest_or_none
+from sklearn_dl.vision._features import NetworkAsGraph, onnx_providers
 from sklearn_dl.vision.detection._decoding import candidates_of
-from sklearn_dl.vision.detection._map_source import graph_maps
-from sklearn_dl.vision.detection._maps import (
-    MapsFile,
-    StoredMaps,
-    batches_of,
-    flattened,
-    groups_of,
-)
+from sklearn_dl.vision.detection._map_source import MapSource, graph_maps
+from sklearn_dl.vision.detection._maps import MapsFile, batches_of
+from sklearn_dl.vision.detection._storing import stored_maps
 
 # the maps of the head are standardised by those of at most this number of rows
 _ROWS_TO_STANDARDISE = 64
 # the head computes the stored maps of this number of rows at once
 _ROWS_AT_ONCE = 8
-# rows whose maps are looked up in `memory` at once
-_ROWS_TO_LOOK_UP = 64
 
 
 class FittedDetectionNetwork(FittedImageNetwork):
@@ -98,7 +87,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         """Compute the maps of rows: StoredMaps, or no values if the fit trains the backbone."""
         where = self.resolved(where)
         if self._file is None:
-            errors = self._compute(rows, where, lambda positions, maps: None)
+            errors = self._source(where).compute(rows, where, lambda positions, maps: None)
             return Read(np.empty((len(rows), 0), dtype=np.float32), errors)
         return self._stored(rows, where)
 
@@ -116,7 +105,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         errors: dict = {}
         with torch_settings(where.n_threads):
             if rows.maps is None:
-                errors = self._compute(rows, where, keep)
+                errors = self._source(where).compute(rows, where, keep)
             else:
                 for positions in batches_of(rows.canvases, _ROWS_AT_ONCE):
                     keep(positions, rows.maps.read(positions))
@@ -167,7 +156,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 parts[level].append(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1))
 
         if some.maps is None:
-            self._compute(some, where, keep)
+            self._source(where).compute(some, where, keep)
         else:
             for positions in batches_of(some.canvases, _ROWS_AT_ONCE):
                 keep(positions, some.maps.read(positions))
@@ -176,6 +165,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         network.move_to(where.device)
 
     def network_to_train(self, device):
+        """A new DetectionNetwork on `device`; it has a body only if the fit trains the body."""
         from sklearn_dl.vision.detection._detection_network import DetectionNetwork
 
         with torch_settings(), self._lock:
@@ -241,7 +231,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
             )
 
     def _source(self, where):
-        """What computes the maps of this network: a _Source. `where` must be resolved."""
+        """What computes the maps of this network. `where` must be resolved."""
         budget = thread_budget(where.n_threads)
         if self.runs_a_graph:
             names, sizes = graph_maps(self.content.content)
@@ -250,101 +240,22 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 content = self.whole_content().content
                 return shared_session(content, names, n_threads, onnx_providers(where.device))
 
-            return _Source(session, budget, sizes)
+            return MapSource(session, budget, sizes, self.content.pixels)
         network = self.maps_network(where)
         sizes = network.measure(self.content.name)
         graph = NetworkAsGraph(network, where.device, len(sizes.used))
-        return _Source(lambda n_threads: graph, min(2, budget), sizes)
-
-    def _compute(self, rows, where, keep):
-        """Compute the maps of rows.
-
-        Parameters
-        ----------
-        rows : DetectionRows
-        where : Where
-            Resolved.
-        keep : callable(positions, maps)
-            Gets the maps of some rows with equal canvases: int ndarray, and list of float32 ndarray
-            of shape (n, C, h, w). It is called by one thread at a time.
-
-        Returns
-        -------
-        errors : dict of int to RowError
-        """
-        errors = rows.unreadable_rows()
-        good = np.setdiff1d(np.arange(len(rows)), list(errors))
-        source = self._source(where)
-        for group in groups_of(rows.canvases[good]):
-            positions = good[group]
-            array = pixel_array(rows.on_canvas(positions), self.content.pixels)
-            n_workers = source.n_workers if len(array) >= 2 * source.n_workers else 1
-            graph = source.open(max(1, source.n_workers // n_workers))
-            collector = _Collector(rows, positions, keep)
-            numbers = array.numbers.tolist()
-            pixels = PixelSource(array, graph.inputs[0], numbers=numbers)
-            with torch_settings(where.n_threads):
-                score(
-                    graph,
-                    {pixels.spec.name: pixels},
-                    numbers,
-                    source.batch_size(graph),
-                    n_workers,
-                    where.done,
-                    collector,
-                )
-            errors |= {int(positions[p]): error for p, error in collector.errors.items()}
-        return errors
+        return MapSource(lambda n_threads: graph, min(2, budget), sizes, self.content.pixels)
 
     def _stored(self, rows, where):
         """Compute the maps of rows and write them to the file: a Read with StoredMaps.
 
         Maps that `where.memory` has are not computed.
         """
-        file, sizes = self._file, self._source(where).sizes
-        starts = np.full(len(rows), -1, dtype=np.int64)
-        errors: dict = {}
-
-        def write(some, numbers):
-            def keep(positions, maps):
-                for i, position in enumerate(positions.tolist()):
-                    starts[numbers[position]] = file.write(flattened([m[i] for m in maps]))
-
-            found = self._compute(some, where, keep)
-            errors.update({int(numbers[p]): error for p, error in found.items()})
-
-        if where.memory is None or self._has_body() or not self.content.is_identified:
-            write(rows, np.arange(len(rows)))
-            return Read(StoredMaps(file, starts, rows.canvases, sizes.pairs), errors)
-        stored = StoredMaps(file, starts, rows.canvases, sizes.pairs)
-        depends_on = (self.content.sha256, self.content.pixels, sizes, self._runs_on(where))
-        store = FeatureStore(where.memory, depends_on, dtype="<f2")
-        for start in range(0, len(rows), _ROWS_TO_LOOK_UP):
-            numbers = np.arange(start, min(start + _ROWS_TO_LOOK_UP, len(rows)))
-            self._through(store, rows.take(numbers), numbers, stored, write, where)
-        return Read(stored, errors)
-
-    def _through(self, store, rows, numbers, stored, write, where):
-        """Write the maps of some rows to the file: those that `store` has, or else computed ones.
-
-        The computed ones are saved in `store`.
-        """
-        keys = []
-        for position in range(len(rows)):
-            image = None if rows.is_unreadable(position) else rows.on_its_canvas(position)
-            digest = None if image is None else digest_or_none(image)
-            keys.append(None if digest is None else store.key(digest))
-        known = store.load(keys)
-        missing = [i for i, key in enumerate(keys) if key not in known]
-        for i, key in enumerate(keys):
-            if key in known:
-                stored.starts[numbers[i]] = stored.file.write(known[key])
-        if where.done is not None:
-            where.done(len(keys) - len(missing))
-        if missing:
-            write(rows.take(np.array(missing)), numbers[missing])
-            made = [i for i in missing if stored.starts[numbers[i]] >= 0 and keys[i] is not None]
-            store.save({keys[i]: stored.flat(numbers[i]) for i in made})
+        source, store = self._source(where), None
+        if where.memory is not None and self.content.is_identified and not self._has_body():
+            depends_on = (self.content.sha256, source.pixels, source.sizes, self._runs_on(where))
+            store = FeatureStore(where.memory, depends_on, dtype="<f2")
+        return stored_maps(source, self._file, rows, where, store)
 
     def _runs_on(self, where):
         if isinstance(self.content, OnnxBackbone):
@@ -385,47 +296,3 @@ class FittedDetectionNetwork(FittedImageNetwork):
 def _header(content):
     """The header of a safetensors file, which has the names of its tensors."""
     return content[8 : 8 + int.from_bytes(content[:8], "little")].decode()
-
-
-class _Source(NamedTuple):
-    """What computes feature maps.
-
-    Attributes
-    ----------
-    open : callable(n_threads) -> graph, as `score` takes it
-    n_workers : int
-        The number of threads that may be busy.
-    sizes : MapSizes
-    """
-
-    open: Any
-    n_workers: int
-    sizes: Any
-
-    def batch_size(self, graph):
-        """The number of images that `graph` gets at once."""
-        if isinstance(graph, NetworkAsGraph):
-            return BATCH["cpu" if graph.device.type == "cpu" else "gpu"]
-        return 1 if graph.mixes_rows else BATCH["gpu" if graph.on_gpu else "onnx"]
-
-
-class _Collector:
-    """Passes the maps of a group of rows to a function, and checks that they are finite."""
-
-    def __init__(self, rows, group, keep):
-        self.rows, self.group, self.keep = rows, group, keep
-        self.errors = {}
-        self._lock = Lock()
-
-    def add(self, positions, outputs, n_fed):
-        """Pass on the maps of the rows at some positions in the group."""
-        maps = [output[: len(positions)] for output in outputs]
-        rows = self.group[positions]
-        finite = np.all([np.isfinite(values).all(axis=(1, 2, 3)) for values in maps], axis=0)
-        for i in np.flatnonzero(~finite).tolist():
-            values = np.concatenate([level[i].ravel() for level in maps])
-            error = self.rows.not_finite(int(rows[i]), values, "features")
-            self.errors[positions[i]] = error
-        if finite.any():
-            with self._lock:
-                self.keep(rows[finite], [values[finite] for values in maps])

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from sklearn_dl.models._onnx import parse
+from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.runtimes.onnx._graph import shared_session
+from sklearn_dl.runtimes.torch._device import torch_settings
+from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._memos import also_clear
+from sklearn_dl.vision._features import BATCH, NetworkAsGraph, pixel_array
+from sklearn_dl.vision.detection._maps import groups_of
 
 # the strides of the maps that a head uses
 STRIDES = (8, 16, 32)
@@ -113,3 +120,91 @@ def graph_maps(content):
     outputs = session.run({spec.name: np.zeros((spec.batch or 1, 3, side, side), spec.dtype)})
     sizes = map_sizes([output.shape for output in outputs], side, content.name)
     return tuple(names[position] for position in sizes.used), sizes
+
+
+@dataclass(frozen=True)
+class MapSource:
+    """What computes feature maps.
+
+    Attributes
+    ----------
+    open : callable(n_threads) -> graph, as `score` takes it
+    n_workers : int
+        The number of threads that may be busy.
+    sizes : MapSizes
+    pixels : dict
+        Arguments of PixelExtractor.
+    """
+
+    open: Any
+    n_workers: int
+    sizes: MapSizes
+    pixels: dict
+
+    def compute(self, rows, where, keep):
+        """Compute the maps of rows.
+
+        Parameters
+        ----------
+        rows : DetectionRows
+        where : Where
+            Resolved.
+        keep : callable(positions, maps)
+            Gets the maps of some rows with equal canvases: int ndarray, and list of float32 ndarray
+            of shape (n, C, h, w). It is called by one thread at a time.
+
+        Returns
+        -------
+        errors : dict of int to RowError
+        """
+        errors = rows.unreadable_rows()
+        good = np.setdiff1d(np.arange(len(rows)), list(errors))
+        for group in groups_of(rows.canvases[good]):
+            positions = good[group]
+            array = pixel_array(rows.on_canvas(positions), self.pixels)
+            n_workers = self.n_workers if len(array) >= 2 * self.n_workers else 1
+            graph = self.open(max(1, self.n_workers // n_workers))
+            collector = _Collector(rows, positions, keep)
+            numbers = array.numbers.tolist()
+            source = PixelSource(array, graph.inputs[0], numbers=numbers)
+            with torch_settings(where.n_threads):
+                score(
+                    graph,
+                    {source.spec.name: source},
+                    numbers,
+                    _batch_size(graph),
+                    n_workers,
+                    where.done,
+                    collector,
+                )
+            errors |= {int(positions[p]): error for p, error in collector.errors.items()}
+        return errors
+
+
+def _batch_size(graph):
+    """The number of images that a graph gets at once."""
+    if isinstance(graph, NetworkAsGraph):
+        return BATCH["cpu" if graph.device.type == "cpu" else "gpu"]
+    return 1 if graph.mixes_rows else BATCH["gpu" if graph.on_gpu else "onnx"]
+
+
+class _Collector:
+    """Passes the maps of a group of rows to a function, and checks that they are finite."""
+
+    def __init__(self, rows, group, keep):
+        self.rows, self.group, self.keep = rows, group, keep
+        self.errors = {}
+        self._lock = Lock()
+
+    def add(self, positions, outputs, n_fed):
+        """Pass on the maps of the rows at some positions in the group."""
+        maps = [output[: len(positions)] for output in outputs]
+        rows = self.group[positions]
+        finite = np.all([np.isfinite(values).all(axis=(1, 2, 3)) for values in maps], axis=0)
+        for i in np.flatnonzero(~finite).tolist():
+            values = np.concatenate([level[i].ravel() for level in maps])
+            error = self.rows.not_finite(int(rows[i]), values, "features")
+            self.errors[positions[i]] = error
+        if finite.any():
+            with self._lock:
+                self.keep(rows[finite], [values[finite] for values in maps])

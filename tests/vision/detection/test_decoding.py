@@ -69,7 +69,7 @@ def test_what_the_goals_say_is_found():
     boxes = np.concatenate([low, low + rng.uniform(20, 120, (4, 2))], axis=1)
     objects = np.column_stack([boxes, [0, 1, 1, 0]])
     width, height = canvas // STRIDE
-    heat, _, _, target = _goals(objects, move, STRIDE, height, width, np.ones(2))
+    heat, _, _, _, target = _goals(objects, move, STRIDE, height, width, np.ones(2))
     y, x = np.mgrid[:height, :width] + 0.5
     distances = np.stack([x - target[0], y - target[1], target[2] - x, target[3] - y])
     logits = np.log(heat.clip(1e-6, 1 - 1e-3) / (1 - heat.clip(1e-6, 1 - 1e-3)))
