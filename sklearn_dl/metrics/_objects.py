@@ -48,7 +48,8 @@ def objects_of_images(y, X, n_images, name, *, scored):
         raise ValueError(f"`{name}` has the objects of one image, but X is a column: pass a list.")
     items = list(y)
     if len(items) != n_images:
-        raise ValueError(f"There are {counted(n_images, 'image')}, but {len(items)} in `{name}`.")
+        images, given = counted(n_images, "image"), counted(len(items), "item")
+        raise ValueError(f"X has {images}, but `{name}` has {given}.")
     return [
         None if item is None else objects_of_image(item, f"{name}[{row}]", scored=scored)
         for row, item in enumerate(items)

@@ -350,7 +350,7 @@ def test_what_are_not_detections_is_an_error(detections, message):
 
 
 def test_what_does_not_match():
-    with pytest.raises(ValueError, match="There are 2 images, but 1 in `y_true`"):
+    with pytest.raises(ValueError, match="X has 2 images, but `y_true` has 1 item"):
         draw([IMAGE] * 2, [FOUND] * 2, y_true=[TRUE])
     with pytest.raises(ValueError, match="`y_pred` has the objects of one image"):
         draw([IMAGE] * 2, FOUND)
