@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn_dl import (
     DetectionScorer,
     ImageClassifier,
+    ObjectDetector,
     OnnxScorer,
     SentenceSimilarityRegressor,
     TensorFlowScorer,
@@ -22,10 +23,17 @@ from sklearn_dl import (
     TextEncoder,
     clear_sessions,
 )
+from sklearn_dl.metrics import make_detections
 from tests.scoring.onnx_graphs import WEIGHTS, external, two_layers
 from tests.scoring.tensorflow_models import affine
 from tests.text.tiny_encoders import tiny_bert
-from tests.vision.backbones import SIZE, colored_images, mean_color_graph, tiny_folder
+from tests.vision.backbones import (
+    SIZE,
+    colored_images,
+    feature_map_graph,
+    mean_color_graph,
+    tiny_folder,
+)
 from tests.vision.detection.detectors import constant_detector
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
@@ -109,6 +117,24 @@ def images_on_a_folder(folder):
     return ImageClassifier(str(path), image_size=SIZE), images, change
 
 
+DETECTING = {"image_size": 32, "max_epochs": 1, "random_state": 0}
+
+
+def objects_on_onnx(folder):
+    path = folder / "maps.onnx"
+    path.write_bytes(feature_map_graph(stride=8))
+    images, _ = colored_images(4)
+    changed = onnx.load_from_string(feature_map_graph(stride=8))
+    changed.doc_string = "another"
+    change = partial(path.write_bytes, changed.SerializeToString())
+    return ObjectDetector(path, **DETECTING), images, change
+
+
+def objects_on_a_folder(folder):
+    _, images, change = images_on_a_folder(folder)
+    return ObjectDetector(str(folder / "resnet"), **DETECTING), images, change
+
+
 KINDS = [
     onnx_file,
     external_data,
@@ -119,6 +145,8 @@ KINDS = [
     cosines,
     images_on_onnx,
     images_on_a_folder,
+    objects_on_onnx,
+    objects_on_a_folder,
 ]
 CHANGED = r"has changed since this estimator was fitted|not the one that this estimator was fitted"
 
@@ -128,10 +156,17 @@ def results(estimator, rows):
     return getattr(estimator, method)(rows)
 
 
+def targets(estimator):
+    """A y for four rows."""
+    if isinstance(estimator, ObjectDetector):
+        return [make_detections([[0, 0, 9, 9]], ["square"])] * 4
+    return LABELS
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_is_an_error_until_it_is_fitted_again(kind, tmp_path):
     estimator, rows, change = kind(tmp_path)
-    estimator.fit(rows, LABELS)
+    estimator.fit(rows, targets(estimator))
     results(estimator, rows)
     embedded = pickle.loads(pickle.dumps(estimator))
     expected = results(embedded, rows)
@@ -146,8 +181,8 @@ def test_a_change_is_an_error_until_it_is_fitted_again(kind, tmp_path):
     # a pickle has the model that it was made with
     for one, other in zip(results(embedded, rows), expected, strict=True):
         np.testing.assert_array_equal(one, other)
-    results(clone(estimator).fit(rows, LABELS), rows)
-    results(estimator.fit(rows, LABELS), rows)
+    results(clone(estimator).fit(rows, targets(estimator)), rows)
+    results(estimator.fit(rows, targets(estimator)), rows)
 
 
 def test_a_pipeline(tmp_path):

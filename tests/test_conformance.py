@@ -28,6 +28,7 @@ from sklearn_dl import (
     ImageRegressor,
     ImageResizer,
     LabelKeyMapper,
+    ObjectDetector,
     OnnxScorer,
     PixelExtractor,
     QuestionAnswerer,
@@ -38,6 +39,7 @@ from sklearn_dl import (
     TextEncoder,
     TextRegressor,
 )
+from sklearn_dl.metrics import make_detections
 from sklearn_dl.testing import (
     parametrize_with_image_checks,
     parametrize_with_row_checks,
@@ -52,6 +54,7 @@ from tests.scoring.tensorflow_models import frozen, mean_color, relu
 from tests.text.tiny_encoders import tiny_bert
 from tests.vision.backbones import tiny_module
 from tests.vision.detection.detectors import ANCHORS, color_detector
+from tests.vision.detection.drawn_squares import small_maps
 
 
 def graph(input_shape, nodes, output_shape):
@@ -104,6 +107,20 @@ ON_ONNX_FEATURES = {
     "ImageRegressor-onnx": ImageRegressor(str(COLORS), image_size=8),
     "ImageRegressor-onnx-masked": ImageRegressor(str(COLORS), image_size=8, on_error="nan"),
 }
+DETECTING = {"image_size": 32, "max_epochs": 1, "precision": "float32", "random_state": 0}
+ON_OBJECTS = {
+    "ObjectDetector": ObjectDetector(small_maps, **DETECTING),
+    "ObjectDetector-tuned-masked": ObjectDetector(
+        small_maps, trainable_layers="all", on_error="nan", **DETECTING
+    ),
+}
+# of the images of `image_data`, which are small
+OBJECTS = object_array(
+    [
+        make_detections([[row % 3, 1, 7, 6.5]] * n, ["ab"[row % 2], "c"][:n])
+        for row, n in enumerate([1, 2, 0, 1, 2, 0, 1, 2])
+    ]
+)
 ON_LAZY_IMAGES = {
     "ImageResizer": ImageResizer(4, 4),
     "PixelExtractor": PixelExtractor(),
@@ -192,6 +209,7 @@ GROUPS = [
     (READ_IMAGES, image_data(1, atol=0)),
     (LEARN_IMAGES, image_data(1)),
     (ON_ONNX_FEATURES, image_data(1, atol=1e-12)),
+    (ON_OBJECTS, CheckData(PIXELS, OBJECTS)),
     (ON_LAZY_IMAGES, CheckData(IMAGES, atol=0)),
     (ON_TEXTS, text_data(1)),
     (ON_ENTITIES, CheckData(text_data(1).X, ENTITIES)),
@@ -231,6 +249,11 @@ def test_estimators_that_learn_images(estimator, check):
 
 @parametrize_with_image_checks(ON_ONNX_FEATURES, n_columns=1, atol=1e-12)
 def test_estimators_of_onnx_features(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_row_checks(ON_OBJECTS, PIXELS, OBJECTS)
+def test_estimators_of_objects(estimator, check):
     check(estimator)
 
 

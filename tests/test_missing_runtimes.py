@@ -9,16 +9,24 @@ import pytest
 from sklearn_dl import (
     DetectionScorer,
     ImageClassifier,
+    ObjectDetector,
     OnnxScorer,
     TensorFlowScorer,
     TextClassifier,
     TextEncoder,
     clear_sessions,
 )
+from sklearn_dl.metrics import make_detections
 from sklearn_dl.models._onnx import _external_files, _from_path
 from tests.scoring.onnx_graphs import two_layers
 from tests.text.tiny_encoders import tiny_bert
-from tests.vision.backbones import SIZE, colored_images, mean_color_graph, tiny_folder
+from tests.vision.backbones import (
+    SIZE,
+    colored_images,
+    feature_map_graph,
+    mean_color_graph,
+    tiny_folder,
+)
 
 IMAGES, COLORS = colored_images(6)
 TEXTS, LABELS = ["a good film", "the bad book"], [0, 1]
@@ -60,6 +68,16 @@ def images_on_a_folder(folder):
     return ImageClassifier(str(tiny_folder(folder / "resnet")), image_size=SIZE), IMAGES
 
 
+def learning_detector(folder):
+    path = folder / "maps.onnx"
+    path.write_bytes(feature_map_graph(stride=8))
+    return ObjectDetector(path, image_size=32, max_epochs=1), IMAGES
+
+
+def learning_detector_on_a_folder(folder):
+    return ObjectDetector(str(tiny_folder(folder / "resnet")), image_size=32, max_epochs=1), IMAGES
+
+
 CASES = [
     (onnx_graph, "onnx", "onnx"),
     (onnx_graph, "onnxruntime", "onnx"),
@@ -73,6 +91,11 @@ CASES = [
     (images_on_onnx, "onnxruntime", "vision"),
     (images_on_a_folder, "torch", "vision"),
     (images_on_a_folder, "transformers", "vision"),
+    (learning_detector, "onnx", "vision"),
+    (learning_detector, "onnxruntime", "vision"),
+    (learning_detector, "torch", "vision"),
+    (learning_detector_on_a_folder, "torch", "vision"),
+    (learning_detector_on_a_folder, "transformers", "vision"),
 ]
 # modules that import a runtime when they are imported
 IMPORTERS = (
@@ -80,7 +103,18 @@ IMPORTERS = (
     "sklearn_dl.text._text_network",
     "sklearn_dl.vision._folder_network",
     "sklearn_dl.vision._image_network",
+    "sklearn_dl.vision.detection._detection_network",
+    "sklearn_dl.vision.detection._feed",
+    "sklearn_dl.vision.detection._head",
+    "sklearn_dl.vision.detection._losses",
 )
+
+
+def targets(estimator, n_rows):
+    """A y for some rows."""
+    if isinstance(estimator, ObjectDetector):
+        return [make_detections([[0, 0, 9, 9]], ["square"])] * n_rows
+    return np.resize(LABELS, n_rows)
 
 
 @pytest.fixture
@@ -104,7 +138,7 @@ def test_a_fit_names_the_estimators_extra(make, package, extra, tmp_path, withou
     without(package)
     message = rf'^{type(estimator).__name__} needs {package}: pip install "sklearn-dl\[{extra}\]"'
     with pytest.raises(ImportError, match=message):
-        estimator.fit(X, np.resize(LABELS, len(X)))
+        estimator.fit(X, targets(estimator, len(X)))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +146,7 @@ def test_a_fit_names_the_estimators_extra(make, package, extra, tmp_path, withou
 )
 def test_a_prediction_of_a_pickle_names_it_too(make, package, extra, tmp_path, without):
     estimator, X = make(tmp_path)
-    estimator.fit(X, np.resize(LABELS, len(X)))
+    estimator.fit(X, targets(estimator, len(X)))
     loaded = pickle.loads(pickle.dumps(estimator))
     without(package)
     message = rf'^{type(estimator).__name__} needs {package}: pip install "sklearn-dl\[{extra}\]"'

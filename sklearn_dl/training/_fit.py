@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch
+from sklearn_dl.runtimes.torch._device import Where, autocast, import_torch, torch_settings
 from sklearn_dl.training._batches import split_rows
 from sklearn_dl.training._epochs import Epochs, Scorer
 from sklearn_dl.training._fitted import Fitted
@@ -118,7 +118,8 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     where = estimator._where()
     if trains:
         import_torch(where.purpose, where.extra)
-        network.check(estimator.trainable_layers)
+        with torch_settings(where.n_threads):
+            network.check(estimator.trainable_layers)
     return _State(
         problem, network, examples, held_out, where, trains, earlier, keeps_head, is_partial
     )
@@ -244,8 +245,7 @@ def _train(estimator, state, setup, context, data, held_out_data):
 
     is_given = state.keeps_head and state.earlier is None
     _start(problem, now(), examples, setup, is_given)
-    with setup.where.progress(len(examples), "features of views") as where:
-        rows = state.network.with_views(examples.rows, setup.seed, where)
+    rows = state.network.with_views(examples.rows, setup.seed, setup.where)
     feed = state.network.feed(rows, network)
     if feed.cut is not None:
         examples.rows.warn_of_cut(feed.cut)

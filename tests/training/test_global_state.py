@@ -14,11 +14,13 @@ import transformers
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_info
 
+from sklearn_dl import ObjectDetector
 from sklearn_dl.runtimes.torch import _device
 from sklearn_dl.training import _training_loop
 from tests.training.children import in_child
 from tests.training.linear_task import same_bits, tensors_of
 from tests.training.reviews import LABELS, TEXTS
+from tests.vision.detection.drawn_squares import QUICK, drawn_images, small_maps
 
 WEIGHTS = np.tile([0.5, 1, 2, 0], 5)
 
@@ -152,6 +154,19 @@ def test_fit_and_predict_leave_global_state_and_print_nothing(
         classifier.embed(TEXTS)
     assert capfd.readouterr() == ("", "")
     assert but_for_the_tokenizer(written) == []
+
+
+@pytest.mark.usefixtures("odd_state")
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_detector_writes_to_a_temporary_file_only(layers, capfd, writes):
+    X, y = drawn_images(4)
+    with writes() as written:
+        ObjectDetector(small_maps, trainable_layers=layers, **QUICK).fit(X, y).predict(X)
+    assert capfd.readouterr() == ("", "")
+    # the file has no name on Linux: its folder is opened
+    folders = {path if os.path.isdir(path) else os.path.dirname(path) for path in written}
+    assert folders == ({tempfile.gettempdir()} if layers == 0 else set())
+    assert not any(os.path.isfile(path) for path in written)
 
 
 @pytest.mark.usefixtures("odd_state")

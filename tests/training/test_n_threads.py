@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_dl import ImageClassifier, SentenceSimilarityRegressor, TextEncoder, TextRegressor
+from sklearn_dl import (
+    ImageClassifier,
+    ObjectDetector,
+    SentenceSimilarityRegressor,
+    TextEncoder,
+    TextRegressor,
+)
 from sklearn_dl.runtimes.torch import _device
 from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
+from tests.vision.detection.drawn_squares import QUICK, drawn_images, small_maps
 
 PAIRS, NUMBERS = list(zip(TEXTS, TEXTS[::-1], strict=True)), list(range(len(TEXTS)))
 
@@ -58,13 +65,26 @@ def work(kind, make_classifier, n_threads=None):
         return TextRegressor(**texts).fit(TEXTS, NUMBERS).predict(TEXTS)
     if kind == "classifier":
         return make_classifier(n_threads=n_threads).fit(TEXTS, LABELS).predict(TEXTS)
-    layers = "all" if kind == "trained images" else 0
+    layers = "all" if kind.startswith("trained") else 0
+    if kind.endswith("objects"):
+        detector = ObjectDetector(small_maps, trainable_layers=layers, n_threads=n_threads, **QUICK)
+        X, y = drawn_images(6)
+        return detector.fit(X, y).predict(X)
     clf = ImageClassifier(versioned_module, trainable_layers=layers, max_epochs=1, **images)
     X, y = colored_images()
     return clf.fit(X, y).predict(X)
 
 
-KINDS = ["encoder", "similarity", "regressor", "classifier", "images", "trained images"]
+KINDS = [
+    "encoder",
+    "similarity",
+    "regressor",
+    "classifier",
+    "images",
+    "trained images",
+    "objects",
+    "trained objects",
+]
 
 
 @pytest.mark.usefixtures("four_threads")

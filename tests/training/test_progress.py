@@ -14,6 +14,7 @@ from sklearn_dl import (
     DetectionScorer,
     ImageClassifier,
     ImageLoader,
+    ObjectDetector,
     PixelExtractor,
     SentenceSimilarityRegressor,
     TextClassifier,
@@ -24,6 +25,7 @@ from sklearn_dl.utils._progress import per_pair, print_line, progress_bar
 from tests.text.three_classes import PAIRS, X, Y
 from tests.vision.backbones import SIZE, versioned_module
 from tests.vision.detection.detectors import ANCHORS, color_detector
+from tests.vision.detection.drawn_squares import QUICK, drawn_images, small_maps
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (24, SIZE, SIZE, 3), dtype=np.uint8))
 
@@ -215,6 +217,26 @@ def test_detections_and_pixels(bars):
     detector.predict([image] * 6)
     PixelExtractor(layout="flat", verbose=1).transform(ImageLoader().transform([image] * 9))
     assert bars() == {"DetectionScorer": "6/6", "PixelExtractor": "9/9"}
+
+
+@pytest.mark.parametrize("layers", [0, "all"])
+def test_a_detector_that_learns(bars, layers, tmp_path):
+    X, y = drawn_images(6)
+    detector = ObjectDetector(small_maps, trainable_layers=layers, verbose=1, **QUICK)
+    detector.fit(X, y)
+    steps = {"ObjectDetector: features": "6/6", "ObjectDetector: training": "12/12"}
+    views = {} if layers else {"ObjectDetector: features of views": "18/18"}
+    assert bars() == steps | views
+    detector.predict(X)
+    assert bars() == {"ObjectDetector: predictions": "6/6"}
+    held_out = {"X_val": X[:5], "y_val": y[:5]}
+    detector.set_params(early_stopping=True, memory=tmp_path).fit(X, y, **held_out)
+    shown = steps | views | {"ObjectDetector: validation": "5/5"}
+    if layers == 0:
+        shown["ObjectDetector: features"] = "5/5"  # the second bar of this name, of X_val
+    assert bars() == shown
+    detector.fit(X, y, **held_out)  # the features are known
+    assert bars() == shown
 
 
 def test_rows_that_cannot_be_read_fill_the_bar(encoder, bars):

@@ -93,8 +93,8 @@ class Boxes(Problem):
     def refuse(self, targets):
         if not len(targets.values):
             raise ValueError(
-                f"{self.purpose} needs objects to learn from, but {counted(len(targets), 'image')} "
-                "to learn from have none."
+                f"{self.purpose} needs objects to learn from, but there are none in "
+                f"{counted(len(targets), 'image')}."
             )
 
     def weights(self, targets, weights):

@@ -119,7 +119,8 @@ class FittedDetectionNetwork(FittedImageNetwork):
         views = rows.views(np.random.default_rng([seed, 2]))
         # other fits seldom draw the same views: their maps are not worth keeping
         where = self.resolved(where)._replace(memory=None)
-        stored = [view.with_features(self._stored(view, where).values) for view in views]
+        with where.progress(len(views) * len(rows), "features of views") as where:
+            stored = [view.with_features(self._stored(view, where).values) for view in views]
         return rows.with_stored_views(stored)
 
     def feed(self, rows, network):
@@ -193,7 +194,8 @@ class FittedDetectionNetwork(FittedImageNetwork):
             network = self.on(where.device, where.precision)
         else:
             network = self._shared(where.device, where.precision)
-        network.measure(self.content.name)
+        with torch_settings(where.n_threads):
+            network.measure(self.content.name)
         return network
 
     def head_network(self, where):
@@ -234,10 +236,10 @@ class FittedDetectionNetwork(FittedImageNetwork):
         """What computes the maps of this network. `where` must be resolved."""
         budget = thread_budget(where.n_threads)
         if self.runs_a_graph:
-            names, sizes = graph_maps(self.content.content)
+            content = self.whole_content().content
+            names, sizes = graph_maps(content)
 
             def session(n_threads):
-                content = self.whole_content().content
                 return shared_session(content, names, n_threads, onnx_providers(where.device))
 
             return MapSource(session, budget, sizes, self.content.pixels)

@@ -131,7 +131,10 @@ def test_what_is_wrong_is_named(detector, images, wrong, message):
         ("cats", "y is one str"),
         (pd.DataFrame({"image": [0], "label": ["a"]}), r"datasets\.detections_from_frame"),
         ([NOTHING] * 3, r"inconsistent numbers of samples: \[4, 3\]"),
-        ([NOTHING] * 4, "ObjectDetector needs objects to learn from, but 4 images to learn from"),
+        (
+            [NOTHING] * 4,
+            "needs objects to learn from, but there are none in 4 images",
+        ),
         (None, "y"),
     ],
     ids=["array", "dict", "text", "frame", "short", "no object", "None"],
