@@ -10,7 +10,8 @@ import transformers
 from numpy.testing import assert_array_equal
 from safetensors.torch import load_file, save_file
 
-from sklearn_dl import ImageClassifier, clear_sessions
+from sklearn_dl import ImageClassifier, ObjectDetector, clear_sessions
+from sklearn_dl.metrics import make_detections
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.vision._backbone import find_backbone
 from sklearn_dl.vision._folder_network import folder_network
@@ -69,6 +70,15 @@ def test_what_fetches_or_imports_is_refused(folder, hostile, message, weights, m
         pytest.raises(ValueError, match=f"^model folder {folder}: .*{message}"),
     ):
         features(folder, weights)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_a_detector_refuses_it_too(folder, layers, monkeypatch):
+    change(folder / "config.json", use_timm_backbone=True)
+    images = [np.zeros((32, 32, 3), np.uint8)]
+    detector = ObjectDetector(folder, image_size=32, trainable_layers=layers, max_epochs=1)
+    with traps(monkeypatch), pytest.raises(ValueError, match="use_timm_backbone is refused"):
+        detector.fit(images, [make_detections([[0, 0, 9, 9]], ["square"])])
 
 
 def test_a_config_of_timm_is_refused(folder, monkeypatch):
