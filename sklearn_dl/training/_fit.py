@@ -291,10 +291,17 @@ def _start(problem, predictor, examples, setup, is_given):
         head = problem.scaled_head(network.live.linear_head())
     elif network.live.head is None:
         network.start_head(network.live, examples.rows, problem, setup.seed, setup.where)
+        _share_head(network.live, setup.processes)
     state, head = setup.processes.from_first((vars(problem), head))
     vars(problem).update(state)
     if head is not None:
         network.live.add_head(head)
+
+
+def _share_head(network, processes):
+    """Give the networks of all processes the head of process 0."""
+    made = {name: tensor.cpu() for name, tensor in network.head.state_dict().items()}
+    network.head.load_state_dict(processes.from_first(made))
 
 
 def _run_loop(estimator, task, setup, epochs, is_partial):

@@ -14,19 +14,22 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sklearn_dl import ImageClassifier, TextClassifier, TextRegressor
+from sklearn_dl import ImageClassifier, ObjectDetector, TextClassifier, TextRegressor
 from sklearn_dl.training import _training_loop
 from sklearn_dl.training._checkpoint import Checkpoint
 from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._numbers import Numbers
 from sklearn_dl.training._task import Task
 from sklearn_dl.training._training_loop import trained_tensors
+from sklearn_dl.vision.detection._head import DetectionHead
 from tests.training.reviews import LABELS, TEXTS
 from tests.vision.backbones import SIZE, colored_images, versioned_module
+from tests.vision.detection.drawn_squares import QUICK, drawn_images, small_maps
 
 losses, save, step = Task.losses, Checkpoint.save, _training_loop._Run.step
 initial_head, fit_head_of_classes = Classes.initial_head, Classes.fit_head
 start_numbers = Numbers.start
+standardise = DetectionHead.standardise
 seen, n_saved, results = [], [], {}
 
 
@@ -123,6 +126,23 @@ def fit_numbers(encoder, name):
     results[name] = {"predictions": regressor.predict(TEXTS).tolist()}
 
 
+def other_standardise(rank):
+    def other(self, maps):
+        standardise(self, [values + rank for values in maps])
+
+    return other
+
+
+def fit_objects(name, folder, rank, **params):
+    rows = drawn_images(7)
+    detector = ObjectDetector(small_maps, **QUICK | {"max_epochs": 3} | params)
+    detector.fit(*rows)
+    state = detector._predictor.network.live.state_dict()
+    weights = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(weights, folder / f"{name}-{rank}.safetensors")
+    results[name] = {k: v for k, v in detector.history_.items() if "second" not in k}
+
+
 def run(encoder, folder):
     rank = int(os.environ["RANK"])
     place = rank, Path(folder)
@@ -157,6 +177,10 @@ def run(encoder, folder):
     Numbers.start = other_scale(rank)
     fit_numbers(encoder, "scale")
     Numbers.start = start_numbers
+    DetectionHead.standardise = other_standardise(rank)
+    fit_objects("frozen objects", Path(folder), rank, early_stopping=True, validation_fraction=2)
+    fit_objects("objects", Path(folder), rank, trainable_layers="all", random_state=None)
+    DetectionHead.standardise = standardise
     results["files"] = [str(path) for checkpoint in checkpoints for path in checkpoint.iterdir()]
     assert np.isfinite(results["plain"]["probabilities"]).all()
     Path(folder, f"{rank}.json").write_text(json.dumps(results))

@@ -286,3 +286,13 @@ def test_the_example_prints_once():
     out, _ = torchrun("examples/distributed_fit.py")
     (line,) = out.splitlines()
     assert "180 sentences trained on, accuracy on 60 others: 0." in line
+
+
+@pytest.mark.parametrize("name", ["frozen objects", "objects"])
+def test_a_detector_starts_with_the_head_of_process_0(run, name):
+    """Its maps, and so the numbers that standardise them, may differ between machines."""
+    _, folder, (first, second) = run
+    assert same_bits(*(load_file(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)))
+    assert first[name] == second[name]
+    assert first[name]["epoch"] == [1, 2, 3]
+    assert first[name]["train_loss"][-1] < first[name]["train_loss"][0]
