@@ -52,10 +52,7 @@ class RandomView:
         rng = np.random.default_rng([self.seed, 1])
         if "flip" in self.kinds and rng.random() < 0.5:
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if "color" in self.kinds:
-            for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-                view = enhance(view).enhance(rng.uniform(1 - _JITTER, 1 + _JITTER))
-        return view
+        return jittered(view, rng) if "color" in self.kinds else view
 
     def _box(self, size):
         """Return the box (x0, y0, x1, y1) of an image of `size` that the view shows."""
@@ -71,6 +68,13 @@ class RandomView:
             across, down = rng.random(2)
         left, top = (size[0] - width) * across, (size[1] - height) * down
         return left, top, min(left + width, size[0]), min(top + height, size[1])
+
+
+def jittered(image, rng):
+    """Return a PIL image with a random brightness, contrast and saturation."""
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhance(image).enhance(rng.uniform(1 - _JITTER, 1 + _JITTER))
+    return image
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_dl.models._onnx import parse
-from sklearn_dl.runtimes._scoring_loop import score
+from sklearn_dl.runtimes._scoring_loop import listed, score
 from sklearn_dl.runtimes.onnx._graph import shared_session
 from sklearn_dl.runtimes.torch._device import torch_settings
 from sklearn_dl.scoring._input_sources import PixelSource
@@ -103,13 +103,13 @@ def graph_maps(content):
     made = {name for node in graph.node for name in node.output}
     names = _NAMES if made.issuperset(_NAMES) else tuple(output.name for output in graph.output)
     session = shared_session(content, names, 1, ["CPUExecutionProvider"])
-    (spec, *others) = session.inputs
-    side, row = TEST_SIDE, spec.row_shape
+    spec = session.inputs[0] if len(session.inputs) == 1 else None
+    side, row = TEST_SIDE, None if spec is None else spec.row_shape
     channels_last = row is not None and row[-1] == 3 and row[0] != 3
-    if others or row is None or len(row) != 3 or row[0] not in (3, None) or channels_last:
+    if spec is None or row is None or len(row) != 3 or row[0] not in (3, None) or channels_last:
         raise ValueError(
             f"{content.name} must have one input of shape (n, 3, height, width), but its inputs "
-            f"are {', '.join(map(str, session.inputs))}."
+            f"are {listed(session.inputs) or 'none'}."
         )
     if row[1] is not None or row[2] is not None:
         raise ValueError(

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from sklearn_dl.images._resizer import into
+from sklearn_dl.vision._augment import jittered
 
 KINDS = ("flip", "crop", "scale", "color")
 # sides of a canvas are multiples of the largest stride of the feature maps
@@ -14,8 +15,6 @@ STEP = 32
 _SMALLEST, _LARGEST = 0.5, 1.4
 # greatest relative change of the aspect ratio's square root
 _STRETCH = 0.15
-# greatest relative change of brightness, contrast and saturation
-_JITTER = 0.3
 # grey level where a view shows more than the image
 _FILL = 127
 
@@ -117,9 +116,7 @@ class BoxView:
         if self._is_flipped():
             view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if "color" in self.kinds:
-            rng = np.random.default_rng([self.seed, 2])
-            for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-                view = enhance(view).enhance(rng.uniform(1 - _JITTER, 1 + _JITTER))
+            view = jittered(view, np.random.default_rng([self.seed, 2]))
         return view
 
     def _is_flipped(self):
