@@ -14,12 +14,14 @@ from numpy.testing import assert_array_equal
 
 from sklearn_dl import (
     ImageClassifier,
+    ObjectDetector,
     SentenceSimilarityRegressor,
     TextEncoder,
     clear_sessions,
 )
 from sklearn_dl.runtimes.torch._device import torch_settings
 from tests.training.reviews import LABELS, TEXTS
+from tests.vision.detection.drawn_squares import QUICK, drawn_images, small_maps
 
 PAIRS = list(zip(TEXTS, TEXTS[1:] + TEXTS[:1], strict=True))
 IMAGES = [np.random.default_rng(i).integers(0, 255, (16, 16, 3), dtype=np.uint8) for i in range(8)]
@@ -109,13 +111,32 @@ def images(**params):
     return clf, IMAGES, [0, 1] * 4, "predict_proba"
 
 
+MAPS = small_maps()
+
+
+def maps_alike():
+    return copy.deepcopy(MAPS)
+
+
+def objects(**params):
+    detector = ObjectDetector(maps_alike, **QUICK | params)
+    return detector, *drawn_images(4), "predict"
+
+
 KINDS = ["trained", "early stopping", "frozen", "bfloat16", "bi-encoder", "cross-encoder"]
-KINDS += ["encoder", "frozen images", "trained images"]
+KINDS += ["encoder", "frozen images", "trained images", "frozen objects", "trained objects"]
 
 
 @pytest.fixture
 def cases(make_classifier, encoder):
     return cases_of(make_classifier, encoder)
+
+
+def equal(found, expected):
+    """Assert that predictions are equal, bit for bit: of a detector, an array for each row."""
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert_array_equal(one, other)
 
 
 def cases_of(make_classifier, encoder):
@@ -149,6 +170,8 @@ def cases_of(make_classifier, encoder):
         ),
         "frozen images": images,
         "trained images": lambda: images(trainable_layers="all"),
+        "frozen objects": objects,
+        "trained objects": lambda: objects(trainable_layers=1),
     }
 
 
@@ -179,12 +202,12 @@ def check_settings(case, expected_and_pickle, names):
         assert state() == before
         loaded = getattr(pickle.loads(data), method)(X)
         assert state() == before
-    assert_array_equal(made, expected)
-    assert_array_equal(loaded, expected)
+    equal(made, expected)
+    equal(loaded, expected)
     # what was fitted inside learns and predicts outside, and is as exact
-    assert_array_equal(getattr(inside, method)(X), expected)
+    equal(getattr(inside, method)(X), expected)
     again, *_ = case()
-    assert_array_equal(getattr(again.fit(X, y), method)(X), expected)
+    equal(getattr(again.fit(X, y), method)(X), expected)
 
 
 @pytest.mark.usefixtures("one_thread")
