@@ -24,10 +24,12 @@ def cells(split):
     return np.array(found.data), found.target
 
 
-def scores(y_true, y_pred):
+def scores(y_true, y_pred, max_detections=100):
     return {
-        "mAP50": mean_average_precision_score(y_true, y_pred),
-        "COCO mAP": mean_average_precision_score(y_true, y_pred, iou_thresholds="coco"),
+        name: mean_average_precision_score(
+            y_true, y_pred, iou_thresholds=thresholds, max_detections=max_detections
+        )
+        for name, thresholds in (("mAP50", 0.5), ("COCO mAP", "coco"))
     }
 
 
@@ -201,7 +203,7 @@ def _mosaics(detector, X, y):
             max_detections=3000,
             tile=tile,
         )
-        found = scores(objects, scorer.predict(images))
+        found = scores(objects, scorer.predict(images), max_detections=1000)
         text = ", ".join(f"{name} {score:.3f}" for name, score in found.items())
         rows.append(_row(f"{len(images)} mosaics of 4 x 4 images, tile={tile}", text))
     return rows
