@@ -44,7 +44,7 @@ def objects_of_images(y, X, n_images, name, *, scored):
     """
     if is_frame(y):
         return _from_frame(y, X, n_images, name, scored)
-    if isinstance(y, Mapping) or _fields(y):
+    if isinstance(y, Mapping) or (_fields(y) and np.ndim(y) != 2):
         raise ValueError(f"`{name}` has the objects of one image, but X is a column: pass a list.")
     items = list(y)
     if len(items) != n_images:

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -430,6 +431,29 @@ def test_model_selection(detector, data):
     grid = {"learning_rate": [1e-3, 1e-2]}
     search = GridSearchCV(detector, grid, cv=2, error_score="raise").fit(*data)
     assert len(search.predict(data[0])) == 6
+
+
+def test_objects_that_numpy_stacks(detector, data):
+    """With one object in each image, y becomes an array of two dimensions."""
+    one_each = [image[:1] for image in data[1]]
+    y = np.stack(one_each)
+    expected = cross_validate(detector, data[0], one_each, cv=2, error_score="raise")
+    found = cross_validate(detector, data[0], y, cv=2, error_score="raise")
+    np.testing.assert_array_equal(found["test_score"], expected["test_score"])
+    predicted = detector.fit(data[0], y).predict(data[0])
+    assert mean_average_precision_score(y, predicted) == detector.score(data[0], y)
+
+
+def test_fits_in_threads_give_the_bits_of_one(detector, data):
+    network = small_maps()  # its seed is not drawn in threads
+    detector.set_params(model=lambda: copy.deepcopy(network))
+    expected = clone(detector).fit(*data).predict(data[0])
+    with ThreadPoolExecutor(3) as pool:
+        fits = [pool.submit(clone(detector).fit, *data) for _ in range(3)]
+    fitted = [fit.result() for fit in fits]
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda one: one.predict(data[0]), fitted):
+            assert_equal_detections(found, expected)
 
 
 def test_a_pipeline_with_steps_of_images(detector, fitted, data, new):
