@@ -1,6 +1,7 @@
 """What ObjectDetector takes as its model, and what it refuses."""
 
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -281,7 +282,7 @@ def test_the_graph_of_the_default_model_gives_the_maps_of_its_module(data):
 
 
 @pytest.mark.real
+@pytest.mark.skipif(find_spec("ddddocr") is None, reason="needs ddddocr, which is not imported")
 def test_a_registered_detector_is_refused(data):
-    pytest.importorskip("ddddocr")
     with pytest.raises(ValueError, match="apply it with DetectionScorer"):
         ObjectDetector("ddddocr-detector", **QUICK).fit(*data)
