@@ -134,6 +134,11 @@ class FittedDetectionNetwork(FittedImageNetwork):
         from sklearn_dl.vision.detection._detection_network import DetectionNetwork
 
         network = DetectionNetwork(self.content.network(weights=False).body).eval()
+        if next(network.parameters(), None) is None:
+            raise ValueError(
+                f"{self.content.name} has no parameters, so trainable_layers={trainable_layers!r} "
+                "has nothing to train: set trainable_layers=0."
+            )
         network.measure(self.content.name)
         network.train_last(trainable_layers)
 

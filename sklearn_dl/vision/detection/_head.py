@@ -13,6 +13,8 @@ from torch.nn.utils import skip_init
 _WIDTH = 64
 # a new head gives each class this probability in each cell
 _PRIOR = 0.1
+# a channel whose standard deviation is below this number is not scaled
+_CONSTANT = 1e-3
 _RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 
 
@@ -80,7 +82,9 @@ class DetectionHead(nn.Module):
         for level, values in enumerate(maps):
             spread, mean = torch.std_mean(values, dim=1)
             getattr(self, f"mean_{level}").copy_(mean)
-            getattr(self, f"scale_{level}").copy_(1 / (spread + 1e-3))
+            # a channel that is constant in these images may not be so in others
+            scale = torch.where(spread > _CONSTANT, 1 / spread, torch.ones(()))
+            getattr(self, f"scale_{level}").copy_(scale)
 
     def forward(self, maps):
         """Compute logits (n, n_classes, h, w) and distances (n, 4, h, w), both float32.

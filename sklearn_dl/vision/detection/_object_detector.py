@@ -53,7 +53,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         or none (0). A block counts as a layer. The head is always trained.
     augment : None, "standard" or tuple of str, default="standard"
         Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
-        part with at least half of each side), "scale" (the image is up to 1.4 times smaller than
+        part with at least 63 % of each side), "scale" (the image is up to 1.4 times smaller than
         its canvas) and "color" (brightness, contrast and saturation change by up to 30 %).
         "standard" is all four. The boxes move with the image. A fine-tuned network sees new views
         in each epoch. With ``trainable_layers=0``, the head learns from each image and from three

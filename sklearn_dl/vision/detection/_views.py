@@ -11,10 +11,10 @@ from sklearn_dl.vision._augment import jittered
 KINDS = ("flip", "crop", "scale", "color")
 # sides of a canvas are multiples of the largest stride of the feature maps
 STEP = 32
-# a crop shows at least this share of each side, and a scaled view at most this multiple of it
-_SMALLEST, _LARGEST = 0.5, 1.4
+# a crop shows about this share of each side at least, and a scaled view this multiple at most
+_SMALLEST, _LARGEST = 0.7, 1.25
 # greatest relative change of the aspect ratio's square root
-_STRETCH = 0.15
+_STRETCH = 0.1
 # grey level where a view shows more than the image
 _FILL = 127
 

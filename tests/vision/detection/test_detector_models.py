@@ -286,3 +286,12 @@ def test_the_graph_of_the_default_model_gives_the_maps_of_its_module(data):
 def test_a_registered_detector_is_refused(data):
     with pytest.raises(ValueError, match="apply it with DetectionScorer"):
         ObjectDetector("ddddocr-detector", **QUICK).fit(*data)
+
+
+def test_a_network_without_parameters_has_nothing_to_train(data):
+    def pooled():
+        return torch.nn.AvgPool2d(8)
+
+    detector = ObjectDetector(pooled, image_size=96, trainable_layers="all")
+    with pytest.raises(ValueError, match=r"has no parameters, .*trainable_layers='all'"):
+        detector.fit(*data)
