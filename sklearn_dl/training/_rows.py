@@ -141,6 +141,10 @@ class Rows(ABC):
         """Random views of the rows, for a fit that fits only a head; [] if there are none."""
         return []
 
+    def without_views(self) -> "Self":
+        """The same rows, of which no random views are drawn."""
+        return self
+
     def with_features(self, features) -> "Self":
         """The same rows, with what `FittedNetwork.features` has computed if training reads it."""
         return self

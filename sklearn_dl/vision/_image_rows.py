@@ -91,6 +91,9 @@ class ImageRows(Rows):
         images = views(self.images, self.augment, self.resize, seeds)
         return replace(self, images=object_array(images), resize=None)
 
+    def without_views(self):
+        return replace(self, augment=None)
+
     def strict(self):
         images = object_array([as_strict(image) for image in self.images])
         return replace(self, images=images, skips=False)

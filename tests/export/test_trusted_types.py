@@ -39,7 +39,11 @@ from tests.vision.detection.map_graphs import map_graph
 from tests.vision.detection.test_object_detector import drawn_images
 
 # what the cases use of other packages and of the tests, which a user would have to trust, too
-OTHERS = {"numpy.dtype", "tests.vision.backbones.tiny_module"}
+OTHERS = {
+    "numpy.dtype",
+    "tests.vision.backbones.tiny_module",
+    "tests.vision.detection.drawn_squares.small_maps",
+}
 STORED = [case for case in CASES if not isinstance(case.values[0], TensorFlowScorer)]
 X = text_data(1).X
 

@@ -127,8 +127,8 @@ def fit_numbers(encoder, name):
 
 
 def other_standardise(rank):
-    def other(self, maps):
-        standardise(self, [values + rank for values in maps])
+    def other(self, means, spreads):
+        standardise(self, [mean + rank for mean in means], spreads)
 
     return other
 

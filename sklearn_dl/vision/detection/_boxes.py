@@ -4,6 +4,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 
 from sklearn_dl.metrics import mean_average_precision_score
 from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, detection_dtype
@@ -24,7 +25,7 @@ class Suppression(NamedTuple):
 class Boxes(Problem):
     """Objects in images: the targets are a Ragged of x0, y0, x1, y1 and the number of the class.
 
-    y is a list of structured arrays with float64 boxes.
+    y is a list of structured arrays, as `given_objects` returns them.
 
     Parameters
     ----------
@@ -97,9 +98,16 @@ class Boxes(Problem):
                 f"{counted(len(targets), 'image')}."
             )
 
+    def refuse_held_out(self, targets):
+        if not len(targets.values):
+            raise ValueError(
+                "The validation rows have no object, so their score is not defined: pass other "
+                "rows as X_val and y_val, or a larger validation_fraction."
+            )
+
     def weights(self, targets, weights):
-        counts = np.bincount(targets.values[:, 4].astype(int), minlength=len(self.classes))
-        self.class_weights = _class_weights(self.class_weight, self.classes, counts)
+        labels = self.classes[targets.values[:, 4].astype(int)]
+        self.class_weights = _class_weights(self.class_weight, self.classes, labels)
         return weights
 
     def strata(self, targets):
@@ -124,11 +132,6 @@ class Boxes(Problem):
 
     def evaluate(self, outputs, targets, weights):
         """No loss, and the mean average precision at an intersection over union of 0.5."""
-        if not len(targets.values):
-            raise ValueError(
-                "The validation rows have no object, so their score is not defined: pass other "
-                "rows as X_val and y_val, or a larger validation_fraction."
-            )
         return None, mean_average_precision_score(
             list(map(self._objects, targets.rows())), self.predictions(outputs)
         )
@@ -161,19 +164,15 @@ def _refuse_mixed(labels):
         )
 
 
-def _class_weights(class_weight, classes, counts):
+def _class_weights(class_weight, classes, labels):
     """The weight of each class: float64 ndarray of shape (n_classes,)."""
-    if class_weight is None:
-        return np.ones(len(classes))
-    if isinstance(class_weight, str):  # "balanced"
-        return counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
-    unknown = [label for label in class_weight if label not in classes.tolist()]
-    if unknown:
-        raise ValueError(
-            f"class_weight has the label {unknown[0]!r}, but the labels of y are "
-            f"{classes.tolist()}."
-        )
-    weights = np.array([class_weight.get(label, 1.0) for label in classes.tolist()], dtype=float)
+    present = np.unique(labels)
+    weights = np.ones(len(classes))
+    # class_weight may have classes that no row has
+    is_present = np.isin(classes, present)
+    if not len(present):
+        return weights
+    weights[is_present] = compute_class_weight(class_weight, classes=classes[is_present], y=labels)
     if not (np.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"class_weight={class_weight!r} must have positive weights.")
     return weights

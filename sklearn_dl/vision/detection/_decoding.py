@@ -6,7 +6,7 @@ from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype, suppress
 from sklearn_dl.vision.detection._views import moved_back
 
 # at most this number of peaks of the heat maps of an image are candidates
-N_CANDIDATES = 300
+N_CANDIDATES = 1000
 
 
 def candidates_of(logits, distances, stride, moves, sizes):

@@ -44,7 +44,7 @@ class DetectionNetwork(ImageNetwork):
             try:
                 with torch.inference_mode():
                     maps = self._all_maps(self._test_image())
-            except (ValueError, RuntimeError) as error:
+            except (ValueError, RuntimeError, AssertionError) as error:
                 raise ValueError(
                     f"{name} cannot compute an image of {TEST_SIDE} x {TEST_SIDE} pixels ({error}),"
                     " but a detector needs a network that takes images of any size, such as a "

@@ -15,9 +15,6 @@ from sklearn_dl.vision._image_rows import ImageRows
 from sklearn_dl.vision.detection._maps import StoredMaps
 from sklearn_dl.vision.detection._views import BoxView, canvas_of, stretched
 
-# a head on a frozen backbone learns from each image and from this number of random views of it
-N_VIEWS = 3
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DetectionRows(ImageRows):
@@ -101,9 +98,6 @@ class DetectionRows(ImageRows):
             seen=(),
         )
 
-    def views(self, rng):
-        return [self.view(rng) for _ in range(N_VIEWS)]
-
 
 def detection_rows(images, image_size, augment, skips, n_threads=None):
     """Read the sizes of lazy images; return them as DetectionRows.
@@ -117,10 +111,6 @@ def detection_rows(images, image_size, augment, skips, n_threads=None):
         Whether images that cannot be read are skipped.
     n_threads : int or None
 
-    Raises
-    ------
-    ImageReadError
-        If an image cannot be read, and its loader has ``on_error="raise"``.
     """
     sizes = np.zeros((len(images), 2), dtype=np.int64)
     errors = object_array([None] * len(images))
@@ -131,10 +121,10 @@ def detection_rows(images, image_size, augment, skips, n_threads=None):
                 with naming(f"Row {row}"):
                     sizes[row] = images[row].size_as_read()
             except ImageReadError as error:
-                named = error.at(row, source_name(images[row].source))
-                if images[row].decoding.on_error == "raise":
-                    raise named from error
-                errors[row] = named
+                # if it may not be skipped, an error is raised when its pixels are read: a row of
+                # weight 0 is not read
+                if images[row].decoding.on_error == "nan":
+                    errors[row] = error.at(row, source_name(images[row].source))
 
     for_each_batch(work, len(images), 64, thread_budget(n_threads))
     canvases = canvas_of(sizes, image_size)

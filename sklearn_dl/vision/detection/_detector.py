@@ -70,6 +70,11 @@ class DetectorMixin:
         -------
         score : float
             See :func:`~sklearn_dl.metrics.mean_average_precision_score`.
+
+        Raises
+        ------
+        ValueError
+            If an image could not be read (``on_error="nan"``): leave its row out.
         """
         found = self.predict(X)
         objects = objects_of_images(y, X, len(found), "y", scored=False)

@@ -155,18 +155,25 @@ class FittedDetectionNetwork(FittedImageNetwork):
         head = DetectionHead(sizes.channels, sizes.strides, len(problem.classes))
         head.initialise(seed)
         some = rows.take(np.sort(some_positions(len(rows), seed, _ROWS_TO_STANDARDISE)))
-        parts: list = [[] for _ in sizes.channels]
+        # number of pixels, sums, and sums of squares of each channel
+        sums: list = [np.zeros((3, n)) for n in sizes.channels]
 
         def keep(positions, maps):
             for level, values in enumerate(maps):
-                parts[level].append(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1))
+                pixels = values.astype(np.float64)
+                sums[level] += [(pixels**power).sum(axis=(0, 2, 3)) for power in range(3)]
 
         if some.maps is None:
             self._source(where).compute(some, where, keep)
         else:
             for positions in batches_of(some.canvases, _ROWS_AT_ONCE):
                 keep(positions, some.maps.read(positions))
-        head.standardise([torch.from_numpy(np.concatenate(part, axis=1)) for part in parts])
+        means = [total / n for n, total, _ in sums]
+        variances = [square / n - (total / n) ** 2 for n, total, square in sums]
+        head.standardise(
+            [torch.from_numpy(mean) for mean in means],
+            [torch.from_numpy(np.sqrt(variance.clip(0))) for variance in variances],
+        )
         network.head = head
         network.move_to(where.device)
 

@@ -49,7 +49,7 @@ def given_objects(y, rows, name):
                 "make_detections([], [])."
             )
         found = objects_of_image(image, f"{name}[{row}]", scored=False)
-        objects.append(_inside(found, None if rows.is_unreadable(row) else size, f"{name}[{row}]"))
+        objects.append(_inside(found, size if min(size) else None, f"{name}[{row}]"))
     return objects
 
 

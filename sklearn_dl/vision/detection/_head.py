@@ -77,13 +77,18 @@ class DetectionHead(nn.Module):
             self.classes.bias.fill_(math.log(_PRIOR / (1 - _PRIOR)))
             self.boxes.bias.fill_(2.0)
 
-    def standardise(self, maps):
-        """Set the numbers that standardise maps, from the pixels (C, n) of the maps of images."""
-        for level, values in enumerate(maps):
-            spread, mean = torch.std_mean(values, dim=1)
+    def standardise(self, means, spreads):
+        """Set the numbers that standardise maps: mean and standard deviation of each channel.
+
+        Parameters
+        ----------
+        means, spreads : list of Tensor of shape (n_channels,)
+            For each map.
+        """
+        for level, (mean, spread) in enumerate(zip(means, spreads, strict=True)):
             getattr(self, f"mean_{level}").copy_(mean)
             # a channel that is constant in these images may not be so in others
-            scale = torch.where(spread > _CONSTANT, 1 / spread, torch.ones(()))
+            scale = torch.where(spread > _CONSTANT, 1 / spread, 1.0)
             getattr(self, f"scale_{level}").copy_(scale)
 
     def forward(self, maps):

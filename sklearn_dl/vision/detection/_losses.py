@@ -19,6 +19,8 @@ _END = 0.01
 # an object counts in a view that shows at least this share of its area
 _LEAST_VISIBLE = 0.3
 _BOX_WEIGHT = 5.0
+# the Gaussians of at most this number of objects are in memory at once
+_OBJECTS_AT_ONCE = 32
 
 
 class Output(NamedTuple):
@@ -101,23 +103,29 @@ def _goals(objects, move, stride, height, width, class_weights):
     sides = boxes[:, 2:] - boxes[:, :2]
     cells = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.int64)
     cells = np.minimum(cells, [width - 1, height - 1])
-    spread = np.maximum(_SPREAD * sides, _LEAST_SPREAD)
-    across = (np.arange(width) - cells[:, :1]) / spread[:, :1]
-    down = (np.arange(height) - cells[:, 1:]) / spread[:, 1:]
-    bells = np.exp(-(down[:, :, None] ** 2 + across[:, None, :] ** 2) / 2)
-    bells[bells < _END] = 0.0
-    for number in np.unique(classes):
-        heat[number] = bells[classes == number].max(axis=0)
     importance[classes, cells[:, 1], cells[:, 0]] = class_weights[classes]
-    # a cell finds the smallest of the objects around it
+    spread = np.maximum(_SPREAD * sides, _LEAST_SPREAD)
     areas = sides.prod(axis=1)
-    owner = np.where(bells > 0, areas[:, None, None], np.inf).argmin(axis=0)
-    rows, columns = np.nonzero(bells.max(axis=0))
-    owner = owner[rows, columns]
-    of_object = np.log(np.maximum(areas * stride**2, np.e)) / bells.sum(axis=(1, 2))
-    shares[rows, columns] = bells[owner, rows, columns] * of_object[owner]
-    of_class[rows, columns] = class_weights[classes[owner]]
-    target[:, rows, columns] = boxes[owner].T
+    smallest = np.full((height, width), np.inf)
+    for start in range(0, len(boxes), _OBJECTS_AT_ONCE):
+        some = slice(start, start + _OBJECTS_AT_ONCE)
+        across = (np.arange(width) - cells[some, :1]) / spread[some, :1]
+        down = (np.arange(height) - cells[some, 1:]) / spread[some, 1:]
+        bells = np.exp(-(down[:, :, None] ** 2 + across[:, None, :] ** 2) / 2)
+        bells[bells < _END] = 0.0
+        for number in np.unique(classes[some]):
+            of_number = bells[classes[some] == number].max(axis=0)
+            np.maximum(heat[number], of_number, out=heat[number], casting="same_kind")
+        # a cell finds the smallest of the objects around it
+        sizes = np.where(bells > 0, areas[some, None, None], np.inf)
+        owner = sizes.argmin(axis=0)
+        rows, columns = np.nonzero(sizes.min(axis=0) < smallest)
+        owner = owner[rows, columns]
+        smallest[rows, columns] = areas[some][owner]
+        of_object = np.log(np.maximum(areas[some] * stride**2, np.e)) / bells.sum(axis=(1, 2))
+        shares[rows, columns] = bells[owner, rows, columns] * of_object[owner]
+        of_class[rows, columns] = class_weights[classes[some][owner]]
+        target[:, rows, columns] = boxes[some][owner].T
     return heat, importance, shares, of_class, target
 
 

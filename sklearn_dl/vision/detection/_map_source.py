@@ -109,7 +109,8 @@ def graph_maps(content):
     if spec is None or row is None or len(row) != 3 or row[0] not in (3, None) or channels_last:
         raise ValueError(
             f"{content.name} must have one input of shape (n, 3, height, width), but its inputs "
-            f"are {listed(session.inputs) or 'none'}."
+            f"are {listed(session.inputs) or 'none'}. If it is a finished detector, apply it with "
+            "DetectionScorer."
         )
     if row[1] is not None or row[2] is not None:
         raise ValueError(
@@ -117,7 +118,13 @@ def graph_maps(content):
             "detector, apply it with DetectionScorer; else export it with a dynamic height and "
             "width."
         )
-    outputs = session.run({spec.name: np.zeros((spec.batch or 1, 3, side, side), spec.dtype)})
+    try:
+        outputs = session.run({spec.name: np.zeros((spec.batch or 1, 3, side, side), spec.dtype)})
+    except Exception as error:  # ONNX Runtime's error classes are not public
+        raise ValueError(
+            f"{content.name} fails on an image of {side} x {side} pixels: {error}. If it is a "
+            "finished detector, apply it with DetectionScorer."
+        ) from error
     sizes = map_sizes([output.shape for output in outputs], side, content.name)
     return tuple(names[position] for position in sizes.used), sizes
 
@@ -164,7 +171,7 @@ class MapSource:
             array = pixel_array(rows.on_canvas(positions), self.pixels)
             n_workers = self.n_workers if len(array) >= 2 * self.n_workers else 1
             graph = self.open(max(1, self.n_workers // n_workers))
-            collector = _Collector(rows, positions, keep)
+            collector = _Collector(rows, positions, keep, self.sizes.strides)
             numbers = array.numbers.tolist()
             source = PixelSource(array, graph.inputs[0], numbers=numbers)
             with torch_settings(where.n_threads):
@@ -191,14 +198,22 @@ def _batch_size(graph):
 class _Collector:
     """Passes the maps of a group of rows to a function, and checks that they are finite."""
 
-    def __init__(self, rows, group, keep):
+    def __init__(self, rows, group, keep, strides):
         self.rows, self.group, self.keep = rows, group, keep
+        width, height = rows.canvases[group[0]].tolist()
+        self.shapes = [(height // stride, width // stride) for stride in strides]
         self.errors = {}
         self._lock = Lock()
 
     def add(self, positions, outputs, n_fed):
         """Pass on the maps of the rows at some positions in the group."""
         maps = [output[: len(positions)] for output in outputs]
+        shapes = [values.shape[2:] for values in maps]
+        if shapes != self.shapes:
+            raise ValueError(
+                f"The network gives feature maps of height and width {shapes}, but {self.shapes} "
+                "was expected: the size of its maps must follow the size of the image."
+            )
         rows = self.group[positions]
         finite = np.all([np.isfinite(values).all(axis=(1, 2, 3)) for values in maps], axis=0)
         for i in np.flatnonzero(~finite).tolist():

@@ -26,7 +26,15 @@ class MapsFile:
         with self._lock:
             start = self._end
             self._file.seek(start)
-            self._file.write(values.tobytes())
+            try:
+                self._file.write(values.tobytes())
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"{error.strerror}: the temporary file of feature maps, which has {start:,} "
+                    f"bytes so far, cannot grow in {tempfile.gettempdir()}. Set the environment "
+                    "variable TMPDIR to a larger folder, or a smaller image_size",
+                ) from error
             self._end += values.nbytes
         return start
 

@@ -13,7 +13,7 @@ from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._image_estimator import TrainedOnImages
 from sklearn_dl.vision.detection._boxes import Boxes, Suppression
-from sklearn_dl.vision.detection._decoding import detections_of
+from sklearn_dl.vision.detection._decoding import N_CANDIDATES, detections_of
 from sklearn_dl.vision.detection._detection_rows import detection_rows
 from sklearn_dl.vision.detection._detector import DetectorMixin
 from sklearn_dl.vision.detection._fitted_detection_network import FittedDetectionNetwork
@@ -46,15 +46,16 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         folder.
     image_size : int or (width, height), default=480
         Size in pixels that images are resized to. An int is the longest side; the other side keeps
-        the aspect ratio. Each side is rounded to a multiple of 32, so that an image may be
-        stretched a little.
+        the aspect ratio. Each side is rounded to a multiple of 32, and is at least 32; so images
+        are stretched a little, and very thin ones more.
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer. The head is always trained.
     augment : None, "standard" or tuple of str, default="standard"
         Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
-        part with at least 63 % of each side), "scale" (the image is up to 1.4 times smaller than
-        its canvas) and "color" (brightness, contrast and saturation change by up to 30 %).
+        part with at least 63 % of each side), "scale" (the image fills a part of the canvas,
+        at least 72 % of each side) and "color" (brightness, contrast and saturation change by up to
+        30 %).
         "standard" is all four. The boxes move with the image. A fine-tuned network sees new views
         in each epoch. With ``trainable_layers=0``, the head learns from each image and from three
         views of it.
@@ -64,7 +65,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         Number of rows in a batch. These are the batches of the training.
     learning_rate : float, default=3e-3
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
-        0.
+        0. The default is for a frozen network; with `trainable_layers`, start at about 1e-4.
     weight_decay : float, default=1e-4
         Weight decay of matrices and filters. Biases and normalisation layers have none.
     class_weight : dict, "balanced" or None, default=None
@@ -93,7 +94,8 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         If two boxes of one class overlap by more than this intersection over union, the one with
         the lower score is left out.
     max_detections : int, default=300
-        Maximum number of detections in an image. Those with the highest scores are kept.
+        Maximum number of detections in an image. Those with the highest scores are kept. At most
+        1,000 candidates are looked at, so 1,000 is the largest value.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
         with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
@@ -216,7 +218,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
-        "max_detections": [Interval(Integral, 1, None, closed="left")],
+        "max_detections": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
     }
 
     def __init__(
@@ -272,7 +274,8 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         X_val, y_val : array-like, default=None
             Rows for early stopping, instead of a `validation_fraction` of X.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Weights of the rows of `X_val`.
+            Weights of the rows of `X_val` in the validation loss. The mean average precision has
+            no weights.
 
         Returns
         -------

@@ -295,3 +295,14 @@ def test_a_network_without_parameters_has_nothing_to_train(data):
     detector = ObjectDetector(pooled, image_size=96, trainable_layers="all")
     with pytest.raises(ValueError, match=r"has no parameters, .*trainable_layers='all'"):
         detector.fit(*data)
+
+
+def test_maps_that_do_not_follow_the_size_of_the_image(data):
+    """At 128 pixels, the maps look as if their stride were 8."""
+
+    def always_16():
+        layers = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.AdaptiveAvgPool2d(16)
+        return torch.nn.Sequential(*layers)
+
+    with pytest.raises(ValueError, match=r"\[\(16, 16\)\], but \[\(12, 12\)\] was expected"):
+        ObjectDetector(always_16, image_size=96).fit(*data)

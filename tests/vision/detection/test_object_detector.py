@@ -17,10 +17,12 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ObjectDetector, clear_sessions
-from sklearn_dl.images import ImageResizer
+from sklearn_dl.images import ImageReadError, ImageResizer
 from sklearn_dl.metrics import make_detections, mean_average_precision_score
 from sklearn_dl.training import _training_loop
+from sklearn_dl.utils._columns import object_array
 from sklearn_dl.vision.detection import _losses
+from sklearn_dl.vision.detection._detection_rows import DetectionRows
 from sklearn_dl.vision.detection._head import DetectionHead
 from tests.training.children import die_at_call, in_child
 from tests.vision.detection.drawn_squares import (
@@ -283,7 +285,7 @@ def test_weights_of_zero_change_nothing(either, data):
 def test_a_weight_of_two_is_two_rows(detector, data, monkeypatch):
     X, y = data
     # its numbers come from rows, not from their weights
-    monkeypatch.setattr(DetectionHead, "standardise", lambda self, maps: None)
+    monkeypatch.setattr(DetectionHead, "standardise", lambda self, means, spreads: None)
     detector.set_params(augment=None, batch_size=12)
     weighted = clone(detector).fit(X, y, sample_weight=[2, 1, 1, 2, 1, 1])
     repeated = clone(detector).fit([*X, X[0], X[3]], [*y, y[0], y[3]])
@@ -303,7 +305,8 @@ def test_class_weight(detector, data, monkeypatch):
     X, y = data
     n_blue, n_red = (sum((image["label"] == c).sum() for image in y) for c in ("blue", "red"))
     states = []
-    for weight in (None, "balanced", {"red": 3.0}, {"red": 1.0, "blue": 1}):
+    # a fold may lack a class that class_weight has
+    for weight in (None, "balanced", {"red": 3.0}, {"red": 1.0, "blue": 1, "green": 5}):
         seen.clear()
         states.append(state_of(clone(detector).set_params(class_weight=weight).fit(X, y)))
         n = n_blue + n_red
@@ -317,7 +320,7 @@ def test_class_weight(detector, data, monkeypatch):
     assert not same(states[0], states[1])
     assert not same(states[0], states[2])
     for wrong, message in [
-        ({"green": 2}, "class_weight has the label 'green', but the labels of y are"),
+        ({"green": 2}, "are not in class_weight"),
         ({"red": -1}, "must have positive weights"),
         ({"red": np.nan}, "must have positive weights"),
     ]:
@@ -508,3 +511,41 @@ def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
     history = [{k: v for k, v in d.history_.items() if "second" not in k} for d in (either, whole)]
     assert history[0] == history[1]
     assert not checkpoint.exists()
+
+
+def test_the_validation_loss_is_that_of_the_images_themselves(detector, data):
+    """Held-out rows have no random views, whether `fit` splits them off or gets them."""
+    X, y = data
+    detector.set_params(trainable_layers="all", early_stopping=True, max_epochs=1)
+    detector.set_params(validation_fraction=2)
+    split = clone(detector).fit(X, y)
+    views = []
+    rows = DetectionRows.view
+
+    def view(self, rng):
+        views.append(self.numbers.tolist())
+        return rows(self, rng)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DetectionRows, "view", view)
+        clone(detector).fit(X, y)
+    trained = {number for batch in views for number in batch}
+    assert len(trained) == len(X) - 2
+    held_out = sorted(set(range(len(X))) - trained)
+    given = clone(detector).fit(
+        [X[i] for i in sorted(trained)],
+        [y[i] for i in sorted(trained)],
+        X_val=[X[i] for i in held_out],
+        y_val=[y[i] for i in held_out],
+    )
+    assert given.history_["validation_loss"] == pytest.approx(split.history_["validation_loss"])
+
+
+def test_a_row_of_weight_0_is_not_read(detector, data, tmp_path):
+    X, y = data
+    path = tmp_path / "damaged.jpg"
+    path.write_bytes(b"no image")
+    images = object_array([*X[:4], str(path)])
+    detector.set_params(max_epochs=1).fit(images, [*y[:4], y[0]], [1, 1, 1, 1, 0])
+    with pytest.raises(ImageReadError, match="Row 4"):
+        detector.fit(images, [*y[:4], y[0]])

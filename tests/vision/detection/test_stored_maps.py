@@ -288,3 +288,18 @@ def test_images_that_are_repeated_are_kept_once(detector, data, tmp_path, comput
     expected = clone(detector).set_params(memory=None).fit(X, y)
     assert same(clone(detector).fit(X, y), expected)
     assert same(clone(detector).fit(X, y), expected)
+
+
+def test_a_full_disk_is_named(monkeypatch):
+    file = MapsFile()
+
+    class Full:
+        def seek(self, start):
+            pass
+
+        def write(self, content):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(file, "_file", Full())
+    with pytest.raises(OSError, match=r"No space left on device: the temporary file .* TMPDIR"):
+        file.write(np.zeros(4, dtype=np.float16))
