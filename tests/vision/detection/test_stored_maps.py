@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import joblib
@@ -290,9 +291,7 @@ def test_images_that_are_repeated_are_kept_once(detector, data, tmp_path, comput
     assert same(clone(detector).fit(X, y), expected)
 
 
-def test_a_full_disk_is_named(monkeypatch):
-    file = MapsFile()
-
+def test_a_full_disk_is_named():
     class Full:
         def seek(self, start):
             pass
@@ -300,6 +299,7 @@ def test_a_full_disk_is_named(monkeypatch):
         def write(self, content):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(file, "_file", Full())
-    with pytest.raises(OSError, match=r"No space left on device: the temporary file .* TMPDIR"):
-        file.write(np.zeros(4, dtype=np.float16))
+    with closing(MapsFile()) as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(file, "_file", Full())
+        with pytest.raises(OSError, match=r"No space left on device: the temporary file .* TMPDIR"):
+            file.write(np.zeros(4, dtype=np.float16))
