@@ -49,5 +49,5 @@ def _row(work, what, runs, bar):
 def run(quick=False):
     return [
         _row(_SCORING, "features of {n} photographs", 1 if quick else 3, 60),
-        _row(_DETECTION, "fit of ObjectDetector to {n} images", 1, 100),
+        _row(_DETECTION, "fit of ObjectDetector to {n} images, 1 epoch", 1, 100),
     ]
