@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 
 from sklearn_dl import ImageLoader, ImageResizer, ObjectDetector
 from sklearn_dl.export import to_onnx
+from sklearn_dl.vision.detection._decoding import N_CANDIDATES
 from tests.export.test_detection import File, assert_equal, edges
 from tests.vision.backbones import tiny_folder
 from tests.vision.detection.map_graphs import map_graph
@@ -101,9 +102,9 @@ def test_nothing_is_found(detector):
 @pytest.mark.slow
 def test_more_peaks_than_candidates(detector):
     image = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
-    detector.set_params(image_size=640, score_threshold=0, iou_threshold=1, max_detections=400)
+    detector.set_params(image_size=800, score_threshold=0, iou_threshold=1, max_detections=1000)
     found = detector.predict([image])[0]
-    assert len(found) == 300
+    assert len(found) == N_CANDIDATES
     assert_equal(File(detector, verify=False).predict(image), found)
 
 
@@ -125,9 +126,18 @@ def test_inputs_of_graphs(tmp_path, dtype, batch):
     path.write_bytes(map_graph(batch, dtype))
     detector = ObjectDetector(str(path), max_epochs=5, **LEARNING).fit(IMAGES, OBJECTS)
     file = File(detector, IMAGES[:1])
-    # ONNX Runtime rounds maps of float16 in other places
-    is_exact = dtype == np.float32
-    assert_same_objects(file, detector, *(() if is_exact else (1e-3, 1e-2)))
+    if dtype == np.float32:
+        assert_same_objects(file, detector)
+        return
+    # ONNX Runtime rounds maps of float16 in other places: scores that are close change places
+    boxes, scores, labels = file.predict(IMAGES[0])
+    found = detector.predict(IMAGES[:1])[0]
+    assert len(boxes) == len(found) > 0
+    differences = np.abs(boxes[:, None] - edges(found)[None]).max(axis=2)
+    differences[labels[:, None] != found["label"][None]] = np.inf
+    nearest = differences.argmin(axis=1)
+    assert differences.min(axis=1).max() < 0.02
+    np.testing.assert_allclose(scores, found["score"][nearest], atol=1e-3)
 
 
 @pytest.mark.slow
@@ -144,7 +154,7 @@ def test_a_pipeline_before_it(fitted):
 def test_images_of_other_modes(detector, channels):
     image = np.concatenate([IMAGES[0], IMAGES[1][..., :1]], axis=2)
     image = image[..., 0] if channels == 1 else image
-    detector.set_params(score_threshold=0.01)
+    detector.set_params(score_threshold=0.0)
     found = detector.predict([image])[0]
     assert len(found)
     fed = image[..., None] if channels == 1 else image
