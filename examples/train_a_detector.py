@@ -1,8 +1,8 @@
 """Train a detector: coins and faces
 ==================================
 
-A detector learns to find two kinds of objects, from a few dozen images with boxes. What does it
-find on backgrounds, coins and faces that it has not seen? And how many images does it take?
+A detector learns to find two kinds of objects, from a few dozen images with boxes. It is tested on
+backgrounds, coins and faces that it has not seen, after training on more and more images.
 
 Coins, faces and backgrounds are real: they are scikit-image's. The scenes are put together here, so
 nobody had to draw the boxes. With images of your own it is ::

@@ -22,7 +22,7 @@ def image_extensions():
 
 
 def files_in(folder, extensions):
-    """Sorted names of the files of a folder, without hidden ones; none if there is no folder.
+    """The sorted names of the files in a folder, without hidden files; [] if there is no folder.
 
     Parameters
     ----------

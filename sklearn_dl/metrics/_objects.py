@@ -128,12 +128,14 @@ def _wanted(scored):
 
 def _check_keys(names, wanted, name, scored):
     missing = [key for key in wanted if key not in names]
+    if missing and "image" in wanted:
+        raise ValueError(
+            f"`{name}` must have the columns that DetectionScorer.predict_frame returns; it lacks "
+            f"{missing}."
+        )
     if missing:
         scores = ', "scores": ...}' if scored else "}"
-        raise ValueError(
-            f"`{name}` must be {_FORMS}{scores} for each image, or a frame as "
-            f"DetectionScorer.predict_frame returns it; it lacks {missing}."
-        )
+        raise ValueError(f"`{name}` must be {_FORMS}{scores}; it lacks {missing}.")
 
 
 def _box_rows(columns):

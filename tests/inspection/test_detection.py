@@ -297,7 +297,7 @@ def test_frame_of_unknown_positions(frame, unknown):
 @FRAMES
 def test_frame_that_lacks_a_column(frame):
     rows = {name: cells for name, cells in ROWS.items() if name != "score"}
-    with pytest.raises(ValueError, match=r"`y_pred` must be .* lacks \['score'\]"):
+    with pytest.raises(ValueError, match=r"`y_pred` must have the columns .* lacks \['score'\]"):
         draw([IMAGE] * 3, frame(rows))
     display = draw([IMAGE] * 3, frame(ROWS), y_true=frame(rows))
     assert captions(display)[0] == ["dog"]
