@@ -1,6 +1,25 @@
 """What the contents of all kinds of models have in common."""
 
-from typing import Any, Protocol, Self
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
+
+T = TypeVar("T")
+# contents for pickles that are being made, by type and hash
+_embedded: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
+
+
+def embedded(content: T, read: Callable[[], T]) -> T:
+    """Return the content with all of its data, which `read` returns.
+
+    While one is in use, the same object is returned for the same content: a pickle that contains
+    several estimators, or one estimator several times, contains their model once.
+    """
+    key = type(content), content.sha256  # type: ignore[attr-defined]
+    found = _embedded.get(key)
+    if found is None:
+        found = _embedded[key] = read()
+    return found
 
 
 class ModelContent(Protocol):

@@ -66,6 +66,12 @@ class ModelEntry:
         if self.export is None and self.file is not None and self.file not in self.sha256:
             raise ValueError(f"file must be one of {sorted(self.sha256)}, got {self.file!r}")
 
+    @property
+    def identity(self) -> str:
+        """Hash of the files of the source. Files that were exported from them may differ."""
+        text = json.dumps(["exported", self.file, dict(self.sha256)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     @cached_property
     def key(self) -> str:
         """The key of the files in the cache; it does not depend on their source."""

@@ -4,20 +4,37 @@ import os
 from abc import ABCMeta, abstractmethod
 from typing import Any, NamedTuple
 
+from sklearn.utils._param_validation import StrOptions
+
 from sklearn_dl.models._content import ModelContent
+from sklearn_dl.models._registry import is_known_everywhere
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._sklearn import clone_parametrized
 
 
 class _Carried(NamedTuple):
-    """A model's content that came with a pickle, and the value of `model` that it belongs to."""
+    """A model's content that came with a pickle, and the value of `model` that it belongs to.
+
+    In a pickle, the content None stands for that of the fitted network.
+    """
 
     model: Any
     content: ModelContent
 
 
+EMBED_MODEL: list = ["boolean", StrOptions({"auto"})]
+
+
+def embeds(embed_model, model):
+    """Whether a pickle contains the content of `model`, or only its hash.
+
+    With "auto" it has only the hash of a model that other processes find by its name.
+    """
+    return not is_known_everywhere(model) if embed_model == "auto" else embed_model
+
+
 class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
-    """Estimator whose pickle contains the content of `model`, or its hash (``embed_model=False``).
+    """Estimator whose pickle contains the content of `model`, or its hash, as `embed_model` says.
 
     Subclasses have the parameters `model` and `embed_model`, and define how a model is found
     (`_find_content`). The content from a pickle is used as long as `model` has the value that was
@@ -25,7 +42,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
     """
 
     model: Any
-    embed_model: bool
+    embed_model: bool | str
     # the model's path or name and the hash of its content, noted by `fit`
     _fitted_with: tuple[Any, str] | None = None
 
@@ -77,7 +94,7 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return content
 
     def _content_for_pickle(self) -> ModelContent:
-        return self._content().for_pickle(self.embed_model)
+        return self._content().for_pickle(embeds(self.embed_model, self.model))
 
     def _is_at(self, path):
         """Return whether `model` is the path or name that was noted by `fit`."""
@@ -88,7 +105,16 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         carried = self._valid_carried()
         if carried is not None and carried.content.data is not None:
             return carried.content
-        content = self._find_content()
+        try:
+            content = self._find_content()
+        except FileNotFoundError as error:
+            if carried is None:
+                raise
+            raise FileNotFoundError(
+                f"{error} This estimator comes from a pickle without the pretrained weights, which "
+                "are needed now: put the model there, or pickle the estimator with "
+                "embed_model=True."
+            ) from error
         if carried is not None and carried.content.sha256 != content.sha256:
             raise ValueError(
                 f"model={self.model!r} is not the one that this estimator was "

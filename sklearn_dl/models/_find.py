@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sklearn_dl.models._cache import model_path
-from sklearn_dl.models._registry import list_models, model_card
+from sklearn_dl.models._registry import find_model, list_models, model_card
 from sklearn_dl.utils._messages import brief, shortened
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -31,6 +31,15 @@ class Found(NamedTuple):
     def pixels(self) -> dict[str, Any] | None:
         """Arguments of PixelExtractor that the model needs, if it is registered with them."""
         return model_card(self.name).pixels if self.name else None
+
+    @property
+    def identity(self) -> str | None:
+        """Hash that stands for the content, if this machine has made the file by an export.
+
+        The bytes of an export depend on the versions of the packages that made it.
+        """
+        entry = find_model(self.name) if self.name else None
+        return entry.identity if entry is not None and entry.export is not None else None
 
 
 def find_path(model, wanted, parameter="model"):

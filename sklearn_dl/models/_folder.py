@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from sklearn_dl.models._content import embedded
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder_safety import LARGEST_JSON, parse_json
 from sklearn_dl.models._links import check_link
@@ -36,7 +37,7 @@ _OTHER_VOCABULARIES = ("bpe.codes", "prophetnet.tokenizer")
 _UNSAFE_WEIGHTS = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class FolderContent:
     """The files of a model's folder that are used: config, tokenizer or preprocessor, weights.
 
@@ -132,7 +133,10 @@ class FolderContent:
             return FolderContent(self.sha256)
         if self.data is not None:
             return self
-        return FolderContent(self.sha256, data={name: self.read(name) for name in self.names()})
+        return embedded(
+            self,
+            lambda: FolderContent(self.sha256, {name: self.read(name) for name in self.names()}),
+        )
 
 
 def find_folder(model):

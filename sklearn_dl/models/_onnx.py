@@ -1,12 +1,13 @@
 """Find, read and check ONNX models."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from sklearn_dl.models import _onnx_external
+from sklearn_dl.models._content import embedded
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.utils._lfs import refuse_pointer
@@ -29,23 +30,27 @@ _NAN_OPS = {
 _DYNAMIC_OPS = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class OnnxModel:
     """The content of an ONNX model, or only its hash.
 
     Parameters
     ----------
     sha256 : str
-        Hash of the graph's bytes, followed by those of its external data files.
+        Hash of the graph's bytes, followed by those of its external data files. For a registered
+        model that was exported on this machine: the hash of what it was exported from.
     data : bytes or None
         Bytes of the graph. None: they are read from `path` when needed.
     path : str or None
         None: the graph is in `data`, or only its hash is known.
+    stamps : tuple of tuple
+        The `file_stamp` of each file when its hash was computed.
     """
 
     sha256: str
     data: bytes | None = field(default=None, compare=False)
     path: str | None = field(default=None, compare=False)
+    stamps: tuple = field(default=(), compare=False, repr=False)
 
     @property
     def name(self):
@@ -92,12 +97,17 @@ class OnnxModel:
 
     def check_unchanged(self):
         """Raise a ValueError if the files changed since their hash was computed."""
-        if self.path is not None and find_onnx(self.path).sha256 != self.sha256:
+        if self.path is None:
+            return
+        stamp = file_stamp(self.path)
+        if (stamp, *map(file_stamp, _data_files(self.path, stamp))) != self.stamps:
             raise ValueError(f"{self.path} or its data changed while they were read; try again.")
 
     def for_pickle(self, embed):
         """Return the content with its whole graph in memory (`embed`), or with its hash only."""
-        return OnnxModel(self.sha256, data=self.read_whole() if embed else None)
+        if not embed:
+            return OnnxModel(self.sha256)
+        return embedded(self, lambda: OnnxModel(self.sha256, data=self.read_whole()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +159,26 @@ def find_onnx(model):
         return _from_bytes(bytes(model))
     if hasattr(model, "SerializeToString"):
         return _from_bytes(serialize(model, "The model"))
-    return from_path(find_path(model, "a file").path)
+    return from_found(find_path(model, "a file"))
 
 
-def from_path(path):
-    """Return the OnnxModel of a file that exists; it raises the errors of `find_onnx`."""
+def from_found(found):
+    """Return the OnnxModel of a file that `find_path` has found.
+
+    It raises the errors of `find_onnx`.
+    """
+    path = found.path
     if os.path.isdir(path):
         raise ValueError(f"model={brief(path)} is a folder, not an ONNX file.{_files_in(path)}")
     stamp = file_stamp(path)
-    files = [_onnx_external.data_file(name, path) for name in _external_files(path, stamp)]
-    return _from_path(path, stamp, tuple(files), tuple(map(file_stamp, files)))
+    files = _data_files(path, stamp)
+    content = _from_path(path, (stamp, *map(file_stamp, files)), files)
+    return replace(content, sha256=found.identity) if found.identity else content
+
+
+def _data_files(path, stamp):
+    """The paths of the external data files of the file at `path`, whose stamp is `stamp`."""
+    return tuple(_onnx_external.data_file(name, path) for name in _external_files(path, stamp))
 
 
 def _files_in(folder):
@@ -199,13 +219,13 @@ def _external_files(path, _stamp):
 
 
 @lru_cache(maxsize=32)
-def _from_path(path, _stamp, files, _stamps):
+def _from_path(path, stamps, files):
     digest = sha256(_read(path))
     for name in files:
         with _onnx_external.open_file(name) as file:
             while chunk := file.read(2**20):
                 digest.update(chunk)
-    return OnnxModel(digest.hexdigest(), path=path)
+    return OnnxModel(digest.hexdigest(), path=path, stamps=stamps)
 
 
 def graph_facts(content):

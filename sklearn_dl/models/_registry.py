@@ -1,6 +1,7 @@
 """The registry of models by name: their sources, hashes and cards."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -50,6 +51,18 @@ def list_models() -> list[str]:
     ['all-minilm-l6-v2', 'ddddocr-detector', 'efficientnet-lite0']
     """
     return sorted(_known())
+
+
+def is_known_everywhere(model) -> bool:
+    """Whether `model` is a name that stands for the same model in other processes as well.
+
+    Built-in models come from packages, and the hub's commit of a pinned model is noted in a file.
+    Models that `register_model` adds are known in this process only.
+    """
+    if not isinstance(model, str) or os.path.exists(model):
+        return False
+    entry = _known().get(model)
+    return entry is not None and (entry in _BUILT_IN or entry == pinned().get(model))
 
 
 def registered() -> dict[str, ModelEntry]:

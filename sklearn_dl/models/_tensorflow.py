@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from sklearn_dl.models._content import embedded
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._links import check_link
 from sklearn_dl.utils._lfs import MAX_POINTER, refuse_pointer
@@ -21,7 +22,7 @@ _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _KINDS = {".pb": "graph", ".keras": "keras", ".h5": "h5", ".hdf5": "h5"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class TensorFlowModel:
     """The content of a TensorFlow or Keras model, or only its hash.
 
@@ -64,7 +65,9 @@ class TensorFlowModel:
 
     def for_pickle(self, embed):
         """Return the content with all of its bytes in memory (`embed`), or with its hash only."""
-        return TensorFlowModel(self.kind, self.sha256, self.read() if embed else None)
+        if not embed:
+            return TensorFlowModel(self.kind, self.sha256)
+        return embedded(self, lambda: TensorFlowModel(self.kind, self.sha256, self.read()))
 
     @contextmanager
     def on_disk(self):

@@ -9,7 +9,7 @@ from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images import ImageReadError, PixelArray
-from sklearn_dl.models._estimator import ModelEstimator
+from sklearn_dl.models._estimator import EMBED_MODEL, ModelEstimator
 from sklearn_dl.runtimes._collector import Collector, static_names
 from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.scoring._binding import bind
@@ -59,7 +59,7 @@ class GraphScorer(
         "output_shape": [StrOptions({"2d", "native"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "embed_model": ["boolean"],
+        "embed_model": EMBED_MODEL,
         "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
     }

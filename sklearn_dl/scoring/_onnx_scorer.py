@@ -54,10 +54,11 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
-    embed_model : bool, default=True
-        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded. A model of more than 2 GiB can be pickled
-        only with ``embed_model=False``.
+    embed_model : bool or "auto", default="auto"
+        Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
+        a built-in or pinned model, which is found by its name where the pickle is loaded. True:
+        always. False: never, and `model` must be found where the pickle is loaded. A model of
+        more than 2 GiB can be pickled only with ``embed_model=False``.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": return missing values for it; one warning states how many rows these are. A row with
@@ -149,7 +150,7 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         batch_size="auto",
         providers="auto",
         n_threads=None,
-        embed_model=True,
+        embed_model="auto",
         on_error="raise",
         session_options=None,
         verbose=0,

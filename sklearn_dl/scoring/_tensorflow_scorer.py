@@ -65,9 +65,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     device : {"auto", "cpu"}, default="auto"
         Device to compute on. "auto" is a GPU if there is one, else the CPU. TensorFlow takes the
         memory of a GPU as it is needed.
-    embed_model : bool, default=True
-        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded. A model in memory is in every pickle.
+    embed_model : bool or "auto", default="auto"
+        Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
+        a built-in or pinned model, which is found by its name where the pickle is loaded. True:
+        always. False: never, and `model` must be found where the pickle is loaded. A model in
+        memory is in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": return missing values for it; one warning states how many rows these are. A row with
@@ -160,7 +162,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         add_batch_dim=False,
         n_threads=None,
         device="auto",
-        embed_model=True,
+        embed_model="auto",
         on_error="raise",
         allow_unsafe_ops=False,
         verbose=0,

@@ -164,19 +164,10 @@ class FittedTextNetwork(FittedNetwork):
         made, arguments = super().__reduce__()
         return made, (*arguments, self.reading, self.given)
 
-    def for_pickle(self, content):
-        """A copy for a pickle. It has no live network, and its content is `content`.
-
-        If training has changed every weight, the copy needs the files of the model except the
-        pretrained weights. It contains these files even if `content` has none.
-        """
-        all_changed = self.live is not None and (
-            self.live.changed_tensors().keys() >= dict(self.live.named_parameters()).keys()
-        )
-        if all_changed and content.data is None:
-            content = self.content.without_weights()
-        trained = self.trained_bytes()
-        return type(self)(self.model, content, None, trained, self.reading, self.given)
+    def _keeps_all(self):
+        if self.live is None:
+            return self.content.data is not None and not self.content.has_weights()
+        return self.live.changed_tensors().keys() >= dict(self.live.named_parameters()).keys()
 
     def _key(self):
         return "text network", self.content.sha256, self.given

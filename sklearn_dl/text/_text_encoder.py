@@ -5,7 +5,7 @@ from numbers import Integral
 
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from sklearn_dl.models._estimator import ModelEstimator
+from sklearn_dl.models._estimator import EMBED_MODEL, ModelEstimator
 from sklearn_dl.models._folder import find_folder
 from sklearn_dl.runtimes.torch._device import Where, import_torch
 from sklearn_dl.text._fitted_text_network import FittedTextNetwork
@@ -60,9 +60,10 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         features of the pretrained network are kept, not those of a fine-tuned one. A file in this
         folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
         locked or cannot be written, one warning says so, and the features are computed.
-    embed_model : bool, default=True
-        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded.
+    embed_model : bool or "auto", default="auto"
+        Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
+        a built-in or pinned model, which is found by its name where the pickle is loaded. True:
+        always. False: never, and `model` must be found where the pickle is loaded.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": its embedding is NaN; one warning states how many rows these are. A row for which the
@@ -108,7 +109,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         "device": [str],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "memory": [str, os.PathLike, HasMethods("cache"), None],
-        "embed_model": ["boolean"],
+        "embed_model": EMBED_MODEL,
         "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
     }
@@ -124,7 +125,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         device="auto",
         n_threads=None,
         memory=None,
-        embed_model=True,
+        embed_model="auto",
         on_error="raise",
         verbose=0,
     ):

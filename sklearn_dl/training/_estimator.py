@@ -9,7 +9,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.models._estimator import ModelEstimator
+from sklearn_dl.models._estimator import EMBED_MODEL, ModelEstimator, embeds
 from sklearn_dl.runtimes.torch._device import Where
 from sklearn_dl.training._feature_store import memory_location
 from sklearn_dl.training._fit import fit
@@ -95,7 +95,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         "memory": [str, os.PathLike, HasMethods("cache"), None],
         "checkpoint_dir": [str, os.PathLike, None],
         "warm_start": ["boolean"],
-        "embed_model": ["boolean"],
+        "embed_model": EMBED_MODEL,
         "on_error": [StrOptions({"raise", "nan"})],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -278,21 +278,37 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             raise ValueError("X_val and y_val are used only with early_stopping=True.")
 
     def _content_for_pickle(self):
-        path, _ = self._fitted_with or (None, "")
-        if self.embed_model or not self._was_fitted or not self._is_at(path):
+        network = self._predictor.network if self._was_fitted else None
+        if network is None or not self._is_model_of_the_fit(network.content.sha256):
+            return super()._content_for_pickle()
+        has_tensors = self.embed_model == "auto" and network.has_own_body
+        if embeds(self.embed_model, self.model) and not has_tensors:
             return super()._content_for_pickle()
         # the pickle needs only the hash: a fitted estimator can be saved even if the model is gone
-        return self._predictor.network.content.for_pickle(False)
+        return network.content.for_pickle(False)
+
+    def _is_model_of_the_fit(self, sha256):
+        """Whether `model` still is what the last fit used, whose content has this hash."""
+        path, _ = self._fitted_with or (None, "")
+        carried = self._valid_carried()
+        return self._is_at(path) or (carried is not None and carried.content.sha256 == sha256)
 
     def __getstate__(self):
         state = super().__getstate__()
         if "_predictor" in state:
-            content = state["_predictor"].network.content
-            carried = state["_carried"].content if "_carried" in state else None
-            if carried is None or content.sha256 != carried.sha256:
-                carried = content.for_pickle(self.embed_model)
-            state["_predictor"] = state["_predictor"].for_pickle(carried)
+            state["_predictor"] = state["_predictor"].for_pickle(self.embed_model)
+            data, carried = state["_predictor"].network.content.data, state.get("_carried")
+            if data is not None and carried is not None and carried.content.data is data:
+                # skops would store them twice
+                state["_carried"] = carried._replace(content=None)
         return state
+
+    def __setstate__(self, state):
+        carried = state.get("_carried")
+        if carried is not None and carried.content is None:
+            content = state["_predictor"].network.content
+            state = {**state, "_carried": carried._replace(content=content)}
+        super().__setstate__(state)
 
     @property
     def _was_fitted(self):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sklearn_dl.models._estimator import embeds
 from sklearn_dl.runtimes._sessions import cached_session, find_session
 from sklearn_dl.runtimes.torch._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
@@ -124,9 +125,39 @@ class FittedNetwork(ABC):
     def check(self, trainable_layers) -> None:  # noqa: B027 - optional
         """Raise a ValueError if the network does not have this number of layers to train."""
 
+    def for_pickle(self, embed_model):
+        """A copy for a pickle, which contains each tensor once, unless `embed_model` is True.
+
+        Parameters
+        ----------
+        embed_model : bool or "auto"
+            As in the estimators.
+
+        Returns
+        -------
+        network : FittedNetwork
+            It has no live network. If its tensors are all the weights of the network, or "auto"
+            asks for this, its content has no weights.
+        """
+        copied = copy.copy(self)
+        in_pickle = embeds(embed_model, self.model)
+        every = in_pickle and embed_model == "auto" and self.has_own_body
+        copied.trained, copied.live, copied._bfloat16 = self.trained_bytes(every), None, None
+        if embed_model is not True and self.has_own_body and (every or self._keeps_all()):
+            copied.content = self.content.without_weights()
+        else:
+            content = self.whole_content() if in_pickle else self.content
+            copied.content = content.for_pickle(in_pickle)
+        return copied
+
+    @property
+    def has_own_body(self):
+        """Whether a fit has trained the body of the network, or a part of it."""
+        return self.is_trained
+
     @abstractmethod
-    def for_pickle(self, content):
-        """A copy for a pickle. It has no live network, and its content is `content`."""
+    def _keeps_all(self) -> bool:
+        """Whether the tensors that training has changed are all the weights of the network."""
 
     @abstractmethod
     def _key(self) -> tuple:
@@ -250,14 +281,19 @@ class FittedNetwork(ABC):
         copied.live, copied.trained, copied._bfloat16 = network, None, None
         return copied
 
-    def trained_bytes(self):
-        """The tensors that training has changed, as safetensors; None if nothing was trained."""
+    def trained_bytes(self, every=False):
+        """The tensors that training has changed, as safetensors; None if nothing was trained.
+
+        With `every`, the tensors of the trained network that have not changed are there as well.
+        """
         with self._lock:
+            if every and self.live is None and not self._keeps_all():
+                self._live_on("cpu")
             if self.live is None:
                 return self.trained
         from safetensors.torch import save
 
-        tensors = self._tensors_to_keep(self.live)
+        tensors = self.live.state_dict() if every else self._tensors_to_keep(self.live)
         return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
     def _tensors_to_keep(self, network):

@@ -58,6 +58,6 @@ class Predictor(NamedTuple):
         head = self.linear_head(where)
         return read_in_chunks(rows, lambda some: self.network.outputs(head, some, where))
 
-    def for_pickle(self, content):
-        """A copy for a pickle. It has no live network, and its content is `content`."""
-        return Predictor(self.network.for_pickle(content), self.head)
+    def for_pickle(self, embed_model):
+        """A copy for a pickle, without a live network; `embed_model` as in the estimators."""
+        return Predictor(self.network.for_pickle(embed_model), self.head)

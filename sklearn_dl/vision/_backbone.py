@@ -13,7 +13,7 @@ import numpy as np
 from sklearn_dl.models._cache import torch_network
 from sklearn_dl.models._find import find_path
 from sklearn_dl.models._folder import folder_content
-from sklearn_dl.models._onnx import from_path, parse
+from sklearn_dl.models._onnx import from_found, parse
 from sklearn_dl.runtimes.onnx._graph import resolve_providers, shared_session
 from sklearn_dl.training._feature_store import FeatureStore
 from sklearn_dl.training._fitted_network import FittedNetwork
@@ -77,11 +77,20 @@ class Backbone(ABC):
     def for_pickle(self, embed):
         return replace(self, content=self.content.for_pickle(embed))
 
+    def without_weights(self):
+        """A copy for a pickle of all the weights of a trained network."""
+        return self.for_pickle(False)
+
     @abstractmethod
-    def network(self, weights=True):
+    def network(self, weights=True, shapes=None):
         """Load the ImageNetwork on the CPU.
 
-        With ``weights=False`` its weights are random, for a caller that replaces them.
+        Parameters
+        ----------
+        weights : bool, default=True
+            If False, its weights are random, for a caller that replaces them.
+        shapes : dict of tuple of int, default=None
+            The shapes of the weights that replace them, by name in the body.
         """
 
 
@@ -97,7 +106,7 @@ class OnnxBackbone(Backbone):
 
     registered: str | None = None
 
-    def network(self, weights=True):
+    def network(self, weights=True, shapes=None):
         from sklearn_dl.vision._image_network import image_network
 
         body = torch_network(self.registered, weights) if self.registered else None
@@ -122,10 +131,13 @@ class FolderBackbone(Backbone):
     def is_unchanged(self):
         return self.content.is_unchanged()
 
-    def network(self, weights=True):
+    def without_weights(self):
+        return replace(self, content=self.content.without_weights())
+
+    def network(self, weights=True, shapes=None):
         from sklearn_dl.vision._folder_network import folder_network
 
-        return folder_network(self.content, weights)
+        return folder_network(self.content, weights, shapes)
 
 
 @dataclass(frozen=True)
@@ -137,7 +149,7 @@ class ModuleBackbone(Backbone):
         """Whether the callable has a version; the hash alone does not show edits of its code."""
         return self.content.version is not None
 
-    def network(self, weights=True):
+    def network(self, weights=True, shapes=None):
         from sklearn_dl.vision._image_network import image_network
 
         made = self.content.network
@@ -203,7 +215,7 @@ def find_backbone(model):
     if os.path.isdir(found.path):
         content = folder_content(found.path)
         return FolderBackbone(content, found.pixels or _folder_pixels(content) or IMAGENET_PIXELS)
-    content = from_path(found.path)
+    content = from_found(found)
     return OnnxBackbone(content, found.pixels or IMAGENET_PIXELS, found.name)
 
 
@@ -290,13 +302,14 @@ class FittedImageNetwork(FittedNetwork):
             return "onnxruntime", resolve_providers(onnx_providers(where.device))
         return str(where.device), where.precision
 
-    def for_pickle(self, content):
-        """A copy for a pickle. It has no live network, and its content is `content`."""
-        trained = self.trained_bytes()
-        if trained is None and isinstance(self.content, ModuleBackbone):
+    def for_pickle(self, embed_model):
+        if not self.is_trained and isinstance(self.content, ModuleBackbone):
             # the callable may make a different network where the pickle is loaded
-            trained = self.with_live(self._pretrained()).trained_bytes()
-        return type(self)(self.model, content, trained=trained)
+            return self.with_live(self._pretrained()).for_pickle(embed_model)
+        return super().for_pickle(embed_model)
+
+    def _keeps_all(self):
+        return True
 
     def _tensors_to_keep(self, network):
         return network.state_dict()
@@ -305,6 +318,8 @@ class FittedImageNetwork(FittedNetwork):
         return "image network", getattr(self.content.content, "identity", self.content.sha256)
 
     def _has_all(self):
+        if isinstance(self.content, FolderBackbone):
+            return self.content.data is not None and self.content.content.has_weights()
         return self.content.data is not None or isinstance(self.content, ModuleBackbone)
 
     def _find(self):
@@ -317,11 +332,18 @@ class FittedImageNetwork(FittedNetwork):
         from safetensors.torch import load
 
         tensors = load(self.trained)
-        # the module's structure is in the folder
-        needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
-        content = self.whole_content() if needs_files else self.content
-        network = content.network(weights=False)
+        network = self._untrained(tensors)
         if "head.weight" in tensors:
             network.make_head(*tensors["head.weight"].shape[::-1])
         network.load_state_dict(tensors)
         return network
+
+    def _untrained(self, tensors):
+        """The ImageNetwork that the trained `tensors` belong to, with random weights."""
+        # the module's structure is in the folder
+        needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
+        content = self.whole_content() if needs_files else self.content
+        start = "body.model."
+        names = [name for name in tensors if name.startswith(start)]
+        shapes = {name.removeprefix(start): tuple(tensors[name].shape) for name in names}
+        return content.network(weights=False, shapes=shapes)

@@ -14,7 +14,7 @@ from sklearn_dl.models._transformers import (
 from sklearn_dl.vision._image_network import image_network
 
 
-def folder_network(content, weights=True):
+def folder_network(content, weights=True, shapes=None):
     """Load the ImageNetwork of a folder in transformers' format, without its classifier.
 
     Parameters
@@ -22,6 +22,8 @@ def folder_network(content, weights=True):
     content : FolderContent
     weights : bool
         If False, the weights are not read, because the caller replaces them.
+    shapes : dict of tuple of int, default=None
+        Shapes of the weights by name, for a content that has none.
     """
     mapping = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
@@ -33,7 +35,8 @@ def folder_network(content, weights=True):
             )
 
     with quiet():
-        shapes = tensor_shapes(content)
+        if content.has_weights():
+            shapes = tensor_shapes(content)
         config = load_config(content, shapes, check)
         model_class = mapping[type(config)]
         if isinstance(model_class, (list, tuple)):

@@ -2,6 +2,7 @@
 
 import os
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +144,11 @@ def test_a_file_that_was_tampered_with_is_checked_when_its_network_is_loaded():
     again, _ = loaded(scorer.set_params(model=b"not a graph"))
     with pytest.raises(ValueError, match="not an ONNX model"):
         again.transform(SCORES)
+
+
+def test_a_file_contains_each_tensor_once():
+    n_bytes = sum(file.stat().st_size for file in Path(ENCODER).iterdir())
+    for layers in (0, 1, "all"):
+        clf = TextClassifier(ENCODER, trainable_layers=layers, max_epochs=1, max_length=16)
+        stored = skops.io.dumps(clf.fit(X, [0, 1] * (len(X) // 2)))
+        assert len(stored) < 1.05 * n_bytes + 40_000

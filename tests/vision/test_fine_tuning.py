@@ -159,7 +159,7 @@ def test_a_dropout_of_the_module_is_ours(data, params):
 def test_pickles_carry_the_trained_network(trainable, data, params, layers):
     clf = ImageClassifier(trainable, trainable_layers=layers, **params).fit(*data)
     expected = clf.predict_proba(data[0])
-    for embed in (True, False):
+    for embed in (True, False, "auto"):
         data_ = pickle.dumps(clf.set_params(embed_model=embed))
         clear_sessions()
         copied = pickle.loads(data_)
@@ -176,11 +176,18 @@ def test_a_pickle_works_where_the_folder_is_gone(tmp_path, data, params):
     )
     expected = [clf.predict_proba(data[0]) for clf in (frozen, tuned)]
     pickles = [pickle.dumps(clf) for clf in (frozen, tuned)]
+    whole = pickle.dumps(tuned.set_params(embed_model=True))
+    weights = (folder / "model.safetensors").stat().st_size
+    assert max(map(len, pickles)) < 1.05 * weights + 10_000 < len(whole)
     (folder / "config.json").unlink()
     clear_sessions()
     for one, wanted in zip(pickles, expected, strict=True):
-        copied = pickle.loads(one)
+        copied = pickle.loads(pickle.dumps(pickle.loads(one)))
         np.testing.assert_allclose(copied.predict_proba(data[0]), wanted, atol=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"from a pickle without .*embed_model=True"):
+        copied.fit(*data)
+    for one, wanted in zip([pickles[0], whole], expected, strict=True):
+        copied = pickle.loads(one)
         np.testing.assert_allclose(copied.fit(*data).predict_proba(data[0]), wanted, atol=1e-5)
 
 

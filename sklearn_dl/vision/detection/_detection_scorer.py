@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import width_and_height
-from sklearn_dl.models._estimator import ModelEstimator
+from sklearn_dl.models._estimator import EMBED_MODEL, ModelEstimator
 from sklearn_dl.models._onnx import find_onnx
 from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.runtimes._sessions import find_session
@@ -112,9 +112,10 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine (too many
         open files, no memory, a disk that fails) raise an error in any case. A callable `format`
         may give infinity a meaning; NaN in any output is an error.
-    embed_model : bool, default=True
-        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded.
+    embed_model : bool or "auto", default="auto"
+        Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
+        a built-in or pinned model, which is found by its name where the pickle is loaded. True:
+        always. False: never, and `model` must be found where the pickle is loaded.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a progress bar.
 
@@ -251,7 +252,7 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         "providers": [list, tuple, StrOptions({"auto"})],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "on_error": [StrOptions({"raise", "nan"})],
-        "embed_model": ["boolean"],
+        "embed_model": EMBED_MODEL,
         "verbose": ["verbose"],
     }
 
@@ -278,7 +279,7 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         providers="auto",
         n_threads=None,
         on_error="raise",
-        embed_model=True,
+        embed_model="auto",
         verbose=0,
     ):
         self.model = model

@@ -15,7 +15,6 @@ from sklearn_dl.training._rows import Read
 from sklearn_dl.utils._threads import thread_budget
 from sklearn_dl.vision._backbone import (
     FittedImageNetwork,
-    FolderBackbone,
     ModuleBackbone,
     OnnxBackbone,
 )
@@ -198,11 +197,11 @@ class FittedDetectionNetwork(FittedImageNetwork):
     @property
     def runs_a_graph(self):
         """Whether an ONNX graph computes the maps."""
-        return isinstance(self.content, OnnxBackbone) and not self._has_body()
+        return isinstance(self.content, OnnxBackbone) and not self.has_own_body
 
     def maps_network(self, where):
         """The DetectionNetwork that computes the maps, if no graph does: do not train it."""
-        if self._has_body():
+        if self.has_own_body:
             network = self.on(where.device, where.precision)
         else:
             network = self._shared(where.device, where.precision)
@@ -215,16 +214,16 @@ class FittedDetectionNetwork(FittedImageNetwork):
         with torch_settings(), self._lock:
             return self._live_on(where.device)
 
-    def for_pickle(self, content):
-        if not isinstance(self.content, ModuleBackbone) or self._has_body():
-            return super().for_pickle(content)
+    def for_pickle(self, embed_model):
+        if not isinstance(self.content, ModuleBackbone) or self.has_own_body:
+            return super().for_pickle(embed_model)
         # the callable may make a different network where the pickle is loaded
         live = copy.deepcopy(self._live_on("cpu"))
         live.body = self._pretrained().body
-        return super(FittedDetectionNetwork, self.with_live(live)).for_pickle(content)
+        return super(FittedDetectionNetwork, self.with_live(live)).for_pickle(embed_model)
 
-    def _has_body(self):
-        """Whether the trained network has a body of its own."""
+    @property
+    def has_own_body(self):
         if self.live is not None:
             return self.live.body is not None
         return self.trained is not None and "body." in _header(self.trained)
@@ -266,7 +265,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         Maps that `where.memory` has are not computed.
         """
         source, store = self._source(where), None
-        if where.memory is not None and self.content.is_identified and not self._has_body():
+        if where.memory is not None and self.content.is_identified and not self.has_own_body:
             depends_on = (self.content.sha256, source.pixels, source.sizes, self._runs_on(where))
             store = FeatureStore(where.memory, depends_on, dtype="<f2")
         return stored_maps(source, self._file, rows, where, store)
@@ -293,11 +292,8 @@ class FittedDetectionNetwork(FittedImageNetwork):
 
         tensors = load(self.trained)
         body = None
-        if self._has_body():
-            # the module's structure is in the folder
-            needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
-            content = self.whole_content() if needs_files else self.content
-            body = content.network(weights=False).body
+        if self.has_own_body:
+            body = self._untrained(tensors).body
         start = "head."
         head = DetectionHead.like(
             {name[len(start) :]: t for name, t in tensors.items() if name.startswith(start)}

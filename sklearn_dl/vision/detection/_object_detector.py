@@ -123,9 +123,12 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the last `fit`. A callable `model` needs a
         version (see Notes).
-    embed_model : bool, default=True
-        Whether a pickle contains the pretrained model. If False, it contains the model's hash, and
-        `model` must be found where the pickle is loaded. Trained weights are in every pickle.
+    embed_model : bool or "auto", default="auto"
+        Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
+        a built-in or pinned model, and no fit has trained the network. To fit it again where the
+        pickle is loaded, `model` must then be found there. True: always. False: never, and `model`
+        must be found where the pickle is loaded if any of its weights are needed. Trained weights
+        are in every pickle.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": leave the row out of `fit`, and predict missing values for it; one warning states how
@@ -247,7 +250,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         memory=None,
         checkpoint_dir=None,
         warm_start=False,
-        embed_model=True,
+        embed_model="auto",
         on_error="raise",
         random_state=None,
         verbose=0,
