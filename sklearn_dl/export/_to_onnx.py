@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._progress import print_line
 
@@ -147,8 +148,9 @@ def to_onnx(
             raise ValueError(f"{name}={value!r} must be one of {', '.join(_CHOICES[name])}.")
     if target_opset is not None and not (isinstance(target_opset, int) and target_opset >= 18):
         raise ValueError(f"target_opset={target_opset!r} must be an int, at least 18, or None.")
-    for package in ("onnx", "onnx_ir", "onnxruntime", "skl2onnx"):
+    for package in ("onnx", "onnx_ir", "skl2onnx"):
         import_optional(package, extra="export", purpose="to_onnx")
+    import_onnxruntime(extra="export", purpose="to_onnx")
     from sklearn_dl.export._build import build
     from sklearn_dl.export._verify import verify_model
     from sklearn_dl.export._weights import compress

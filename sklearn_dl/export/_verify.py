@@ -4,7 +4,6 @@ import warnings
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from joblib import parallel_config
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import issparse
@@ -12,6 +11,7 @@ from scipy.special import softmax
 
 from sklearn_dl.images import LazyImage
 from sklearn_dl.metrics._boxes import box_array, box_iou
+from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 from sklearn_dl.runtimes.torch._device import float32_only
 from sklearn_dl.utils._columns import missing_mask
 from sklearn_dl.utils._threads import thread_budget
@@ -78,6 +78,7 @@ def verify_model(built, weights, resize):
 def run_model(built):
     """The outputs of a model for its sample, row by row: dict of str to list, by their names."""
     _check_strings(built)
+    ort = import_onnxruntime(extra="export", purpose="to_onnx")
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = thread_budget(None)

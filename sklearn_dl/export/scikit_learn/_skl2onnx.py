@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime
 import skl2onnx
 from scipy.sparse import issparse
 from skl2onnx._supported_operators import sklearn_operator_name_map
@@ -19,6 +18,7 @@ from sklearn import config_context
 from sklearn.utils import get_tags
 
 from sklearn_dl.export._graph import ML
+from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 
 _TYPES: dict = {
     np.dtype(np.float32): FloatTensorType,
@@ -128,10 +128,11 @@ def _latest():
 
 def _run(model, rows):
     """Names of the outputs of a model, and what ONNX Runtime computes for them."""
-    options = onnxruntime.SessionOptions()
+    ort = import_onnxruntime(extra="export", purpose="to_onnx")
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised
-    session = onnxruntime.InferenceSession(
+    session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     return [output.name for output in session.get_outputs()], session.run(None, {"X": rows})

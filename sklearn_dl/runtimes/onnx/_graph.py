@@ -10,6 +10,7 @@ from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.runtimes._scoring_loop import check_bfloat16
 from sklearn_dl.runtimes._sessions import cached_session
 from sklearn_dl.runtimes.onnx._ends import cast_ends, has_odd_ends, spec_of
+from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 from sklearn_dl.utils._optional import import_optional
 
 _AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -154,7 +155,7 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
 
 def resolve_providers(providers):
     """The providers of ONNX Runtime that `providers` ("auto" or a list) means on this machine."""
-    ort = import_optional("onnxruntime", extra="onnx", purpose="running an ONNX graph")
+    ort = import_onnxruntime(purpose="running an ONNX graph")
     available = ort.get_available_providers()
     if isinstance(providers, str):
         return [provider for provider in _AUTO_PROVIDERS if provider in available]
@@ -186,7 +187,7 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
     ValueError
         If the graph cannot be run, or an option is unknown or has a wrong value.
     """
-    ort = import_optional("onnxruntime", extra="onnx", purpose="OnnxScorer")
+    ort = import_onnxruntime(purpose="OnnxScorer")
     data, shared, unused = _prepare(content, outputs)
     session_options = _session_options(ort, n_threads, options, log_level)
     session_options.add_external_initializers_from_files_in_memory(

@@ -1,0 +1,50 @@
+"""Import ONNX Runtime when it is needed, with its telemetry off."""
+
+import os
+import sys
+from threading import Lock
+
+from sklearn_dl.utils._optional import import_optional
+
+_TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+_importing = Lock()
+
+
+def _after_fork():
+    global _importing
+    _importing = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def import_onnxruntime(*, extra="onnx", purpose):
+    """Return the onnxruntime module; if this is its first import, its telemetry stays off.
+
+    From version 1.29 on, ONNX Runtime sends facts about models and machine to its makers, and
+    writes an identifier of the machine below the user's cache. A process that is forked after its
+    import hangs when it exits, because the telemetry's thread does not exist there.
+
+    The environment variable ORT_DISABLE_TELEMETRY, if the user has set it, decides instead. If
+    onnxruntime was imported before, its telemetry stays as it is.
+
+    Parameters
+    ----------
+    extra, purpose : str
+        As in `import_optional`.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    with _importing:
+        if "onnxruntime" in sys.modules or _TELEMETRY_OFF in os.environ:
+            return import_optional("onnxruntime", extra=extra, purpose=purpose)
+        # ONNX Runtime reads it once, while it is imported; other processes do not inherit it
+        os.environ[_TELEMETRY_OFF] = "1"
+        try:
+            return import_optional("onnxruntime", extra=extra, purpose=purpose)
+        finally:
+            del os.environ[_TELEMETRY_OFF]
