@@ -3,10 +3,12 @@
 In this module, "session" stands for all of them.
 """
 
+import ctypes
 import os
 from collections import OrderedDict
 from threading import Event, Lock
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from sklearn_dl.utils._memos import clear_memos
 
@@ -25,8 +27,8 @@ _sessions: OrderedDict[tuple, _Kept] = OrderedDict()
 # guards the variables of this module; it is not held while something is loaded
 _lock = Lock()
 _loading: dict = {}
-# what the parent process loaded before a fork: its threads are gone, so never use or destroy it
-_inherited: list = []
+# sessions with threads of their own, also those that the cache has forgotten and a call still uses
+_with_threads: WeakSet = WeakSet()
 
 
 def cached_session(key, load, size, device=None):
@@ -113,6 +115,18 @@ class _Load:
         self.session = None
 
 
+def leave_to_parent(session):
+    """Return `session`, which has threads of its own; a forked child will not destroy it.
+
+    Parameters
+    ----------
+    session : object that can have weak references
+        The session of a runtime, such as `onnxruntime.InferenceSession`.
+    """
+    _with_threads.add(session)
+    return session
+
+
 def find_session(start):
     """A loaded session whose key starts with the tuple `start`, or None."""
     with _lock:
@@ -150,7 +164,12 @@ def clear_sessions():
 def _after_fork():
     global _lock
     _lock = Lock()
-    _inherited.append(dict(_sessions))
+    # The threads of inherited sessions do not exist here: to end them, a session would wait for
+    # ever, even when Python exits and clears this module. One reference too many prevents that.
+    # Their memory is shared with the parent as long as neither writes to it.
+    inherited = [dict(_sessions), dict(_loading), list(_with_threads)]
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
+    _with_threads.clear()
     _sessions.clear()
     _loading.clear()
 

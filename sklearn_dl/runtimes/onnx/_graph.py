@@ -8,7 +8,7 @@ from sklearn_dl.models._onnx import GraphFacts, graph_facts, parse, serialize
 from sklearn_dl.models._onnx_external import share
 from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.runtimes._scoring_loop import check_bfloat16
-from sklearn_dl.runtimes._sessions import cached_session
+from sklearn_dl.runtimes._sessions import cached_session, leave_to_parent
 from sklearn_dl.runtimes.onnx._ends import cast_ends, has_odd_ends, spec_of
 from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 from sklearn_dl.utils._optional import import_optional
@@ -216,15 +216,20 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
 
 def _start(ort, data, options, providers):
     """An InferenceSession on the first provider that starts; the CPU is the last resort."""
+
+    def start(providers):
+        # ONNX Runtime's own fallback prints to stdout
+        return leave_to_parent(
+            ort.InferenceSession(data, options, providers=providers, enable_fallback=0)
+        )
+
     for i in range(len(providers)):
         try:
-            # ONNX Runtime's own fallback prints to stdout
-            return ort.InferenceSession(data, options, providers=providers[i:], enable_fallback=0)
+            return start(providers[i:])
         except Exception:
             if providers[i:] == ["CPUExecutionProvider"]:
                 raise
-    cpu = ["CPUExecutionProvider"]
-    return ort.InferenceSession(data, options, providers=cpu, enable_fallback=0)
+    return start(["CPUExecutionProvider"])
 
 
 def _prepare(content, outputs):

@@ -5,6 +5,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from sklearn_dl.runtimes._sessions import leave_to_parent
 from sklearn_dl.runtimes.tensorflow._files import bind_files, find_loading
 from sklearn_dl.runtimes.tensorflow._runtime import require_eager
 from sklearn_dl.runtimes.tensorflow._safety import refuse_unsafe
@@ -69,7 +70,7 @@ def _import(tf, name, graph_def, config, producer_ops=None):
     graph = tf.Graph()
     with graph.as_default(), _explained(name):
         tf.graph_util.import_graph_def(graph_def, name="", producer_op_list=producer_ops)
-    return tf.compat.v1.Session(graph=graph, config=config)
+    return leave_to_parent(tf.compat.v1.Session(graph=graph, config=config))
 
 
 def _load_saved_model(tf, name, folder, tags, outputs, config, allow_unsafe):
