@@ -6,8 +6,7 @@ from functools import cache
 from PIL import Image
 
 from sklearn_dl.images import SAFE_FORMATS
-from sklearn_dl.images._files import open_file
-from sklearn_dl.images._loader import checked_path
+from sklearn_dl.images._files import checked_path, open_file
 
 # Pillow knows these extensions only after pillow-heif is registered
 _HEIC = (".heic", ".heif", ".hif")

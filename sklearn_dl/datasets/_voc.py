@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from sklearn_dl.datasets._annotated import AnnotatedImage, Annotations, Box, check_label, number
 from sklearn_dl.datasets._files import files_below, image_extensions, read_inside, read_lines
-from sklearn_dl.images._loader import checked_path
+from sklearn_dl.images._files import checked_path
 from sklearn_dl.utils._messages import brief
 
 _ANNOTATIONS = ("Annotations", "annotations")

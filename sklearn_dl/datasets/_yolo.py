@@ -6,7 +6,7 @@ import re
 from sklearn_dl.datasets._annotated import AnnotatedImage, Annotations, Box, number
 from sklearn_dl.datasets._files import files_below, files_in, image_extensions, read_lines
 from sklearn_dl.datasets._yolo_config import YoloConfig
-from sklearn_dl.images._loader import checked_path
+from sklearn_dl.images._files import checked_path
 from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._messages import brief
 

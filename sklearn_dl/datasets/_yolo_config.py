@@ -6,7 +6,7 @@ from math import prod
 
 from sklearn_dl.datasets._annotated import check_label, number
 from sklearn_dl.datasets._files import files_in, read_inside, read_lines, read_start
-from sklearn_dl.images._loader import checked_path
+from sklearn_dl.images._files import checked_path
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 

@@ -1,7 +1,8 @@
-"""Opening image files: the file that is read is the file that was checked."""
+"""Paths of image files, and opening them: the file that is read is the file that was checked."""
 
 import errno
 import os
+import re
 import stat
 
 # Windows has neither folder descriptors nor O_NOFOLLOW
@@ -13,6 +14,55 @@ _FOLDER = (
     | getattr(os, "O_DIRECTORY", 0)
     | getattr(os, "O_NOFOLLOW", 0)
 )
+
+
+def checked_path(path, root=None):
+    """Return the absolute path of a file, which need not exist.
+
+    Parameters
+    ----------
+    path : str or bytes
+        A path, or the URI of a local file (``file:///folder/a.png``).
+    root : str or None
+        Folder that must contain the file, with its symbolic links resolved. Relative paths start
+        here. None: any path is allowed.
+
+    Raises
+    ------
+    ValueError
+        If the path is empty, is the URL of anything but a local file, or leaves `root`.
+    """
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    if not path:
+        raise ValueError("the path is empty")
+    uri = re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", path, re.DOTALL)
+    if uri:
+        from urllib.request import url2pathname  # 20 ms that few need
+
+        path = url2pathname(uri[1])
+    if "\0" in path:
+        raise ValueError(f"the path {path!r} contains a null character")
+    if is_url(path):
+        raise ValueError(
+            f"{path!r} is a URL, and URLs are not downloaded. Download the file yourself, and pass "
+            "its path or its bytes"
+        )
+    if root is None:
+        full = os.path.abspath(path)
+    else:
+        full = os.path.realpath(os.path.join(root, path))
+        if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
+            raise ValueError(
+                f"{path!r} leaves the folder root={root!r}; pass a path that is relative to it and "
+                "stays inside"
+            )
+    return full
+
+
+def is_url(path):
+    """Whether a path begins with the protocol of a URL, such as ``s3://``."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
 
 
 def file_stat(path):

@@ -1,7 +1,6 @@
 """ImageLoader: turns paths, bytes, PIL images and arrays into a column of lazy images."""
 
 import os
-import re
 import sys
 from dataclasses import replace
 from numbers import Integral
@@ -11,7 +10,7 @@ from PIL import Image
 from sklearn.base import TransformerMixin
 
 from sklearn_dl.images._faults import machine_fault, naming
-from sklearn_dl.images._files import file_stat
+from sklearn_dl.images._files import checked_path, file_stat
 from sklearn_dl.images._formats import check_formats
 from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
@@ -124,10 +123,10 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Parameters
         ----------
         X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
-            Each row is a path (str or Path), an encoded file (bytes), a PIL image, a uint8 array
-            of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a lazy image (which keeps its
-            steps and gets the parameters of this loader). X may mix them. An array of shape
-            (n_samples, H, W, C) is a column of arrays.
+            Each row is a path (str, Path, or a ``file:`` URI), an encoded file (bytes), a PIL
+            image, a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a lazy image
+            (which keeps its steps and gets the parameters of this loader). X may mix them. An
+            array of shape (n_samples, H, W, C) is a column of arrays.
 
         Returns
         -------
@@ -152,7 +151,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         """
         self._validate_params()
         cells = single_column(_as_images(X), self, reset=False)
-        root = None if self.root is None else os.path.realpath(self.root)
+        root = self.root
+        if root is not None:
+            root = os.path.realpath(checked_path(os.fspath(root) or os.curdir))
         if root is not None and not os.path.isdir(root):
             raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
         decoding = Decoding(
@@ -277,28 +278,3 @@ def _source(cell, root):
         f"a value of type {type(cell).__name__} is not an image; a row must be a path, the bytes "
         "of an encoded file, a PIL image, a uint8 array or a LazyImage"
     )
-
-
-def checked_path(path, root):
-    """Return the absolute path of a file; raise an error if it leaves `root`."""
-    if isinstance(path, bytes):
-        path = os.fsdecode(path)
-    if not path:
-        raise ValueError("the path is empty")
-    if "\0" in path:
-        raise ValueError(f"the path {path!r} contains a null character")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path):
-        raise ValueError(
-            f"{path!r} is a URL, and URLs are not downloaded. Download the file yourself, and pass "
-            "its path or its bytes"
-        )
-    if root is None:
-        full = os.path.abspath(path)
-    else:
-        full = os.path.realpath(os.path.join(root, path))
-        if os.path.isabs(path) or os.path.commonpath([root, full]) != root:
-            raise ValueError(
-                f"{path!r} leaves the folder root={root!r}; pass a path that is relative to it and "
-                "stays inside"
-            )
-    return full
