@@ -16,6 +16,7 @@ from sklearn_dl.images._files import open_file
 from sklearn_dl.images._formats import POSTSCRIPT, open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.images._png import metadata_follows_pixels
+from sklearn_dl.images._sources import EncodedSource, describe, source_name
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._stamp import file_stamp
@@ -47,7 +48,7 @@ class ImageReadError(RowError):
     row : int or None
         Number of the row in X. None if the image was read by itself.
     source : str or None
-        Path of the image, or a description of one that has no path ("<12 bytes>",
+        Path or URL of the image, or a description of one that has neither ("<12 bytes>",
         "<array 4 x 4 x 3>").
     """
 
@@ -82,8 +83,8 @@ class LazyImage:
 
     Parameters
     ----------
-    source : str, bytes, PIL.Image.Image or ndarray
-        Absolute path, encoded file, or pixels.
+    source : str, bytes, PIL.Image.Image, ndarray or EncodedSource
+        Absolute path, encoded file, pixels, or an encoded file that has a name.
     decoding : Decoding
         How `source` is read.
     steps : tuple
@@ -304,7 +305,7 @@ class LazyImage:
 
 
 def open_source(image):
-    """Open the encoded file of a LazyImage whose source is a path or bytes.
+    """Open the encoded file of a LazyImage whose source is not pixels.
 
     Returns
     -------
@@ -316,33 +317,18 @@ def open_source(image):
     OSError or ValueError
         If the file does not exist, is not a regular file, or is outside the loader's `root`.
     """
-    if isinstance(image.source, bytes):
-        return BytesIO(image.source)
-    return open_file(image.source, image.decoding.root)
+    source = image.source
+    if isinstance(source, EncodedSource):
+        source = source.read(None)
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    return open_file(source, image.decoding.root)
 
 
 def _why(error):
     if isinstance(error, Image.DecompressionBombError):
         return f"{error} (Pillow's limit: twice PIL.Image.MAX_IMAGE_PIXELS)"
     return str(error) or type(error).__name__
-
-
-def describe(source):
-    """Return a short description of a source, for a message or a repr."""
-    if isinstance(source, str):
-        return repr(source)
-    if isinstance(source, bytes):
-        return f"<{len(source)} bytes>"
-    if isinstance(source, np.ndarray):
-        return f"<array {' x '.join(map(str, source.shape))}>"
-    if isinstance(source, Image.Image):
-        return f"<PIL image {source.size[0]} x {source.size[1]}>"
-    return f"<{type(source).__name__}>"
-
-
-def source_name(source):
-    """Return the `source` of a RowError: the path, or the description of any other source."""
-    return source if source is None or isinstance(source, str) else describe(source)
 
 
 def as_strict(image):

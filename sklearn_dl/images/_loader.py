@@ -3,19 +3,19 @@
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 
-import numpy as np
-from PIL import Image
 from sklearn.base import TransformerMixin
 
+from sklearn_dl.images._cells import as_column, name_of, source_of
 from sklearn_dl.images._faults import machine_fault, naming
 from sklearn_dl.images._files import checked_path, file_stat
 from sklearn_dl.images._formats import check_formats
 from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._columns import is_missing, single_column
+from sklearn_dl.utils._columns import single_column
 from sklearn_dl.utils._messages import MAX_MESSAGE, shortened
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -80,6 +80,9 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     `max_pixels` limits memory: at worst, decoding takes about 20 bytes per pixel (JPEG 2000). It
     does not limit time: a progressive JPEG or a large WebP canvas may take seconds.
 
+    An open file is read at once, from its beginning, and keeps its position; a stream that cannot
+    be rewound is read from where it is.
+
     Examples
     --------
     >>> import numpy as np
@@ -117,16 +120,37 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         self.max_pixels = max_pixels
         self.formats = formats
 
+    def fit(self, X, y=None):
+        """Check the parameters and store the column's name.
+
+        Parameters
+        ----------
+        X : one column, as in `transform`
+        y : ignored
+
+        Returns
+        -------
+        self : object
+        """
+        return super().fit(as_column(X), y)
+
     def transform(self, X):
         """Make a lazy image of each row of X.
 
         Parameters
         ----------
         X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
-            Each row is a path (str, Path, or a ``file:`` URI), an encoded file (bytes), a PIL
-            image, a uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a lazy image
-            (which keeps its steps and gets the parameters of this loader). X may mix them. An
-            array of shape (n_samples, H, W, C) is a column of arrays.
+            Each row is one of the following; X may mix them.
+
+            - A path (str or Path), or the ``file:`` URI of a local file.
+            - An encoded file: bytes, or an open file.
+            - A PIL image.
+            - A uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). An array of shape
+              (n_samples, H, W, C) is a column of arrays.
+            - A uint8 tensor of torch, of shape (H, W), (1, H, W), (3, H, W) or (4, H, W).
+            - A struct of a table, as a dict, Row or named tuple: ``bytes`` and ``path`` of Hugging
+              Face's datasets, or Spark's structs of images and of binary files.
+            - A lazy image, which keeps its steps and gets the parameters of this loader.
 
         Returns
         -------
@@ -150,7 +174,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             even with ``on_error="nan"``: such a failure says nothing about an image.
         """
         self._validate_params()
-        cells = single_column(_as_images(X), self, reset=False)
+        cells = single_column(as_column(X), self, reset=False)
         root = self.root
         if root is not None:
             root = os.path.realpath(checked_path(os.fspath(root) or os.curdir))
@@ -164,6 +188,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             formats=check_formats(self.formats),
             root=root,
         )
+        find = partial(checked_path, root=root)
         images, outside = [], sys.exception()
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
@@ -177,7 +202,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                 continue
             try:
                 with naming(f"Row {row}"):
-                    source = _source(cell, root)
+                    source = source_of(cell, find)
                     # with "nan" the file is looked for only when it is read: it may come later
                     if isinstance(source, str) and self.on_error == "raise":
                         file_stat(source)
@@ -187,7 +212,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                     raise
                 if self.on_error == "raise":
                     raise _with_row(error, row, cell) from error
-                images.append(LazyImage(_path_of(cell), decoding, error=str(error)))
+                images.append(LazyImage(name_of(cell), decoding, error=str(error)))
         return image_column(images)
 
 
@@ -207,7 +232,7 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     -------
     images : ndarray of LazyImage, of shape (n_samples,)
     """
-    cells = single_column(_as_images(X), estimator, reset=reset)
+    cells = single_column(as_column(X), estimator, reset=reset)
     loader = ImageLoader(on_error=on_error).set_output(transform="default")
     images = loader.transform(cells)[:, 0]
     for row, cell in enumerate(cells):
@@ -218,63 +243,11 @@ def load_column(X, estimator, *, reset, on_error="raise"):
     return images
 
 
-def _as_images(X):
-    if isinstance(X, (Image.Image, LazyImage)):
-        raise ValueError("X is a single image; put it in a list.")
-    if isinstance(X, np.ndarray) and X.ndim == 3 and X.shape[-1] in (3, 4):
-        raise ValueError(
-            f"X of shape {X.shape} looks like one image; put it in a list, or pass arrays of "
-            "shape (n_samples, H, W, C)."
-        )
-    return X
-
-
 def _with_row(error, row, cell):
     """Return the error to raise for a row, with the row's number and its path."""
-    source = _path_of(cell)
+    source = name_of(cell)
     if not isinstance(error, FileNotFoundError):
         return ImageReadError(shortened(str(error), MAX_MESSAGE - len(f"Row {row}: ")), row, source)
     named = FileNotFoundError(shortened(f"Row {row}: {error}"))
     vars(named).update(row=row, source=source)
     return named
-
-
-def _path_of(cell):
-    return os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else None
-
-
-def _source(cell, root):
-    """Return the source for the LazyImage of a cell, checked as far as possible without decoding.
-
-    Raises
-    ------
-    FileNotFoundError or ValueError
-    """
-    if isinstance(cell, (str, os.PathLike)):
-        return checked_path(os.fspath(cell), root)
-    if isinstance(cell, (bytes, bytearray, memoryview)):
-        return bytes(cell)
-    if isinstance(cell, Image.Image):
-        return cell
-    if isinstance(cell, np.ndarray):
-        if cell.dtype != np.uint8:
-            raise ValueError(
-                f"it is an array of dtype {cell.dtype} and shape {cell.shape}; an image must be a "
-                "uint8 array with values 0 to 255"
-            )
-        if cell.ndim == 3 and cell.shape[2] == 1:
-            cell = cell[:, :, 0]
-        if cell.ndim != 2 and not (cell.ndim == 3 and cell.shape[2] in (3, 4)):
-            raise ValueError(
-                f"it is an array of shape {cell.shape}; an image must have shape (H, W), "
-                "(H, W, 1), (H, W, 3) or (H, W, 4)"
-            )
-        if not cell.size:
-            raise ValueError(f"it is an array without pixels, of shape {cell.shape}")
-        return cell
-    if is_missing(cell):
-        raise ValueError(f"the image is missing ({cell!r})")
-    raise ValueError(
-        f"a value of type {type(cell).__name__} is not an image; a row must be a path, the bytes "
-        "of an encoded file, a PIL image, a uint8 array or a LazyImage"
-    )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import ImageReadError, source_name
+from sklearn_dl.images._lazy import ImageReadError
+from sklearn_dl.images._sources import source_name
 from sklearn_dl.utils._messages import RowError, warn_of_failed_rows
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 

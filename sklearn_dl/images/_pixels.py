@@ -7,8 +7,9 @@ from sklearn.base import TransformerMixin
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, describe, image_column
+from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_column
 from sklearn_dl.images._pixel_array import PixelArray
+from sklearn_dl.images._sources import describe
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import row_index

@@ -259,6 +259,8 @@ def _series_to_numpy(series):
 def _exact_cells(series, native):
     """Cells of a column whose values would change in a numpy dtype; None for other columns."""
     dtype = series.dtype
+    if isinstance(dtype, nw.Struct):
+        return series.to_list()
     if isinstance(dtype, nw.Datetime) and dtype.time_zone is not None:
         # each moment is converted once, and its rows share one object
         if hasattr(native, "factorize"):

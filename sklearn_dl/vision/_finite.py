@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_dl.images._lazy import describe, source_name
+from sklearn_dl.images._sources import describe, source_name
 from sklearn_dl.utils._messages import NotFiniteError
 
 

@@ -106,21 +106,22 @@ def image_digest(image):
     ----------
     image : LazyImage
     """
-    source = image.source
+    source, kind = image.source, type(image.source).__name__
     if image.error:
         raise ImageReadError(image.error)
-    if isinstance(source, (str, bytes)):
-        with open_source(image) as file:
-            content = file.read()
-    elif isinstance(source, Image.Image):
+    if isinstance(source, Image.Image):
         # the decoded pixels: with the EXIF rotation, in the mode of `image.decoding`
         pixels = np.asarray(replace(image, steps=()))
         content = repr(pixels.shape).encode() + pixels.tobytes()
-    else:
+    elif isinstance(source, np.ndarray):
         content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
+    else:
+        kind = "file"  # wherever it is
+        with open_source(image) as file:
+            content = file.read()
     # neither where a file may lie nor what an error does changes the pixels
     decoding = image.decoding._replace(root=None, on_error="raise")
-    digest = sha256(f"{type(source).__name__} {decoding} {image.steps!r}".encode())
+    digest = sha256(f"{kind} {decoding} {image.steps!r}".encode())
     digest.update(content)
     return digest.digest()
 

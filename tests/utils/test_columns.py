@@ -332,6 +332,17 @@ def test_columns_of_arrays(X):
     assert [cell.tolist() for cell in column] == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize(
+    "container",
+    [pl.Series, pd.Series, lambda cells: pytest.importorskip("pyarrow").array(cells)],
+    ids=["polars", "pandas", "pyarrow"],
+)
+def test_structs_are_dicts(container):
+    cells = [{"bytes": b"a", "path": None}, {"bytes": None, "path": "b"}]
+    (column,), _, _ = split_columns(container(cells), Step())
+    assert column.tolist() == cells
+
+
 @pytest.mark.parametrize("container", ["array", "chunked_array", "table", "record_batch"])
 def test_pyarrow(container):
     arrow = pytest.importorskip("pyarrow")

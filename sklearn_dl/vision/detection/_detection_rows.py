@@ -7,8 +7,8 @@ import numpy as np
 
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import source_name
 from sklearn_dl.images._resizer import Resize
+from sklearn_dl.images._sources import source_name
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 from sklearn_dl.vision._image_rows import ImageRows

@@ -8,7 +8,8 @@ import numpy as np
 
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import naming
-from sklearn_dl.images._lazy import LazyImage, source_name
+from sklearn_dl.images._lazy import LazyImage
+from sklearn_dl.images._sources import source_name
 from sklearn_dl.scoring._input_casts import cast, check_row_shape
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.vision.detection._merge_tiles import merge
