@@ -1,4 +1,4 @@
-"""What a row may be: a path, an encoded file, pixels, and what tables make of them."""
+"""What a row may be: a path, an encoded file, pixels, and what tables and stores make of them."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from PIL import Image
 
 from sklearn_dl.images._lazy import LazyImage
 from sklearn_dl.images._sources import NamedBytes
+from sklearn_dl.images._stores import file_of
 from sklearn_dl.utils._columns import is_missing, object_array
 from sklearn_dl.utils._messages import brief
 
@@ -73,6 +74,8 @@ def source_of(cell, find):
     fields = _fields_of(cell)
     if fields is not None:
         return _source_of_struct(fields, find)
+    if _has_filesystem(cell):
+        return file_of(cell)
     if _is_file(cell):
         return _named(getattr(cell, "name", None), _content_of_file(cell))
     if is_missing(cell):
@@ -89,7 +92,9 @@ def name_of(cell):
         cell = cell.as_py()
     name = _path_of(cell)
     fields = _fields_of(cell)
-    if _is_file(cell):
+    if _has_filesystem(cell):
+        name = cell.full_name
+    elif _is_file(cell):
         name = getattr(cell, "name", None)
     elif fields is not None:
         name = fields.get("path", fields.get("origin"))
@@ -113,7 +118,12 @@ def _is_url_object(value):
 
 
 def _is_file(cell):
-    return hasattr(cell, "read")
+    return hasattr(cell, "read") or _has_filesystem(cell)
+
+
+def _has_filesystem(cell):
+    """Whether a cell is a file that was opened by fsspec, such as its OpenFile."""
+    return hasattr(cell, "full_name") and hasattr(cell, "fs")
 
 
 def _content_of_file(file):

@@ -45,8 +45,9 @@ def checked_path(path, root=None):
         raise ValueError(f"the path {path!r} contains a null character")
     if is_url(path):
         raise ValueError(
-            f"{path!r} is a URL, and URLs are not downloaded. Download the file yourself, and pass "
-            "its path or its bytes"
+            f"{path!r} is a URL, and nothing is fetched unless an ImageLoader has a filesystem: "
+            f"ImageLoader(filesystem={{'protocol': {path.partition('://')[0]!r}}}), also in front "
+            "of other estimators. Or download the file, and pass its path or its bytes"
         )
     if root is None:
         full = os.path.abspath(path)

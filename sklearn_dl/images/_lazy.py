@@ -17,6 +17,7 @@ from sklearn_dl.images._formats import POSTSCRIPT, open_image
 from sklearn_dl.images._modes import to_mode
 from sklearn_dl.images._png import metadata_follows_pixels
 from sklearn_dl.images._sources import EncodedSource, describe, source_name
+from sklearn_dl.images._stores import byte_limit
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._stamp import file_stamp
@@ -84,7 +85,7 @@ class LazyImage:
     Parameters
     ----------
     source : str, bytes, PIL.Image.Image, ndarray or EncodedSource
-        Absolute path, encoded file, pixels, or an encoded file that has a name.
+        Absolute path, encoded file, pixels, or an encoded file that has a name or is in a store.
     decoding : Decoding
         How `source` is read.
     steps : tuple
@@ -98,6 +99,10 @@ class LazyImage:
     its content and its status last changed. So a cache keyed by pickles (`joblib.Memory`,
     ``Pipeline(memory=...)``) sees that the file changed, even if its size and mtime did not. A new
     hard link or another owner changes the status too: features are then computed again.
+
+    A file in a store (`filesystem` of :class:`ImageLoader`) is known by its URL only, as asking
+    the store about each image could take longer than scoring them: such a cache does not see that
+    the file changed. The parameter `memory` of estimators does, because it hashes the content.
     """
 
     source: Any
@@ -319,7 +324,7 @@ def open_source(image):
     """
     source = image.source
     if isinstance(source, EncodedSource):
-        source = source.read(None)
+        source = source.read(byte_limit(image.decoding.max_pixels))
     if isinstance(source, bytes):
         return BytesIO(source)
     return open_file(source, image.decoding.root)

@@ -1,4 +1,4 @@
-"""ImageLoader: turns paths, bytes, PIL images and arrays into a column of lazy images."""
+"""ImageLoader: turns paths, URLs, bytes, PIL images and arrays into a column of lazy images."""
 
 import os
 import sys
@@ -14,14 +14,15 @@ from sklearn_dl.images._files import checked_path, file_stat
 from sklearn_dl.images._formats import check_formats
 from sklearn_dl.images._lazy import Decoding, ImageReadError, LazyImage, image_column
 from sklearn_dl.images._step import ImageStepMixin
+from sklearn_dl.images._stores import check_pickles, store_of
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import single_column
 from sklearn_dl.utils._messages import MAX_MESSAGE, shortened
-from sklearn_dl.utils._sklearn import Interval, StrOptions
+from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions, clone_parametrized
 
 
 class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
-    """Turn paths, encoded files, PIL images and arrays into a column of lazy images.
+    """Turn paths, URLs, encoded files, PIL images and arrays into a column of lazy images.
 
     No pixel is read here: each row becomes a :class:`LazyImage`, which is decoded when a later
     step asks for it. So a pipeline over 100,000 images needs the memory of one batch.
@@ -32,7 +33,14 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Folder of the images; relative paths start here. An absolute path, or one that leaves the
         folder (by ``..`` or a symbolic link), cannot be read. Nor can a path in which a file or
         folder has become a symbolic link by the time the image is read. None: paths are used as
-        they are.
+        they are. With `filesystem`, it is a folder in there, such as ``"s3://bucket/images"``: a
+        row is a URL that begins with it, or a relative path, without ``..``.
+    filesystem : dict, fsspec filesystem or None, default=None
+        Where URLs and paths lead: the protocol and the options of a filesystem of the package
+        fsspec, as in ``{"protocol": "s3", "anon": True}``, or an instance. Its files are read when
+        their pixels are asked for. A dict can always be pickled; it need not contain keys, which
+        most stores find in the environment. None: paths are local, and a URL is an error, as
+        nothing is fetched.
     colors : {"RGB", "RGBA", "L"}, default="RGB"
         Colour channels, in their order: "RGB", for example, or "L" for grey levels. With "RGB" and
         "L", transparent images are composited on black.
@@ -80,8 +88,17 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     `max_pixels` limits memory: at worst, decoding takes about 20 bytes per pixel (JPEG 2000). It
     does not limit time: a progressive JPEG or a large WebP canvas may take seconds.
 
-    An open file is read at once, from its beginning, and keeps its position; a stream that cannot
-    be rewound is read from where it is.
+    A file in a store is read whole, with one request and the retries of its filesystem; a file of
+    more than 20 bytes for each of `max_pixels` (at least 64 MiB) is refused. Threads share one
+    filesystem, so that connections are used again; of a filesystem that is not asynchronous, such
+    as an archive, they read in turn. If a store is far away, more `n_threads` than CPUs may pay.
+    A path in `filesystem` is not looked for by `transform`.
+
+    `root` and `filesystem` say where paths lead, not what else a row may be. A path object of
+    universal_pathlib that is not local is a URL: it needs `filesystem`. An open file is read at
+    once, from its beginning, and keeps its position; a stream that cannot be rewound is read from
+    where it is. A file that fsspec opened, such as ``fsspec.open(url)``, is read later, by its own
+    filesystem.
 
     Examples
     --------
@@ -92,10 +109,22 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     array([[LazyImage(<array 2 x 3 x 3>, RGB)]], dtype=object)
     >>> np.asarray(images[0, 0]).shape
     (2, 3, 3)
+
+    Images in a store, which is in memory here (``pip install "sklearn-dl[stores]"``):
+
+    >>> import fsspec
+    >>> from PIL import Image
+    >>> with fsspec.open("memory://images/a.png", "wb") as file:
+    ...     Image.new("RGB", (4, 3)).save(file, "PNG")
+    >>> loader = ImageLoader(filesystem={"protocol": "memory"}, root="memory://images")
+    >>> images = loader.transform(["memory://images/a.png", "a.png"])
+    >>> [image.size for image in images[:, 0]]
+    [(4, 3), (4, 3)]
     """
 
     _parameter_constraints: dict = {
         "root": [str, os.PathLike, None],
+        "filesystem": [dict, HasMethods(["cat_file", "open"]), None],
         "colors": [StrOptions({"RGB", "RGBA", "L"})],
         "exif_transpose": ["boolean"],
         "on_error": [StrOptions({"raise", "nan"})],
@@ -107,6 +136,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         self,
         *,
         root=None,
+        filesystem=None,
         colors="RGB",
         exif_transpose=True,
         on_error="raise",
@@ -114,6 +144,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         formats=None,
     ):
         self.root = root
+        self.filesystem = filesystem
         self.colors = colors
         self.exif_transpose = exif_transpose
         self.on_error = on_error
@@ -142,7 +173,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         X : list, 1-D array, Series, or one-column frame or array, of n_samples rows
             Each row is one of the following; X may mix them.
 
-            - A path (str or Path), or the ``file:`` URI of a local file.
+            - A path (str or Path), or the ``file:`` URI of a local file. With `filesystem`, a path
+              or a URL.
             - An encoded file: bytes, or an open file.
             - A PIL image.
             - A uint8 array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). An array of shape
@@ -164,38 +196,37 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             `row` and `source` (the path).
         ImageReadError
             If a row is missing, has a type that is not allowed, is not a regular file, or leaves
-            `root`. With ``on_error="nan"``, these rows and those whose file does not exist are
-            masked instead.
+            `root` or `filesystem`. With ``on_error="nan"``, these rows and those whose file does
+            not exist are masked instead.
+        ImportError
+            If `filesystem` is set, and fsspec or a package that it needs is not installed.
         ValueError
-            If X is not one column, if `formats` contains an unknown name, or if a row is a lazy
-            image although `root` is set.
+            If X is not one column, if `formats` contains an unknown name, if `filesystem` is
+            unknown to fsspec, or if a row is a lazy image although `root` or `filesystem` is set.
         OSError or MemoryError
             If the machine fails (too many open files, no memory, a disk that cannot be read),
-            even with ``on_error="nan"``: such a failure says nothing about an image.
+            even with ``on_error="nan"``: such a failure says nothing about an image. Also if the
+            filesystem cannot be opened.
         """
         self._validate_params()
         cells = single_column(as_column(X), self, reset=False)
-        root = self.root
-        if root is not None:
-            root = os.path.realpath(checked_path(os.fspath(root) or os.curdir))
-        if root is not None and not os.path.isdir(root):
-            raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
+        find, folder = self._place()
         decoding = Decoding(
             mode=self.colors,
             exif_transpose=self.exif_transpose,
             on_error=self.on_error,
             max_pixels=self.max_pixels,
             formats=check_formats(self.formats),
-            root=root,
+            root=folder,
         )
-        find = partial(checked_path, root=root)
         images, outside = [], sys.exception()
         for row, cell in enumerate(cells):
             if isinstance(cell, LazyImage):
-                if root is not None:
+                if self.root is not None or self.filesystem is not None:
+                    name = "filesystem" if self.root is None else "root"
                     raise ValueError(
-                        f"Row {row} is already a lazy image, so root={os.fspath(self.root)!r} "
-                        "cannot apply to it. Set root in the ImageLoader that made it."
+                        f"Row {row} is already a lazy image, so {name} cannot apply to it. Set "
+                        f"{name} in the ImageLoader that made it."
                     )
                 # it keeps its own root: this loader must not lift that limit
                 images.append(replace(cell, decoding=decoding._replace(root=cell.decoding.root)))
@@ -214,6 +245,35 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
                     raise _with_row(error, row, cell) from error
                 images.append(LazyImage(name_of(cell), decoding, error=str(error)))
         return image_column(images)
+
+    def _place(self):
+        """Return where paths lead.
+
+        Returns
+        -------
+        find : callable(str)
+            Returns the source for a path or URL.
+        folder : str or None
+            The local folder that must contain the files.
+        """
+        store = store_of(self.filesystem)
+        if store is not None:
+            store.check(self.root)
+            return partial(store.find, root=self.root), None
+        folder = None
+        if self.root is not None:
+            folder = os.path.realpath(checked_path(os.fspath(self.root) or os.curdir))
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(f"The folder root={os.fspath(self.root)!r} does not exist.")
+        return partial(checked_path, root=folder), folder
+
+    def __getstate__(self):
+        check_pickles(self.filesystem)
+        return super().__getstate__()
+
+    def __sklearn_clone__(self):
+        check_pickles(self.filesystem)  # it will be copied, and its own error gives no advice
+        return clone_parametrized(self)
 
 
 def load_column(X, estimator, *, reset, on_error="raise"):

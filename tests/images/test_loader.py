@@ -166,7 +166,7 @@ BAD_ROWS = [
     pytest.param(
         "http://host/a.png",
         ValueError,
-        "'http://host/a.png' is a URL, and URLs are not downloaded",
+        "'http://host/a.png' is a URL, and nothing is fetched",
         id="URL",
     ),
     pytest.param(

@@ -26,8 +26,8 @@ def test_characters_that_a_uri_should_escape_are_read_too(path, pixels, tmp_path
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("file://other-host/a.png", "is a URL, and URLs are not downloaded"),
-        ("file:////host/share/a.png", "is a URL, and URLs are not downloaded"),
+        ("file://other-host/a.png", "is a URL, and nothing is fetched"),
+        ("file:////host/share/a.png", "is a URL, and nothing is fetched"),
         ("file:///a%00.png", "contains a null character"),
     ],
 )
@@ -47,8 +47,8 @@ def test_root_may_be_a_uri(path, tmp_path, pixels):
     np.testing.assert_array_equal(load("a.png", root=tmp_path.as_uri()), pixels)
 
 
-def test_a_url_as_root_is_refused():
-    with pytest.raises(ValueError, match=r"'s3://bucket' is a URL"):
+def test_a_url_as_root_needs_a_filesystem():
+    with pytest.raises(ValueError, match=r"'s3://bucket' is a URL.*filesystem={'protocol': 's3'}"):
         ImageLoader(root="s3://bucket").transform(["a.png"])
 
 
