@@ -26,7 +26,7 @@ from sklearn_dl.vision._features import (
     pixel_array,
     torch_features,
 )
-from sklearn_dl.vision._image_rows import digest_or_none
+from sklearn_dl.vision._image_rows import digests
 
 # (pixel / 255 - mean) / std of ImageNet, for models that do not define how pixels are scaled
 IMAGENET_PIXELS = {
@@ -284,8 +284,9 @@ class FittedImageNetwork(FittedNetwork):
         store = FeatureStore(
             where.memory, (self.content.sha256, self.content.pixels, self._runs_on(where))
         )
-        digests = map(digest_or_none, pixel_array(rows, self.content.pixels).images)
-        keys = [None if digest is None else store.key(digest) for digest in digests]
+        images = pixel_array(rows, self.content.pixels).images
+        found = digests(images, where.n_threads)
+        keys = [None if digest is None else store.key(digest) for digest in found]
         return computed_once(keys, compute, store, done=where.done)
 
     def feed(self, rows, network):

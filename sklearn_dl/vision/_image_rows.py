@@ -12,6 +12,7 @@ from sklearn_dl.images import ImageReadError
 from sklearn_dl.images._faults import machine_fault, naming
 from sklearn_dl.images._lazy import as_strict, open_source
 from sklearn_dl.images._resizer import Resize
+from sklearn_dl.images._sources import describe
 from sklearn_dl.training._rows import Rows
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
@@ -126,11 +127,23 @@ def image_digest(image):
     return digest.digest()
 
 
+def digests(images, n_threads=None):
+    """Return `digest_or_none` of each image, computed in `n_threads` threads, as a list."""
+    found: list = [None] * len(images)
+
+    def work(start, stop):
+        found[start:stop] = map(digest_or_none, images[start:stop])
+
+    for_each_batch(work, len(images), 8, thread_budget(n_threads))
+    return found
+
+
 def digest_or_none(image):
     """Return `image_digest`, or None for an image that cannot be read."""
     outside = sys.exception()
     try:
-        return image_digest(image)
+        with naming(f"while {describe(image.source)} was read"):
+            return image_digest(image)
     except (OSError, ValueError) as error:  # ImageReadError is a ValueError
         if machine_fault(error, outside):
             raise

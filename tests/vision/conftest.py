@@ -1,5 +1,6 @@
 import pytest
 
+from sklearn_dl.vision import _features
 from tests.vision.backbones import (
     SIZE,
     colored_images,
@@ -46,3 +47,16 @@ def params():
         "max_epochs": 2,
         "random_state": 0,
     }
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Numbers of rows whose features were computed, call by call."""
+    calls, real = [], _features.computed_features
+
+    def counted(graph, array, *args):
+        calls.append(len(array))
+        return real(graph, array, *args)
+
+    monkeypatch.setattr(_features, "computed_features", counted)
+    return calls

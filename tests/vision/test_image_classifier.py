@@ -20,7 +20,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_dl import ImageClassifier, OnnxScorer
 from sklearn_dl.images import ImageLoader, ImageReadError, ImageResizer, PixelExtractor
 from sklearn_dl.training import _rows
-from sklearn_dl.vision import _features
 from sklearn_dl.vision._backbone import IMAGENET_PIXELS
 from tests.vision.backbones import (
     FOLDERS,
@@ -250,20 +249,6 @@ def test_no_image_can_be_read(clf, paths, data):
     clf.set_params(on_error="nan")
     with pytest.raises(ValueError, match=r"No (image|row) c"):
         clf.fit([paths[5], paths[8]], ["a", "b"])
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """Numbers of rows whose features were computed, call by call."""
-    calls = []
-    real = _features.computed_features
-
-    def counted(graph, array, *args):
-        calls.append(len(array))
-        return real(graph, array, *args)
-
-    monkeypatch.setattr(_features, "computed_features", counted)
-    return calls
 
 
 @pytest.mark.parametrize("kind", [str, joblib.Memory])
