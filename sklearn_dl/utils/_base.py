@@ -120,7 +120,13 @@ class _Shown:
 
 
 def shown(value):
-    """`value`; for a model in memory, an object whose repr is the model's size and hash."""
+    """`value`; for a model in memory, an object whose repr is the model's size and hash.
+
+    For the options of a filesystem, which may contain keys to a store, it is one that shows only
+    the protocol.
+    """
+    if isinstance(value, dict) and "protocol" in value:
+        return _Shown(f"{{'protocol': {value['protocol']!r}, ...}}") if len(value) > 1 else value
     if hasattr(value, "SerializeToString"):
         value = value.SerializeToString()
     if not isinstance(value, (bytes, bytearray)):

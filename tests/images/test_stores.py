@@ -582,3 +582,13 @@ for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_repr_does_not_show_the_keys_to_a_store():
+    loader = ImageLoader(filesystem={"protocol": "memory", "secret": "key-to-the-store"})
+    pipe = make_pipeline(loader, ImageResizer())
+    for shown in (repr(loader), repr(pipe), loader._repr_html_(), pipe._repr_html_()):
+        assert "key-to-the-store" not in shown
+        assert "memory" in shown
+    assert loader.get_params()["filesystem"]["secret"] == "key-to-the-store"
+    assert "filesystem={'protocol': 'memory'}" in repr(ImageLoader(filesystem=MEMORY))
