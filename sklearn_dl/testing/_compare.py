@@ -109,6 +109,39 @@ def assert_same_results(actual, expected, atol=0.0, where=""):
         assert_same(actual[name], array, atol, f"{where}{name}(X)")
 
 
+def assert_no_rows_like(actual, expected, where):
+    """Raise an AssertionError unless `actual` is `expected` without its rows.
+
+    Parameters
+    ----------
+    actual : object
+        What a method returned for an X without rows.
+    expected : object
+        What it returned for an X with rows: the type, the number of dimensions, the sizes of the
+        axes after the first, the columns and the dtypes must be the same.
+    where : str
+        Name of the result in the message.
+    """
+    kind, wanted = _kind(actual), _kind(expected)
+    for what, value in (wanted | {"n_rows": 0}).items():
+        _assert(kind.get(what) == value, f"{what} of {where}", kind.get(what), value)
+
+
+def _kind(result):
+    """What `result` has in common with a result of other rows, and its number of rows."""
+    if not hasattr(result, "shape"):
+        return {"type": type(result).__name__, "n_rows": len(result)}
+    n_rows, *row_shape = result.shape
+    kind = {"type": type(result).__name__, "n_rows": n_rows, "shape of a row": tuple(row_shape)}
+    if hasattr(result, "columns"):
+        kind |= {"columns": list(result.columns), "dtypes": list(map(str, result.dtypes))}
+        return kind | ({"index": result.index.dtype} if hasattr(result, "index") else {})
+    # an array of strings is as wide as its longest string
+    dtype = result.dtype
+    is_text = getattr(dtype, "kind", "") in ("S", "U")
+    return kind | {"dtype": dtype.kind if is_text else str(dtype)}
+
+
 def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
     """Raise an AssertionError unless a call raises one of `errors` with a message like `says`.
 

@@ -322,6 +322,7 @@ def _comparing_checks(estimator):
     yield _fit.check_fitted_estimators_clone
     yield _rows.check_methods_sample_order_invariance
     yield _rows.check_methods_subset_invariance
+    yield _rows.check_methods_on_no_rows
     yield _rows.check_containers_mean_the_same
     if hasattr(estimator, "transform"):
         if hasattr(estimator, "fit_transform"):

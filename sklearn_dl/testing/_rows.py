@@ -9,6 +9,7 @@ from sklearn.utils import get_tags
 
 from sklearn_dl.testing._compare import (
     as_rows,
+    assert_no_rows_like,
     assert_refused,
     assert_same,
     assert_same_results,
@@ -36,6 +37,30 @@ def check_methods_subset_invariance(estimator, data):
         expected = {name: rows[[row]] for name, rows in whole.items()}
         where = f"row {row} alone: "
         assert_same_results(results(fitted, data.take([row])), expected, data.atol, where)
+
+
+def check_methods_on_no_rows(estimator, data):
+    """Where X has no rows, methods raise a ValueError, or return a result of the same kind.
+
+    Its type, dtypes, columns and axes after the first are the same as where X has rows.
+    """
+    fitted = data.fitted(estimator)
+    for name in methods(estimator):
+        _check_no_rows(getattr(fitted, name), data.X, name)
+
+
+def _check_no_rows(method, X, where):
+    """Check the result of a method of an estimator for X without its rows."""
+    try:
+        found = method(X.iloc[:0] if hasattr(X, "iloc") else X[:0])
+    except ValueError:
+        return  # as scikit-learn's own estimators do
+    expected = method(X)
+    if isinstance(expected, list) and where in ("predict_proba", "predict_log_proba"):
+        for j, (one, other) in enumerate(zip(found, expected, strict=True)):
+            assert_no_rows_like(one, other, f"{where} of no row, output {j}")
+    else:
+        assert_no_rows_like(found, expected, f"{where} of no row")
 
 
 def check_readonly_input(estimator, data):
@@ -180,6 +205,7 @@ def _transformed_into(container, estimator, data, X):
             found = list(out.columns)
             assert found == names, f"{where} returns the columns {found}, not {names}"
             yield out
+    _check_no_rows(transformer.transform, X, f'transform after set_output(transform="{container}")')
 
 
 def check_transformer_get_feature_names_out(estimator, data):

@@ -51,7 +51,8 @@ def failures_of_scikit_learn(estimator):
     expected = {"check_what_is_not_rows": "a dict is read as its keys"}
     if isinstance(estimator, HashingVectorizer):
         expected["check_dict_unchanged"] = "transform keeps what it compiled"
-        expected["check_estimators_empty_data_messages"] = "no text raises StopIteration"
+        for check in ("check_estimators_empty_data_messages", "check_methods_on_no_rows"):
+            expected[check] = "no text raises StopIteration"
     return expected
 
 
@@ -221,7 +222,7 @@ class Loudness(TransformerMixin, BaseEstimator):
         for row, wave in enumerate(X):
             if not isinstance(wave, np.ndarray):
                 raise ValueError(f"Row {row} of X is {wave!r}.")
-        return np.array([[np.abs(wave).mean()] for wave in X])
+        return np.array([np.abs(wave).mean() for wave in X]).reshape(-1, 1)
 
 
 @parametrize_with_row_checks([Loudness()], [np.linspace(0, 1, n) for n in (50, 60, 70, 50)])

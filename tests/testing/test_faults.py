@@ -356,6 +356,16 @@ class GivesARowForNoRows(CharacterCounter):
         return super().transform(X if len(X) else ["text"])
 
 
+class HasAnotherShapeWithoutRows(CharacterCounter):
+    def transform(self, X):
+        return super().transform(X) if len(X) else np.empty(0)
+
+
+class HasAnotherTypeWithoutRows(CharacterCounter):
+    def transform(self, X):
+        return super().transform(X) if len(X) else np.empty((0, len(self.characters_)), int)
+
+
 class HasAnotherShapeForFrames(CharacterRegressor):
     def predict(self, X):
         predicted = super().predict(X)
@@ -468,6 +478,16 @@ FAULTS = [
     (_rows.check_methods_sample_order_invariance, AddsUp(), "rows in another order: transform"),
     (_rows.check_methods_subset_invariance, SubtractsTheMean(), "row 0 alone: transform"),
     (_rows.check_methods_subset_invariance, HasAnotherTypeForFewRows(), "dtype of row 0 alone"),
+    (
+        _rows.check_methods_on_no_rows,
+        HasAnotherShapeWithoutRows(),
+        r"shape of a row of transform of no row is \(\), not \(23,\)",
+    ),
+    (
+        _rows.check_set_output_polars,
+        HasAnotherTypeWithoutRows(),
+        'dtypes of transform after set_output.transform="polars". of no row',
+    ),
     (_rows.check_readonly_input, WritesIntoX(), "read-only"),
     (_rows.check_readonly_input, WritesIntoY(), "read-only"),
     (_rows.check_containers_mean_the_same, ReadsSeriesByLabel(), "not a text"),
