@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from onnx import TensorProto, helper
 from sklearn.base import BaseEstimator, clone
@@ -45,7 +46,7 @@ from sklearn_dl.testing import (
     parametrize_with_row_checks,
     parametrize_with_text_checks,
 )
-from sklearn_dl.testing._compare import assert_same, methods, results
+from sklearn_dl.testing._compare import assert_no_rows_like, assert_same, methods, results
 from sklearn_dl.testing._data import CheckData, image_data, text_data
 from sklearn_dl.testing._parametrize import WITHOUT_ROWS
 from sklearn_dl.utils._columns import object_array
@@ -376,13 +377,37 @@ def test_a_pickle_of_another_version_warns(estimator, data):
 
 
 @every_case
-def test_every_method_refuses_X_without_rows(estimator, data):
+def test_only_fit_refuses_an_X_without_rows(estimator, data):
     X = data.take([])
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         clone(estimator).fit(X, data.targets(estimator)[:0])
     for name in methods(estimator):
-        with pytest.raises(ValueError, match=r"0 sample\(s\)"):
-            getattr(data.fitted(estimator), name)(X)
+        method = getattr(data.fitted(estimator), name)
+        for no_rows in (X, [], ()):
+            # LabelKeyMapper returns keys in the shape of X, and a list has one dimension
+            is_flat = isinstance(estimator, LabelKeyMapper) and no_rows is not X
+            expected = method(data.X.ravel() if is_flat else data.X)
+            assert_no_rows_like(method(no_rows), expected, name)
+
+
+@every_case
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_without_rows_gives_a_frame_without_rows(estimator, data, library):
+    frame = data.frame(library)
+    fitted = clone(estimator)
+    if hasattr(fitted, "set_output"):
+        fitted.set_output(transform=library)
+    fitted.fit(frame, data.targets(estimator))
+    if library == "pandas":
+        untyped = pd.DataFrame(columns=frame.columns)
+    else:
+        untyped = pl.DataFrame(schema=dict.fromkeys(frame.columns, pl.Object))
+    for name in methods(estimator):
+        method, expected = getattr(fitted, name), getattr(fitted, name)(frame)
+        for no_rows in (frame[:0], untyped):
+            assert_no_rows_like(method(no_rows), expected, name)
+        with pytest.raises(ValueError, match=r"feature names|column"):
+            method(type(frame)({"another": []}))
 
 
 @every_case

@@ -24,7 +24,7 @@ class PixelArray:
     ----------
     images : ndarray of LazyImage, of shape (n_samples,)
     height, width : int
-        Size of every image, in pixels.
+        Size of every image, in pixels. 0 if there are no images, and their size is unknown.
     colors : str
         Channels in order, from "R", "G", "B" and "A"; or "L".
     layout : {"NCHW", "NHWC"}

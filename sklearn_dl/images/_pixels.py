@@ -1,5 +1,6 @@
 """PixelExtractor: turns images into numbers, and numbers into images."""
 
+import math
 from numbers import Integral, Real
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn_dl.images._pixel_array import PixelArray
 from sklearn_dl.images._sources import describe
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
-from sklearn_dl.utils._columns import row_index
+from sklearn_dl.utils._columns import is_empty_list, row_index
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import Interval, StrOptions, output_container, wrap_output
@@ -62,8 +63,8 @@ class PixelExtractor(
     feature_names_in_ : ndarray of shape (1,)
         Name of the column, after `fit` on a data frame.
     image_size_ : tuple of int
-        (width, height) in pixels, after `fit` with ``layout="flat"``. The feature names and
-        `inverse_transform` of that layout need it.
+        (width, height) in pixels of the first image that `fit` could read. With ``layout="flat"``,
+        all images have this size; the feature names and `inverse_transform` need it.
 
     See Also
     --------
@@ -119,7 +120,7 @@ class PixelExtractor(
 
     @all_or_nothing
     def fit(self, X, y=None):
-        """Check the parameters; store the column's name, and the size if the layout is "flat".
+        """Check the parameters; store the name of the column, and the size of the images.
 
         Parameters
         ----------
@@ -132,8 +133,12 @@ class PixelExtractor(
         """
         super().fit(X, y)
         self._levels()
+        images = lazy_images(X, self, reset=False)
+        self.__dict__.pop("image_size_", None)
         if self.layout == "flat":
-            self.image_size_ = common_size(lazy_images(X, self, reset=False))
+            self.image_size_ = common_size(images)
+        elif (first := next(_sizes(images), None)) is not None:
+            self.image_size_ = first[2]
         return self
 
     def transform(self, X):
@@ -148,7 +153,9 @@ class PixelExtractor(
         -------
         pixels : PixelArray of shape (n_samples, C, H, W) or (n_samples, H, W, C)
             Or an ndarray of shape (n_samples, C * H * W) for ``layout="flat"`` (a data frame if
-            `set_output` asks for it). `set_output` does not change a PixelArray.
+            `set_output` asks for it). `set_output` does not change a PixelArray. Without rows, H
+            and W are those of `image_size_`; before `fit` they are 0, and a scorer that follows
+            takes the array nevertheless.
 
         Raises
         ------
@@ -156,6 +163,8 @@ class PixelExtractor(
             If X is not one column of lazy images; if their sizes differ (without a resizer before,
             the sizes are read from the files' headers); if `colors` has alpha and the images do
             not.
+        NotFittedError
+            For ``layout="flat"`` before `fit`, if X has no rows.
         """
         self._validate_params()
         offset, scale = self._levels()
@@ -164,7 +173,14 @@ class PixelExtractor(
             raise ValueError(
                 f'colors={self.colors!r} needs images with alpha: use ImageLoader(colors="RGBA").'
             )
-        seen = getattr(self, "image_size_", None) if self.layout == "flat" else None
+        seen = getattr(self, "image_size_", None)
+        if not len(images) and seen is None:
+            if self.layout == "flat":
+                raise NotFittedError(
+                    "X has no rows, so the size of the images is known only after fit. Call fit "
+                    "first."
+                )
+            seen = 0, 0
         width, height = common_size(images, otherwise=seen)
         pixels = PixelArray(
             images=images,
@@ -184,7 +200,8 @@ class PixelExtractor(
                 f"Images are {width} x {height}, but those seen in fit were {seen[0]} x {seen[1]}."
             )
         with progress_bar(self.verbose, len(pixels), type(self).__name__) as done:
-            flat = pixels.compute(self.n_threads, done=done).reshape(len(pixels), -1)
+            values = pixels.compute(self.n_threads, done=done)
+        flat = values.reshape(len(pixels), math.prod(pixels.row_shape))
         if output_container(self) != "default" and not hasattr(self, "image_size_"):
             raise NotFittedError(_NOT_FITTED)
         return wrap_output(self, flat, X)
@@ -212,6 +229,8 @@ class PixelExtractor(
         offset, scale = self._levels()
         if (scale == 0).any():
             raise ValueError("scale=0 cannot be inverted.")
+        if is_empty_list(X):
+            return image_column([])
         values = np.asarray(X)
         n_channels = len(self.colors)
         if self.layout == "flat":
@@ -235,7 +254,7 @@ class PixelExtractor(
             values = values.reshape(len(values), n_channels, height, width)
         elif self.layout == "NHWC":
             values = np.moveaxis(values, 3, 1)
-        bad = np.flatnonzero(np.isnan(values).reshape(len(values), -1).any(axis=1))
+        bad = np.flatnonzero(np.isnan(values).any(axis=(1, 2, 3)))
         if len(bad):
             raise ValueError(f"Row {bad[0]} contains NaN, which cannot become a pixel.")
         mode = "L" if self.colors == "L" else "RGBA" if "A" in self.colors else "RGB"
@@ -337,14 +356,7 @@ def common_size(images, otherwise=None):
         `otherwise` is None.
     """
     first = None
-    for row, image in enumerate(images):
-        try:
-            with naming(f"Row {row}"):
-                size = image.size
-        except ImageReadError as error:
-            if image.decoding.on_error == "raise":
-                raise error.at(row) from error
-            continue
+    for row, image, size in _sizes(images):
         if first is None:
             first = row, image, size
         elif size != first[2]:
@@ -358,3 +370,22 @@ def common_size(images, otherwise=None):
     if otherwise is None:
         raise ValueError("No image can be read, so the size of the images is unknown.")
     return otherwise
+
+
+def _sizes(images):
+    """Yield the row, the image and the (width, height) of each image that can be read.
+
+    Raises
+    ------
+    ImageReadError
+        If an image cannot be read, and its loader has ``on_error="raise"``.
+    """
+    for row, image in enumerate(images):
+        try:
+            with naming(f"Row {row}"):
+                size = image.size
+        except ImageReadError as error:
+            if image.decoding.on_error == "raise":
+                raise error.at(row) from error
+            continue
+        yield row, image, size

@@ -12,6 +12,8 @@ from sklearn_dl.utils._columns import (
     natural_array,
     object_array,
     reject_non_column,
+    require_columns,
+    require_rows,
     split_columns,
     time_cells,
 )
@@ -252,25 +254,21 @@ def _exact_as_float(integers):
     return not integers.size or (integers.max() <= limit and integers.min() >= -limit)
 
 
-def split(X, estimator):
+def split(X, estimator, *, needs_rows=False):
     """Return the result of `split_columns`, with a `natural_array` for each column of a list.
 
     Raises
     ------
     ValueError
-        If X has no rows or columns, or more than two dimensions.
+        If X has no columns, more than two dimensions, or no rows although it `needs_rows`.
     """
     reject_non_column(X, estimator)
     if getattr(X, "ndim", 1) not in (1, 2):
         raise ValueError(f"Expected a 1-D or 2-D array, got an array of {X.ndim} dimensions.")
     columns, names, one_dimensional = split_columns(X, estimator)
-    if not columns or not len(columns[0]):
-        shape = (len(columns[0]) if columns else len(X), len(columns))
-        what = "sample" if columns else "feature"
-        raise ValueError(
-            f"Found array with 0 {what}(s) (shape={shape}) while a minimum of 1 is required by "
-            "LabelKeyMapper."
-        )
+    require_columns(columns, X, estimator)
+    if needs_rows:
+        require_rows(len(columns[0]), estimator)
     if isinstance(X, (list, tuple)):
         columns = [natural_array(column) for column in columns]
     return columns, names, one_dimensional

@@ -220,7 +220,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         return values[0] if one_dimensional else side_by_side(values)
 
     def _columns(self, X, *, reset):
-        columns, names, one_dimensional = split(X, self)
+        columns, names, one_dimensional = split(X, self, needs_rows=reset)
         shape_only = np.broadcast_to(False, (len(columns[0]), len(columns)))
         set_or_check_features(self, X if names else shape_only, names, reset=reset)
         return columns, one_dimensional
@@ -244,7 +244,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         return values[in_value_order(values, hashable_cells(values), where)]
 
     def _given_dictionary(self):
-        columns, _, one_dimensional = split(self.keys, self)
+        columns, _, one_dimensional = split(self.keys, self, needs_rows=True)
         if not one_dimensional:
             raise ValueError(f"`keys` has {counted(len(columns), 'column')}: pass one 1-D array.")
         (values,) = columns

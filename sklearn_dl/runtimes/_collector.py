@@ -94,9 +94,10 @@ class Collector:
             elif array is None:
                 if spec.width is None or spec.dtype is None:
                     raise ValueError(
-                        "No row could be scored, and the graph does not state the shape and type "
-                        f"of its output {spec.name!r}: call fit with a row that can be read. "
-                        f"{self.errors[failed[0]]}"
+                        f"{'No row could be scored' if failed else 'X has no rows'}, and the graph "
+                        f"does not state the shape and type of its output {spec.name!r}: call fit "
+                        "with a row that can be read."
+                        + (f" {self.errors[failed[0]]}" if failed else "")
                     )
                 array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
             if failed:

@@ -16,12 +16,16 @@ from sklearn_dl.scoring._input_sources import (
     pixel_source,
 )
 from sklearn_dl.utils._columns import (
+    count_rows,
     counted,
+    is_empty_list,
     is_frame,
     is_missing,
     is_series,
     object_array,
     reject_non_column,
+    require_columns,
+    require_rows,
     set_or_check_features,
     split_columns,
 )
@@ -49,6 +53,8 @@ def bind(X, graph, estimator, *, reset, allow_nan):
     n_rows : int
     """
     sources, n_rows = _bind(X, graph, estimator, reset, allow_nan)
+    if reset:
+        require_rows(n_rows, estimator)
     for name in estimator.pixels or ():
         if name in sources and not getattr(sources[name], "from_images", False):
             raise ValueError(
@@ -71,7 +77,6 @@ def _bind(X, graph, estimator, reset, allow_nan):
                 "X is the output of a PixelExtractor. That needs a graph with one input, and "
                 f"inputs=None; the inputs of this graph are {listed(graph.inputs)}."
             )
-        _check_rows(len(X), estimator)
         spec = graph.inputs[0]
         return {spec.name: pixel_source(X, spec, estimator)}, len(X)
     if not graph.inputs and not graph.optional_inputs:
@@ -96,7 +101,6 @@ def _bind(X, graph, estimator, reset, allow_nan):
     specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
     blocks = select_columns(X, wanted, estimator)
     n_rows = len(next(iter(blocks.values()))[0])
-    _check_rows(n_rows, estimator)
     set_or_check_features(estimator, X, split_columns(X, estimator)[1], reset=reset)
     return {
         name: make_source(block, specs[name], estimator, allow_nan=allow_nan)
@@ -130,7 +134,6 @@ def _bind_mapping(X, graph, estimator, allow_nan):
     if len(set(lengths.values())) != 1:
         raise ValueError(f"The arrays of X have different numbers of rows: {lengths}.")
     n_rows = next(iter(lengths.values()))
-    _check_rows(n_rows, estimator)
     for attribute in ("n_features_in_", "feature_names_in_"):
         vars(estimator).pop(attribute, None)
     return sources, n_rows
@@ -143,12 +146,12 @@ def _entry(values, spec, estimator, allow_nan):
     reject_non_column(values, estimator)
     if not isinstance(values, (list, tuple)) and not is_frame(values) and not is_series(values):
         values = np.asarray(values)  # X may have tensors of another package
-    cells = nested_cells(values, estimator)
+    cells = _cells(values, spec, estimator)
     if cells is None and spec.dtype != object and np.ndim(values) > 1 and not is_frame(values):
         numbers, errors = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
         return ArraySource(numbers, spec, errors), len(numbers)
     columns = [cells] if cells is not None else split_columns(values, estimator)[0]
-    _check_rows(len(columns[0]) if columns else 0, estimator)
+    require_columns(columns, values, estimator)
     return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
 
 
@@ -185,12 +188,12 @@ def _wanted_columns(X, graph, estimator):
 
 def _whole(X, spec, estimator, reset, allow_nan):
     """The source of the only input, and its number of rows, from all of X."""
-    cells = nested_cells(X, estimator)
+    cells = _cells(X, spec, estimator)
     if cells is None and spec.dtype != object:
         names = None
         if is_frame(X):
             columns, names, _ = split_columns(X, estimator)
-            _check_rows(len(X), estimator)
+            require_columns(columns, X, estimator)
             values, errors = number_table(columns, spec, estimator, allow_nan=allow_nan)
         else:
             values, errors = numbers_of(X, X, spec, estimator, allow_nan=allow_nan)
@@ -201,8 +204,10 @@ def _whole(X, spec, estimator, reset, allow_nan):
     columns, names = [cells], None
     if cells is None or is_frame(X):
         columns, names, _ = split_columns(X, estimator)
-    _check_rows(len(columns[0]) if columns else 0, estimator)
-    if reset or cells is None or names:
+        columns = columns if cells is None else [cells]
+    require_columns(columns, X, estimator)
+    is_empty_table = not len(columns[0]) and getattr(X, "ndim", 1) == 2
+    if reset or cells is None or names or is_empty_table:
         shown = X if names else np.empty((len(columns[0]), len(columns)), dtype=object)
         set_or_check_features(estimator, shown, names, reset=reset)
     return make_source(columns, spec, estimator, allow_nan=allow_nan), len(columns[0])
@@ -215,14 +220,6 @@ def _after_arrays(estimator):
     `n_features_in_`.
     """
     return getattr(estimator, "n_features_in_", None) == 1
-
-
-def _check_rows(n_rows, estimator):
-    if not n_rows:
-        raise ValueError(
-            f"Found array with 0 sample(s) while a minimum of 1 is required by "
-            f"{type(estimator).__name__}."
-        )
 
 
 def select_columns(X, wanted, estimator):
@@ -279,6 +276,21 @@ def select_columns(X, wanted, estimator):
         return picked
 
     return {name: pick(name, key) for name, key in wanted.items()}
+
+
+def _cells(X, spec, estimator):
+    """The `nested_cells` of X; none, but not None, if X is a column without rows.
+
+    An input of images takes any such column: without rows, a column may have lost its dtype.
+    """
+    if is_empty_list(X):
+        return object_array([])
+    if count_rows(X) or getattr(X, "ndim", 1) > 2:
+        return nested_cells(X, estimator)
+    columns, _, is_one_dimensional = split_columns(X, estimator)
+    is_column = is_one_dimensional or len(spec.row_shape or ()) > 1
+    is_nested = len(columns) == 1 and (is_column or columns[0].dtype == object)
+    return object_array([]) if is_nested else None
 
 
 def nested_cells(X, estimator):

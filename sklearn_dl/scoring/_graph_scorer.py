@@ -88,7 +88,7 @@ class GraphScorer(
         """Check the parameters, the graph and X; nothing is learned.
 
         If the graph does not state the sizes of its outputs, the first row that can be read is
-        scored: `get_feature_names_out` needs these sizes.
+        scored: `get_feature_names_out`, and `transform` of an X without rows, need these sizes.
 
         Parameters
         ----------
@@ -106,12 +106,13 @@ class GraphScorer(
             allow_nan = session.handles_nan
             sources, n_rows = bind(X, session, self, reset=True, allow_nan=allow_nan)
             self._learned_names = self._learned_shapes = None
-            if self.output_shape == "2d" and static_names(session.outputs) is None:
+            if static_names(session.outputs) is None:
                 for row in range(n_rows):
                     collector = score(session, sources, [row], 1)
                     if not collector.errors:
-                        collector.table()  # an error if the output is not a table
-                        self._learned_names = collector.names()
+                        if self.output_shape == "2d":
+                            collector.table()  # an error if the output is not a table
+                            self._learned_names = collector.names()
                         self._learned_shapes = [(a.shape[1:], a.dtype) for a in collector.arrays]
                         break
         return self
@@ -143,7 +144,8 @@ class GraphScorer(
         Raises
         ------
         ValueError
-            If X does not match the inputs, or an output does not exist.
+            If X does not match the inputs, or an output does not exist; if X has no rows, the graph
+            does not state the sizes of its outputs, and `fit` was not called.
         FileNotFoundError
             If the model cannot be found.
         """
@@ -170,7 +172,9 @@ class GraphScorer(
             table = collector.table()
             self._warn_of(collector.errors, n_rows)
             index = X.index if isinstance(X, PixelArray) else None
-            return wrap_output(self, table, X, collector.names, index)
+            was_scored = len(collector.errors) < n_rows
+            names = collector.names if was_scored else self.get_feature_names_out
+            return wrap_output(self, table, X, names, index)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the output columns.

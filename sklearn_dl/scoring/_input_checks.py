@@ -107,6 +107,7 @@ def check_numbers(X, estimator, *, spec):
             dtype="numeric",
             allow_nd=True,
             ensure_all_finite=False,
+            ensure_min_samples=0,
             estimator=estimator,
             input_name="X",
         )

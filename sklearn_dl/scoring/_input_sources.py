@@ -42,7 +42,8 @@ class PixelSource:
     def __init__(self, pixels, spec, from_images=False, numbers=None):
         self.pixels, self.spec, self.from_images = pixels, spec, from_images
         self._positions = None if numbers is None else {n: i for i, n in enumerate(numbers)}
-        check_row_shape(pixels.row_shape, spec)
+        if pixels.height:  # without images, their size may be unknown
+            check_row_shape(pixels.row_shape, spec)
 
     def read(self, rows):
         """Return the pixels of the rows that can be read, and the errors of the others."""
@@ -133,13 +134,15 @@ def make_source(columns, spec, estimator, *, allow_nan):
     """
     with_objects = [column for column in columns if column.dtype == object]
     types = {t for column in with_objects for t in set(map(type, column))}
-    if any(issubclass(t, LazyImage) for t in types):
+    is_empty = not len(columns[0])
+    takes_images = is_empty and spec.name in (estimator.pixels or ())
+    if takes_images or any(issubclass(t, LazyImage) for t in types):
         return _image_source(columns, spec, estimator)
     if len(columns) == 1 and with_objects:
         cells = columns[0]
         is_array = any(isinstance(cell, (np.ndarray, list, tuple)) for cell in cells)
         is_missing_only = estimator.on_error == "nan" and all(map(is_missing, cells))
-        if is_array or (is_missing_only and spec.dtype != object):
+        if is_array or is_empty or (is_missing_only and spec.dtype != object):
             return _nested_source(cells, spec, estimator, allow_nan)
     if spec.dtype == object:
         return _string_source(columns, spec, estimator)
@@ -219,8 +222,8 @@ def _nested_source(cells, spec, estimator, allow_nan):
         arrays.append(array)
     if not arrays:
         # no value is used: any that has the shape of a row will do
-        arrays = [np.zeros([size or 1 for size in spec.row_shape or ()], spec.dtype)]
-        return ArraySource(np.stack(arrays * len(cells)), spec, errors)
+        shape = [size or 1 for size in spec.row_shape or ()]
+        return ArraySource(np.zeros((len(cells), *shape), spec.dtype), spec, errors)
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:
         # `np.stack` of integers and floats would turn the integers into floats, and round them
         good = [row for row in range(len(cells)) if row not in errors]

@@ -14,6 +14,7 @@ from sklearn_dl.scoring._probabilities import (
     probabilities,
 )
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
+from sklearn_dl.utils._columns import is_empty_list
 from sklearn_dl.utils._messages import RowsError
 from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_column
@@ -272,7 +273,10 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
             raise NotFittedError(
                 "This ScoreClassifier does not know its classes: call `fit`, or set `classes`."
             )
-        options = {"dtype": "numeric", "ensure_all_finite": "allow-nan"}
+        if is_empty_list(X):
+            n_columns = getattr(self, "n_features_in_", self._column_labels().n_columns)
+            X = np.empty((0, n_columns))
+        options = {"dtype": "numeric", "ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
         if hasattr(self, "n_features_in_"):
             X = validate_data(self, X, reset=False, **options)
         elif not _is_plain(X):

@@ -115,6 +115,9 @@ class FittedTextNetwork(FittedNetwork):
     def _embeddings(self, rows, where, method):
         """As `embeddings`, for rows that are not known to be unreadable."""
         where = where.resolved()
+        if not len(rows):
+            width = self.on(where.device, where.precision).width
+            return Read(np.empty((0, width), np.float32), {}, np.empty(0, dtype=bool))
         # convert to plain str: an instance of a subclass of str may compare equal to one text, but
         # be tokenized as another
         texts = [list(map(str, column)) for column in rows.columns]

@@ -4,8 +4,10 @@ import numpy as np
 
 from sklearn_dl.utils._columns import (
     counted,
+    is_empty_list,
     is_missing,
     object_array,
+    require_rows,
     set_or_check_features,
     split_columns,
 )
@@ -24,8 +26,8 @@ def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
     allowed : set of int
         Numbers of columns that X may have.
     reset : bool or None
-        True: `n_features_in_` and `feature_names_in_` are set. False: X is checked against them.
-        None: neither.
+        True: `n_features_in_` and `feature_names_in_` are set, and X must have rows. False: X is
+        checked against them. None: neither.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a cell that is not text. "raise": raise an error. "nan": return an error for
         its row.
@@ -41,21 +43,21 @@ def text_columns(X, estimator, allowed, *, reset, on_error="raise"):
     Raises
     ------
     ValueError
-        If the number of columns of X is not allowed, X has no rows, or a cell is not text.
+        If the number of columns of X is not allowed, a cell is not text, or X has no rows although
+        `reset` is True.
     """
     columns, names, _ = split_columns(X, estimator)
     name = type(estimator).__name__
+    if is_empty_list(X) and len(columns) not in allowed:
+        columns = columns[:1] * min(allowed)
     if len(columns) not in allowed:
         wanted = {1: "one column of texts", 2: "two columns of texts (a pair of texts in each row)"}
         raise ValueError(
             f"{name} expects {' or '.join(wanted[k] for k in sorted(allowed))}, got "
             f"{counted(len(columns), 'column')}."
         )
-    if len(columns[0]) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape=(0, {len(columns)})) while a minimum of 1 is "
-            f"required by {name}."
-        )
+    if reset:
+        require_rows(len(columns[0]), estimator)
     columns = [object_array(column) for column in columns]
     unreadable = object_array([None] * len(columns[0]))
     for position, column in enumerate(columns):

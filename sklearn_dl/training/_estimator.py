@@ -5,6 +5,7 @@ from abc import abstractmethod
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.metrics import get_scorer_names
 from sklearn.utils.validation import check_is_fitted
@@ -235,6 +236,8 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
 
     def _outputs(self, rows):
         """The outputs of the fitted network, as float64; NaN for rows that cannot be read."""
+        if not len(rows):
+            return np.empty((0, self._problem.n_columns))
         predictor = self._present_predictor()
         with needed_by(self), self._where().progress(len(rows), "predictions") as where:
             read = predictor.outputs(rows, where)

@@ -18,6 +18,7 @@ from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
+from sklearn_dl.utils._columns import require_rows
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
@@ -87,6 +88,7 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     """Check the arguments of a fit before any row is read; return the state of the fit."""
     is_later = is_partial and estimator._was_fitted
     rows = estimator._rows(data.X, reset=not is_later, learns=True)
+    require_rows(len(rows), estimator)
     check_consistent_length(rows, data.y)
     content = estimator._content()
     earlier = estimator._earlier(content, is_partial)
@@ -110,6 +112,7 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
     held_out = None
     if held_out_data is not None:
         rows = estimator._rows(held_out_data.X, reset=False, learns=False)
+        require_rows(len(rows), estimator)
         check_consistent_length(rows, held_out_data.y)
         rows, y = estimator._with_targets(rows, held_out_data.y, "y_val", problem)
         targets, weights = problem.encode(y, "y_val"), held_out_data.sample_weight

@@ -121,6 +121,10 @@ class Numbers(Problem):
         r2 = np.where(varies, 1 - error / np.where(varies, variance, 1.0), error == 0)
         return float(np.mean(error / self.slope**2)), float(np.mean(r2))
 
+    @property
+    def n_columns(self):
+        return self.n_outputs or 1
+
     def predictions(self, outputs):
         if self.n_outputs is None:
             return self.slope * outputs[:, 0] + self.intercept

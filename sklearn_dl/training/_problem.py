@@ -195,6 +195,11 @@ class Problem(ABC):
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """What `predict` returns for these outputs."""
 
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the outputs, if they are an ndarray. No other problem needs it."""
+        raise NotImplementedError
+
     def attributes(self) -> dict[str, Any]:
         """Attributes of the fitted estimator, by name."""
         return {}
@@ -297,6 +302,10 @@ class Classification(Problem):
 
     def attributes(self):
         return {"classes_": self.classes}
+
+    @property
+    def n_columns(self):
+        return len(self.classes)
 
     @abstractmethod
     def predictions_or(self, outputs: np.ndarray, missing) -> np.ndarray:

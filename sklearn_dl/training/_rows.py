@@ -183,7 +183,7 @@ def read_readable(rows, compute):
 
 def read_in_chunks(rows, compute):
     """Call ``compute(rows) -> Read`` for `CHUNK` rows at a time, and join the results."""
-    chunks = range(0, len(rows), CHUNK)
+    chunks = range(0, max(1, len(rows)), CHUNK)  # without rows, one chunk without rows
     parts = [compute(rows.take(slice(start, start + CHUNK))) for start in chunks]
     if len(parts) == 1:
         return parts[0]

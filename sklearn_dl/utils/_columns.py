@@ -169,6 +169,18 @@ def row_index(X):
     return X.index if hasattr(X, "iloc") else None
 
 
+def count_rows(X):
+    """Number of rows of X; 1 if X is an array without axes."""
+    if hasattr(X, "__len__") and getattr(X, "ndim", 1) != 0:
+        return len(X)
+    return (*np.asarray(X).shape, 1)[0]
+
+
+def is_empty_list(X):
+    """Whether `X` is a list or tuple without rows, so that it shows neither columns nor dtypes."""
+    return isinstance(X, (list, tuple)) and not X
+
+
 def reject_non_column(X, estimator):
     """Raise an error for sparse data, a set, and a single value such as a string or a dict."""
     if issparse(X):
@@ -213,7 +225,7 @@ def split_columns(X, estimator):
         Their dtypes are those of X. The dtype is object if X is a list. It is also object for
         columns of arrays, of dates with a time zone (as `datetime` in UTC, or as `Timestamp` from
         pandas), and of integers that float64 would round, if the column also has missing values
-        (these are None then).
+        (these are None then). An empty list has as many columns as `fit` saw, or one.
     names : list of str or None
         Column names, if X is a frame.
     one_dimensional : bool
@@ -234,7 +246,10 @@ def split_columns(X, estimator):
             return [X], None, True
         return [object_array(list(X))] if X.ndim else [], None, True
     cells = list(X)
-    if cells and all(isinstance(cell, (list, tuple)) for cell in cells):
+    if not cells:
+        n_columns = getattr(estimator, "n_features_in_", 1)
+        return [object_array([])] * n_columns, None, n_columns == 1
+    if all(isinstance(cell, (list, tuple)) for cell in cells):
         width = len(cells[0])
         for i, cell in enumerate(cells):
             if len(cell) != width:
@@ -318,6 +333,24 @@ def time_cells(times):
     return cells
 
 
+def require_rows(n_rows, estimator):
+    """Raise scikit-learn's ValueError if X has no rows, which only a fit must have."""
+    if not n_rows:
+        raise ValueError(
+            "Found array with 0 sample(s) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}."
+        )
+
+
+def require_columns(columns, X, estimator):
+    """Raise scikit-learn's ValueError if `columns`, those of X, are none."""
+    if not columns:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape=({count_rows(X)}, 0)) while a minimum of 1 is "
+            f"required by {type(estimator).__name__}."
+        )
+
+
 def single_column(X, estimator, *, reset):
     """Return the cells of a one-column `X`, and set or check `n_features_in_`.
 
@@ -326,7 +359,7 @@ def single_column(X, estimator, *, reset):
     X : list, tuple, ndarray, Series or one-column DataFrame
     estimator : estimator
         If `reset`, its `n_features_in_` (and for a frame `feature_names_in_`) are set. If not, X is
-        checked against them if they are set.
+        checked against them if they are set, and may have no rows.
     reset : bool
 
     Returns
@@ -336,18 +369,15 @@ def single_column(X, estimator, *, reset):
     Raises
     ------
     ValueError
-        If X is not a column, has no rows, or has more than one column.
+        If X is not a column, has more than one column, or, if `reset`, has no rows.
     """
     columns, names, _ = split_columns(X, estimator)
     name = type(estimator).__name__
     if len(columns) != 1:
         raise ValueError(f"{name} expects one column, got {len(columns)}.")
     cells = object_array(columns[0])
-    if len(cells) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape=(0, 1)) while a minimum of 1 is required by "
-            f"{name}."
-        )
+    if reset:
+        require_rows(len(cells), estimator)
     set_or_check_features(estimator, X if names else cells.reshape(-1, 1), names, reset=reset)
     return cells
 

@@ -15,7 +15,7 @@ from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment
 from sklearn_dl.vision._backbone import FittedImageNetwork, find_backbone, version_of
-from sklearn_dl.vision._image_rows import ImageRows
+from sklearn_dl.vision._image_rows import ImageRows, skips_images
 
 _HOW_TO_VERSION = (
     "A fit can continue or resume only with a callable that has a version. Set this attribute, as "
@@ -150,6 +150,8 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
             NaN for rows that cannot be read or scored (``on_error="nan"``), with one warning.
         """
         rows = self._rows_to_predict(X)
+        if not len(rows):
+            return np.empty((0, self._n_features_out), dtype=np.float32)
         with needed_by(self), self._where().progress(len(rows), "features") as where:
             read = self._present_predictor().features(rows, where)
         rows.warn(read)
@@ -170,7 +172,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
             np.arange(len(images)),
             Resize(width, height, "crop", "center", "bilinear", 0),
             checked_augment(self.augment) if learns else None,
-            skips=any(image.decoding.on_error == "nan" for image in images),
+            skips=skips_images(images, self.on_error),
         )
 
     def _parameters_of_the_fit(self):

@@ -100,6 +100,11 @@ class ImageRows(Rows):
         return replace(self, images=images, skips=False)
 
 
+def skips_images(images, on_error):
+    """Whether images that cannot be read are skipped: by the estimator, or by their loader."""
+    return on_error == "nan" or any(image.decoding.on_error == "nan" for image in images)
+
+
 def image_digest(image):
     """Return the sha256 of an image's source, its decoding and its steps.
 

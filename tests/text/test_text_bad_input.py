@@ -100,7 +100,6 @@ BAD_ROWS = {
         lambda rows: np.column_stack([TEXTS, TEXTS, TEXTS]),
         "NAME expects .*, got 3 columns",
     ),
-    "no rows": (lambda rows: rows[:0], r"Found array with 0 sample\(s\) .* required by NAME"),
     "a single text": (lambda rows: "one text", "NAME expects a column of values"),
     "rows of unequal width": (
         lambda rows: [["a"], *[["a", "b"]] * 11],

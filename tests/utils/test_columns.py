@@ -185,9 +185,22 @@ def test_nameless_after_a_name_is_accepted(kind):
     [[], np.empty((0, 1)), pd.DataFrame({"x": []}), pl.Series([])],
     ids=["list", "array", "pandas", "polars"],
 )
-def test_a_column_without_rows_is_an_error(X):
+def test_only_a_fit_needs_rows(X):
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\).*required by Step"):
         single_column(X, Step(), reset=True)
+    cells = single_column(X, Step(), reset=False)
+    assert cells.shape == (0,)
+    assert cells.dtype == object
+
+
+def test_an_empty_list_has_the_columns_of_fit():
+    for n_columns in (1, 3):
+        step = Step()
+        step.n_features_in_ = n_columns
+        columns, names, one_dimensional = split_columns([], step)
+        assert [column.shape for column in columns] == [(0,)] * n_columns
+        assert names is None
+        assert one_dimensional == (n_columns == 1)
 
 
 @pytest.mark.parametrize(

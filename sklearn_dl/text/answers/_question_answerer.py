@@ -307,8 +307,8 @@ class QuestionAnswerer(TextEstimator):
             empty or has nothing but white space and characters that the tokenizer leaves out. Rows
             that cannot be read (``on_error="nan"``) are ``(None, -1, -1, nan)``, with one warning.
         """
-        found = self._best(X, 1)
-        return np.concatenate([_MISSING if answers is None else answers for answers in found])
+        found = [_MISSING if answers is None else answers for answers in self._best(X, 1)]
+        return np.concatenate(found) if found else _MISSING[:0]
 
     def top_k(self, X, k):
         """Find the k best answers to each question.

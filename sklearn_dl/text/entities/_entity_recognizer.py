@@ -313,7 +313,7 @@ class EntityRecognizer(TextEstimator):
         pandas = import_optional("pandas", extra="demo", purpose="predict_frame")
         rows = self._rows_to_predict(X)
         found = self.predict(X)
-        counts = [0 if entities is None else len(entities) for entities in found]
+        counts = np.array([0 if entities is None else len(entities) for entities in found], int)
         row = np.repeat(np.arange(len(found)), counts)
         table = np.concatenate(
             [entities for entities in found if entities is not None and len(entities)]
@@ -325,8 +325,15 @@ class EntityRecognizer(TextEstimator):
         else:
             texts = [" ".join(rows.words[r][a:b]) for r, a, b in spans]
         index = row_index(X)
-        columns = {"row": row if index is None else index[row], "text": texts}
-        return pandas.DataFrame(columns | {name: table[name] for name in ENTITY_DTYPE.names or ()})
+        columns = {
+            "row": row if index is None else index[row],
+            "text": texts,
+            **{name: table[name] for name in ENTITY_DTYPE.names or ()},
+        }
+        # pandas would give a column without entities another dtype
+        for name in ("text", "label"):
+            columns[name] = pandas.array(columns[name], dtype=str)
+        return pandas.DataFrame(columns)
 
     def score(self, X, y, sample_weight=None):
         """The F1 score of the entities that `predict` finds, of all rows together.

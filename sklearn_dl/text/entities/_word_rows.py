@@ -12,6 +12,7 @@ from sklearn_dl.utils._columns import (
     counted,
     is_series,
     object_array,
+    require_rows,
     set_or_check_features,
     split_columns,
 )
@@ -71,11 +72,14 @@ def word_rows(X, estimator, *, reset):
     Raises
     ------
     ValueError
-        If X is not one column, has no rows, or has both texts and lists of words.
+        If X is not one column, has both texts and lists of words, or has no rows although `reset`
+        is True.
     RowError
         If a cell is neither a text nor a list of words, unless ``on_error="nan"``.
     """
     cells, names = _cells(X, estimator)
+    if reset:
+        require_rows(len(cells), estimator)
     texts, unreadable = object_array([""] * len(cells)), object_array([None] * len(cells))
     words = object_array([()] * len(cells))
     kinds: dict = {}
@@ -150,11 +154,6 @@ def _cells(X, estimator):
         raise ValueError(
             f"{name} expects one column of texts or of lists of words, got "
             f"{counted(len(columns), 'column')}. Pass the words of each row as a list."
-        )
-    if len(columns[0]) == 0:
-        raise ValueError(
-            f"Found array with 0 sample(s) (shape=(0, 1)) while a minimum of 1 is required by "
-            f"{name}."
         )
     return columns[0], names
 

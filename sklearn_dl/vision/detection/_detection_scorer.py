@@ -354,6 +354,8 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         """
         self._validate_params()
         images = load_column(X, self, reset=False, on_error=self.on_error)
+        if not len(images):
+            return object_array([])
         tiles = self._tiles(images)
         views, numbers = (images, None) if tiles is None else (tiles.images, tiles.rows)
         budget = thread_budget(self.n_threads)

@@ -45,7 +45,7 @@ class DetectorMixin:
         """
         pandas = import_optional("pandas", extra="demo", purpose="predict_frame")
         found = self.predict(X)
-        counts = [0 if image is None else len(image) for image in found]
+        counts = np.array([0 if image is None else len(image) for image in found], int)
         rows = np.repeat(np.arange(len(found)), counts)
         objects = np.concatenate(
             [image for image in found if image is not None] or [self._no_detections()]

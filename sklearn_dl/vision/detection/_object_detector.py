@@ -12,6 +12,7 @@ from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._image_estimator import TrainedOnImages
+from sklearn_dl.vision._image_rows import skips_images
 from sklearn_dl.vision.detection._boxes import Boxes, Suppression
 from sklearn_dl.vision.detection._decoding import N_CANDIDATES, detections_of
 from sklearn_dl.vision.detection._detection_rows import detection_rows
@@ -346,7 +347,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
 
     def _rows(self, X, reset, learns):
         images = load_column(X, self, reset=reset, on_error=self.on_error)
-        skips = any(image.decoding.on_error == "nan" for image in images)
+        skips = skips_images(images, self.on_error)
         augment = checked_augment(self.augment) if learns else None
         return detection_rows(images, self._image_size(), augment, skips, self.n_threads)
 
