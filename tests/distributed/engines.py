@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ ENVIRONMENT = {
     "SPARK_LOCAL_IP": HOST,
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # otherwise Ray writes a token to the home folder, and wants it where it finds it
+    "RAY_AUTH_MODE": "disabled",
     # otherwise Ray replaces 127.0.0.1 by the machine's address
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # the workers import the package that is tested
@@ -52,10 +55,12 @@ def running(command, folder, name, **more):
             yield process
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(30)
-            finally:
-                process.kill()
+            # with all that it started: agents of Ray outlive a head that is killed
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_for(condition, what, seconds=60, folder=None):
