@@ -5,7 +5,6 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from sklearn_dl.images._png import metadata_follows_pixels
 from sklearn_dl.images._sources import EncodedSource, describe, source_name
 from sklearn_dl.images._stores import byte_limit
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._stamp import file_stamp
 
@@ -34,9 +34,9 @@ _TRANSPOSE = {
 }
 _INVERSE_ORIENTATION = {6: 8, 8: 6}
 # a user's PIL image may not have read its file yet, and two rows may share it
-_USER_IMAGE_LOCK = Lock()
+_USER_IMAGE_LOCK = ForkSafeLock()
 # Python 3.11 keeps the warning filters per process, not per thread
-_WARNINGS_LOCK = Lock()
+_WARNINGS_LOCK = ForkSafeLock()
 
 
 class ImageReadError(RowError):

@@ -12,7 +12,6 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import safetensors.torch
@@ -26,12 +25,13 @@ from sklearn_dl.models._folder_safety import (
     short,
     vocabulary_files,
 )
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._optional import import_optional
 
 transformers = import_optional("transformers", extra="text", purpose="sklearn_dl")
 get_configuration_file = transformers.configuration_utils.get_configuration_file
 
-_loading = RLock()
+_loading = ForkSafeLock()
 
 # networks that download a kernel when they are built on a machine with a GPU, or import timm
 _FETCHING = ("mra", "yoso", "timm_wrapper", "timm_backbone")

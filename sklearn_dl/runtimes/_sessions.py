@@ -6,10 +6,11 @@ In this module, "session" stands for all of them.
 import ctypes
 import os
 from collections import OrderedDict
-from threading import Event, Lock
+from threading import Event
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._memos import clear_memos
 
 # limit for the main memory and for each device; SKLEARN_DL_CACHE_BYTES sets another limit
@@ -25,7 +26,7 @@ class _Kept(NamedTuple):
 
 _sessions: OrderedDict[tuple, _Kept] = OrderedDict()
 # guards the variables of this module; it is not held while something is loaded
-_lock = Lock()
+_lock = ForkSafeLock()
 _loading: dict = {}
 # sessions with threads of their own, also those that the cache has forgotten and a call still uses
 _with_threads: WeakSet = WeakSet()
@@ -162,8 +163,6 @@ def clear_sessions():
 
 
 def _after_fork():
-    global _lock
-    _lock = Lock()
     # The threads of inherited sessions do not exist here: to end them, a session would wait for
     # ever, even when Python exits and clears this module. One reference too many prevents that.
     # Their memory is shared with the parent as long as neither writes to it.

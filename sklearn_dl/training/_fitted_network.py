@@ -4,7 +4,6 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn_dl.runtimes._sessions import cached_session, find_session
 from sklearn_dl.runtimes.torch._device import Where, torch_settings
 from sklearn_dl.training._head import LinearHead
 from sklearn_dl.training._rows import Read, Rows
+from sklearn_dl.utils._locks import ForkSafeLock
 
 if TYPE_CHECKING:  # it imports torch
     from sklearn_dl.training._task import Feed
@@ -47,7 +47,7 @@ class FittedNetwork(ABC):
         self.live = live
         self.trained = trained
         self._bfloat16 = None
-        self._lock = RLock()
+        self._lock = ForkSafeLock()
 
     @abstractmethod
     def features(self, rows: Rows, where: Where) -> Read:
@@ -302,7 +302,7 @@ class FittedNetwork(ABC):
 
     def __copy__(self):
         copied = type(self).__new__(type(self))
-        vars(copied).update(vars(self), _lock=RLock())
+        vars(copied).update(vars(self), _lock=ForkSafeLock())
         return copied
 
     def __reduce__(self):

@@ -1,7 +1,8 @@
 """Memos: kept results of functions, some with bytes of models. `clear_sessions` empties them."""
 
 from collections import OrderedDict
-from threading import Lock
+
+from sklearn_dl.utils._locks import ForkSafeLock
 
 _memos: list = []
 
@@ -25,7 +26,7 @@ class BytesMemo:
     def __init__(self, function, limit):
         self._function, self._limit = function, limit
         self._made: OrderedDict = OrderedDict()
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
 
     def __call__(self, data):
         with self._lock:

@@ -2,21 +2,12 @@
 
 import os
 import sys
-from threading import Lock
 
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._optional import import_optional
 
 _TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
-_importing = Lock()
-
-
-def _after_fork():
-    global _importing
-    _importing = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_importing = ForkSafeLock()
 
 
 def import_onnxruntime(*, extra="onnx", purpose):

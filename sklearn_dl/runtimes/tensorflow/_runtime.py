@@ -5,12 +5,12 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager
-from threading import Lock
 
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._optional import import_optional
 
-_importing = Lock()
-_counting = Lock()
+_importing = ForkSafeLock()
+_counting = ForkSafeLock()
 _n_quiet = 0
 _level = 0
 _used = False
@@ -18,8 +18,7 @@ _dead_after_fork = False
 
 
 def _after_fork():
-    global _importing, _dead_after_fork
-    _importing = Lock()
+    global _dead_after_fork
     context = sys.modules.get("tensorflow.python.eager.context")
     eager = getattr(getattr(context, "_context", None), "_initialized", False)
     _dead_after_fork = _dead_after_fork or _used or bool(eager)

@@ -3,16 +3,17 @@
 import os
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from threading import Lock, RLock, local
+from threading import local
 from typing import Any, NamedTuple
 
+from sklearn_dl.utils._locks import ForkSafeLock
 from sklearn_dl.utils._optional import import_optional
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._threads import thread_budget
 
 # one fit at a time in a process, because dropout draws from torch's only generator
-_fit_lock = RLock()
-_threads_lock = Lock()
+_fit_lock = ForkSafeLock()
+_threads_lock = ForkSafeLock()
 _in_use = 0  # calls that are inside `torch_settings`
 _found: tuple = ()  # threads, dtype and precisions of products, as the caller had set them
 _inside = local()  # .threads: set while this Python thread is inside `torch_settings`
@@ -21,8 +22,8 @@ _is_float32_only: ContextVar[bool] = ContextVar("is_float32_only", default=False
 
 
 def _after_fork():
-    global _fit_lock, _threads_lock, _in_use, _inside, _forked_after_import
-    _fit_lock, _threads_lock, _in_use, _inside = RLock(), Lock(), 0, local()
+    global _in_use, _inside, _forked_after_import
+    _in_use, _inside = 0, local()
     _forked_after_import = True
 
 
