@@ -3,10 +3,10 @@
     python ray_search.py                    # starts Ray with two CPUs on this machine
     python ray_search.py 127.0.0.1:6379     # uses a cluster that runs
 
-The workers need the same packages as this process. With ``embed_model=False`` a task carries the
-hash of the pretrained model in place of its 90 MB, and each worker reads the model that is
-installed there. Each machine keeps the embeddings in its own folder `memory`, so that only the
-first fold and candidate compute them.
+The workers need the same packages as this process. A task carries only the name of the
+built-in model, which each worker finds in its own packages. For a model at a path that all machines
+share, set ``embed_model=False``; otherwise each task carries its bytes. Each machine keeps the
+features of the frozen encoder in its own folder `memory`.
 """
 
 import sys
@@ -31,7 +31,7 @@ LABELS = (["good"] * len(GOOD) + ["bad"] * len(BAD)) * 2
 
 def make_search(memory):
     # float32: in bfloat16 an embedding changes a little with the other texts in its batch
-    encoder = TextEncoder(precision="float32", embed_model=False, memory=memory)
+    encoder = TextEncoder(precision="float32", memory=memory)
     pipeline = Pipeline([("encode", encoder), ("classify", LogisticRegression())])
     grid = {"classify__C": [0.1, 1.0, 10.0], "encode__max_length": [16, 128]}
     return GridSearchCV(pipeline, grid, scoring="neg_log_loss", cv=2)

@@ -3,10 +3,11 @@
     python spark_search.py                           # local mode: threads of one machine
     python spark_search.py spark://127.0.0.1:7077    # a cluster that runs
 
-The executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python). A task
-carries the estimator twice, and so the pretrained model (90 MB) too; with ``embed_model=False`` it
-carries the model's hash, and each executor reads the model that is installed there. Each machine
-keeps the features of the frozen encoder in its own folder `memory`.
+The executors need the same packages as this process (``PYSPARK_PYTHON`` names their
+Python). A task carries only the name of the
+built-in model, which each executor finds in its own packages. For a model at a path that all machines
+share, set ``embed_model=False``; otherwise each task carries its bytes. Each machine keeps the
+features of the frozen encoder in its own folder `memory`.
 """
 
 import os
@@ -31,7 +32,6 @@ LABELS = (["good"] * len(GOOD) + ["bad"] * len(BAD)) * 2
 def make_search(memory):
     classifier = TextClassifier(
         max_epochs=1,
-        embed_model=False,
         memory=memory,
         # the same bits here and there: they depend on the number of threads
         n_threads=1,
