@@ -3,10 +3,10 @@
     python dask_search.py                          # starts two workers on this machine
     python dask_search.py tcp://scheduler:8786     # uses a cluster that runs
 
-The workers need the same packages as this process. A task carries only the name of the
-built-in model, which each worker finds in its own packages. For a model at a path that all machines
-share, set ``embed_model=False``; otherwise each task carries its bytes. Each machine keeps the
-features of the frozen encoder in its own folder `memory`.
+The workers need the same packages as this process. A task carries only the name of the built-in
+model, which each worker finds in its own packages. For a model at a path that all machines share,
+set ``embed_model=False``; otherwise each task carries its bytes. Each machine keeps the features of
+the frozen encoder in its own folder `memory`.
 """
 
 import sys

@@ -3,11 +3,10 @@
     python spark_search.py                           # local mode: threads of one machine
     python spark_search.py spark://127.0.0.1:7077    # a cluster that runs
 
-The executors need the same packages as this process (``PYSPARK_PYTHON`` names their
-Python). A task carries only the name of the
-built-in model, which each executor finds in its own packages. For a model at a path that all machines
-share, set ``embed_model=False``; otherwise each task carries its bytes. Each machine keeps the
-features of the frozen encoder in its own folder `memory`.
+The executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python). A task
+carries only the name of the built-in model, which each executor finds in its own packages. For a
+model at a path that all machines share, set ``embed_model=False``; otherwise each task carries its
+bytes. Each machine keeps the features of the frozen encoder in its own folder `memory`.
 """
 
 import os
