@@ -353,17 +353,6 @@ def test_frames_whose_columns_are_called_like_methods(path):
 
 
 @pytest.mark.slow
-def test_rows_of_pyspark():
-    sql = pytest.importorskip("pyspark.sql")
-    files = [sql.Row(path="file:/a.png", modificationTime=None, length=3, content=bytearray(PNG))]
-    np.testing.assert_array_equal(np.asarray(ImageLoader().fit_transform(files)[0, 0]), PIXELS)
-    images = [sql.Row(image=sql.Row(**spark_image(PIXELS)))] * 2
-    for column in (images, [row.image for row in images]):
-        loaded = ImageLoader().fit_transform(column)
-        np.testing.assert_array_equal(np.asarray(loaded[1, 0]), PIXELS)
-
-
-@pytest.mark.slow
 def test_columns_of_datasets():
     datasets = pytest.importorskip("datasets")
     features = datasets.Features({"image": datasets.Image()})
