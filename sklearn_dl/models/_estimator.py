@@ -4,12 +4,10 @@ import os
 from abc import ABCMeta, abstractmethod
 from typing import Any, NamedTuple
 
-from sklearn.utils._param_validation import StrOptions
-
 from sklearn_dl.models._content import ModelContent
 from sklearn_dl.models._registry import is_known_everywhere
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._sklearn import clone_parametrized
+from sklearn_dl.utils._sklearn import StrOptions, clone_parametrized
 
 
 class _Carried(NamedTuple):
@@ -102,6 +100,15 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
         return is_path and os.path.abspath(self.model) == path
 
     def _present_content(self):
+        """Return the content of `model` from the pickle, or otherwise as it is found now.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not found.
+        ValueError
+            If it is not the content that the estimator was pickled with.
+        """
         carried = self._valid_carried()
         if carried is not None and carried.content.data is not None:
             return carried.content
