@@ -1,14 +1,14 @@
 """One fit that several executors of Spark share, by Spark's TorchDistributor.
 
-    python spark_fit.py                           # starts two processes on this machine
-    python spark_fit.py spark://127.0.0.1:7077    # uses the executors of a cluster that runs
+    python spark_fit.py spark://127.0.0.1:7077
 
-Each process runs `train` with the same rows. `fit` divides each batch among the processes, and all
-of them end with the same weights. What the first process returns comes back to this one. The
-executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python).
+Each executor runs `train` with the same rows. `fit` divides each batch among them, and all of them
+end with the same weights. What the first one returns comes back to this process. The executors need
+the same packages as this process (``PYSPARK_PYTHON`` names their Python). On one machine, use
+torchrun: with ``local_mode=True``, all processes write what they return to one file at once, and
+it may come back damaged.
 """
 
-import os
 import sys
 
 import numpy as np
@@ -31,8 +31,8 @@ def train(texts, labels):
     return classifier.fit(texts, labels)
 
 
-def main(local_mode):
-    distributor = TorchDistributor(num_processes=2, local_mode=local_mode, use_gpu=False)
+def main():
+    distributor = TorchDistributor(num_processes=2, local_mode=False, use_gpu=False)
     classifier = distributor.run(train, TEXTS, LABELS)
 
     alone = train(TEXTS, LABELS)
@@ -47,12 +47,8 @@ def main(local_mode):
 
 
 if __name__ == "__main__":
-    local_mode = len(sys.argv) == 1
-    if local_mode:
-        # otherwise Spark listens on the network, too
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    master = "local[2]" if local_mode else sys.argv[1]
-    spark = SparkSession.builder.master(master).config("spark.ui.enabled", "false").getOrCreate()
+    builder = SparkSession.builder.master(sys.argv[1]).config("spark.ui.enabled", "false")
+    spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
-    main(local_mode)
+    main()
     spark.stop()
