@@ -23,6 +23,8 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # otherwise Ray writes a token to the home folder, and wants it where it finds it
     "RAY_AUTH_MODE": "disabled",
+    # otherwise it waits for up to 30 s when it is told to stop
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # otherwise Ray replaces 127.0.0.1 by the machine's address
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # the workers import the package that is tested
