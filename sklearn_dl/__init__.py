@@ -32,6 +32,7 @@ _ROOM_OF = {
 }
 _ROOMS = (
     "datasets",
+    "distributed",
     "images",
     "export",
     "inspection",

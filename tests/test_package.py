@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "testing": set(),
     "inspection": None,
     "export": None,
+    "distributed": None,
 }
 
 

@@ -1,0 +1,105 @@
+"""What an engine runs on each partition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from sklearn_dl.distributed._arrow import arrow_array, pandas_series, spark_type
+from sklearn_dl.distributed._pickled_estimator import PickledEstimator
+from sklearn_dl.distributed._result_fields import classes_of, result_columns
+from sklearn_dl.utils._messages import brief
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Adds an estimator's results to a part of a frame.
+
+    Attributes
+    ----------
+    estimator : PickledEstimator
+    columns : str or list of str
+        The columns that are X.
+    method : str
+    fields : pyarrow.Schema
+        The columns of the results.
+    """
+
+    estimator: PickledEstimator
+    columns: str | list[str]
+    method: str
+    fields: pa.Schema
+
+    def shared(self, share: Callable[[bytes], Callable[[], bytes]]):
+        """The same, with the estimator's pickle where an engine keeps it.
+
+        Parameters
+        ----------
+        share : callable
+            Gives the pickle to the engine; what it returns gets it back in any process.
+        """
+        return replace(self, estimator=replace(self.estimator, read=share(self.estimator.read())))
+
+    def for_spark(self):
+        """The same, with types of results that Spark has; any of them may be null."""
+        fields = [pa.field(field.name, spark_type(field.type)) for field in self.fields]
+        return replace(self, fields=pa.schema(fields))
+
+    def add_to_pandas(self, part):
+        """A part of a frame as a pandas.DataFrame, with the results; its index stays."""
+        arrays = self._arrays(part[self.columns])
+        return part.assign(
+            **{
+                field.name: pandas_series(array, part.index, field.nullable)
+                for field, array in zip(self.fields, arrays, strict=True)
+            }
+        )
+
+    def add_to_arrow(self, part):
+        """A part of a frame as a pyarrow.Table, with the results."""
+        refuse_columns(self.columns, self.fields.names, part.column_names)
+        is_one = isinstance(self.columns, str)
+        X = (part[self.columns] if is_one else part.select(self.columns)).to_pandas()
+        try:
+            arrays = self._arrays(X)
+        except Exception as error:
+            # errors of rows have their number; no index tells here which row that is
+            row = getattr(error, "row", None)
+            if row is not None:
+                cells = part.slice(row, 1).to_pylist()[0]
+                error.add_note(f"Row {row} of this partition is {brief(cells)}.")
+            raise
+        for field, array in zip(self.fields, arrays, strict=True):
+            part = part.append_column(field.name, array)
+        return part
+
+    def _arrays(self, X):
+        """The results for the rows of X, which may have none, as arrays of Arrow."""
+        if not len(X):
+            return [pa.array([], kind) for kind in self.fields.types]
+        estimator = self.estimator.load()
+        values = getattr(estimator, self.method)(X)
+        columns = result_columns(values, self.method, classes_of(estimator))
+        names, n_rows = list(columns), len(next(iter(columns.values())))
+        if names != self.fields.names or n_rows != len(X):
+            raise ValueError(
+                f"{self.method} returned {n_rows} rows of {brief(names)} for {len(X)} rows of X, "
+                f"but must return as many rows of {brief(self.fields.names)}."
+            )
+        return [
+            arrow_array(cells, kind)
+            for cells, kind in zip(columns.values(), self.fields.types, strict=True)
+        ]
+
+
+def refuse_columns(columns, new, present):
+    """Raise a ValueError if columns are missing in a frame, or new ones are in it already."""
+    wanted = [columns] if isinstance(columns, str) else columns
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        raise ValueError(f"The frame has no columns {missing}; it has {brief(list(present))}.")
+    taken = [name for name in new if name in present]
+    if taken:
+        raise ValueError(
+            f"The results are columns {taken}, which the frame already has: rename them there."
+        )
