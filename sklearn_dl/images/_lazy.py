@@ -51,6 +51,9 @@ class ImageReadError(RowError):
     source : str or None
         Path or URL of the image, or a description of one that has neither ("<12 bytes>",
         "<array 4 x 4 x 3>").
+    label : object
+        The label of the row in the index of X, if X is a pandas frame or Series whose index is not
+        0, 1, 2, ...; otherwise None.
     """
 
 

@@ -17,7 +17,7 @@ from sklearn_dl.images._step import ImageStepMixin
 from sklearn_dl.images._stores import check_pickles, store_of
 from sklearn_dl.utils._base import DeepEstimator
 from sklearn_dl.utils._columns import single_column
-from sklearn_dl.utils._messages import MAX_MESSAGE, shortened
+from sklearn_dl.utils._messages import MAX_MESSAGE, RowsError, names_labels, shortened
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions, clone_parametrized
 
 
@@ -165,6 +165,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         """
         return super().fit(as_column(X), y)
 
+    @names_labels
     def transform(self, X):
         """Make a lazy image of each row of X.
 
@@ -193,7 +194,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         ------
         FileNotFoundError
             If the folder `root` or a file does not exist. The error for a file has the attributes
-            `row` and `source` (the path).
+            `row`, `source` (the path) and `label` (the row's label in the index of X, or None).
         ImageReadError
             If a row is missing, has a type that is not allowed, is not a regular file, or leaves
             `root` or `filesystem`. With ``on_error="nan"``, these rows and those whose file does
@@ -224,9 +225,10 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             if isinstance(cell, LazyImage):
                 if self.root is not None or self.filesystem is not None:
                     name = "filesystem" if self.root is None else "root"
-                    raise ValueError(
+                    raise RowsError(
                         f"Row {row} is already a lazy image, so {name} cannot apply to it. Set "
-                        f"{name} in the ImageLoader that made it."
+                        f"{name} in the ImageLoader that made it.",
+                        row,
                     )
                 # it keeps its own root: this loader must not lift that limit
                 images.append(replace(cell, decoding=decoding._replace(root=cell.decoding.root)))
@@ -309,5 +311,5 @@ def _with_row(error, row, cell):
     if not isinstance(error, FileNotFoundError):
         return ImageReadError(shortened(str(error), MAX_MESSAGE - len(f"Row {row}: ")), row, source)
     named = FileNotFoundError(shortened(f"Row {row}: {error}"))
-    vars(named).update(row=row, source=source)
+    vars(named).update(row=row, source=source, label=None)
     return named

@@ -14,6 +14,7 @@ from sklearn_dl.images._sources import describe
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import is_empty_list, row_index
+from sklearn_dl.utils._messages import RowsError, names_labels
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import Interval, StrOptions, output_container, wrap_output
@@ -119,6 +120,7 @@ class PixelExtractor(
         self.verbose = verbose
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y=None):
         """Check the parameters; store the name of the column, and the size of the images.
 
@@ -141,6 +143,7 @@ class PixelExtractor(
             self.image_size_ = first[2]
         return self
 
+    @names_labels
     def transform(self, X):
         """Return the pixels of the images: lazily, or computed if the layout is "flat".
 
@@ -206,6 +209,7 @@ class PixelExtractor(
             raise NotFittedError(_NOT_FITTED)
         return wrap_output(self, flat, X)
 
+    @names_labels
     def inverse_transform(self, X):
         """Turn numbers back into images.
 
@@ -256,7 +260,7 @@ class PixelExtractor(
             values = np.moveaxis(values, 3, 1)
         bad = np.flatnonzero(np.isnan(values).any(axis=(1, 2, 3)))
         if len(bad):
-            raise ValueError(f"Row {bad[0]} contains NaN, which cannot become a pixel.")
+            raise RowsError(f"Row {bad[0]} contains NaN, which cannot become a pixel.", bad[0])
         mode = "L" if self.colors == "L" else "RGBA" if "A" in self.colors else "RGB"
         decoding = Decoding(mode, False, "raise", None)
         return image_column(
@@ -360,10 +364,11 @@ def common_size(images, otherwise=None):
         if first is None:
             first = row, image, size
         elif size != first[2]:
-            raise ValueError(
+            raise RowsError(
                 f"Images differ in size: row {first[0]} ({describe(first[1].source)}) is "
                 f"{first[2][0]} x {first[2][1]}, row {row} ({describe(image.source)}) is "
-                f"{size[0]} x {size[1]}. Put an ImageResizer before PixelExtractor."
+                f"{size[0]} x {size[1]}. Put an ImageResizer before PixelExtractor.",
+                row,
             )
     if first is not None:
         return first[2]

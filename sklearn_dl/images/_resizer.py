@@ -10,7 +10,7 @@ from sklearn_dl.images import _mlnet
 from sklearn_dl.images._lazy import image_column
 from sklearn_dl.images._step import ImageStepMixin, lazy_images
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._messages import brief, names_labels
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 CENTERING = {
@@ -247,6 +247,7 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
         self.resample = resample
         self.fill_color = fill_color
 
+    @names_labels
     def transform(self, X):
         """Add the resizing to each image.
 

@@ -6,12 +6,14 @@ from sklearn.base import OneToOneFeatureMixin
 from sklearn_dl.images._lazy import LazyImage
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import single_column
+from sklearn_dl.utils._messages import RowError, names_labels
 
 
 class ImageStepMixin(OneToOneFeatureMixin):
     """The tags, the output name and the `fit` of these transformers."""
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y=None):
         """Check the parameters and store the column's name.
 
@@ -71,8 +73,9 @@ def lazy_images(X, estimator, *, reset):
     images = single_column(X, estimator, reset=reset)
     for row, image in enumerate(images):
         if not isinstance(image, LazyImage):
-            raise ValueError(
-                f"Row {row}: {type(estimator).__name__} takes the images that ImageLoader makes, "
-                f"got {type(image).__name__}. Put an ImageLoader before it."
+            raise RowError(
+                f"{type(estimator).__name__} takes the images that ImageLoader makes, got "
+                f"{type(image).__name__}. Put an ImageLoader before it.",
+                row,
             )
     return images

@@ -17,6 +17,7 @@ from sklearn_dl.utils._columns import (
     split_columns,
     time_cells,
 )
+from sklearn_dl.utils._messages import RowsError
 
 _KIND_OF_DTYPE = {
     "b": "booleans",
@@ -290,9 +291,10 @@ def whole_numbers(column, n_keys, where):
         valid = np.array([_is_key(cell, n_keys) for cell in numbers])
     if not valid.all():
         row = int(np.argmin(valid))
-        raise ValueError(
+        raise RowsError(
             f"Row {row} of {where} holds {numbers[row]!r}, which is not a key: keys are the whole "
-            f"numbers from 0 to {n_keys}."
+            f"numbers from 0 to {n_keys}.",
+            row,
         )
     return numbers.astype(np.int64)
 

@@ -21,6 +21,7 @@ from sklearn_dl.labels._dictionary import (
 )
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import counted, set_or_check_features
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -186,6 +187,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
                 raise
         return out[:, 0] if one_dimensional else out
 
+    @names_labels
     def inverse_transform(self, X):
         """Replace keys by their values.
 

@@ -5,6 +5,7 @@ from threading import Lock
 import numpy as np
 
 from sklearn_dl.utils._columns import MAX_EXACT_INTEGER, object_array
+from sklearn_dl.utils._messages import RowError, with_label
 
 
 class Collector:
@@ -97,14 +98,14 @@ class Collector:
                         f"{'No row could be scored' if failed else 'X has no rows'}, and the graph "
                         f"does not state the shape and type of its output {spec.name!r}: call fit "
                         "with a row that can be read."
-                        + (f" {self.errors[failed[0]]}" if failed else "")
+                        + (f" {with_label(self.errors[failed[0]])}" if failed else "")
                     )
                 array = np.empty((self.n_rows, *spec.row_shape), spec.dtype)
             if failed:
                 if array.dtype.kind in "iub":
                     reason = (
                         "the integers become floats because rows that could not be read get NaN "
-                        f"({self.errors[failed[0]]}). Leave those rows out"
+                        f"({with_label(self.errors[failed[0]])}). Leave those rows out"
                     )
                     _check_exact(array, spec, reason, masked=failed)
                     array = array.astype(np.float64)
@@ -164,9 +165,9 @@ def _check_exact(array, spec, reason, masked=()):
     for position in map(tuple, np.argwhere(large)):
         value = int(array[position])
         if int(np.float64(value)) != value:
-            raise ValueError(
-                f"Row {position[0]}: the value {value} of the output {spec.name!r} is not exact in "
-                f"float64; {reason}."
+            raise RowError(
+                f"the value {value} of the output {spec.name!r} is not exact in float64; {reason}.",
+                position[0],
             )
 
 

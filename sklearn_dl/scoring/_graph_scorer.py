@@ -15,7 +15,7 @@ from sklearn_dl.runtimes._scoring_loop import score
 from sklearn_dl.scoring._binding import bind
 from sklearn_dl.scoring._constants import fill
 from sklearn_dl.utils._base import all_or_nothing
-from sklearn_dl.utils._messages import short_messages, warn_of_failed_rows
+from sklearn_dl.utils._messages import names_labels, short_messages, warn_of_failed_rows
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._output import OwnOutputMixin
 from sklearn_dl.utils._progress import progress_bar
@@ -84,6 +84,7 @@ class GraphScorer(
         """The opened graph for any number of threads: enough to read its inputs and outputs."""
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y=None):
         """Check the parameters, the graph and X; nothing is learned.
 
@@ -117,6 +118,7 @@ class GraphScorer(
                         break
         return self
 
+    @names_labels
     def transform(self, X):
         """Score X.
 

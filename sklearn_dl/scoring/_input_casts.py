@@ -5,6 +5,7 @@ from decimal import Decimal
 import numpy as np
 
 from sklearn_dl.utils._columns import MAX_EXACT_INTEGER
+from sklearn_dl.utils._messages import RowError, RowsError
 
 
 def fit_rank(values, spec):
@@ -46,8 +47,10 @@ def check_row_shape(seen, spec, row=None, name="X"):
     if len(seen) != len(expected) or any(
         e is not None and s != e for s, e in zip(seen, expected, strict=True)
     ):
-        where = "rows" if row is None else f"row {row}"
-        raise ValueError(f"The graph expects {spec}; {name} has {where} of shape {tuple(seen)}.")
+        what = f"The graph expects {spec}; {name} has"
+        if row is None:
+            raise ValueError(f"{what} rows of shape {tuple(seen)}.")
+        raise RowsError(f"{what} row {row} of shape {tuple(seen)}.", row)
 
 
 def cast(values, spec, rows, name="X"):
@@ -131,9 +134,8 @@ def may_round(numbers, spec):
 
 
 def _unfit_error(row, value, spec):
-    return ValueError(
-        f"Row {row}: the value {value} cannot be {spec.dtype} without loss; the graph expects "
-        f"{spec}."
+    return RowError(
+        f"the value {value} cannot be {spec.dtype} without loss; the graph expects {spec}.", row
     )
 
 

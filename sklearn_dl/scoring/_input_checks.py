@@ -171,9 +171,10 @@ def string_error(cell, row, spec, estimator):
         If the cell is one of numpy's bytes.
     """
     if isinstance(cell, np.bytes_):
-        raise ValueError(
-            f"Row {row}: numpy's arrays of bytes lose zeros at the ends of their values. Pass the "
-            "bytes in a list, or in an array of dtype object."
+        raise RowError(
+            "numpy's arrays of bytes lose zeros at the ends of their values. Pass the bytes in a "
+            "list, or in an array of dtype object.",
+            row,
         )
     if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):
         return None
@@ -211,7 +212,8 @@ def _refuse_unread_images(X, spec, estimator):
             name = type(estimator).__name__
             path = text or isinstance(cell, os.PathLike)
             what = "the path of an image" if path else f"an image ({type(cell).__name__})"
-            raise ValueError(
-                f"Row {row}: the graph expects {spec}, got {what}. {name} takes numbers: put "
-                "ImageLoader, ImageResizer and PixelExtractor before it."
+            raise RowError(
+                f"the graph expects {spec}, got {what}. {name} takes numbers: put ImageLoader, "
+                "ImageResizer and PixelExtractor before it.",
+                row,
             ) from None

@@ -19,7 +19,7 @@ from sklearn_dl.scoring._input_checks import (
     string_error,
 )
 from sklearn_dl.utils._columns import is_missing, missing_mask, object_array
-from sklearn_dl.utils._messages import RowError
+from sklearn_dl.utils._messages import RowError, RowsError
 
 
 class PixelSource:
@@ -192,8 +192,9 @@ def _nested_source(cells, spec, estimator, allow_nan):
             errors[row] = RowError("the array is missing", row)
             continue
         if not isinstance(cell, (np.ndarray, list, tuple)):
-            raise ValueError(
-                f"Row {row} is {type(cell).__name__}, but other rows of this column are arrays."
+            raise RowsError(
+                f"Row {row} is {type(cell).__name__}, but other rows of this column are arrays.",
+                row,
             )
         array = np.asarray(cell, dtype=object if spec.dtype == object else None)
         if array.dtype == object and spec.dtype != object:
@@ -201,9 +202,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
             if missing.any():  # numbers and None
                 array = np.asarray(np.where(missing, np.nan, array).tolist())
         if array.dtype.kind not in ("biuf" if spec.dtype != object else "OUT"):
-            raise ValueError(
-                f"Row {row}: an array of dtype {array.dtype} cannot be the input {spec}."
-            )
+            raise RowError(f"an array of dtype {array.dtype} cannot be the input {spec}.", row)
         takes_nan = allow_nan and handles_nan(spec)
         if array.dtype.kind == "f" and not takes_nan and not np.isfinite(array).all():
             kind = "a missing value (NaN or null)" if np.isnan(array).any() else "infinity"

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import log_expit, log_softmax, logsumexp, softmax
 
 from sklearn_dl.utils._columns import is_missing, natural_array, split_columns
+from sklearn_dl.utils._messages import RowsError
 
 # a float16 softmax over 1000 classes sums to 1 within 1e-3
 _SUM_TOLERANCE = 5e-3
@@ -62,10 +63,11 @@ def _normalised(scores, rows):
         )
     if bad.any():
         i = int(np.argmax(bad))
-        raise ValueError(
+        raise RowsError(
             f"Row {rows[i]} of X does not contain probabilities: its scores range from "
             f"{low[i]:.6g} to {high[i]:.6g}, and their sum is {total[i]:.6g}. For raw scores, set "
-            f"activation={advice}."
+            f"activation={advice}.",
+            rows[i],
         )
     scores = scores.clip(0, 1)
     return scores / scores.sum(axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from sklearn_dl.scoring._probabilities import (
 )
 from sklearn_dl.utils._base import DeepEstimator, all_or_nothing
 from sklearn_dl.utils._columns import is_empty_list
-from sklearn_dl.utils._messages import RowsError
+from sklearn_dl.utils._messages import RowsError, names_labels
 from sklearn_dl.utils._sklearn import StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin, labels_of, target_column
 
@@ -124,6 +124,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         return labels[order]
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y):
         """Check X and y against the classes, or learn them from y.
 
@@ -160,6 +161,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         self._check_scores(X)
         return self
 
+    @names_labels
     def predict(self, X):
         """Return the most probable label of each row.
 
@@ -177,6 +179,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         # the argmax of a row of NaN is 0; `_labels` replaces it
         return self._labels(proba.argmax(axis=1), np.isnan(proba[:, 0]), columns)
 
+    @names_labels
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -191,6 +194,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         """
         return self._probabilities(X, log=False)[0]
 
+    @names_labels
     def predict_log_proba(self, X):
         """Return the logarithm of the probability of each class.
 
@@ -207,6 +211,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         """
         return self._probabilities(X, log=True)[0]
 
+    @names_labels
     def decision_function(self, X):
         """Return the scores of the classes, without the activation.
 

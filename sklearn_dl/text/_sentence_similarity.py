@@ -14,6 +14,7 @@ from sklearn_dl.training._fit import positive_weights
 from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._network_regressor import PartialFitRegressorMixin
 from sklearn_dl.training._predictor import Predictor
+from sklearn_dl.utils._messages import names_labels, naming_labels
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
 
@@ -259,16 +260,18 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
             )
         if X_val is not None or y_val is not None or sample_weight_val is not None:
             raise ValueError("X_val and y_val are used only with early_stopping=True and with y.")
-        rows = self._rows(X, reset=True, learns=True)
-        positive_weights(sample_weight, len(rows))
-        self._note_content()
-        content = self._content()
-        network = self._network_to_start(content, self._earlier(content))
-        # raise an error now if the model is not a text encoder
-        network.features(rows.take(slice(1)), self._where())
+        with naming_labels(X):
+            rows = self._rows(X, reset=True, learns=True)
+            positive_weights(sample_weight, len(rows))
+            self._note_content()
+            content = self._content()
+            network = self._network_to_start(content, self._earlier(content))
+            # raise an error now if the model is not a text encoder
+            network.features(rows.take(slice(1)), self._where())
         self.__dict__.update(Fitted(Predictor(network), Cosines(), []).attributes())
         return self
 
+    @names_labels
     def predict(self, X):
         """Predict the similarity of each pair.
 
@@ -286,6 +289,7 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         return self.slope_ * outputs + self.intercept_
 
     @available_if(_compares_embeddings)
+    @names_labels
     def embed(self, X):
         """Compute the embeddings of single texts, to index or to compare.
 

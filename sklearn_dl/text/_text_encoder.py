@@ -15,6 +15,7 @@ from sklearn_dl.text._texts import text_columns
 from sklearn_dl.text._windows import check_windows
 from sklearn_dl.training._feature_store import memory_location
 from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
 
@@ -142,6 +143,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         self.verbose = verbose
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y=None):
         """Check the parameters and X, and store the name of its column.
 
@@ -171,6 +173,7 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
                 check_windows(self._network().tokenizer(self.max_length), self.window_overlap)
         return self
 
+    @names_labels
     def transform(self, X):
         """Compute the embeddings of texts.
 

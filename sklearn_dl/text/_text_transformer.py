@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 
 
@@ -34,6 +35,7 @@ class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self.embed(X)
 
+    @names_labels
     def embed(self, X):
         """Compute embeddings with the fitted encoder: an ndarray, otherwise as `transform`.
 

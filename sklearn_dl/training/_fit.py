@@ -19,6 +19,7 @@ from sklearn_dl.training._processes import OneProcess, training_processes
 from sklearn_dl.training._rows import Examples
 from sklearn_dl.training._setup import checkpoint_identity, make_seed, training_setup
 from sklearn_dl.utils._columns import require_rows
+from sklearn_dl.utils._messages import naming_labels, with_label
 from sklearn_dl.utils._sklearn import check_sample_weight
 
 
@@ -65,10 +66,11 @@ def fit(estimator, data, held_out_data, context, classes=None, is_partial=False)
         state = state._replace(network=network)
         if processes.rank:
             state = state._replace(where=state.where._replace(verbose=0))
-        state = _weighted(_readable(state))
+        state = _weighted(_readable(state, data, held_out_data))
         state.problem.refuse(state.examples.targets)
         if not state.trains:
-            return _fit_head(estimator, state, processes)
+            with naming_labels(data.X):
+                return _fit_head(estimator, state, processes)
         with training_setup(estimator, state, processes) as setup:
             return _train(estimator, state, setup, context, data, held_out_data)
 
@@ -86,6 +88,32 @@ def _processes(state):
 
 def _checked(estimator, data, held_out_data, classes, is_partial):
     """Check the arguments of a fit before any row is read; return the state of the fit."""
+    with naming_labels(data.X):
+        state = _checked_rows(estimator, data, classes, is_partial)
+    if held_out_data is not None:
+        with naming_labels(held_out_data.X):
+            held_out = _held_out(estimator, held_out_data, state.problem)
+        state = state._replace(held_out=held_out)
+    state.problem.refuse(state.examples.targets)
+    if state.trains:
+        import_torch(state.where.purpose, state.where.extra)
+        with torch_settings(state.where.n_threads):
+            state.network.check(estimator.trainable_layers)
+    return state
+
+
+def _held_out(estimator, data, problem):
+    """Check the rows for validation; return them as Examples."""
+    rows = estimator._rows(data.X, reset=False, learns=False)
+    require_rows(len(rows), estimator)
+    check_consistent_length(rows, data.y)
+    rows, y = estimator._with_targets(rows, data.y, "y_val", problem)
+    targets = problem.encode(y, "y_val")
+    return _of_positive_weight(rows, targets, data.sample_weight, "sample_weight_val")
+
+
+def _checked_rows(estimator, data, classes, is_partial):
+    """The state of a fit to rows that have been checked, without rows for validation."""
     is_later = is_partial and estimator._was_fitted
     rows = estimator._rows(data.X, reset=not is_later, learns=True)
     require_rows(len(rows), estimator)
@@ -109,23 +137,8 @@ def _checked(estimator, data, held_out_data, classes, is_partial):
         how = WARM_START._replace(keeps_head=keeps_head)
         targets = problem.continue_from(earlier.problem, y, how)
     examples = _of_positive_weight(rows, targets, data.sample_weight, "sample_weight")
-    held_out = None
-    if held_out_data is not None:
-        rows = estimator._rows(held_out_data.X, reset=False, learns=False)
-        require_rows(len(rows), estimator)
-        check_consistent_length(rows, held_out_data.y)
-        rows, y = estimator._with_targets(rows, held_out_data.y, "y_val", problem)
-        targets, weights = problem.encode(y, "y_val"), held_out_data.sample_weight
-        held_out = _of_positive_weight(rows, targets, weights, "sample_weight_val")
-    problem.refuse(examples.targets)
     where = estimator._where()
-    if trains:
-        import_torch(where.purpose, where.extra)
-        with torch_settings(where.n_threads):
-            network.check(estimator.trainable_layers)
-    return _State(
-        problem, network, examples, held_out, where, trains, earlier, keeps_head, is_partial
-    )
+    return _State(problem, network, examples, None, where, trains, earlier, keeps_head, is_partial)
 
 
 def _of_positive_weight(rows, targets, sample_weight, name):
@@ -134,15 +147,17 @@ def _of_positive_weight(rows, targets, sample_weight, name):
     return Examples(rows.take(kept), targets[kept], weights[kept])
 
 
-def _readable(state):
+def _readable(state, data, held_out_data):
     """Drop the rows that cannot be read; return the changed state."""
-    examples = _read(state.examples, state, "X", with_features=not state.trains)
+    with naming_labels(data.X):
+        examples = _read(state.examples, state, "X", with_features=not state.trains)
     held_out = state.held_out
     if held_out is not None and state.trains:
-        if held_out.rows.skips or state.network.stores_features:
-            held_out = replace(_read(held_out, state, "X_val"), features=None)
-        else:
-            held_out.rows.check(state.where.n_threads)
+        with naming_labels(held_out_data.X):
+            if held_out.rows.skips or state.network.stores_features:
+                held_out = replace(_read(held_out, state, "X_val"), features=None)
+            else:
+                held_out.rows.check(state.where.n_threads)
     return state._replace(examples=examples, held_out=held_out)
 
 
@@ -178,7 +193,8 @@ def _without(examples, errors, name):
     kept = np.setdiff1d(np.arange(len(examples)), list(errors))
     if not len(kept):
         which = "" if name == "X" else f" of {name}"
-        raise ValueError(f"No {examples.rows.noun}{which} can be used. {errors[min(errors)]}")
+        first = with_label(errors[min(errors)])
+        raise ValueError(f"No {examples.rows.noun}{which} can be used. {first}")
     return examples.take(kept) if errors else examples
 
 
@@ -250,7 +266,8 @@ def _train(estimator, state, setup, context, data, held_out_data):
         return Predictor(state.network.with_live(network))
 
     is_given = state.keeps_head and state.earlier is None
-    _start(problem, now(), examples, setup, is_given)
+    with naming_labels(data.X):
+        _start(problem, now(), examples, setup, is_given)
     rows = state.network.with_views(examples.rows, setup.seed, setup.where)
     feed = state.network.feed(rows, network)
     if feed.cut is not None:

@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._labels import Labels
 from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.utils._targets import CheckedScoreMixin, has_several_columns, target_column
 
@@ -75,6 +76,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
                 )
         return self._partial_fit(X, y, sample_weight, classes)
 
+    @names_labels
     def predict(self, X):
         """Predict the most probable class of each row, or all its labels.
 
@@ -96,6 +98,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
             return self._problem.predictions(outputs)
         return self._problem.predictions_or(outputs, self.missing)
 
+    @names_labels
     def predict_proba(self, X):
         """Probability of each class, or of each label.
 
@@ -113,6 +116,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.probabilities(outputs)
 
+    @names_labels
     def predict_log_proba(self, X):
         """Logarithm of the probability of each class, or of each label.
 
@@ -130,6 +134,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         outputs = self._outputs(self._rows_to_predict(X))
         return self._problem.log_probabilities(outputs)
 
+    @names_labels
     def decision_function(self, X):
         """Logits of each row.
 

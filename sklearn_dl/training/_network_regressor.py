@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 
 from sklearn_dl.training._numbers import Numbers
 from sklearn_dl.utils._base import all_or_nothing
+from sklearn_dl.utils._messages import names_labels
 
 
 class PartialFitRegressorMixin(RegressorMixin):
@@ -55,6 +56,7 @@ class NetworkRegressorMixin(PartialFitRegressorMixin):
     _rows_to_predict: Callable[..., Any]
     _outputs: Callable[..., np.ndarray]
 
+    @names_labels
     def predict(self, X):
         """Predict the numbers of each row.
 

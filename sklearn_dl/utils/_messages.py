@@ -4,11 +4,18 @@ import reprlib
 import sys
 import warnings
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 from hashlib import sha256
 from types import FrameType
+from typing import Any
+
+import numpy as np
 
 MAX_MESSAGE = 2000
 _END = 400
+# a message shows this number of characters of the label of a row
+_LABEL = 100
 
 
 class _Brief(reprlib.Repr):
@@ -73,7 +80,12 @@ class RowError(ValueError):
     ----------
     message, row, source
         The parameters.
+    label : object
+        The label of the row in the index of X, if X is a pandas frame or Series whose index is not
+        0, 1, 2, ...; otherwise None.
     """
+
+    label: Any = None
 
     def __init__(self, message, row=None, source=None):
         self.message = message
@@ -83,7 +95,9 @@ class RowError(ValueError):
         super().__init__(message, self.row, source)
 
     def __str__(self):
-        return self.message if self.row is None else f"Row {self.row}: {self.message}"
+        if self.row is None:
+            return self.message
+        return f"Row {self.row}{_shown_label(self.label)}: {self.message}"
 
     def at(self, row, source=None):
         """Return this error with the number of its row.
@@ -109,7 +123,90 @@ class RowsError(RowError):
     """An error whose message names its row or rows; `row` and `source` are of the first."""
 
     def __str__(self):
-        return self.message
+        if self.label is None:
+            return self.message
+        return f"{self.message} Row {self.row} has the index {brief(self.label)[:_LABEL]}."
+
+
+# the index of the X of the call in progress
+_index: ContextVar[Any] = ContextVar("index", default=None)
+
+
+@contextmanager
+def naming_labels(X):
+    """Within this context, errors and warnings of rows also name their labels in the index of X.
+
+    Parameters
+    ----------
+    X : object
+        Only a pandas frame, a Series and a PixelArray have an index.
+    """
+    index = _index_of(X)
+    if index is None:
+        yield
+        return
+    token = _index.set(index)
+    try:
+        yield
+    except (RowError, FileNotFoundError) as error:
+        with_label(error)
+        raise
+    finally:
+        _index.reset(token)
+
+
+def names_labels(method):
+    """Decorate a method of X so that it runs in the context `naming_labels`."""
+
+    @wraps(method)
+    def named(self, X, *args, **kwargs):
+        with naming_labels(X):
+            return method(self, X, *args, **kwargs)
+
+    return named
+
+
+def _index_of(X):
+    """The index of X, else None; the `index` of a list is a method."""
+    index = getattr(X, "index", None)
+    return index if hasattr(index, "dtype") else None
+
+
+def row_label(index, row):
+    """The label of a row in an index; None if it is the number of the row in any case.
+
+    Parameters
+    ----------
+    index : pandas.Index or None
+    row : int
+    """
+    numbers = np.arange(0 if index is None else len(index))
+    if index is None or (index.dtype.kind in "iu" and np.array_equal(index, numbers)):
+        return None
+    return index[row : row + 1].tolist()[0]
+
+
+def shown_row(row, index):
+    """The number of a row, and its label in `index` if it has one, as text for a message."""
+    return f"{row}{_shown_label(row_label(index, row))}"
+
+
+def _shown_label(label):
+    return "" if label is None else f" (index {brief(label)[:_LABEL]})"
+
+
+def with_label(error):
+    """The error of a row, with its label in the index of the X of the call in progress."""
+    row = getattr(error, "row", None)
+    if row is None or getattr(error, "label", None) is not None:
+        return error
+    label = row_label(_index.get(), row)
+    if not isinstance(error, RowError) and label is not None:
+        # the text of a FileNotFoundError is its argument
+        named = f"Row {row}{_shown_label(label)}: "
+        error.args = (str(error).replace(f"Row {row}: ", named, 1),)
+    error.label = label
+    return error
 
 
 def chain_of(error, outside):
@@ -186,4 +283,5 @@ def warn_of_failed_rows(errors, n_rows, noun="row", name="X", *, left_out=False)
     problem = "could not be read or scored" if is_scored else "could not be read"
     then = " and were left out of the fit." if left_out else "; their rows are missing values."
     which = "" if name == "X" else f" of {name}"
-    warn_user(f"{len(errors)} of {n_rows} {noun}s{which} {problem}{then} {errors[min(errors)]}")
+    first = with_label(errors[min(errors)])
+    warn_user(f"{len(errors)} of {n_rows} {noun}s{which} {problem}{then} {first}")

@@ -15,9 +15,10 @@ from sklearn_dl.utils._columns import (
     is_missing,
     is_series,
     missing_mask,
+    row_index,
     series_to_numpy,
 )
-from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._messages import brief, shown_row
 
 _ROWS_SHOWN = 5
 
@@ -44,6 +45,7 @@ def target_column(y, name):
         raise ValueError(
             f"{name} is a {type(y).__name__}, which can be read only once: pass a list or an array."
         )
+    index = row_index(y)
     if is_series(y):
         y = series_to_numpy(y)
     elif issparse(y):
@@ -54,11 +56,12 @@ def target_column(y, name):
         y = cells = list(y)
         if any(issubclass(t, (list, tuple)) for t in set(map(type, y))):
             cells = [r[0] if isinstance(r, (list, tuple)) and len(r) == 1 else r for r in y]
-        _refuse_missing(cells, name)
+        _refuse_missing(cells, name, index)
     y = column_or_1d(y, warn=True)
-    _refuse_missing(y, name)
+    _refuse_missing(y, name, index)
     if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ValueError(f"{name} is infinite in row {np.flatnonzero(np.isinf(y))[0]}.")
+        row = int(np.flatnonzero(np.isinf(y))[0])
+        raise ValueError(f"{name} is infinite in row {shown_row(row, index)}.")
     if cells is not None and y.dtype.kind == "f":
         _refuse_rounded(cells, y, name)
     return y
@@ -270,11 +273,11 @@ def _refuse_rounded(cells, y, name):
             )
 
 
-def _refuse_missing(y, name):
-    """Raise an error that names the rows with missing values."""
+def _refuse_missing(y, name, index):
+    """Raise an error that names the rows with missing values, and their labels in the index."""
     rows = np.flatnonzero(missing_mask(y)).tolist()
     if rows:
-        shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))
+        shown = ", ".join(shown_row(row, index) for row in rows[:_ROWS_SHOWN])
         more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
         raise ValueError(
             f"{name} is missing (NaN or None) in row(s) {shown}{more}: drop these rows."

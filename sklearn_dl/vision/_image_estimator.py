@@ -11,6 +11,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._augment import checked_augment
@@ -136,6 +137,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
         self._refuse_to_resume()
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
+    @names_labels
     def transform(self, X):
         """Compute the features of the network, which are the input of its head.
 

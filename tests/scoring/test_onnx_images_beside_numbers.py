@@ -144,7 +144,9 @@ def test_images_among_other_cells():
     X = table()
     X.iloc[2, 0] = None
     scorer = OnnxScorer(colors_and_meta(), inputs=INPUTS, pixels={"image": PixelExtractor()})
-    with pytest.raises(ValueError, match=r"Row 2: PixelExtractor takes .* got NoneType"):
+    with pytest.raises(
+        ValueError, match=r"Row 2 \(index 7\): PixelExtractor takes .* got NoneType"
+    ):
         scorer.transform(X)
     scorer.set_params(inputs={"image": ["image", "age"], "meta": ["age", "sex"]})
     with pytest.raises(ValueError, match="takes one column of images, got 2 columns"):

@@ -16,6 +16,7 @@ from sklearn_dl.text.answers._gold_answers import located_answers
 from sklearn_dl.training._estimator import fit_method
 from sklearn_dl.training._problem import mean
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import (
     Interval,
@@ -331,6 +332,7 @@ class QuestionAnswerer(TextEstimator):
         validate_parameter_constraints(constraints, {"k": k}, caller_name="top_k")
         return object_array(self._best(X, k))
 
+    @names_labels
     def score(self, X, y, sample_weight=None):
         """The mean F1 score of the words of the answers that `predict` finds.
 
@@ -358,6 +360,7 @@ class QuestionAnswerer(TextEstimator):
         ]
         return mean(np.array(scores), weights)
 
+    @names_labels
     def _best(self, X, k):
         """For each row its `k` best answers; None for rows that cannot be read."""
         rows = self._rows_to_predict(X)

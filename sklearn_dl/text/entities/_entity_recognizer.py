@@ -18,6 +18,7 @@ from sklearn_dl.text.entities._tags import Tags, f1_of_spans
 from sklearn_dl.text.entities._word_rows import word_rows
 from sklearn_dl.training._estimator import fit_method
 from sklearn_dl.utils._columns import object_array, row_index
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import import_optional, needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions, check_sample_weight
 
@@ -290,6 +291,7 @@ class EntityRecognizer(TextEstimator):
         """
         return self._of_rows(X, partial(_tags, scheme=self._problem.scheme))
 
+    @names_labels
     def predict_frame(self, X):
         """Find the entities of all rows, as one table.
 
@@ -335,6 +337,7 @@ class EntityRecognizer(TextEstimator):
             columns[name] = pandas.array(columns[name], dtype=str)
         return pandas.DataFrame(columns)
 
+    @names_labels
     def score(self, X, y, sample_weight=None):
         """The F1 score of the entities that `predict` finds, of all rows together.
 
@@ -372,6 +375,7 @@ class EntityRecognizer(TextEstimator):
             found |= {(row, *span) for span in spans}
         return f1_of_spans(true, found, lambda span: weights[span[0]])
 
+    @names_labels
     def _of_rows(self, X, read_row):
         """What `read_row` makes of the entities of each row; None for rows that cannot be read."""
         rows = self._rows_to_predict(X)

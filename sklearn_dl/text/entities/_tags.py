@@ -16,6 +16,7 @@ from sklearn_dl.training._head import logistic_head
 from sklearn_dl.training._problem import Problem, mean
 from sklearn_dl.training._ragged import Ragged
 from sklearn_dl.utils._columns import counted
+from sklearn_dl.utils._messages import RowsError
 
 # in a new head, the bias of a tag without words is the smallest finite bias minus this number
 _RARELY = 10.0
@@ -117,9 +118,10 @@ class Tags(Problem):
         for row, (spans, n_words) in enumerate(zip(y.spans, y.n_words.tolist(), strict=True)):
             unknown = [label for *_, label in spans if label not in number]
             if unknown:
-                raise ValueError(
+                raise RowsError(
                     f"{name} has the label {unknown[0]!r} in row {row}, but the labels of y are "
-                    f"{self.classes.tolist()}."
+                    f"{self.classes.tolist()}.",
+                    row,
                 )
             known = [(first, stop, number[label]) for first, stop, label in spans]
             codes.append(codes_of_spans(known, n_words))

@@ -11,6 +11,7 @@ from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, detection_dtype
 from sklearn_dl.training._problem import Problem
 from sklearn_dl.training._ragged import Ragged
 from sklearn_dl.utils._columns import counted
+from sklearn_dl.utils._messages import RowsError
 from sklearn_dl.vision.detection._decoding import detections_of
 
 
@@ -82,9 +83,10 @@ class Boxes(Problem):
         for row, image in enumerate(y):
             unknown = image["label"][~np.isin(image["label"], self.classes)].tolist()
             if unknown:
-                raise ValueError(
+                raise RowsError(
                     f"{name} has the label {unknown[0]!r} in row {row}, but the labels of y are "
-                    f"{self.classes.tolist()}."
+                    f"{self.classes.tolist()}.",
+                    row,
                 )
             number = np.searchsorted(self.classes, image["label"])
             parts.append(np.column_stack([box_array(image), number]))

@@ -16,7 +16,7 @@ from sklearn_dl.scoring._card_pixels import warn_of_other_pixels
 from sklearn_dl.scoring._input_sources import PixelSource
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._columns import object_array
-from sklearn_dl.utils._messages import warn_of_failed_rows
+from sklearn_dl.utils._messages import names_labels, warn_of_failed_rows
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._progress import progress_bar
 from sklearn_dl.utils._sklearn import HasMethods, Interval, StrOptions
@@ -306,6 +306,7 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         self.verbose = verbose
 
     @all_or_nothing
+    @names_labels
     def fit(self, X, y=None):
         """Check the parameters, the graph and the column. Nothing is learned.
 
@@ -325,6 +326,7 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         self._reader(self._any_session())
         return self
 
+    @names_labels
     def predict(self, X):
         """Find the objects in each image.
 

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array
 from sklearn_dl.metrics._objects import objects_of_image
 from sklearn_dl.utils._columns import is_frame
+from sklearn_dl.utils._messages import RowsError
 
 
 def check_list(y, name):
@@ -44,12 +45,16 @@ def given_objects(y, rows, name):
     sizes = rows.sizes.tolist()
     for row, (image, size) in enumerate(zip(y, sizes, strict=True)):
         if image is None:
-            raise ValueError(
+            raise RowsError(
                 f"{name}[{row}] is None. An image without objects has an array of length 0: "
-                "make_detections([], [])."
+                "make_detections([], []).",
+                row,
             )
-        found = objects_of_image(image, f"{name}[{row}]", scored=False)
-        objects.append(_inside(found, size if min(size) else None, f"{name}[{row}]"))
+        try:
+            found = objects_of_image(image, f"{name}[{row}]", scored=False)
+            objects.append(_inside(found, size if min(size) else None, f"{name}[{row}]"))
+        except ValueError as error:
+            raise RowsError(str(error), row) from error
     return objects
 
 

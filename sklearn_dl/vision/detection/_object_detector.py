@@ -9,6 +9,7 @@ from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.metrics._boxes import detection_dtype
 from sklearn_dl.training._estimator import fit_method
 from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 from sklearn_dl.vision._image_estimator import TrainedOnImages
@@ -305,6 +306,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         check_list(y_val, "y_val")
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
+    @names_labels
     def predict(self, X):
         """Find the objects in each image.
 
