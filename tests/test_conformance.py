@@ -6,6 +6,7 @@ numbers. Below them stand the rules that this package adds to scikit-learn's.
 
 import inspect
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ from sklearn_dl.testing import (
 from sklearn_dl.testing._compare import assert_no_rows_like, assert_same, methods, results
 from sklearn_dl.testing._data import CheckData, image_data, text_data
 from sklearn_dl.testing._parametrize import WITHOUT_ROWS
+from sklearn_dl.testing._rows import _messages, _with_cell
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import InvalidParameterError
 from tests.scoring.tensorflow_models import frozen, mean_color, relu
@@ -408,6 +410,18 @@ def test_a_frame_without_rows_gives_a_frame_without_rows(estimator, data, librar
             assert_no_rows_like(method(no_rows), expected, name)
         with pytest.raises(ValueError, match=r"feature names|column"):
             method(type(frame)({"another": []}))
+
+
+@every_case
+def test_what_is_said_of_a_row_names_its_label(estimator, data):
+    labels = [f"label{row}" for row in range(len(data))]
+    frame = _with_cell(data.frame("pandas"), np.nan).set_axis(labels)
+    is_silent = isinstance(estimator, LabelKeyMapper) or (
+        isinstance(estimator, ImageLoader | ScoreClassifier) and estimator.on_error == "nan"
+    )
+    for name in methods(estimator):
+        said = _messages(partial(getattr(data.fitted(estimator), name), frame))
+        assert is_silent != any("label1" in message for message in said)
 
 
 @every_case

@@ -277,6 +277,8 @@ def _checks(estimator, data):
     yield _rows.check_what_is_not_rows
     if data.may_miss_cells and not tags.input_tags.allow_nan:
         yield _rows.check_missing_cells
+    if data.may_miss_cells and data.n_columns is not None:
+        yield _rows.check_errors_name_the_index
     if needs_fit(estimator) or not tags.non_deterministic:
         yield _fit.check_estimators_unfitted
     if not tags.non_deterministic:

@@ -1,6 +1,9 @@
 """Checks of X: its containers, columns and rows."""
 
 import copy
+import re
+import warnings
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 
@@ -121,6 +124,35 @@ def check_missing_cells(estimator, data):
             method = getattr(data.fitted(estimator), name)
             what = f"{name} with {missing} in row 1 of X"
             assert_refused(what, method, copy.deepcopy(X), errors=Exception)
+
+
+def check_errors_name_the_index(estimator, data):
+    """An error or warning that names a row of a frame by its position also names its label."""
+    library_or_skip("pandas")
+    labels = [f"label{row}" for row in range(len(data))]
+    for missing in (None, np.nan):
+        frame = _with_cell(data.frame("pandas"), missing).set_axis(labels)
+        fitted, y = data.fitted(estimator), data.targets(estimator)
+        calls = {name: partial(getattr(fitted, name), frame) for name in methods(estimator)}
+        calls["fit"] = partial(fresh(estimator).fit, frame, y)
+        for name, call in calls.items():
+            for message in _messages(call):
+                named = re.search(r"\brows?\b[^.:;]*\b1\b", message, flags=re.IGNORECASE)
+                assert not named or labels[1] in message, (
+                    f"{name} names row 1 of a frame, but not its label {labels[1]!r}: {message}"
+                )
+
+
+def _messages(call):
+    """The messages of the warnings and of the error of a call."""
+    found = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            call()
+        except Exception as error:
+            found.append(str(error))
+    return [*found, *(str(warning.message) for warning in caught)]
 
 
 def _with_cell(X, value):

@@ -356,6 +356,14 @@ class GivesARowForNoRows(CharacterCounter):
         return super().transform(X if len(X) else ["text"])
 
 
+class NamesRowsByPosition(CharacterCounter):
+    def _texts(self, X, reset):
+        try:
+            return super()._texts(X, reset)
+        except ValueError as error:
+            raise ValueError(f"Row 1: {error}") from None
+
+
 class HasAnotherShapeWithoutRows(CharacterCounter):
     def transform(self, X):
         return super().transform(X) if len(X) else np.empty(0)
@@ -499,6 +507,11 @@ FAULTS = [
     (_rows.check_what_is_not_rows, TakesAString(), "fit with X='a string' raises no error"),
     (_rows.check_what_is_not_rows, TakesADict(), "fit with X={'a': 1} raises no error"),
     (_rows.check_missing_cells, ReadsMissingCellsAsText(), "fit with None in row 1 of X raises no"),
+    (
+        _rows.check_errors_name_the_index,
+        NamesRowsByPosition(),
+        "transform names row 1 of a frame, but not its label 'label1': Row 1: X contains None",
+    ),
     (_rows.check_n_features_in, TakesAnyColumns(), "X with 2 columns raises no error"),
     (_rows.check_dataframe_column_names_consistency, HasNoNames(), "feature_names_in_"),
     (_rows.check_set_output_pandas, IgnoresSetOutput(), 'transform="pandas".* returns a ndarray'),

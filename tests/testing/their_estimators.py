@@ -31,9 +31,9 @@ class TextsOfOneColumn(BaseEstimator):
             X = np.array(list(X), dtype=object).reshape(-1, 1)
         validate_data(self, X, reset=reset, skip_check_array=True)
         texts = list(np.asarray(X, dtype=object)[:, 0])
-        for row, text in enumerate(texts):
+        for text in texts:
             if not isinstance(text, str):
-                raise ValueError(f"Row {row} of X is {text!r}, not a text.")
+                raise ValueError(f"X contains {text!r}, which is not a text.")
         if not texts:
             raise ValueError("X has 0 samples.")
         return [text.lower() for text in texts] if self.lowercase else texts
