@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,14 @@ pytestmark = pytest.mark.slow
 
 TEXTS = [f"{what} film number {i}" for i in range(10) for what in ("a fine", "a dull")]
 CALLS = [TEXTS[start : start + size] for start in range(6) for size in (1, 3, 8)]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """The file of a classifier."""
+    path = tmp_path_factory.mktemp("server") / "classifier.joblib"
+    runpy.run_path(str(engines.EXAMPLES / "serve_gunicorn.py"))["save_classifier"](path)
+    return path
 
 
 def ask(port, body):
@@ -54,10 +63,10 @@ def is_running(pid):
         return False
 
 
-def test_uvicorn_loads_once_and_answers_in_threads(tmp_path):
+def test_uvicorn_loads_once_and_answers_in_threads(tmp_path, path):
     pytest.importorskip("starlette", reason="needs pip install sklearn-dl[distributed-test]")
     pytest.importorskip("uvicorn", reason="needs pip install sklearn-dl[distributed-test]")
-    port, path = engines.free_port(), tmp_path / "classifier.joblib"
+    port = engines.free_port()
     script = engines.EXAMPLES / "serve_uvicorn.py"
     with engines.running([sys.executable, script, path, port], tmp_path, "server") as process:
         engines.wait_for(lambda: engines.listens(port), "the server's start", 120, tmp_path)
@@ -73,10 +82,9 @@ def test_uvicorn_loads_once_and_answers_in_threads(tmp_path):
     assert "Finished server process" in log
 
 
-def test_gunicorn_loads_after_the_fork_and_replaces_its_workers(tmp_path):
+def test_gunicorn_loads_after_the_fork_and_replaces_its_workers(tmp_path, path):
     pytest.importorskip("gunicorn", reason="needs pip install sklearn-dl[distributed-test]")
-    port, path = engines.free_port(), tmp_path / "classifier.joblib"
-    engines.run_example("serve_gunicorn.py", path)
+    port = engines.free_port()
     command = [sys.executable, "-m", "gunicorn", "--config", engines.EXAMPLES / "gunicorn.conf.py"]
     command += ["--chdir", engines.EXAMPLES, "--bind", f"{engines.HOST}:{port}"]
     # workers end while others answer; one that still loads hears no signal, and is killed
