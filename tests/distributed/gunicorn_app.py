@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from tests.text.tiny_encoders import tiny_bert
 TEXTS = ["a good film", "the bad book"] * 4
 NUMBERS = np.ones((200, 3), np.float32)
 
-folder = Path(os.environ["APP_FOLDER"])
+folder = Path(os.environ.get("APP_FOLDER") or mkdtemp())
 (folder / "graph.onnx").write_bytes(two_layers().SerializeToString())
 scorer = OnnxScorer(folder / "graph.onnx", n_threads=2)
 classifier = TextClassifier(str(tiny_bert(folder / "bert")), max_length=16, n_threads=2)
