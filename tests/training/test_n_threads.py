@@ -106,6 +106,29 @@ def test_torchs_own_number_is_kept(kind, make_classifier, seen):
 
 
 @pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(
+    ("first", "own", "now", "budget"),
+    [
+        ("1", 1, "2", 2),  # a worker of Ray whose first task had one CPU, and this one two
+        ("2", 2, "1", 1),
+        ("1", 1, None, 1),
+        ("2", 1, "3", 1),  # torch was told so, after it was imported
+        (None, 2, "3", 2),
+    ],
+)
+def test_torchs_number_counts_unless_it_is_that_of_an_earlier_task(
+    monkeypatch, first, own, now, budget
+):
+    monkeypatch.setattr(_device, "_omp_at_first", first)
+    torch.set_num_threads(own)
+    if now is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", now)
+    with _device.torch_settings() as n_threads:
+        assert n_threads == torch.get_num_threads() == budget
+    assert torch.get_num_threads() == own
+
+
+@pytest.mark.usefixtures("four_threads")
 def test_the_number_that_torch_had_before_counts_for_all_threads_of_python():
     torch.set_num_threads(3)
     with _device.torch_settings(n_threads=1) as inner:

@@ -18,6 +18,8 @@ _in_use = 0  # calls that are inside `torch_settings`
 _found: tuple = ()  # threads, dtype and precisions of products, as the caller had set them
 _inside = local()  # .threads: set while this Python thread is inside `torch_settings`
 _forked_after_import = False
+# torch takes it over once; Ray sets it anew for each task that a worker process gets
+_omp_at_first = os.environ.get("OMP_NUM_THREADS")
 _is_float32_only: ContextVar[bool] = ContextVar("is_float32_only", default=False)
 
 
@@ -194,7 +196,8 @@ def torch_settings(n_threads=None, n_processes=1):
     """Context in which torch has its default settings and this process's share of the CPUs.
 
     It yields the number of threads: the result of `thread_budget`. If `n_threads` is None, it is
-    at most the number that torch has already. At the end, the caller's settings are put back.
+    at most the number that torch has already, unless torch took that number from an
+    OMP_NUM_THREADS that has changed since. At the end, the caller's settings are put back.
 
     Inside, gradients are on. Inference mode, autocast, another default dtype or device, and
     products of float32 in reduced precision are off.
@@ -214,7 +217,7 @@ def torch_settings(n_threads=None, n_processes=1):
             precisions = [products.fp32_precision for products in _products()]
             _found = torch.get_num_threads(), torch.get_default_dtype(), precisions
         _in_use += 1
-        if n_threads is None:
+        if n_threads is None and not _is_outdated(_found[0]):
             budget = min(budget, _found[0])
         _set_numbers(torch.float32, ["ieee" for _ in _products()])
     try:
@@ -232,6 +235,12 @@ def torch_settings(n_threads=None, n_processes=1):
                 torch.set_num_threads(n_threads)
             if not _in_use:
                 _set_numbers(*numbers)
+
+
+def _is_outdated(n_threads):
+    """Whether torch has `n_threads` because of an OMP_NUM_THREADS that has changed since."""
+    changed = os.environ.get("OMP_NUM_THREADS") not in (None, _omp_at_first)
+    return changed and str(n_threads) == _omp_at_first
 
 
 def _set_numbers(dtype, precisions):
