@@ -2,13 +2,31 @@
 
 import copy
 import json
+import os
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_dl.utils._threads import available_cpus
+
 # a text of a pair is long if it has more than this number of characters per token that is read
 _CHARACTERS_PER_TOKEN = 64
+
+
+def may_use_own_threads(n_threads):
+    """Whether tokenizers may use their own threads: there are at most `n_threads`, and several.
+
+    They start at the first use in a process, and their number stays.
+    """
+    asked = os.environ.get("RAYON_NUM_THREADS", "0")
+    if asked.isdigit() and int(asked):
+        own = int(asked)
+    elif "LOKY_MAX_CPU_COUNT" in os.environ:  # which tokenizers do not know
+        own = os.cpu_count() or 1
+    else:
+        own = available_cpus()
+    return n_threads >= max(2, own)
 
 
 class TokenRows(NamedTuple):
@@ -121,7 +139,7 @@ class Tokenizer:
         columns : list of object ndarray of shape (n_rows,)
             One or two columns. Two are read together.
         n_threads : int
-            If it is 1, the tokenizer's own threads are not used.
+            If it is less than the number of the tokenizer's own threads, they are not used.
 
         Returns
         -------
@@ -141,7 +159,7 @@ class Tokenizer:
                 texts = [(self._beginning(a), self._beginning(b)) for a, b in texts]
         if self.backend is None:
             return self._encode_slowly(texts)
-        if n_threads > 1 and len(texts) > 1:
+        if may_use_own_threads(n_threads) and len(texts) > 1:
             encodings = self.backend.encode_batch_fast(texts, add_special_tokens=self.special)
         elif len(columns) == 2:
             encodings = [self.backend.encode(*pair) for pair in texts]

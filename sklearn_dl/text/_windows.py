@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_dl.text._tokenizer import TokenRows
+from sklearn_dl.text._tokenizer import TokenRows, may_use_own_threads
 from sklearn_dl.utils._messages import RowError
 
 # the tokens of texts with at most this number of rows and characters are in memory at once
@@ -94,7 +94,7 @@ def read_windows(tokenizer, columns, overlap, n_threads, offsets=False, numbers=
         Number of tokens that neighbouring windows of a document share. It is at most half of what
         a question leaves of the window.
     n_threads : int
-        If it is 1, the tokenizer's own threads are not used.
+        As in `Tokenizer.encode`.
     offsets : bool, default=False
         Whether to return `offsets`.
     numbers : int ndarray of shape (n_rows,), default=None
@@ -221,7 +221,7 @@ def _encoded(backend, texts, n_threads, offsets):
     """Yield the encoding of each text; few of them are in memory at once."""
     encode_batch = backend.encode_batch if offsets else backend.encode_batch_fast
     for chunk in text_chunks([texts]):
-        if n_threads > 1:
+        if may_use_own_threads(n_threads):
             yield from encode_batch(texts[chunk], add_special_tokens=False)
         else:
             yield from (backend.encode(text, add_special_tokens=False) for text in texts[chunk])

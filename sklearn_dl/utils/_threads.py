@@ -35,11 +35,16 @@ def thread_budget(n_threads=None, n_processes=1):
     if backend.nesting_level:
         in_loky = current_process().name.startswith("LokyProcess")
         return max(1, int(asked)) if in_loky and asked.isdigit() else 1
-    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    share = _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT")) // n_processes
+    share = available_cpus() // n_processes
     # OMP_NUM_THREADS may list one number for each level of nesting
     outermost = asked.partition(",")[0].strip()
     return max(1, min(share, int(outermost)) if outermost.isdigit() else share)
+
+
+def available_cpus():
+    """Number of CPUs that this process may use, at most LOKY_MAX_CPU_COUNT."""
+    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return _cpu_count(frozenset(affinity), os.environ.get("LOKY_MAX_CPU_COUNT"))
 
 
 @lru_cache(maxsize=8)
