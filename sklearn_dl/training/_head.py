@@ -10,6 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
+from sklearn_dl.utils._threads import thread_budget
+
 # up to this product of rows, features and classes, one thread of BLAS fitted a head up to 13 times
 # faster than two (measured on two cores; the cause is unknown: the products alone gain from two)
 _FOR_ONE_THREAD = 1_000_000_000
@@ -149,11 +151,18 @@ def _fit_to_scaled(features, weights, fit_head, each=True):
 
 
 def blas_threads(n_threads):
-    """Context in which numpy's matrix products use `n_threads` threads; None changes nothing."""
+    """Context in which numpy's matrix products use `n_threads` threads.
+
+    None: as many as before, but at most the number of `thread_budget`.
+    """
     # the process has one limit: two threads that set it at once could leave the wrong number
-    if n_threads is None or current_thread() is not main_thread():
+    if current_thread() is not main_thread():
         return nullcontext()
-    return _thread_pools().limit(limits=n_threads, user_api="blas")
+    pools = _thread_pools().select(user_api="blas")
+    if n_threads is None:
+        before = [pool["num_threads"] for pool in pools.info()]
+        n_threads = min([thread_budget(), *before])
+    return pools.limit(limits=n_threads)
 
 
 def _few_threads(size):

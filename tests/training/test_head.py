@@ -6,10 +6,10 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_dl.training import _head
-from sklearn_dl.training._head import logistic_head, ridge_head
+from sklearn_dl.training._head import blas_threads, logistic_head, ridge_head
 
 
-def blas_threads():
+def threads_of_blas():
     return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
 
@@ -20,7 +20,7 @@ def seen(monkeypatch):
 
     class Watched(LogisticRegression):
         def fit(self, *args, **kwargs):
-            seen.append(blas_threads())
+            seen.append(threads_of_blas())
             return super().fit(*args, **kwargs)
 
     monkeypatch.setattr(_head, "LogisticRegression", Watched)
@@ -34,7 +34,7 @@ def test_a_small_head_is_solved_by_one_thread(seen, monkeypatch, most, threads):
     features = np.random.default_rng(0).normal(size=(20, 5))
     with threadpool_limits(3, user_api="blas"):
         logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
-        assert blas_threads() == {3}
+        assert threads_of_blas() == {3}
     assert seen == [threads]
 
 
@@ -45,12 +45,24 @@ def test_threads_do_not_limit_each_other(seen):
     assert seen == [{3}]
 
 
+@pytest.mark.parametrize(
+    ("n_threads", "budget", "threads"), [(None, 2, 2), (None, 4, 3), (4, 2, 4), (1, 2, 1)]
+)
+def test_blas_gets_the_number_that_is_asked_or_the_budget(monkeypatch, n_threads, budget, threads):
+    monkeypatch.setattr(_head, "thread_budget", lambda: budget)
+    _head._thread_pools.cache_clear()  # another test may have loaded another BLAS
+    with threadpool_limits(3, user_api="blas"):
+        with blas_threads(n_threads):
+            assert threads_of_blas() == {threads}
+        assert threads_of_blas() == {3}
+
+
 def test_threads_are_given_back_when_the_solver_fails(seen):
     features = np.full((20, 5), np.nan)
     with threadpool_limits(3, user_api="blas"):
         with pytest.raises(ValueError, match="NaN"):
             logistic_head(features, np.arange(20) % 3, 3, np.ones(20))
-        assert blas_threads() == {3}
+        assert threads_of_blas() == {3}
     assert seen == [{1}]
 
 
