@@ -13,6 +13,7 @@ ignores_warnings_of_engines = [
 
 
 class DaskFrames:
+    name = "dask"
     keeps_index = True
 
     def __init__(self, address):
@@ -37,6 +38,7 @@ class DaskFrames:
 
 
 class RayFrames:
+    name = "ray"
     keeps_index = False
 
     def __init__(self, address):
@@ -67,6 +69,7 @@ class RayFrames:
 
 
 class SparkFrames:
+    name = "spark"
     keeps_index = False
 
     def __init__(self, address):

@@ -1,6 +1,7 @@
 """predict_partitions on clusters of dask, Ray and Spark, against the estimator in this process."""
 
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,32 @@ from PIL import Image
 
 from sklearn_dl import DetectionScorer, TextClassifier
 from sklearn_dl.distributed import predict_partitions
-from tests.distributed.estimators import NotesLoads
-from tests.distributed.frames import ignores_warnings_of_engines
+from tests.distributed import engines
+from tests.distributed.estimators import KillsWorker, NotesLoads
+from tests.distributed.frames import (
+    DaskFrames,
+    RayFrames,
+    SparkFrames,
+    ignores_warnings_of_engines,
+)
 from tests.text.tiny_encoders import WORDS, tiny_bert
 from tests.vision.detection.detectors import ANCHORS, color_detector, squares
 
 pytestmark = [pytest.mark.slow, *ignores_warnings_of_engines]
 N_ROWS, N_PARTITIONS = 60, 6
+
+
+# for this module only: an application of Spark keeps the cores of its cluster
+@pytest.fixture(scope="module", params=[DaskFrames, RayFrames, SparkFrames], ids=lambda e: e.name)
+def frames(request):
+    """Frames of each engine, on its cluster."""
+    engine = request.param
+    address = request.getfixturevalue(f"{engine.name}_address")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in engines.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with closing(engine(address)) as frames:
+            yield frames
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +107,14 @@ def test_the_error_of_a_row_reaches_the_driver(frames, table, classifier):
     with pytest.raises(Exception, match=r"is missing") as caught:
         frames.table(scored)
     assert (f"{label}" if frames.keeps_index else "'row 7'") in str(caught.value)
+
+
+def test_a_killed_worker_loses_no_rows(frames, tmp_path):
+    table = pd.DataFrame({"number": np.arange(20), "name": [f"row {i}" for i in range(20)]})
+    flag = tmp_path / "killed"
+    estimator = KillsWorker(str(flag), of_spark=isinstance(frames, SparkFrames))
+    frame = frames.frame(table, 5)
+    scored = frames.table(predict_partitions(frame, estimator, "number", X_sample=[1]))
+    assert flag.exists()
+    assert scored["prediction"].tolist() == list(range(0, 40, 2))
+    assert scored["name"].tolist() == table["name"].tolist()
