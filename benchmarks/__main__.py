@@ -29,6 +29,7 @@ NAMES = (
     "vision",
     "vision_quality",
     "detection",
+    "distributed",
     "import_time",
 )
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"

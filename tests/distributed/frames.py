@@ -81,6 +81,8 @@ class SparkFrames:
             "spark.driver.memory": "512m",
             "spark.executor.memory": "512m",
             "spark.ui.enabled": "false",
+            # one more attempt, for the worker that is killed
+            "spark.task.maxFailures": "2",
             "spark.ui.showConsoleProgress": "false",
         }
         builder = SparkSession.builder.master(address)

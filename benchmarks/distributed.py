@@ -1,0 +1,106 @@
+"""2,000 texts scored by dask, Ray and Spark on two workers of one thread, against two threads here.
+
+What is timed: `predict_partitions`, the work on all partitions, and the results back in a table of
+pandas. What is not: the start of the engine, how the rows get there, and the first call, in which
+each worker loads the model.
+"""
+
+import logging
+import os
+import sys
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+from benchmarks._ratio import compare
+from benchmarks._texts import polarity
+from sklearn_dl import TextClassifier
+from sklearn_dl.distributed import predict_partitions
+from sklearn_dl.utils._threads import thread_budget
+
+N_WORKERS = 2
+# several for each worker, because texts differ in length
+N_PARTITIONS = 4 * N_WORKERS
+# at most 1.3 times as long as here
+BAR = round(1 / 1.3, 2)
+
+
+@contextmanager
+def on_dask(table):
+    import dask.dataframe as dd
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=N_WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster),
+    ):
+        yield dd.from_pandas(table, npartitions=N_PARTITIONS).persist(), lambda f: f.compute()
+
+
+@contextmanager
+def on_ray(table):
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(num_cpus=N_WORKERS, include_dashboard=False, logging_level="ERROR")
+    context = ray.data.DataContext.get_current()
+    logging.getLogger("ray.data").setLevel("ERROR")
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    try:
+        frame = ray.data.from_pandas(table).repartition(N_PARTITIONS).materialize()
+        yield frame, lambda f: f.to_pandas()
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def on_spark(table):
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(f"local[{N_WORKERS}]").config("spark.ui.enabled", "false")
+    spark = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        rows = spark.sparkContext.parallelize(table.to_dict("records"), N_PARTITIONS)
+        frame = spark.createDataFrame(rows, "text string").cache()
+        frame.count()
+        yield frame, lambda f: f.toArrow().to_pandas()
+    finally:
+        spark.stop()
+
+
+def run(quick=False):
+    if thread_budget() != N_WORKERS:
+        print(f"{thread_budget()} threads here, but {N_WORKERS} workers: taskset -c 0,1")
+    texts, labels = polarity(0)
+    n, n_pairs = (200, 2) if quick else (2000, 20)
+    classifier = TextClassifier(trainable_layers=0, n_threads=None).fit(texts[-200:], labels[-200:])
+    table = pd.DataFrame({"text": texts[:n]})
+    local = classifier.predict_proba(table["text"])
+    rows = []
+    for name, engine in {"dask": on_dask, "Ray Data": on_ray, "Spark": on_spark}.items():
+        with engine(table) as (frame, collect):
+
+            def score(i, frame=frame, collect=collect):
+                return collect(predict_partitions(frame, classifier, "text", "predict_proba"))
+
+            found = score(0).iloc[:, 1:].to_numpy(float)
+            # bfloat16 rounds by the batch
+            np.testing.assert_allclose(found, local, atol=1e-2)
+            ratio = compare(
+                score, {"here": lambda i: classifier.predict_proba(table["text"])}, n_pairs
+            )["here"]
+        rows.append(
+            {
+                "what": f"predict_partitions of {n} texts, {name}, {N_WORKERS} workers of 1 thread",
+                "rival": f"predict_proba here, {thread_budget()} threads",
+                "bar": BAR,
+                "ms_each": 1000 * ratio.ours_seconds / n,
+            }
+            | ratio._asdict()
+        )
+    return rows
