@@ -1,6 +1,6 @@
 """Settings of gunicorn for serve_gunicorn.py."""
 
-import os
+from joblib import cpu_count
 
 bind = "127.0.0.1:8000"
 workers = 2
@@ -18,4 +18,4 @@ def post_fork(server, worker):
     from serve_gunicorn import load
 
     # what the workers' threads use together is what the machine has
-    load(n_threads=max(1, os.cpu_count() // (workers * threads)))
+    load(n_threads=max(1, cpu_count() // (workers * threads)))

@@ -34,7 +34,7 @@ async def load(app):
     classifier = joblib.load(app.state.path)
     # one thread for each request, and as many requests at a time as there are CPUs
     classifier.set_params(n_threads=1)
-    anyio.to_thread.current_default_thread_limiter().total_tokens = os.cpu_count()
+    anyio.to_thread.current_default_thread_limiter().total_tokens = joblib.cpu_count()
     # the first prediction loads the network
     classifier.predict(["warm up"])
     app.state.classifier = classifier

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from scipy.sparse import issparse
-from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 
 from sklearn_dl.distributed._arrow import arrow_type, type_of_cells
@@ -132,10 +131,14 @@ def _of_no_rows(estimator, columns, method, classes):
         X = pd.DataFrame(columns=columns, dtype=object)
     try:
         return getattr(estimator, method)(X)
-    except NotFittedError:
-        raise
-    except Exception as error:
+    except ValueError as error:
         # estimators of scikit-learn refuse X without rows; the classes tell enough
+        if "0 sample(s)" not in str(error):
+            raise
+        seen = getattr(estimator, "feature_names_in_", ()) if X.ndim == 2 else ()
+        absent = sorted({*seen} - {*columns})
+        if absent:
+            raise ValueError(f"columns={columns} lacks {absent}, which fit has seen.") from error
         if np.ndim(classes) == 1 and method == "predict":
             return np.empty(0, dtype=classes.dtype)
         if np.ndim(classes) == 1 and method in ("predict_proba", "predict_log_proba"):

@@ -8,7 +8,7 @@ import pyarrow as pa
 from sklearn_dl.distributed._arrow import arrow_array, pandas_series, spark_type
 from sklearn_dl.distributed._pickled_estimator import PickledEstimator
 from sklearn_dl.distributed._result_fields import classes_of, result_columns
-from sklearn_dl.utils._messages import brief
+from sklearn_dl.utils._messages import brief, naming_labels
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Scorer:
 
     def add_to_pandas(self, part):
         """A part of a frame as a pandas.DataFrame, with the results; its index stays."""
-        arrays = self._arrays(part[self.columns])
+        with naming_labels(part):  # a step of a pipeline has no index
+            arrays = self._arrays(part[self.columns])
         return part.assign(
             **{
                 field.name: pandas_series(array, part.index, field.nullable)
@@ -67,7 +68,7 @@ class Scorer:
             row = getattr(error, "row", None)
             if row is not None:
                 cells = part.slice(row, 1).to_pylist()[0]
-                error.add_note(f"Row {row} of this partition is {brief(cells)}.")
+                error.add_note(f"Row {row} of the {len(part)} rows in this call is {brief(cells)}.")
             raise
         for field, array in zip(self.fields, arrays, strict=True):
             part = part.append_column(field.name, array)

@@ -118,9 +118,8 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
             if carried is None:
                 raise
             raise FileNotFoundError(
-                f"{error} This estimator comes from a pickle without the pretrained weights, which "
-                "are needed now: put the model there, or pickle the estimator with "
-                "embed_model=True."
+                f"{error} This estimator comes from a pickle without the pretrained weights: put "
+                "the model there, or make the pickle with embed_model=True where the model is."
             ) from error
         if carried is not None and carried.content.sha256 != content.sha256:
             raise ValueError(

@@ -132,7 +132,7 @@ class FolderContent:
         if not embed:
             return FolderContent(self.sha256)
         if self.data is not None:
-            return self
+            return embedded(self, lambda: self)
         return embedded(
             self,
             lambda: FolderContent(self.sha256, {name: self.read(name) for name in self.names()}),

@@ -281,14 +281,18 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
             raise ValueError("X_val and y_val are used only with early_stopping=True.")
 
     def _content_for_pickle(self):
-        network = self._predictor.network if self._was_fitted else None
-        if network is None or not self._is_model_of_the_fit(network.content.sha256):
+        if not self._was_fitted:
             return super()._content_for_pickle()
-        has_tensors = self.embed_model == "auto" and network.has_own_body
-        if embeds(self.embed_model, self.model) and not has_tensors:
-            return super()._content_for_pickle()
-        # the pickle needs only the hash: a fitted estimator can be saved even if the model is gone
-        return network.content.for_pickle(False)
+        network, embedded = self._predictor.network, embeds(self.embed_model, self.model)
+        if self.embed_model == "auto" and network.has_own_body:
+            # only the hash of the model that the network was trained from
+            embedded = False
+        if self._is_model_of_the_fit(network.content.sha256):
+            # without the model's bytes, this works even if the model is gone
+            return super()._content_for_pickle() if embedded else network.content.for_pickle(False)
+        content = self._content()
+        is_other = content.sha256 != network.content.sha256
+        return content.for_pickle(embeds(self.embed_model, self.model) if is_other else embedded)
 
     def _is_model_of_the_fit(self, sha256):
         """Whether `model` still is what the last fit used, whose content has this hash."""

@@ -12,7 +12,7 @@ from numbers import Number
 
 import narwhals.stable.v1 as nw
 import numpy as np
-from narwhals.stable.v1.dependencies import get_pyarrow
+from narwhals.stable.v1.dependencies import get_pyarrow, is_polars_lazyframe
 from scipy.sparse import issparse
 from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
@@ -182,7 +182,12 @@ def is_empty_list(X):
 
 
 def reject_non_column(X, estimator):
-    """Raise an error for sparse data, a set, and a single value such as a string or a dict."""
+    """Raise an error for sparse data, a set, and a single value such as a string or a dict.
+
+    Nor is a polars.LazyFrame accepted, which has no rows yet.
+    """
+    if is_polars_lazyframe(X):
+        raise TypeError(f"{type(estimator).__name__} got a polars LazyFrame: pass X.collect().")
     if issparse(X):
         advice = "needs dense data: use X.toarray()"
         if not get_tags(estimator).input_tags.two_d_array:

@@ -283,7 +283,7 @@ def test_an_error_names_the_row(table, classifier):
     with pytest.raises(ValueError, match="row 1 is missing") as caught:
         scorer_of(classifier, "text").add_to_arrow(part)
     (note,) = caught.value.__notes__
-    assert note == "Row 1 of this partition is {'id': 'v', 'text': None}."
+    assert note == "Row 1 of the 2 rows in this call is {'id': 'v', 'text': None}."
 
 
 def test_columns_are_checked_before_anything_is_computed(table, classifier):

@@ -4,6 +4,7 @@ The goals are those of TTFNet (Liu et al., 2020): around the center of each obje
 the goal of its class's heat map, and the weight of its box's loss.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,7 +123,7 @@ def _goals(objects, move, stride, height, width, class_weights):
         rows, columns = np.nonzero(sizes.min(axis=0) < smallest)
         owner = owner[rows, columns]
         smallest[rows, columns] = areas[some][owner]
-        of_object = np.log(np.maximum(areas[some] * stride**2, np.e)) / bells.sum(axis=(1, 2))
+        of_object = np.log(np.maximum(areas[some] * stride**2, math.e)) / bells.sum(axis=(1, 2))
         shares[rows, columns] = bells[owner, rows, columns] * of_object[owner]
         of_class[rows, columns] = class_weights[classes[some][owner]]
         target[:, rows, columns] = boxes[some][owner].T
