@@ -50,7 +50,7 @@ from sklearn_dl.testing import (
 from sklearn_dl.testing._compare import assert_no_rows_like, assert_same, methods, results
 from sklearn_dl.testing._data import CheckData, image_data, text_data
 from sklearn_dl.testing._parametrize import WITHOUT_ROWS
-from sklearn_dl.testing._rows import _messages, _with_cell
+from sklearn_dl.testing._rows import messages_of, with_cell
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._sklearn import InvalidParameterError
 from tests.scoring.tensorflow_models import frozen, mean_color, relu
@@ -415,12 +415,12 @@ def test_a_frame_without_rows_gives_a_frame_without_rows(estimator, data, librar
 @every_case
 def test_what_is_said_of_a_row_names_its_label(estimator, data):
     labels = [f"label{row}" for row in range(len(data))]
-    frame = _with_cell(data.frame("pandas"), np.nan).set_axis(labels)
+    frame = with_cell(data.frame("pandas"), np.nan).set_axis(labels)
     is_silent = isinstance(estimator, LabelKeyMapper) or (
         isinstance(estimator, ImageLoader | ScoreClassifier) and estimator.on_error == "nan"
     )
     for name in methods(estimator):
-        said = _messages(partial(getattr(data.fitted(estimator), name), frame))
+        said = messages_of(partial(getattr(data.fitted(estimator), name), frame))
         assert is_silent != any("label1" in message for message in said)
 
 

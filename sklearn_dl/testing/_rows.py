@@ -115,7 +115,7 @@ def check_what_is_not_rows(estimator, data):
 def check_missing_cells(estimator, data):
     """`fit` and the other methods raise an error for None and NaN in X."""
     for missing in (None, np.nan):
-        X = _with_cell(data.X, missing)
+        X = with_cell(data.X, missing)
         if needs_fit(estimator):
             y = data.targets(estimator)
             what = f"fit with {missing} in row 1 of X"
@@ -131,19 +131,19 @@ def check_errors_name_the_index(estimator, data):
     library_or_skip("pandas")
     labels = [f"label{row}" for row in range(len(data))]
     for missing in (None, np.nan):
-        frame = _with_cell(data.frame("pandas"), missing).set_axis(labels)
+        frame = with_cell(data.frame("pandas"), missing).set_axis(labels)
         fitted, y = data.fitted(estimator), data.targets(estimator)
         calls = {name: partial(getattr(fitted, name), frame) for name in methods(estimator)}
         calls["fit"] = partial(fresh(estimator).fit, frame, y)
         for name, call in calls.items():
-            for message in _messages(call):
+            for message in messages_of(call):
                 named = re.search(r"\brows?\b[^.:;]*\b1\b", message, flags=re.IGNORECASE)
                 assert not named or labels[1] in message, (
                     f"{name} names row 1 of a frame, but not its label {labels[1]!r}: {message}"
                 )
 
 
-def _messages(call):
+def messages_of(call):
     """The messages of the warnings and of the error of a call."""
     found = []
     with warnings.catch_warnings(record=True) as caught:
@@ -155,7 +155,7 @@ def _messages(call):
     return [*found, *(str(warning.message) for warning in caught)]
 
 
-def _with_cell(X, value):
+def with_cell(X, value):
     """X with `value` in the first cell of row 1; an array of numbers gets NaN."""
     if hasattr(X, "columns"):
         X = X.astype({X.columns[0]: object})

@@ -17,7 +17,7 @@ from sklearn_dl import (
     ScoreClassifier,
     TensorFlowScorer,
 )
-from sklearn_dl.scoring import top_k
+from sklearn_dl.scoring import image_pipeline, top_k
 from sklearn_dl.testing._compare import assert_no_rows_like
 from tests.scoring.onnx_graphs import (
     add_and_multiply,
@@ -193,3 +193,13 @@ def test_an_image_classifier_without_fit():
     )
     assert pipe.predict([]).dtype == "U1"
     assert pipe.predict_proba([]).shape == (0, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_real_image_network():
+    for outputs, methods in ((None, ["predict", "predict_proba"]), ("features", ["transform"])):
+        pipe = image_pipeline("efficientnet-lite0", outputs=outputs)
+        for name in methods:
+            method = getattr(pipe, name)
+            assert_no_rows_like(method([]), method(IMAGES), name)

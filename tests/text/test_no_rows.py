@@ -9,6 +9,7 @@ from sklearn_dl import (
     QuestionAnswerer,
     SentenceSimilarityRegressor,
     TextClassifier,
+    TextEncoder,
     TextRegressor,
     clear_sessions,
 )
@@ -136,3 +137,11 @@ def test_a_cosine_that_was_not_fitted_to_anything(encoder):
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
         cosine.fit([])
     assert cosine.fit(questions.X).predict([]).shape == (0,)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_a_real_encoder():
+    encoder = TextEncoder().set_output(transform="pandas")
+    frame = pd.DataFrame({"text": TEXTS}, index=list("abcdefghijkl"))
+    assert_no_rows_like(encoder.transform(frame[:0]), encoder.transform(frame), "transform")
