@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from sklearn.base import clone
 
 from sklearn_dl import OnnxScorer
+from sklearn_dl.models import FolderSource, _registry, register_model
 from tests.scoring.onnx_graphs import (
     add_and_multiply,
     mean_color,
@@ -53,12 +54,11 @@ def test_relative_path(tmp_path, monkeypatch):
 
 
 def test_registered_name(tmp_path, monkeypatch):
-    from sklearn_dl.models import _find
-
-    path = tmp_path / "m.onnx"
-    path.write_bytes(negate().SerializeToString())
-    monkeypatch.setattr(_find, "list_models", lambda: ["minus"])
-    monkeypatch.setattr(_find, "model_path", {"minus": path}.get)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/m.onnx").write_bytes(negate().SerializeToString())
+    monkeypatch.setenv("SKLEARN_DL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    register_model("minus", FolderSource(tmp_path / "model"), file="m.onnx")
     assert_array_equal(OnnxScorer("minus").transform(X), -X)
 
 
