@@ -325,7 +325,7 @@ def _is_empty(filesystem, path):
     """Whether a file that could not be read is empty: stores refuse any range of it."""
     try:
         return filesystem.size(path) == 0
-    except Exception:
+    except Exception:  # the caller then reports the error of the read
         return False
 
 
