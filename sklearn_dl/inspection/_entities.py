@@ -1,18 +1,17 @@
 """EntityDisplay: a text whose entities are highlighted."""
 
-from html import escape
-from itertools import accumulate, groupby, pairwise
-from typing import NamedTuple
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from sklearn_dl.inspection._text_layout import (
+    LINE_HEIGHT,
     MARGIN,
-    PADDING,
     Pen,
-    broken_lines,
+    Piece,
+    as_html,
+    draw,
     measuring,
-    without_surrogates,
 )
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
@@ -30,8 +29,7 @@ _COLORS = (
     "#bcbd22",
     "#17becf",
 )
-# inches, of plots
-_WIDTH, _LINE_HEIGHT = 8, 0.28
+_WIDTH = 8  # inches, of plots
 
 
 class EntityDisplay:
@@ -142,89 +140,15 @@ class EntityDisplay:
         if is_new:
             ax = plt.figure(figsize=(_WIDTH, 1)).add_axes((0, 0, 1, 1))
         self.ax_, self.figure_ = ax, ax.figure
-        self.texts_, self.labels_, self.boxes_ = [], [], []
         ax.set_axis_off()
         with measuring():
-            n_lines = self._draw(pieces)
+            self.texts_, self.labels_, self.boxes_, n_lines = draw(pieces, Pen(ax))
         if is_new:
-            self.figure_.set_figheight(2 * MARGIN + n_lines * _LINE_HEIGHT)
+            self.figure_.set_figheight(2 * MARGIN + n_lines * LINE_HEIGHT)
         return self
 
-    def _draw(self, pieces):
-        """Draw pieces of a text on as many lines as they need, and return the number of lines."""
-        patches = import_optional("matplotlib.patches", extra="demo", purpose="EntityDisplay")
-        pen = Pen(self.ax_)
-        lines = broken_lines(pieces, pen)
-        colors = _colors(pieces)
-        for number, line in enumerate(lines):
-            x, y = MARGIN, -MARGIN - (number + 0.7) * _LINE_HEIGHT
-            # an entity and its label are neighbours, and have one box
-            for index, runs in groupby(line, key=lambda run: run.piece):
-                is_entity = pieces[index].label is not None
-                start = x
-                for run in runs:
-                    x += PADDING * is_entity
-                    text = pen.write(run.text, x, y, is_label=run.is_label)
-                    (self.labels_ if run.is_label else self.texts_).append(text)
-                    x += pen.width(text)
-                if is_entity:
-                    x += PADDING
-                    box = patches.Rectangle(
-                        (start, y - 0.25 * _LINE_HEIGHT),
-                        x - start,
-                        0.9 * _LINE_HEIGHT,
-                        facecolor=colors[pieces[index].label],
-                        alpha=0.3,
-                        transform=pen.transform,
-                        clip_on=False,
-                    )
-                    self.boxes_.append(self.ax_.add_patch(box))
-        return len(lines)
-
     def _repr_html_(self):
-        """The text as HTML, with inline styles that suit light and dark pages."""
-        pieces = _split(self.text, self.entities)
-        colors = _colors(pieces)
-        parts = []
-        for piece in pieces:
-            text = escape(without_surrogates(piece.text))
-            if piece.label is None:
-                parts.append(text)
-                continue
-            color = colors[piece.label]
-            label = escape(without_surrogates(piece.label))
-            # the label is text, since ARIA allows no aria-label on a mark; it is not copied with
-            # the text
-            parts.append(
-                f'<mark title="{escape(without_surrogates(piece.caption))}" '
-                f'style="background: {color}40; border-bottom: 2px solid {color}; color: inherit; '
-                f'padding: 0.1em 0.2em; border-radius: 0.2em">{text}'
-                '<small dir="auto" style="font-variant: all-small-caps; font-weight: bold; '
-                f'user-select: none"> {label}</small></mark>'
-            )
-        return (
-            '<div dir="auto" style="white-space: pre-wrap; overflow-wrap: anywhere; '
-            f'line-height: 1.8">{"".join(parts)}</div>'
-        )
-
-
-class _Piece(NamedTuple):
-    """A part of a text: an entity, or what is between two of them (`label` is None)."""
-
-    text: str
-    label: str | None = None
-    score: float | None = None
-
-    @property
-    def caption(self):
-        """The label, and the score if there is one."""
-        return self.label if self.score is None else f"{self.label} {self.score:.2f}"
-
-
-def _colors(pieces):
-    """The color of each label."""
-    labels = sorted({piece.label for piece in pieces if piece.label is not None})
-    return {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}
+        return as_html(_split(self.text, self.entities))
 
 
 def _split(text, entities):
@@ -232,7 +156,7 @@ def _split(text, entities):
 
     Returns
     -------
-    pieces : list of _Piece
+    pieces : list of Piece
         Together they are the text, or the words with spaces between them.
     """
     words = None if isinstance(text, str) or not np.iterable(text) else list(text)
@@ -247,12 +171,18 @@ def _split(text, entities):
         text = " ".join(words)
         starts = list(accumulate((len(word) + 1 for word in words), initial=0))
         spans = [(starts[start], starts[end] - 1, *rest) for start, end, *rest in spans]
+    labels = sorted({label for _, _, label, _ in spans})
+    colors = {label: _COLORS[i % len(_COLORS)] for i, label in enumerate(labels)}
     pieces, last = [], 0
-    for start, end, *rest in spans:
-        pieces += [_Piece(text[last:start]), _Piece(text[start:end], *rest)]
+    for start, end, label, score in spans:
+        note = label if score is None else f"{label} {score:.2f}"
+        pieces += [
+            Piece(text[last:start]),
+            Piece(text[start:end], colors[label], note=note, label=label),
+        ]
         last = end
-    pieces.append(_Piece(text[last:]))
-    return [piece for piece in pieces if piece.text or piece.label is not None]
+    pieces.append(Piece(text[last:]))
+    return [piece for piece in pieces if piece.text]
 
 
 def _spans(entities, length, unit):

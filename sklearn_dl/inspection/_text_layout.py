@@ -1,8 +1,9 @@
-"""Text in matplotlib's axes, broken into lines, in pieces of different looks."""
+"""Text in pieces of different looks: as HTML, and in matplotlib's axes, broken into lines."""
 
 import re
 import warnings
 from contextlib import contextmanager
+from html import escape
 from itertools import accumulate, groupby, pairwise
 from typing import NamedTuple
 
@@ -10,7 +11,32 @@ from sklearn_dl.utils._optional import import_optional
 
 # inches (the padding is around entities and before their labels), and points
 MARGIN, PADDING = 0.1, 0.03
+LINE_HEIGHT = 0.28
 _TEXT_SIZE, _LABEL_SIZE = 11, 7
+
+
+class Piece(NamedTuple):
+    """A part of a text.
+
+    Parameters
+    ----------
+    text : str
+    color : str or None, default=None
+        Color behind the text, as "#rrggbb". None: plain text.
+    alpha : float, default=0.25
+        Opacity of the color.
+    note : str or None, default=None
+        What is to say about a colored part. HTML shows it where the pointer rests.
+    label : str or None, default=None
+        A short form of the note, which HTML writes after the part; plots write the note there.
+        None: neither is written.
+    """
+
+    text: str
+    color: str | None = None
+    alpha: float = 0.25
+    note: str | None = None
+    label: str | None = None
 
 
 class Run(NamedTuple):
@@ -25,7 +51,9 @@ class Pen:
     """Writes and measures text in axes, in inches from the upper left corner."""
 
     def __init__(self, ax):
-        transforms = import_optional("matplotlib.transforms", extra="demo", purpose="EntityDisplay")
+        transforms = import_optional(
+            "matplotlib.transforms", extra="demo", purpose="plots of texts"
+        )
         self.ax = ax
         self.inches = ax.figure.dpi_scale_trans
         self.transform = self.inches + transforms.ScaledTranslation(0, 1, ax.transAxes)
@@ -63,6 +91,74 @@ class Pen:
         return self._widths[key]
 
 
+class Drawn(NamedTuple):
+    """What was drawn: matplotlib's artists, in their order, and the number of lines."""
+
+    texts: list
+    labels: list
+    boxes: list
+    n_lines: int
+
+
+def draw(pieces, pen):
+    """Draw the pieces of a text on as many lines as they need, and return what was drawn."""
+    patches = import_optional("matplotlib.patches", extra="demo", purpose="plots of texts")
+    lines = broken_lines(pieces, pen)
+    drawn = Drawn([], [], [], len(lines))
+    for number, line in enumerate(lines):
+        x, y = MARGIN, -MARGIN - (number + 0.7) * LINE_HEIGHT
+        # a piece and its label are neighbours, and have one box
+        for index, runs in groupby(line, key=lambda run: run.piece):
+            color, start = pieces[index].color, x
+            for run in runs:
+                x += PADDING * (color is not None)
+                text = pen.write(run.text, x, y, is_label=run.is_label)
+                (drawn.labels if run.is_label else drawn.texts).append(text)
+                x += pen.width(text)
+            if color is not None:
+                x += PADDING
+                box = patches.Rectangle(
+                    (start, y - 0.25 * LINE_HEIGHT),
+                    x - start,
+                    0.9 * LINE_HEIGHT,
+                    facecolor=color,
+                    alpha=pieces[index].alpha,
+                    transform=pen.transform,
+                    clip_on=False,
+                )
+                drawn.boxes.append(pen.ax.add_patch(box))
+    return drawn
+
+
+def as_html(pieces):
+    """The pieces of a text as HTML, with inline styles that suit light and dark pages."""
+    parts = []
+    for piece in pieces:
+        text = escape(without_surrogates(piece.text))
+        if piece.color is None:
+            parts.append(text)
+            continue
+        label = ""
+        if piece.label is not None:
+            # the label is text, since ARIA allows no aria-label on a mark; it is not copied with
+            # the text
+            label = (
+                '<small dir="auto" style="font-variant: all-small-caps; font-weight: bold; '
+                f'user-select: none"> {escape(without_surrogates(piece.label))}</small>'
+            )
+        background = f"{piece.color}{round(255 * piece.alpha):02x}"
+        parts.append(
+            f'<mark title="{escape(without_surrogates(piece.note))}" '
+            f'style="background: {background}; border-bottom: 2px solid {piece.color}; '
+            "color: inherit; "
+            f'padding: 0.1em 0.2em; border-radius: 0.2em">{text}{label}</mark>'
+        )
+    return (
+        '<div dir="auto" style="white-space: pre-wrap; overflow-wrap: anywhere; '
+        f'line-height: 1.8">{"".join(parts)}</div>'
+    )
+
+
 def broken_lines(pieces, pen):
     """Break pieces of a text into lines.
 
@@ -97,7 +193,7 @@ def _words(piece, index, pen):
     for word in re.findall("\n| +|[^ \n]+", text):
         yield from _cut(Run(word, index), pen)
     if piece.label is not None:
-        yield Run(without_surrogates(piece.caption), index, is_label=True)
+        yield Run(without_surrogates(piece.note), index, is_label=True)
 
 
 def _cut(word, pen):

@@ -177,8 +177,8 @@ def test_a_label_has_one_color():
     text = "abcd"
     display = EntityDisplay(text, [(3, 4, "A"), (0, 1, "B"), (1, 2, "A")]).plot()
     b, first, second = (box.get_facecolor() for box in display.boxes_)
-    assert first == second == mpl.colors.to_rgba(mpl.colormaps["tab10"].colors[0], 0.3)
-    assert b == mpl.colors.to_rgba(mpl.colormaps["tab10"].colors[1], 0.3)
+    assert first == second == mpl.colors.to_rgba(mpl.colormaps["tab10"].colors[0], 0.25)
+    assert b == mpl.colors.to_rgba(mpl.colormaps["tab10"].colors[1], 0.25)
     styles = [mark["style"] for mark in page(text, [(0, 1, "B"), (1, 2, "A")]).marks]
     assert ["#ff7f0e40" in styles[0], "#1f77b440" in styles[1]] == [True, True]
 

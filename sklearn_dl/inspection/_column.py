@@ -1,0 +1,99 @@
+"""One column of X: its cells, and copies of X with other cells."""
+
+import narwhals.stable.v1 as nw
+import numpy as np
+
+from sklearn_dl.utils._columns import is_frame, is_series, object_array, split_columns
+from sklearn_dl.utils._sklearn import safe_indexing
+
+
+class Column:
+    """The column of X whose cells are changed; the other columns stay as they are.
+
+    Parameters
+    ----------
+    X : list, tuple, ndarray, Series or DataFrame
+    column : str, int or None
+        Name or position of the column. None: X has one column.
+    estimator : estimator
+        Error messages name it.
+
+    Attributes
+    ----------
+    cells : ndarray of shape (n_samples,)
+    """
+
+    def __init__(self, X, column, estimator):
+        columns, names, self._one_dimensional = split_columns(X, estimator)
+        self._X, self._position = X, self._find(column, columns, names)
+        self.cells = columns[self._position]
+
+    @staticmethod
+    def _find(column, columns, names):
+        if column is None:
+            if len(columns) == 1:
+                return 0
+            raise ValueError(
+                f"X has {len(columns)} columns: pass the name or the position of one of them as "
+                "`column`."
+            )
+        if isinstance(column, str):
+            if names is None or column not in names:
+                raise ValueError(f"column={column!r} is not a column of X; X has {names}.")
+            return names.index(column)
+        if not -len(columns) <= column < len(columns):
+            raise ValueError(f"column={column!r} is not one of the {len(columns)} columns of X.")
+        return range(len(columns))[column]
+
+    def with_cells(self, rows, cells):
+        """X made of copies of its rows, with other cells in the column.
+
+        Parameters
+        ----------
+        rows : list of int
+            Positions in X, as often as the row is needed.
+        cells : list
+            The cell of each copy.
+
+        Returns
+        -------
+        X : container of the kind of the X of this column
+        """
+        X, position = self._X, self._position
+        values = object_array(cells)
+        if is_series(X):
+            return self._series(safe_indexing(X, rows), values)
+        if is_frame(X):
+            taken = nw.from_native(safe_indexing(X, rows), eager_only=True)
+            name = taken.columns[position]
+            made = nw.from_native(self._series(taken[name].to_native(), values), series_only=True)
+            return taken.with_columns(made.alias(name)).to_native()
+        if isinstance(X, np.ndarray):
+            if X.ndim != 2:
+                return values
+            taken = X[rows].astype(object)
+            taken[:, position] = values
+            return taken
+        if self._one_dimensional:
+            return list(cells)
+        copies = [list(X[row]) for row in rows]
+        for copy, cell in zip(copies, cells, strict=True):
+            copy[position] = cell
+        return copies
+
+    @staticmethod
+    def _series(like, values):
+        """A Series of `values` with the name, and in pandas with the index, of another."""
+        series = nw.from_native(like, series_only=True)
+        is_text = all(isinstance(value, str) for value in values)
+        made = nw.new_series(
+            series.name or "",
+            values.tolist() if is_text else values,
+            dtype=nw.String() if is_text and series.dtype == nw.String else None,
+            backend=series.implementation,
+        )
+        if not hasattr(like, "iloc"):
+            return made.to_native()
+        made = made.to_native().set_axis(like.index)
+        made.name = like.name
+        return made

@@ -1,0 +1,230 @@
+"""ImageExplanationDisplay: images whose regions are colored by their effect on a prediction."""
+
+import numpy as np
+
+from sklearn_dl.inspection._effect_colors import (
+    LOWERS,
+    RAISES,
+    caption,
+    is_visible,
+    largest,
+    opacity_of,
+)
+from sklearn_dl.inspection._image_rows import as_gray, images_of
+from sklearn_dl.inspection._occlusion import explain
+from sklearn_dl.inspection._patches import Grid, patch_edges
+from sklearn_dl.utils._optional import import_optional
+
+_CALL_ROWS, _CALL_BYTES = 256, 2**28
+
+
+class ImageExplanationDisplay:
+    """Images whose regions are colored by how much they moved the prediction.
+
+    Each image is divided into a grid of patches. The effect of a patch is the score of the image
+    minus the score of the image in which one color covers the patch. An orange patch raises the
+    score: without it, the score is lower. A blue patch lowers the score. The color of the patch
+    with the largest effect of all images is the strongest.
+
+    Use :meth:`from_estimator` to make and draw one.
+
+    Parameters
+    ----------
+    images : list of ndarray of shape (H, W) or (H, W, C)
+    effects : list of ndarray of shape (n_patch_rows, n_patch_columns), dtype float64
+        Per image, the effects of its patches, from the upper left one on.
+    scores : ndarray of shape (n_samples,), dtype float64
+        Score of the explained class for each image: its probability, or the decision function of an
+        estimator without `predict_proba`, or the prediction of a regressor.
+    labels : array-like of shape (n_samples,), default=None
+        The explained class of each image. None: the estimator is a regressor.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    axes_ : ndarray of matplotlib.axes.Axes, of shape (n_rows, n_columns)
+        One per image; the axes after the last image stay empty.
+
+    See Also
+    --------
+    TextExplanationDisplay : The same for texts.
+    MistakesDisplay : The rows whose explanation may be worth a look.
+
+    Notes
+    -----
+    The method is occlusion [1]_. It shows what the estimator reacts to, not why the label is true.
+    Two patches that show the same thing can each have a small effect, because the other one remains
+    when one is covered.
+
+    References
+    ----------
+    .. [1] M. D. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV
+       2014, arXiv:1311.2901.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn_dl.inspection import ImageExplanationDisplay
+    >>> X, y = load_digits(n_class=2, return_X_y=True)
+    >>> clf = LogisticRegression(C=0.001).fit(X, y)
+    >>> display = ImageExplanationDisplay.from_estimator(
+    ...     clf, X[:1], image_shape=(8, 8), n_patches=4
+    ... )
+    >>> display.labels
+    array([0])
+    >>> display.effects[0].round(2)
+    array([[-0.  ,  0.01,  0.  ,  0.  ],
+           [-0.  ,  0.01,  0.02,  0.  ],
+           [ 0.  ,  0.02,  0.01,  0.  ],
+           [-0.  ,  0.01,  0.01,  0.  ]])
+    """
+
+    def __init__(self, images, effects, scores, labels=None):
+        self.images = images
+        self.effects = effects
+        self.scores = scores
+        self.labels = labels
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        column=None,
+        class_of_interest=None,
+        n_patches=8,
+        fill_color="mean",
+        image_shape=None,
+        n_columns=4,
+    ):
+        """Explain the predictions for some images, and draw the explanations.
+
+        The estimator predicts each image once, and once without each of its patches. The calls are
+        batches of at most 256 images, and of at most 256 MB of pixels (but of one image at least).
+
+        Parameters
+        ----------
+        estimator : fitted classifier or regressor
+            Any estimator of images: one of this package, a Pipeline, or a search. It gets arrays
+            where X has arrays, and PIL images where X has anything else, such as paths.
+        X : array-like, Series or DataFrame of n_samples rows
+            What the estimator predicts: a column of images that :class:`sklearn_dl.ImageLoader`
+            accepts, an array of shape (n_samples, H, W) or (n_samples, H, W, C) and any dtype of
+            numbers, or rows of pixels (see `image_shape`).
+        column : str or int, default=None
+            Name or position of the column with the images, if X has several columns. The other
+            columns stay as they are.
+        class_of_interest : label, default=None
+            The class whose score is explained. None: for each image, the class with the highest
+            score.
+        n_patches : int or (int, int), default=8
+            Number of patches of an image from top to bottom and from left to right. It is at most
+            the number of pixels.
+        fill_color : "mean", number, or sequence of one number per channel, default="mean"
+            What covers a patch. "mean": the mean color of the image.
+        image_shape : tuple of int, default=None
+            (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
+            scikit-learn's data sets. None: X is not such an array.
+        n_columns : int, default=4
+            Number of images side by side.
+
+        Returns
+        -------
+        display : ImageExplanationDisplay
+
+        Raises
+        ------
+        sklearn_dl.images.ImageReadError
+            If an image cannot be read.
+        ValueError
+            If `column` or `class_of_interest` does not exist, or if `n_patches`, `fill_color` or
+            `image_shape` does not suit the images.
+        TypeError
+            If the estimator is not a regressor and has neither `predict_proba` nor
+            `decision_function`, or if it predicts several outputs.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ImportError
+            If matplotlib is not installed.
+        """
+        images, with_cells = images_of(X, column, image_shape, estimator)
+        grids = [Grid.of(image.pixels, n_patches, fill_color) for image in images]
+        n_bytes = max((image.pixels.nbytes for image in images), default=1)
+        explanation = explain(
+            estimator,
+            with_cells,
+            [image.cell(image.pixels) for image in images],
+            [grid.n_patches for grid in grids],
+            lambda row, patch: images[row].cell(grids[row].covered(images[row].pixels, patch)),
+            class_of_interest=class_of_interest,
+            batch_size=max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, n_bytes))),
+        )
+        effects = [
+            effects.reshape(grid.shape)
+            for effects, grid in zip(explanation.effects, grids, strict=True)
+        ]
+        pixels = [image.pixels for image in images]
+        return cls(pixels, effects, explanation.scores, explanation.labels).plot(
+            n_columns=n_columns
+        )
+
+    def plot(self, *, n_columns=4):
+        """Draw the images and the effects of their patches.
+
+        Parameters
+        ----------
+        n_columns : int, default=4
+            Number of images side by side.
+
+        Returns
+        -------
+        display : ImageExplanationDisplay
+            This display, with `figure_` and `axes_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        plt = import_optional("matplotlib.pyplot", extra="demo", purpose="ImageExplanationDisplay")
+        n_columns = max(1, min(n_columns, len(self.images)))
+        n_rows = max(1, -(-len(self.images) // n_columns))
+        tallest = max((image.shape[0] / image.shape[1] for image in self.images), default=1)
+        self.figure_, self.axes_ = plt.subplots(
+            n_rows,
+            n_columns,
+            squeeze=False,
+            figsize=(2.4 * n_columns, (2.4 * tallest + 0.5) * n_rows),
+            layout="constrained",
+        )
+        for axes in self.axes_.flat:
+            axes.set_axis_off()
+        most = largest(self.effects)
+        labels = [None] * len(self.images) if self.labels is None else self.labels
+        for axes, image, effects, label, score in zip(
+            self.axes_.flat, self.images, self.effects, labels, self.scores, strict=False
+        ):
+            height, width = image.shape[:2]
+            axes.imshow(as_gray(image), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+            n_down, n_across = effects.shape
+            axes.pcolormesh(
+                patch_edges(width, n_across), patch_edges(height, n_down), _colors(effects, most)
+            )
+            strongest = effects.flat[abs(effects).argmax()]
+            axes.set_title(
+                f"{caption(label, score)}\nlargest effect {strongest:+.2g}",
+                fontsize=8,
+                parse_math=False,
+            )
+        return self
+
+
+def _colors(effects, most):
+    """RGBA of each patch."""
+    mpl = import_optional("matplotlib.colors", extra="demo", purpose="ImageExplanationDisplay")
+    colors = np.where(effects[..., None] > 0, mpl.to_rgba(RAISES), mpl.to_rgba(LOWERS))
+    visible = is_visible(effects, most)
+    colors[..., 3] = np.where(visible, opacity_of(effects, most or 1.0), 0)
+    return colors

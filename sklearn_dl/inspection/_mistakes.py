@@ -1,0 +1,296 @@
+"""MistakesDisplay: the rows that an estimator predicts wrongly, the worst first."""
+
+import os
+
+import numpy as np
+from sklearn.utils.validation import check_consistent_length
+
+from sklearn_dl.datasets._files import image_extensions
+from sklearn_dl.inspection._column import Column
+from sklearn_dl.inspection._effect_colors import caption
+from sklearn_dl.inspection._image_grid import ImageGridDisplay
+from sklearn_dl.inspection._image_rows import as_uint8, images_of
+from sklearn_dl.inspection._occlusion import response
+from sklearn_dl.inspection._text_blocks import blocks_as_html, draw_blocks
+from sklearn_dl.inspection._text_layout import Piece
+from sklearn_dl.utils._columns import missing_mask
+from sklearn_dl.utils._targets import target_column
+
+
+class MistakesDisplay:
+    """The worst mistakes of a classifier of texts or images, with truth and prediction.
+
+    The worst mistake is the one for which the probability of the true class is the lowest.
+
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. In a notebook, a display of
+    texts as the last value of a cell shows itself as HTML, without matplotlib. :meth:`plot` draws a
+    display of texts or images.
+
+    Parameters
+    ----------
+    samples : list of n_mistakes texts or images
+        The worst mistake first.
+    rows : ndarray of shape (n_mistakes,), dtype int64
+        Position of each mistake in X.
+    y_true, y_pred : ndarray of shape (n_mistakes,)
+        The true and the predicted labels.
+    y_score : ndarray of shape (n_mistakes, 2), default=None
+        Probabilities of the true and of the predicted label, or the decision function of an
+        estimator without `predict_proba`. NaN: the estimator does not know the label. None: neither
+        is written.
+    kind : {"text", "image"}, default="text"
+        What the samples are.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    ax_ : matplotlib.axes.Axes
+        Where texts are drawn.
+    axes_ : ndarray of matplotlib.axes.Axes, of shape (n_rows, n_columns)
+        Where images are drawn: one per image; the axes after the last image stay empty.
+
+    See Also
+    --------
+    sklearn.metrics.ConfusionMatrixDisplay : Which classes are mistaken for which.
+    TextExplanationDisplay : Which words moved a prediction.
+    ImageExplanationDisplay : Which regions moved a prediction.
+
+    Examples
+    --------
+    >>> from sklearn_dl.inspection import MistakesDisplay
+    >>> texts = ["good film", "bad film", "fine", "poor"]
+    >>> display = MistakesDisplay.from_predictions(
+    ...     texts, [1, 0, 1, 0], [1, 1, 0, 0],
+    ...     y_proba=[[0.1, 0.9], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], classes=[0, 1],
+    ... )
+    >>> display.rows, display.samples
+    (array([1, 2]), ['bad film', 'fine'])
+    """
+
+    def __init__(self, samples, rows, y_true, y_pred, y_score=None, *, kind="text"):
+        self.samples = samples
+        self.rows = rows
+        self.y_true = y_true
+        self.y_pred = y_pred
+        self.y_score = y_score
+        self.kind = kind
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, X, y, *, n_mistakes=10, column=None, kind="auto", image_shape=None
+    ):
+        """Find the worst mistakes that a fitted classifier makes.
+
+        X is predicted twice: by `predict`, and by `predict_proba` or `decision_function`. For the
+        mistakes on rows that the estimator has not learned from, pass held-out rows, or pass what
+        ``cross_val_predict(estimator, X, y, method="predict_proba")`` returns to
+        :meth:`from_predictions`.
+
+        Parameters
+        ----------
+        estimator : fitted classifier
+            Any classifier of texts or images: one of this package, a Pipeline, or a search.
+        X : array-like, Series or DataFrame of n_samples rows
+            What the estimator predicts.
+        y : array-like of shape (n_samples,)
+            True labels.
+        n_mistakes : int, default=10
+            How many mistakes to keep, at most.
+        column : str or int, default=None
+            Name or position of the column to show, if X has several columns.
+        kind : {"auto", "text", "image"}, default="auto"
+            What the column has. "auto": images, if no cell is a str or each of them ends as the
+            name of an image file does (".jpg"); otherwise texts.
+        image_shape : tuple of int, default=None
+            (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
+            scikit-learn's data sets. None: X is not such an array.
+
+        Returns
+        -------
+        display : MistakesDisplay
+
+        Raises
+        ------
+        ValueError
+            If `y` has missing values or not as many rows as X, or if `column` does not exist.
+        TypeError
+            If the estimator has neither `predict_proba` nor `decision_function`, or if it predicts
+            several outputs.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        respond, classes = response(estimator)
+        if classes is None:
+            raise TypeError(
+                f"{type(estimator).__name__} is a regressor, and mistakes are those of classes."
+            )
+        return cls.from_predictions(
+            X,
+            y,
+            estimator.predict(X),
+            y_proba=respond(X),
+            classes=classes,
+            n_mistakes=n_mistakes,
+            column=column,
+            kind=kind,
+            image_shape=image_shape,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X,
+        y_true,
+        y_pred,
+        *,
+        y_proba=None,
+        classes=None,
+        n_mistakes=10,
+        column=None,
+        kind="auto",
+        image_shape=None,
+    ):
+        """Find the worst mistakes among predictions.
+
+        Parameters
+        ----------
+        X : array-like, Series or DataFrame of n_samples rows
+            The texts or images.
+        y_true, y_pred : array-like of shape (n_samples,)
+            True and predicted labels. Rows whose prediction is missing (an image that could not be
+            read) are not among the mistakes.
+        y_proba : array-like of shape (n_samples, n_classes), default=None
+            Probabilities of the classes. None: the mistakes stay in the order of X.
+        classes : array-like of shape (n_classes,), default=None
+            The classes, in the order of the columns of `y_proba`. None: the sorted labels of
+            `y_true`, as in ``cross_val_predict``.
+        n_mistakes, column, kind, image_shape
+            As in :meth:`from_estimator`.
+
+        Returns
+        -------
+        display : MistakesDisplay
+
+        Raises
+        ------
+        ValueError
+            If lengths or shapes do not match, if `y_true` has missing values, or if `column` does
+            not exist.
+        """
+        if n_mistakes < 1:
+            raise ValueError(f"n_mistakes={n_mistakes!r} must be at least 1.")
+        if kind not in ("auto", "text", "image"):
+            raise ValueError(f'kind={kind!r} must be "auto", "text" or "image".')
+        y_true, y_pred = target_column(y_true, "y_true"), np.asarray(y_pred)
+        check_consistent_length(X, y_true, y_pred)
+        wrong = (y_true.astype(object) != y_pred.astype(object)) & ~missing_mask(y_pred)
+        rows = np.flatnonzero(wrong)
+        scores = None
+        if y_proba is not None:
+            scores = _scores_of_both(y_true, y_pred, y_proba, classes)
+            # a label that the estimator does not know has no score, and is the worst
+            truth, predicted = np.nan_to_num(scores[rows], nan=-np.inf).T
+            rows = rows[np.lexsort((-predicted, truth))]
+        rows = rows[:n_mistakes]
+        samples, kind = _samples(X, rows, column, kind, image_shape, cls([], rows, y_true, y_pred))
+        scores = None if scores is None else scores[rows]
+        return cls(samples, rows, y_true[rows], y_pred[rows], scores, kind=kind)
+
+    def plot(self, *, ax=None, n_columns=5, image_size=160):
+        """Draw the mistakes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw texts, from its upper edge down, in lines of its width. None: in a new
+            figure, as high as the texts need. Images always have a new figure.
+        n_columns : int, default=5
+            Number of images side by side.
+        image_size : int or (width, height), default=160
+            Space in pixels that each image is fitted into.
+
+        Returns
+        -------
+        display : MistakesDisplay
+            This display, with `figure_`, and `ax_` or `axes_`.
+
+        Raises
+        ------
+        ValueError
+            If `ax` is given for images, or if there are no mistakes to draw.
+        ImportError
+            If matplotlib is not installed.
+        """
+        if not len(self.rows):
+            raise ValueError("There are no mistakes to draw.")
+        if self.kind == "text":
+            self.ax_, _ = draw_blocks(self._blocks(), ax, purpose="MistakesDisplay")
+            self.figure_ = self.ax_.figure
+            return self
+        if ax is not None:
+            raise ValueError("Images are drawn in a figure of their own: leave out `ax`.")
+        grid = ImageGridDisplay.from_predictions(
+            self.samples,
+            np.array([self._lines(i) for i in range(len(self.rows))]),
+            n_columns=n_columns,
+            image_size=image_size,
+        )
+        self.figure_, self.axes_ = grid.figure_, grid.axes_
+        return self
+
+    def _repr_html_(self):
+        if self.kind == "image":
+            return None  # a notebook shows the plot, or falls back on the repr
+        return blocks_as_html(self._blocks())
+
+    def _blocks(self):
+        """The caption of each text, and its pieces."""
+        return [(", ".join(self._lines(i)), [Piece(text)]) for i, text in enumerate(self.samples)]
+
+    def _lines(self, i):
+        """What is written above a mistake: its row, its true and its predicted label."""
+        scores = (np.nan, np.nan) if self.y_score is None else self.y_score[i]
+        labels = (f"true: {self.y_true[i]}", f"predicted: {self.y_pred[i]}")
+        return [
+            f"row {self.rows[i]}",
+            *(
+                label if np.isnan(score) else caption(label, score)
+                for label, score in zip(labels, scores, strict=True)
+            ),
+        ]
+
+
+def _scores_of_both(y_true, y_pred, y_proba, classes):
+    """The scores of the true and of the predicted label of each row; NaN for unknown labels."""
+    y_proba = np.asarray(y_proba, dtype=float)
+    classes = np.unique(y_true) if classes is None else np.asarray(classes)
+    if y_proba.shape != (len(y_true), len(classes)):
+        raise ValueError(
+            f"`y_proba` has shape {y_proba.shape}, but {len(y_true)} rows and {len(classes)} "
+            "classes need one column for each class."
+        )
+    place = {label: i for i, label in enumerate(classes.tolist())}
+    with_unknown = np.column_stack([y_proba, np.full(len(y_true), np.nan)])
+    every = np.arange(len(y_true))
+    return np.column_stack(
+        [
+            with_unknown[every, [place.get(label, -1) for label in labels.tolist()]]
+            for labels in (y_true, y_pred)
+        ]
+    )
+
+
+def _samples(X, rows, column, kind, image_shape, display):
+    """The texts or images of some rows, and which of both they are."""
+    if image_shape is not None or (isinstance(X, np.ndarray) and X.ndim > 2):
+        images, _ = images_of(np.asarray(X)[rows], None, image_shape, display)
+        return [as_uint8(image.pixels) for image in images], "image"
+    cells = Column(X, column, display).cells
+    if kind == "auto":
+        texts = [os.fspath(cell) for cell in cells if isinstance(cell, str)]
+        extensions = {os.path.splitext(text)[1].lower() for text in texts}
+        kind = "image" if extensions <= image_extensions() else "text"
+    cells = [cells[row] for row in rows]
+    if kind == "image":
+        return [as_uint8(c) if isinstance(c, np.ndarray) else c for c in cells], kind
+    return [c if isinstance(c, str) else repr(c) for c in cells], kind

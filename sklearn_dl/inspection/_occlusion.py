@@ -1,0 +1,131 @@
+"""Effects of the parts of a row on its prediction: the prediction without each part is compared."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_dl.utils._columns import require_rows
+from sklearn_dl.utils._messages import RowError, brief
+
+
+@dataclass
+class Explanation:
+    """What moved the predictions of some rows.
+
+    Parameters
+    ----------
+    effects : list of ndarray of shape (n_parts,), dtype float64
+        Per row, the score of the whole row minus the score without each part.
+    scores : ndarray of shape (n_samples,), dtype float64
+        Score of the explained class for each whole row.
+    labels : ndarray of shape (n_samples,) or None
+        The explained class of each row. None: the estimator is a regressor.
+    """
+
+    effects: list
+    scores: np.ndarray
+    labels: np.ndarray | None
+
+
+def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest, batch_size):
+    """Explain the predictions of some rows.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    with_cells : callable(rows, cells)
+        Returns the X that the estimator predicts.
+    cells : sequence of n_samples cells
+        The whole cells.
+    n_parts : list of int
+        How many parts each cell has.
+    without : callable(row, part)
+        Returns the cell of a row without one of its parts.
+    class_of_interest : label or None
+        The class to explain. None: of each row, the class with the highest score.
+    batch_size : int
+        How many rows the estimator predicts in one call.
+
+    Returns
+    -------
+    explanation : Explanation
+
+    Raises
+    ------
+    ValueError
+        If `class_of_interest` is not a class, or if there are no rows.
+    TypeError
+        If the estimator has none of the methods.
+    """
+    respond, classes = response(estimator)
+    require_rows(len(cells), estimator)
+
+    def scores_of(rows, cell_of):
+        """The scores of copies of rows, batch by batch; `cell_of` gives the cell of a copy."""
+        batches = [range(len(rows))[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+        return np.concatenate(
+            [respond(with_cells([rows[i] for i in b], [cell_of(i) for i in b])) for b in batches]
+        )
+
+    every = list(range(len(cells)))
+    whole = scores_of(every, lambda i: cells[i])
+    for row in np.flatnonzero(~np.isfinite(whole).all(axis=1)):
+        raise RowError("the estimator predicts NaN, which cannot be explained", row)
+    chosen = _chosen(whole, classes, class_of_interest)
+    scores = whole[every, chosen]
+    rows = np.repeat(every, n_parts).tolist()
+    parts = [part for count in n_parts for part in range(count)]
+    changes = np.zeros(0)
+    if rows:
+        changed = scores_of(rows, lambda i: without(rows[i], parts[i]))
+        changes = scores[rows] - changed[np.arange(len(rows)), chosen[rows]]
+    effects = np.split(changes, np.cumsum(n_parts)[:-1])
+    return Explanation(effects, scores, None if classes is None else classes[chosen])
+
+
+def response(estimator):
+    """The function that returns an estimator's scores, of shape (n, n_classes), and its classes.
+
+    As in scikit-learn's displays, `predict_proba` comes before `decision_function`. Regressors have
+    one column and no classes.
+    """
+    check_is_fitted(estimator)
+    if is_regressor(estimator):
+        return lambda X: np.asarray(estimator.predict(X), dtype=float).reshape(-1, 1), None
+    for name in ("predict_proba", "decision_function"):
+        if hasattr(estimator, name) and hasattr(estimator, "classes_"):
+            break
+    else:
+        raise TypeError(
+            f"{type(estimator).__name__} has neither predict_proba nor decision_function with "
+            "classes_, and is not a regressor: there is no score to explain."
+        )
+    classes = estimator.classes_
+    if isinstance(classes, list):
+        raise TypeError(
+            f"{type(estimator).__name__} predicts several outputs (its classes_ are a list), which "
+            "cannot be explained together: explain one of its estimators_."
+        )
+
+    def respond(X):
+        scores = np.asarray(getattr(estimator, name)(X), dtype=float)
+        if scores.ndim == 1:  # a decision function of two classes
+            scores = np.column_stack([-scores, scores])
+        return scores
+
+    return respond, np.asarray(classes)
+
+
+def _chosen(scores, classes, class_of_interest):
+    """The column of the class that is explained, for each row."""
+    if class_of_interest is None:
+        return scores.argmax(axis=1)
+    known = [] if classes is None else classes.tolist()
+    if class_of_interest not in known:
+        raise ValueError(
+            f"class_of_interest={class_of_interest!r} is not a class of the estimator; "
+            + ("it is a regressor." if classes is None else f"it has {brief(known)}.")
+        )
+    return np.full(len(scores), known.index(class_of_interest))

@@ -1,0 +1,202 @@
+"""ImageExplanationDisplay: effects of patches, on estimators whose answer is known."""
+
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
+from sklearn_dl.images import ImageReadError
+from sklearn_dl.inspection import ImageExplanationDisplay
+from sklearn_dl.inspection._image_rows import as_gray
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+class UpperLeftIsRed(ClassifierMixin, BaseEstimator):
+    """P("red") is the part of the upper left quarter that is red; notes the images of each call."""
+
+    def fit(self, X, y=None):
+        self.classes_ = np.array(["other", "red"])
+        self.calls_ = []
+        return self
+
+    def predict_proba(self, X):
+        self.calls_.append(list(X))
+        arrays = [np.asarray(image) for image in X]
+        quarters = [a[: len(a) // 2, : a.shape[1] // 2, 0] for a in arrays]
+        red = np.array([quarter.mean() / 255 for quarter in quarters])
+        return np.column_stack([1 - red, red])
+
+
+def image(height=16, width=24):
+    """Red in the left half of its upper left quarter, black elsewhere."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[: height // 2, : width // 4, 0] = 255
+    return pixels
+
+
+def explained(estimator, X, **settings):
+    settings = {"class_of_interest": "red", "n_patches": (2, 4), "fill_color": 0} | settings
+    return ImageExplanationDisplay.from_estimator(estimator, X, **settings)
+
+
+EFFECTS = [[0.5, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_effects_are_where_the_answer_is():
+    display = explained(UpperLeftIsRed().fit(None), [image()])
+    np.testing.assert_allclose(display.effects[0], EFFECTS)
+    assert display.scores == pytest.approx([0.5])
+    white = explained(UpperLeftIsRed().fit(None), [image()], fill_color=255)
+    np.testing.assert_allclose(white.effects[0], [[0, -0.5, 0, 0], [0, 0, 0, 0]])
+    red = explained(UpperLeftIsRed().fit(None), [image()], fill_color=(255, 0, 0))
+    np.testing.assert_allclose(red.effects[0], white.effects[0])
+    other = explained(UpperLeftIsRed().fit(None), [image()], class_of_interest="other")
+    np.testing.assert_allclose(other.effects[0], np.negative(EFFECTS))
+
+
+def test_the_mean_color_is_the_default():
+    clf = UpperLeftIsRed().fit(None)
+    ImageExplanationDisplay.from_estimator(clf, [image()], n_patches=1)
+    (covered,) = clf.calls_[1]
+    assert np.unique(covered.reshape(-1, 3), axis=0).tolist() == [[32, 0, 0]]
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "pil", "array", "lazy"])
+def test_what_the_estimator_gets(tmp_path, kind):
+    path = tmp_path / "image.png"
+    Image.fromarray(image()).save(path)
+    cell = {
+        "path": path,
+        "bytes": path.read_bytes(),
+        "pil": Image.fromarray(image()),
+        "array": image(),
+        "lazy": ImageLoader().transform([path])[0, 0],
+    }[kind]
+    clf = UpperLeftIsRed().fit(None)
+    display = explained(clf, [cell, cell])
+    np.testing.assert_allclose(display.effects[1], EFFECTS)
+    given = {type(x) for call in clf.calls_ for x in call}
+    assert given == ({np.ndarray} if kind == "array" else {Image.Image})
+
+
+def test_images_of_different_sizes_and_batches():
+    clf = UpperLeftIsRed().fit(None)
+    display = explained(clf, [image(), image(100, 80), image(3, 4)] * 12, n_patches=(4, 4))
+    assert [effects.shape for effects in display.effects[:3]] == [(4, 4), (4, 4), (3, 4)]
+    assert [len(call) for call in clf.calls_] == [36, 256, 256, 16]
+    assert display.effects[1].argmax() == 0
+
+
+def test_large_images_come_in_smaller_batches():
+    clf = UpperLeftIsRed().fit(None)
+    explained(clf, [np.zeros((6000, 6000, 3), np.uint8)], n_patches=2)
+    assert [len(call) for call in clf.calls_] == [1, 2, 2]
+
+
+def test_an_array_of_images_stays_an_array_of_its_dtype():
+    clf = UpperLeftIsRed().fit(None)
+    X = np.stack([image(), image()]).astype(np.float32)
+    display = explained(clf, X)
+    np.testing.assert_allclose(display.effects[1], EFFECTS)
+    assert {x.dtype for call in clf.calls_ for x in call} == {np.dtype("float32")}
+
+
+def test_rows_of_pixels():
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    clf = LogisticRegression(C=0.1).fit(X[:200], y[:200])
+    display = ImageExplanationDisplay.from_estimator(
+        clf, X[:3], image_shape=(8, 8), n_patches=8, fill_color=0, class_of_interest=2
+    )
+    for row in range(3):
+        image = X[row].reshape(8, 8)
+        changed = image.copy()
+        changed[4, 3] = 0
+        expected = clf.predict_proba([X[row], changed.ravel()])[:, 2]
+        assert display.effects[row][4, 3] == pytest.approx(expected[0] - expected[1], abs=1e-12)
+    with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) needs an X of shape .* 72\)"):
+        ImageExplanationDisplay.from_estimator(clf, X, image_shape=(8, 9))
+
+
+def pixels_and(*more):
+    pixels = make_pipeline(ImageLoader(), ImageResizer(24, 16), PixelExtractor(layout="flat"))
+    return make_pipeline(make_column_transformer((pixels, ["image"]), *more), LogisticRegression())
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_a_column_of_a_table_in_a_pipeline(tmp_path, frame):
+    rng = np.random.default_rng(0)
+    paths, labels = [], []
+    for i in range(20):
+        pixels = rng.integers(0, 50, (16, 24, 3), dtype=np.uint8)
+        if i % 2:
+            pixels[:8, :6, 0] = 255
+        paths.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(pixels).save(paths[-1])
+        labels.append("red" if i % 2 else "other")
+    X = frame({"n": np.zeros(20), "image": paths})
+    clf = pixels_and(("passthrough", ["n"])).fit(X, labels)
+    display = explained(clf, X[1:2], column="image", n_patches=(2, 4))
+    assert display.effects[0].argmax() == 0
+    assert display.effects[0][0, 0] > 5 * abs(display.effects[0].flat[1:]).max()
+
+
+def test_plot():
+    display = explained(UpperLeftIsRed().fit(None), [image()] * 3)
+    display.plot(n_columns=2)
+    assert display.axes_.shape == (2, 2)
+    titles = [axes.get_title() for axes in display.axes_.flat]
+    assert titles == ["red 0.50\nlargest effect +0.5"] * 3 + [""]
+    (mesh,) = display.axes_[0, 0].collections
+    colors = mesh.get_array()
+    assert colors[0, 0].tolist() == [*mpl.colors.to_rgb("#ff7f0e"), 0.6]
+    assert not colors.reshape(8, 4)[1:, 3].any()
+    assert display.axes_[0, 0].images[0].get_extent() == [0, 24, 16, 0]
+    empty = explained(UpperLeftIsRed().fit(None), [np.zeros((4, 4, 3), np.uint8)])
+    (mesh,) = empty.axes_[0, 0].collections
+    assert not mesh.get_array()[..., 3].any()
+
+
+def test_the_gray_image_is_small():
+    assert as_gray(np.arange(1000 * 700).reshape(1000, 700)).shape == (250, 175)
+    assert as_gray(np.full((4, 4, 3), 7.0)).tolist() == [[0.0] * 4] * 4
+
+
+def test_bad_input(tmp_path):
+    clf = UpperLeftIsRed().fit(None)
+    with pytest.raises(ImageReadError, match=r"Row 1: .*missing\.jpg"):
+        explained(clf, [image(), tmp_path / "missing.jpg"])
+    with pytest.raises(ImageReadError, match="Row 1: cannot read <4 bytes>"):
+        explained(clf, [image(), b"text"])
+    with pytest.raises(ValueError, match=r"n_patches=0 must be one or two integers from 1 on"):
+        explained(clf, [image()], n_patches=0)
+    with pytest.raises(ValueError, match=r'fill_color="?\'?median.* must be "mean" or a color'):
+        explained(clf, [image()], fill_color="median")
+    with pytest.raises(ValueError, match=r"fill_color=\(1, 2\) needs one number per channel"):
+        explained(clf, [image()], fill_color=(1, 2))
+    with pytest.raises(ValueError, match="class_of_interest='blue' is not a class"):
+        explained(clf, [image()], class_of_interest="blue")
+
+
+def test_missing_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "sklearn-dl\[demo\]"'):
+        explained(UpperLeftIsRed().fit(None), [image()])

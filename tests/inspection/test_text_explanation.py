@@ -1,0 +1,281 @@
+"""TextExplanationDisplay: effects of words, on estimators whose answer is known."""
+
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.compose import make_column_transformer
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
+
+from sklearn_dl import TextClassifier
+from sklearn_dl.inspection import TextExplanationDisplay
+from tests.text.tiny_encoders import WORDS, tiny_bert
+
+mpl.use("Agg")
+WEIGHTS = {"great": 3.0, "good": 1.0, "bad": -1.0, "awful": -3.0}
+TEXT = "the great plot, a good film, a bad end: awful"
+WORDS_OF_TEXT = ["the", "great", "plot", "a", "good", "film", "a", "bad", "end", "awful"]
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+class KnownWords(ClassifierMixin, BaseEstimator):
+    """P(class "yes") is linear in the weights of the words, and notes the texts of each call."""
+
+    def fit(self, X, y=None):
+        self.classes_ = np.array(["no", "yes"])
+        self.calls_ = []
+        return self
+
+    def predict_proba(self, X):
+        self.calls_.append(list(X))
+        sums = [sum(WEIGHTS.get(word.strip(",:"), 0) for word in text.split()) for text in X]
+        yes = 0.5 + np.array(sums) / 20
+        return np.column_stack([1 - yes, yes])
+
+
+def effects_of(display, row=0):
+    return dict(
+        zip(
+            [display.texts[row][start:end] for start, end in display.words[row]],
+            display.effects[row],
+            strict=True,
+        )
+    )
+
+
+def test_effects_are_the_weights_of_the_words():
+    display = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), [TEXT], class_of_interest="yes"
+    )
+    assert [TEXT[start:end] for start, end in display.words[0]] == WORDS_OF_TEXT
+    expected = [WEIGHTS.get(word, 0) / 20 for word in WORDS_OF_TEXT]
+    np.testing.assert_allclose(display.effects[0], expected, atol=1e-12)
+    assert display.scores == pytest.approx([0.5])
+    opposite = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), [TEXT], class_of_interest="no"
+    )
+    np.testing.assert_allclose(opposite.effects[0], np.negative(expected), atol=1e-12)
+
+
+def test_each_row_has_its_own_class():
+    display = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), ["great film", "awful film"]
+    )
+    assert display.labels.tolist() == ["yes", "no"]
+    assert effects_of(display, 0) == pytest.approx({"great": 0.15, "film": 0})
+    assert effects_of(display, 1) == pytest.approx({"awful": 0.15, "film": 0})
+
+
+def test_a_word_leaves_no_second_space():
+    clf = KnownWords().fit(None)
+    TextExplanationDisplay.from_estimator(clf, ["one two's end-of, three"])
+    assert [text for call in clf.calls_[1:] for text in call] == [
+        "two's end-of, three",
+        "one end-of, three",
+        "one two's, three",
+        "one two's end-of,",
+    ]
+
+
+def test_characters_and_sentences_instead_of_words():
+    by_character = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), ["好電影"], token_pattern=r"\w"
+    )
+    assert by_character.words[0] == [(0, 1), (1, 2), (2, 3)]
+    by_sentence = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), ["great, good. awful end"], token_pattern=r"[^.]+"
+    )
+    assert len(by_sentence.effects[0]) == 2
+
+
+def test_batches_of_at_most_1024_texts():
+    clf = KnownWords().fit(None)
+    display = TextExplanationDisplay.from_estimator(clf, ["word " * 600] * 5 + [""])
+    assert [len(call) for call in clf.calls_] == [6, 1024, 1024, 952]
+    assert [len(effects) for effects in display.effects] == [600] * 5 + [0]
+
+
+def test_long_texts_come_in_smaller_batches():
+    clf = KnownWords().fit(None)
+    TextExplanationDisplay.from_estimator(clf, ["w" * 2**22 + " b" * 4])
+    assert max(len(call) for call in clf.calls_) == 1
+
+
+TEXTS = ["good film", "great book", "bad film", "awful book"] * 3
+LABELS = [1, 1, 0, 0] * 3
+
+
+@pytest.mark.parametrize(
+    "clf",
+    [
+        make_pipeline(CountVectorizer(), LogisticRegression()),
+        make_pipeline(CountVectorizer(), LinearSVC()),
+        GridSearchCV(make_pipeline(CountVectorizer(), LogisticRegression()), {}, cv=2),
+    ],
+    ids=["probabilities", "decision function", "search"],
+)
+def test_classifiers_of_scikit_learn(clf):
+    clf.fit(TEXTS, LABELS)
+    display = TextExplanationDisplay.from_estimator(clf, ["good film", "awful film"])
+    assert display.labels.tolist() == [1, 0]
+    for row, word in enumerate(["good", "awful"]):
+        effects = effects_of(display, row)
+        assert effects[word] > 0.1
+        assert abs(effects["film"]) < effects[word] / 10
+    again = TextExplanationDisplay.from_estimator(clf, ["good film", "awful film"])
+    for effects, same in zip(display.effects, again.effects, strict=True):
+        np.testing.assert_array_equal(effects, same)
+
+
+def test_a_regressor():
+    class Sum(RegressorMixin, BaseEstimator):
+        def fit(self, X, y=None):
+            self.fitted_ = True
+            return self
+
+        def predict(self, X):
+            return [sum(WEIGHTS.get(word, 0) for word in text.split()) for text in X]
+
+    display = TextExplanationDisplay.from_estimator(Sum().fit(None), ["great bad"])
+    assert display.labels is None
+    assert effects_of(display) == {"great": 3.0, "bad": -1.0}
+    assert display.plot().labels_[0].get_text() == "2"
+    ridge = make_pipeline(CountVectorizer(), Ridge()).fit(TEXTS, LABELS)
+    assert effects_of(TextExplanationDisplay.from_estimator(ridge, ["good film"]))["good"] > 0
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_one_column_of_a_table(frame):
+    X = frame({"n": [1.0, 2.0] * 6, "text": TEXTS})
+    if frame is pd.DataFrame:
+        X.index = range(5, 17)
+    clf = make_pipeline(
+        make_column_transformer((CountVectorizer(), "text"), ("passthrough", ["n"])),
+        LogisticRegression(),
+    ).fit(X, LABELS)
+    display = TextExplanationDisplay.from_estimator(clf, X[:3], column="text")
+    effects = effects_of(display)
+    assert effects["good"] > 0.1 > abs(effects["film"])
+    with pytest.raises(ValueError, match=r"X has 2 columns: .* as `column`"):
+        TextExplanationDisplay.from_estimator(clf, X)
+    with pytest.raises(ValueError, match=r"column='t' is not a column of X; X has"):
+        TextExplanationDisplay.from_estimator(clf, X, column="t")
+    with pytest.raises(ValueError, match="column=2 is not one of the 2 columns of X"):
+        TextExplanationDisplay.from_estimator(clf, X, column=2)
+
+
+@pytest.mark.parametrize(
+    "container", [pd.Series, pl.Series, np.array, tuple, lambda texts: np.array(texts)[:, None]]
+)
+def test_containers(container):
+    clf = make_pipeline(make_column_transformer((CountVectorizer(), 0)), LogisticRegression())
+    if container not in (pd.Series, pl.Series, tuple) and container is not np.array:
+        clf.fit(container(TEXTS), LABELS)
+    else:
+        clf = make_pipeline(CountVectorizer(), LogisticRegression()).fit(container(TEXTS), LABELS)
+    display = TextExplanationDisplay.from_estimator(clf, container(["good film", "awful film"]))
+    assert effects_of(display)["good"] > 0.1
+
+
+def test_a_text_classifier_of_this_package(tmp_path):
+    clf = TextClassifier(
+        tiny_bert(tmp_path), trainable_layers=0, max_length=32, precision="float32"
+    )
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(WORDS[5:], 4)) for _ in range(20)]
+    clf.fit(texts, ["good" in text or "red" in text for text in texts])
+    explained = TextExplanationDisplay.from_estimator(clf, texts[:2])
+    whole = clf.predict_proba(texts[:2])
+    np.testing.assert_allclose(explained.scores, whole.max(axis=1), atol=1e-6)
+    for row in range(2):
+        words = texts[row].split()
+        column = whole[row].argmax()
+        for i, effect in enumerate(explained.effects[row]):
+            without = " ".join(words[:i] + words[i + 1 :])
+            rest = clf.predict_proba([without])[0, column]
+            assert effect == pytest.approx(whole[row, column] - rest, abs=1e-6)
+
+
+def test_plots_and_html():
+    display = TextExplanationDisplay.from_estimator(
+        KnownWords().fit(None), [TEXT, "no <word> matters"], class_of_interest="yes"
+    )
+    display.plot()
+    labels = [label.get_text() for label in display.labels_]
+    assert labels == ["yes 0.50", "+0.15", "-0.15", "yes 0.50"]
+    colors = [mpl.colors.to_hex(box.get_facecolor()) for box in display.boxes_]
+    assert colors[1:] == ["#ff7f0e", "#ff7f0e", "#1f77b4", "#1f77b4"] or colors == [
+        "#ff7f0e",
+        "#ff7f0e",
+        "#1f77b4",
+        "#1f77b4",
+    ]
+    opacities = [box.get_alpha() for box in display.boxes_]
+    assert opacities == pytest.approx([0.6, 0.2, 0.2, 0.6])
+    assert "".join(text.get_text() for text in display.texts_).startswith("the great plot")
+    html = display._repr_html_()
+    assert html.count("<mark") == 4
+    assert "&lt;word&gt;" in html
+    assert 'title="+0.05" style="background: #ff7f0e33;' in html
+    ax = plt.figure().add_subplot()
+    assert TextExplanationDisplay.from_estimator(KnownWords().fit(None), ["a"], ax=ax).ax_ is ax
+
+
+def test_nothing_is_colored_where_nothing_matters():
+    display = TextExplanationDisplay.from_estimator(KnownWords().fit(None), ["a b c"])
+    assert display.plot().boxes_ == []
+    display.effects = [np.array([1e-9, -1e-9, 1e-9])]
+    assert display.plot().boxes_ == []
+
+
+def test_bad_input():
+    clf = KnownWords().fit(None)
+    explain = TextExplanationDisplay.from_estimator
+    with pytest.raises(ValueError, match=r"Row 1: None is not a text"):
+        explain(clf, ["a", None])
+    with pytest.raises(ValueError, match=r"0 sample\(s\) .* required by KnownWords"):
+        explain(clf, [])
+    with pytest.raises(ValueError, match="wrap it in a list"):
+        explain(clf, "a text")
+    with pytest.raises(ValueError, match=r"class_of_interest='maybe' is not a class .*'no', 'yes'"):
+        explain(clf, ["a"], class_of_interest="maybe")
+    with pytest.raises(NotFittedError):
+        explain(make_pipeline(CountVectorizer(), LogisticRegression()), ["a"])
+    with pytest.raises(TypeError, match="CountVectorizer has neither predict_proba nor"):
+        explain(CountVectorizer().fit(["a word"]), ["a"])
+    several = make_pipeline(CountVectorizer(), MultiOutputClassifier(LogisticRegression()))
+    several.fit(TEXTS, np.column_stack([LABELS, LABELS]))
+    with pytest.raises(TypeError, match="predicts several outputs"):
+        explain(several, ["good"])
+
+
+def test_a_prediction_of_nan_is_an_error():
+    class Nan(KnownWords):
+        def predict_proba(self, X):
+            return np.where([["b" in text] * 2 for text in X], np.nan, 0.5)
+
+    with pytest.raises(ValueError, match="Row 1: the estimator predicts NaN"):
+        TextExplanationDisplay.from_estimator(Nan().fit(None), ["a", "b"])
+
+
+def test_missing_matplotlib(monkeypatch):
+    display = TextExplanationDisplay.from_estimator(KnownWords().fit(None), ["great"])
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r'pip install "sklearn-dl\[demo\]"'):
+        display.plot()
