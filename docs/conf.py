@@ -134,6 +134,7 @@ EXAMPLES = [
     "entities.py",
     "answers.py",
     "learning_in_steps.py",
+    "explanations.py",
     "frozen_or_fine_tuned.py",
     "text_grid_search.py",
     "similarity_search.py",
