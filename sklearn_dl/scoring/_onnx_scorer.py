@@ -39,7 +39,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
-        the last layer. What they do not need is not computed. None: all outputs.
+        the last layer. The parts of the graph that they do not need are not computed. None: all
+        outputs.
     output_shape : {"2d", "native"}, default="2d"
         Shape of the result. "2d": each output is flattened per row, and the outputs are side by
         side. "native": the shape of the graph; for several outputs, a dict of arrays.
@@ -49,8 +50,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         scores depend on the other rows of its batch. A graph with a fixed batch size gets batches
         of that size; the last one is padded.
     providers : "auto" or list, default="auto"
-        ONNX Runtime's execution providers, best first. "auto" is CUDA if the installed onnxruntime
-        supports it, else the CPU.
+        ONNX Runtime's execution providers, in order of preference. "auto" is CUDA if the installed
+        onnxruntime supports it, else the CPU.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.

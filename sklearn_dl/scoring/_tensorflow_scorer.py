@@ -42,9 +42,9 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
-        the last layer. What they do not need is not computed. A tensor is given by its name, or as
-        "name:0". None: all outputs of the signature; for a graph without a signature, the tensors
-        that no other node reads.
+        the last layer. The parts of the graph that they do not need are not computed. A tensor is
+        given by its name, or as "name:0". None: all outputs of the signature; for a graph without a
+        signature, the tensors that no other node reads.
     signature : str, default="serving_default"
         Name of the signature of a SavedModel that is used.
     tags : tuple of str, default=("serve",)

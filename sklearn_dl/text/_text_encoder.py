@@ -31,8 +31,8 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
-        and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        and so is code in the folder. A repository in the Hugging Face cache can be given by its
+        name ("owner/name").
     max_length : int, default=128
         Largest number of tokens that are read at once, special tokens included. One warning
         states how many texts are longer.
@@ -44,13 +44,14 @@ class TextEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ModelEstima
     window_overlap : int, default=32
         Number of tokens that neighbouring windows of a long text share.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
-        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the embedding of a
-        text can change by about 1e-3 with the other texts in the same call, in float32 by 1e-6.
+        Precision of matrix products. "auto" is bfloat16 on hardware that supports it (CPUs with
+        avx512_bf16 or AMX, most GPUs), and float32 elsewhere. The embedding of a text depends
+        slightly on the other texts in the same call: it can change by about 1e-3 in bfloat16, and
+        by 1e-6 in float32.
     device : str, default="auto"
-        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
-        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
-        pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. It prefers "cuda" to
+        "mps", and is chosen again where a pickle is loaded. Any other value is the name of a torch
+        device, such as "cuda:1".
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also

@@ -20,8 +20,8 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         graph cannot be fine-tuned: ``trainable_layers=0``). A callable without arguments is also
         accepted; it returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to features.
         Pixels are scaled as the registered model or the folder's preprocessor_config.json defines;
-        if neither does, by ImageNet's mean and standard deviation. The name of a repository in the
-        Hugging Face cache ("owner/name") stands for its folder.
+        if neither does, by ImageNet's mean and standard deviation. A repository in the Hugging Face
+        cache can be given by its name ("owner/name").
     image_size : int or (width, height), default=224
         Size in pixels that images are resized to. An int is both width and height. Images are
         cropped to this aspect ratio.
@@ -29,12 +29,13 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer.
     augment : None, "standard", tuple of str or callable, default=None
-        Random views of the training images. A tuple has some of "flip" (left to right), "crop" (a
-        part with at least three eighths of the area) and "color" (brightness, contrast and
-        saturation change by up to 30 %). "standard" is all three. Or ``function(image, rng)``,
-        which gets a PIL image and a numpy Generator, and returns a PIL image of the same size;
-        several threads may call it at once. A fine-tuned network sees new views in each epoch. With
-        ``trainable_layers=0``, the head learns from each image and from three views of it.
+        Random views of the training images, which are changed copies of them (data augmentation). A
+        tuple names some of "flip" (left to right), "crop" (a part with at least three eighths of
+        the area) and "color" (brightness, contrast and saturation change by up to 30 %). "standard"
+        is all three. Or a function ``function(image, rng)``: it gets a PIL image and a numpy
+        Generator, and returns a PIL image of the same size; several threads may call it at once. A
+        fine-tuned network sees new views in each epoch. With ``trainable_layers=0``, the head is
+        fitted to each image and three views of it.
     max_epochs : int, default=5
         Number of passes over the training rows. This parameter and the following ones, up to `tol`
         (except `class_weight`), have no effect with ``trainable_layers=0``.
@@ -44,29 +45,33 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0.
     weight_decay : float, default=0.01
-        Weight decay of matrices and filters. Biases and normalisation layers have none.
+        Weight decay of AdamW. It applies to weight matrices and convolution filters, not to biases
+        and normalisation layers.
     early_stopping : bool, default=False
-        Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
-        the weights of the epoch with the best score (among equal scores, the lowest loss).
+        Whether to hold out validation rows, and to stop when the score on them no longer improves.
+        The weights of the epoch with the best score are kept (among equal scores, those with the
+        lowest loss).
     scoring : str, callable or None, default=None
-        Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
-        ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`.
+        Score that early stopping watches: a name from :func:`sklearn.metrics.get_scorer_names`, or
+        a callable ``scorer(estimator, X, y)``. The callable gets the validation rows as they were
+        passed to `fit`. None: the estimator's own `score` method.
     validation_fraction : float or int, default=0.1
-        Share or number of the rows to hold out, if `fit` gets no `X_val`.
+        Share (float) or number (int) of the rows that early stopping holds out, if `fit` gets no
+        `X_val`.
     n_iter_no_change : int, default=3
-        Training stops after this number of epochs in a row whose score does not exceed the best
-        score so far by more than `tol`.
+        Training stops when the score has not improved by more than `tol` for this number of epochs
+        in a row.
     tol : float, default=1e-4
-        Smallest improvement of the score that counts, as `n_iter_no_change` says.
+        An epoch counts as an improvement only if its score exceeds the best score so far by more
+        than `tol`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
-        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
+        Precision of matrix products. "auto" is bfloat16 on hardware that supports it (CPUs with
+        avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
         features of ONNX backbones that are not fine-tuned, uses float32.
     device : str, default="auto"
-        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
-        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
-        pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. It prefers "cuda" to
+        "mps", and is chosen again where a pickle is loaded. Any other value is the name of a torch
+        device, such as "cuda:1".
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
@@ -76,8 +81,9 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         the candidates of a grid search compute them once. Rows are looked up by their content. Only
         features of the pretrained network are kept, not those of a fine-tuned one. A file in this
         folder holds up to 2 GiB; the oldest features are deleted first. If the file is damaged,
-        locked or cannot be written, one warning says so, and the features are computed. Features of
-        random views, and of a callable without a version (see Notes), are not kept.
+        locked or cannot be written, one warning says so, and the features are computed. The
+        features of random views are not kept, nor are those of a callable `model` without a version
+        (see Notes).
     checkpoint_dir : str or Path, default=None
         Folder in which the state of a fit is saved, after each epoch and once a minute. A fit that
         was killed resumes from there when it is run again, and ends with the same weights. The
@@ -88,10 +94,10 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         version (see Notes).
     embed_model : bool or "auto", default="auto"
         Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
-        a built-in or pinned model, and no fit has trained the network. To fit it again where the
-        pickle is loaded, `model` must then be found there. True: always. False: never, and `model`
-        must be found where the pickle is loaded if any of its weights are needed. Trained weights
-        are in every pickle.
+        a built-in or pinned model, and no fit has trained the network. Where the pickle of a
+        trained network is loaded, `model` must be found only to call `fit` again. True: always.
+        False: never, and `model` must be found where the pickle is loaded if any of its weights are
+        needed. Every pickle contains the trained weights.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": leave the row out of `fit`, and predict missing values for it; one warning states how

@@ -44,9 +44,9 @@ class QuestionAnswerer(TextEstimator):
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to a folder with ``config.json``, the tokenizer's files and ``model.safetensors``: a
         text encoder that transformers' AutoModel can load. Other formats of weights are refused,
-        and so is code in the folder. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder. If the folder has a head that finds answers, no `fit`
-        is needed to predict: see the notes.
+        and so is code in the folder. A repository in the Hugging Face cache can be given by its
+        name ("owner/name"). If the folder has a head that finds answers, no `fit` is needed to
+        predict: see the notes.
     max_length : int, default=384
         Largest number of tokens that are read at once, special tokens included. The question takes
         its part of them.
@@ -69,34 +69,40 @@ class QuestionAnswerer(TextEstimator):
     learning_rate : float, default=2e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
-        Weight decay of matrices and filters. Biases and normalisation layers have none.
+        Weight decay of AdamW. It applies to weight matrices and convolution filters, not to biases
+        and normalisation layers.
     warmup_ratio : float, default=0.06
-        Share of the training steps in which the learning rate rises linearly; then it falls to 0.
+        Share of the training steps during which the learning rate rises linearly. Afterwards, it
+        falls to 0.
     max_grad_norm : float or None, default=1.0
-        Largest norm of the gradient: a larger one is scaled down. None: it is not limited.
+        Largest norm of the gradient. A gradient with a larger norm is scaled down to this norm.
+        None: gradients are not scaled.
     early_stopping : bool, default=False
-        Whether to hold out rows, to stop when the `score` on them no longer improves, and to keep
-        the weights of the epoch with the best score (among equal scores, the lowest loss).
+        Whether to hold out validation rows, and to stop when the score on them no longer improves.
+        The weights of the epoch with the best score are kept (among equal scores, those with the
+        lowest loss).
     scoring : str, callable or None, default=None
-        Score of early stopping: a name of :func:`sklearn.metrics.get_scorer_names`, or
-        ``scorer(estimator, X, y)``, which gets the validation rows as they were given. None: the
-        estimator's own `score`.
+        Score that early stopping watches: a name from :func:`sklearn.metrics.get_scorer_names`, or
+        a callable ``scorer(estimator, X, y)``. The callable gets the validation rows as they were
+        passed to `fit`. None: the estimator's own `score` method.
     validation_fraction : float or int, default=0.1
-        Share or number of the rows to hold out, if `fit` gets no `X_val`. The split is stratified
-        by whether a row has an answer.
+        Share (float) or number (int) of the rows that early stopping holds out, if `fit` gets no
+        `X_val`. The split is stratified by whether a row has an answer.
     n_iter_no_change : int, default=3
-        Training stops after this number of epochs in a row whose score does not exceed the best
-        score so far by more than `tol`.
+        Training stops when the score has not improved by more than `tol` for this number of epochs
+        in a row.
     tol : float, default=1e-4
-        Smallest improvement of the score that counts, as `n_iter_no_change` says.
+        An epoch counts as an improvement only if its score exceeds the best score so far by more
+        than `tol`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Precision of matrix products. "auto" is bfloat16 where the hardware computes with it (CPUs
-        with avx512_bf16 or AMX, most GPUs), and float32 elsewhere. In bfloat16, the results for a
-        text can change by up to 1e-2 with the other texts in the same call, in float32 by 1e-6.
+        Precision of matrix products. "auto" is bfloat16 on hardware that supports it (CPUs with
+        avx512_bf16 or AMX, most GPUs), and float32 elsewhere. The results for a text depend
+        slightly on the other texts in the same call: they can change by up to 1e-2 in bfloat16, and
+        by 1e-6 in float32.
     device : str, default="auto"
-        Device to compute on. "auto" is a GPU if there is one, else the CPU. Or the name of a torch
-        device, such as "cuda:1" or "mps". "auto" prefers cuda to mps, and is chosen again where a
-        pickle is loaded.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. It prefers "cuda" to
+        "mps", and is chosen again where a pickle is loaded. Any other value is the name of a torch
+        device, such as "cuda:1".
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It is also
@@ -109,10 +115,10 @@ class QuestionAnswerer(TextEstimator):
         Whether `fit` continues from the weights of the last `fit`.
     embed_model : bool or "auto", default="auto"
         Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
-        a built-in or pinned model, and no fit has trained the network. To fit it again where the
-        pickle is loaded, `model` must then be found there. True: always. False: never, and `model`
-        must be found where the pickle is loaded if any of its weights are needed. Trained weights
-        are in every pickle.
+        a built-in or pinned model, and no fit has trained the network. Where the pickle of a
+        trained network is loaded, `model` must be found only to call `fit` again. True: always.
+        False: never, and `model` must be found where the pickle is loaded if any of its weights are
+        needed. Every pickle contains the trained weights.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": leave the row out of `fit`, and predict missing values for it; one warning states how

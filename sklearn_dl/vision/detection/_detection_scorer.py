@@ -100,8 +100,8 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         graph with dynamic quantization, where an image's scores would depend on the others, gets
         one image at a time.
     providers : "auto" or list, default="auto"
-        ONNX Runtime's execution providers, best first. "auto" is CUDA if the installed onnxruntime
-        supports it, else the CPU.
+        ONNX Runtime's execution providers, in order of preference. "auto" is CUDA if the installed
+        onnxruntime supports it, else the CPU.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
