@@ -1,4 +1,4 @@
-"""The checkpoint of a fit: one file, which is never half written and identifies its fit."""
+"""The checkpoint of a fit: one file. It is never half written, and identifies its fit."""
 
 import json
 import os

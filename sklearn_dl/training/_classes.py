@@ -12,7 +12,7 @@ from sklearn_dl.utils._targets import labels_of, target_column
 # in the initial head, the bias of a class without rows is the smallest finite bias minus this
 # number; -inf would make losses infinite. In partial_fit, it is the smallest finite bias itself:
 # later calls may have rows of that class, which the network could hardly learn from a lower bias
-_RARELY = 10.0
+_BIAS_MARGIN = 10.0
 # a message names at most this number of classes
 _SHOWN = 10
 
@@ -113,7 +113,7 @@ class Classes(Classification):
     def initial_head(self, features, goals, weights):
         head = self.fit_head(features, goals, weights)
         present = np.isfinite(head.bias)
-        absent = head.bias[present].min() - (0.0 if self._may_lack_classes else _RARELY)
+        absent = head.bias[present].min() - (0.0 if self._may_lack_classes else _BIAS_MARGIN)
         return head._replace(bias=np.where(present, head.bias, absent))
 
     def losses(self, outputs, goals):

@@ -1,4 +1,4 @@
-"""What happens beside training: validation, the score of early stopping, callbacks, the bar."""
+"""Validation, the score of early stopping, callbacks and the progress bar during training."""
 
 import copy
 import math
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 8
 
 
 class Scorer:
-    """The estimator's `scoring`, on the validation rows as the user gave them.
+    """Computes the estimator's `scoring` on the validation rows as the user passed them.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Epochs:
         self.context, self.given = context, {"X": data.X, "y": data.y}
         self.predictor = None
         self.scorer = None
-        # the Task of the validation rows, if the outputs do not tell their loss
+        # the Task of the validation rows, if their loss cannot be computed from the outputs
         self.validation: Any = None
         self.done, self.n_done = None, 0
         self.task: Any = None
@@ -107,7 +107,7 @@ class Epochs:
         return mean(np.concatenate(losses), task.weights)
 
     def begin_epoch(self, n_batches, n_rows_done):
-        """Call the callbacks. If the fit has only one epoch, its batches are tasks in it."""
+        """Call the callbacks. If the fit has only one epoch, each batch is a task of its own."""
         self._advance(n_rows_done - self.n_done)
         if self.context is not None:
             self.n_batches = n_batches if self.estimator.max_epochs == 1 else 0
@@ -115,7 +115,7 @@ class Epochs:
             self.task.call_on_fit_task_begin(estimator=self.estimator, **self.given)
 
     def after_batch(self, n_rows):
-        """Move the bar, and call the callbacks if each batch is a task."""
+        """Advance the progress bar, and call the callbacks if each batch is a task."""
         self._advance(n_rows)
         if self.n_batches:
             batch = self.task.subcontext("batch")
@@ -128,7 +128,7 @@ class Epochs:
             self.done(n_rows)
 
     def after_epoch(self, records):
-        """Print the epoch if `verbose`, and call the callbacks; return True if one asks to stop."""
+        """Print a line if `verbose`, and call the callbacks; return True if one asks to stop."""
         estimator, last = self.estimator, records[-1]
         if estimator.verbose:
             shown = ", ".join(f"{name} {value:.4g}" for name, value in last.items())

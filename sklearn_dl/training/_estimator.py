@@ -39,7 +39,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     _extra: str
     # parameters that are not compared when a fit is resumed: the result does not depend on them, or
     # the value that they determine is compared instead (the precision on the device, the seed, ...)
-    _around_the_fit = frozenset(
+    _not_compared = frozenset(
         {
             "checkpoint_dir",
             "device",
@@ -150,8 +150,8 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         """Raise a ValueError if the parameters, or an earlier fit, do not allow `partial_fit`."""
         if not self._trains():
             raise ValueError(
-                "partial_fit trains the network, but trainable_layers=0 or max_epochs=0 asks for "
-                'none of it: set trainable_layers="all" or a number of layers, and max_epochs=1.'
+                "partial_fit trains the network, but trainable_layers=0 or max_epochs=0 forbids "
+                'training: set trainable_layers="all" or a number of layers, and max_epochs=1.'
             )
         if self.early_stopping:
             raise ValueError(
@@ -182,7 +182,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         """
 
     def _with_targets(self, rows: Rows, y, name: str, problem: Problem) -> tuple[Rows, Any]:
-        """Check what y says about the content of the rows; return both as the Problem takes them.
+        """Check y against the content of the rows; return both in the form that a Problem expects.
 
         Parameters
         ----------
@@ -191,7 +191,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         name : str
             Name of `y` in messages.
         problem : Problem
-            It has learned from the y of `fit` if this y is that of the validation rows.
+            If this y belongs to the validation rows, the problem has learned from the y of `fit`.
         """
         return rows, y
 
@@ -204,9 +204,9 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         """The network of the `earlier` fit; without one, the pretrained network of `content`."""
 
     def _with_given_head(self, network: FittedNetwork, problem: Problem) -> FittedNetwork | None:
-        """The pretrained network with the head of `model` for training to start from.
+        """The pretrained network with the head of `model`, from which training starts.
 
-        None: `model` has no head that predicts what `problem` has learned from y.
+        None: `model` has no head for the targets that `problem` has learned from y.
         """
         return None
 
@@ -262,7 +262,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         if network.content.sha256 != content.sha256:
             raise ValueError(
                 f"{how.call} cannot continue with model={self.model!r}: it is not the model "
-                f"that was fitted, {network.model!r} (sha256 {content.sha256[:12]}, it was "
+                f"that was fitted, {network.model!r} (sha256 {content.sha256[:12]} instead of "
                 f"{network.content.sha256[:12]}). {how.to_start_anew}"
             )
         return Fitted.of(self)
@@ -270,7 +270,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
     def _parameters_of_the_fit(self):
         """The parameters that must be equal for a fit to be resumed."""
         params = self.get_params(deep=False)
-        return {k: v for k, v in params.items() if k not in self._around_the_fit}
+        return {k: v for k, v in params.items() if k not in self._not_compared}
 
     def _check_validation_arguments(self, X_val, y_val, sample_weight_val):
         if (X_val is None) != (y_val is None):
@@ -295,7 +295,7 @@ class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
         return content.for_pickle(embeds(self.embed_model, self.model) if is_other else embedded)
 
     def _is_model_of_the_fit(self, sha256):
-        """Whether `model` still is what the last fit used, whose content has this hash."""
+        """Whether `model` is still the model of the last fit, whose content has this hash."""
         path, _ = self._fitted_with or (None, "")
         carried = self._valid_carried()
         return self._is_at(path) or (carried is not None and carried.content.sha256 == sha256)

@@ -13,7 +13,8 @@ from sklearn_dl.utils._memos import also_clear
 from sklearn_dl.utils._messages import brief, warn_user
 from sklearn_dl.utils._stamp import file_stamp
 
-# room for about 400,000 images of 1,280 features; if the file is larger, it loses its oldest rows
+# enough for 1,280 features of each of about 400,000 images; the oldest rows of a larger file are
+# deleted
 MAX_BYTES = 2 * 2**30
 # how long to wait for another process that writes its rows
 _SECONDS_TO_WAIT = 10.0
@@ -170,7 +171,7 @@ def _evict(database):
     size = page_size * (n_pages - n_free)
     if size <= MAX_BYTES:
         return
-    # remove rows down to nine tenths of the limit, so that not every call has to remove some
+    # remove rows until nine tenths of the limit are left, so that not every call has to remove some
     (n_rows,) = database.execute("SELECT count(*) FROM features").fetchone()
     n_oldest = int(n_rows * (1 - 0.9 * MAX_BYTES / size)) + 1
     database.execute(

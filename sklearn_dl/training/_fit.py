@@ -113,7 +113,7 @@ def _held_out(estimator, data, problem):
 
 
 def _checked_rows(estimator, data, classes, is_partial):
-    """The state of a fit to rows that have been checked, without rows for validation."""
+    """Check the training rows and y; return the state of the fit, without validation rows yet."""
     is_later = is_partial and estimator._was_fitted
     rows = estimator._rows(data.X, reset=not is_later, learns=True)
     require_rows(len(rows), estimator)
@@ -164,7 +164,8 @@ def _readable(state, data, held_out_data):
 def _read(examples, state, name, with_features=False):
     """Drop the rows that cannot be read, and warn of them; return the other examples.
 
-    These have features if `with_features`, or if the initial head needs the features of all rows.
+    If features are computed here and a head is to be fitted to those of all rows, the examples keep
+    them.
     """
     n_rows, rows = len(examples), examples.rows
     known = rows.unreadable_rows()
@@ -287,8 +288,9 @@ def _train(estimator, state, setup, context, data, held_out_data):
 def _start(problem, predictor, examples, setup, is_given):
     """Prepare the problem and the head, before the network is trained.
 
-    The head is fitted if the network has none. If it `is_given` by the model, it is scaled as the
-    problem scales targets. All processes that share the fit use the result of process 0.
+    If the network has no head, one is fitted. A head that comes from the model (`is_given`) is
+    scaled in the same way as the targets. All processes that share the fit use the result of
+    process 0.
     """
 
     def outputs(rows):

@@ -1,4 +1,4 @@
-"""What a fit gets, and what it leaves."""
+"""The arguments of a fit, and its result."""
 
 import math
 from dataclasses import dataclass

@@ -93,12 +93,12 @@ class FittedNetwork(ABC):
 
     @contextmanager
     def for_fit(self):
-        """Context of a fit: it yields the network, which may have files until the context ends."""
+        """Context of a fit. It yields the network, which may keep temporary files until the end."""
         yield self
 
     @property
     def stores_features(self):
-        """Whether training reads the features of the frozen network, and not the rows."""
+        """Whether training reads stored features of the frozen network instead of the rows."""
         return False
 
     def with_views(self, rows: Rows, seed: int, where: Where) -> Rows:
@@ -136,8 +136,8 @@ class FittedNetwork(ABC):
         Returns
         -------
         network : FittedNetwork
-            It has no live network. If its tensors are all the weights of the network, or "auto"
-            asks for this, its content has no weights.
+            It has no live network. If its trained tensors are all the weights of the network, its
+            content has no weights, unless `embed_model` is True.
         """
         copied = copy.copy(self)
         in_pickle = embeds(embed_model, self.model)
@@ -189,7 +189,7 @@ class FittedNetwork(ABC):
 
         A trained network is moved only if it is on a different device.
         """
-        # a network made under a different default dtype or in inference mode would keep them
+        # a network that is made with another default dtype, or in inference mode, would keep these
         with torch_settings(), self._lock:
             if not self.is_trained:
                 return self._shared(device, precision)
@@ -226,8 +226,8 @@ class FittedNetwork(ABC):
         if found.sha256 != self.content.sha256:
             raise ValueError(
                 f"model={self.model!r} is not the one that this estimator was fitted with (sha256 "
-                f"{found.sha256[:12]}, it was {self.content.sha256[:12]}): fit the estimator "
-                "again, or put the model back."
+                f"{found.sha256[:12]} instead of {self.content.sha256[:12]}): fit the estimator "
+                "again, or restore the model."
             )
         return found
 
@@ -284,7 +284,7 @@ class FittedNetwork(ABC):
     def trained_bytes(self, every=False):
         """The tensors that training has changed, as safetensors; None if nothing was trained.
 
-        With `every`, the tensors of the trained network that have not changed are there as well.
+        With `every`, the tensors of the trained network that have not changed are included.
         """
         with self._lock:
             if every and self.live is None and not self._keeps_all():

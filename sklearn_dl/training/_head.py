@@ -12,8 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 from sklearn_dl.utils._threads import thread_budget
 
-# up to this product of rows, features and classes, one thread of BLAS fitted a head up to 13 times
-# faster than two (measured on two cores; the cause is unknown: the products alone gain from two)
+# if rows * features * classes is at most this number, BLAS fits a head up to 13 times faster with
+# one thread than with two (measured on two cores; the cause is unknown, because the matrix products
+# alone are faster with two)
 _FOR_ONE_THREAD = 1_000_000_000
 # more rows than this hardly change which regularisation is best, and tuning on them would take
 # longer than fitting the head
@@ -114,7 +115,7 @@ def _label_head(features, targets, label_weights, weights, C, done):
         kept = of_label > 0
         present = np.unique(has_label[kept])
         if len(present) == 1:
-            # the value for one more row, which counts half and is of the other kind
+            # log((n + 0.5) / 0.5): as if half a row more had the other value
             logit = np.log(2 * kept.sum() + 1)
             bias[j] = logit if present[0] else -logit
         elif len(present) == 2:
@@ -134,7 +135,7 @@ def _logistic(features, targets, n_classes, weights, C):
 
 
 def _fit_to_scaled(features, weights, fit_head, each=True):
-    """A head for `features`, made from the head that `fit_head` fits to the scaled features.
+    """Fit a head to scaled features with `fit_head`; return the equivalent head for `features`.
 
     Scaled features have mean 0, and variances that add up to 1. With `each`, the variances are
     equal. Otherwise all features are divided by the same number.
@@ -191,9 +192,9 @@ def ridge_head(features, targets, weights, tune=False, each=True):
         True: the features are scaled, and `RidgeCV` chooses the regularisation of each output on
         some of the rows. False: the features are not scaled, and ``alpha=1``.
     each : bool, default=True
-        Whether each feature is scaled to the same variance if `tune`, as in `logistic_head`. False:
-        all features are divided by the same number. Features that are nearly constant in few rows
-        would be large in others.
+        With `tune`: whether each feature is scaled to the same variance, as in `logistic_head`.
+        False: all features are divided by the same number. This is safer with few rows: a feature
+        that is nearly constant in them would become large in other rows if it were scaled alone.
 
     Returns
     -------

@@ -52,7 +52,7 @@ class Labels(Classification):
             if len(classes) != targets.shape[1] and not np.array_equal(np.unique(classes), [0, 1]):
                 raise ValueError(
                     f"y has {targets.shape[1]} columns, which are its labels, but `classes` has "
-                    f"length {len(classes)}: leave it out."
+                    f"length {len(classes)}: do not pass `classes`."
                 )
         return targets
 
@@ -62,7 +62,7 @@ class Labels(Classification):
         before = len(earlier.classes) if isinstance(earlier, Labels) else 1
         if before != targets.shape[1]:
             raise how.error(
-                f"the number of columns of y: it had {before} and has {targets.shape[1]}"
+                f"the number of columns of y: it was {before} and is now {targets.shape[1]}"
             )
         return targets
 

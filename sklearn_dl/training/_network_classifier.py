@@ -38,7 +38,7 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
 
     @all_or_nothing
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train with one pass over more rows, from the present weights.
+        """Train the current weights further, with one pass over more rows.
 
         The learning rate is constant, and the optimiser starts anew in each call. The parameters
         `max_epochs`, `warmup_ratio` and `warm_start` have no effect, and callbacks are not called.
@@ -50,8 +50,8 @@ class NetworkClassifierMixin(CheckedScoreMixin, ClassifierMixin):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             As in `fit`. The rows may lack some of the classes.
         classes : array-like of shape (n_classes,), default=None
-            All classes. Needed in the first call, unless `fit` was called before or rows have
-            several labels, which are the columns of y.
+            All classes. Required in the first call, unless `fit` was called before, or y has
+            several columns, one for each label.
         sample_weight : array-like of shape (n_samples,), default=None
             As in `fit`.
 

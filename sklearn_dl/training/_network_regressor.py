@@ -1,4 +1,4 @@
-"""What the regressors that train a network have in common, for all kinds of rows."""
+"""The mixins of the regressors that train a network, on texts or on images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +12,13 @@ from sklearn_dl.utils._messages import names_labels
 
 
 class PartialFitRegressorMixin(RegressorMixin):
-    """Training in steps, for a TrainedEstimator that predicts numbers."""
+    """The `partial_fit` of a TrainedEstimator that predicts numbers."""
 
     _partial_fit: Callable[..., Any]
 
     @all_or_nothing
     def partial_fit(self, X, y, sample_weight=None):
-        """Train with one pass over more rows, from the present weights.
+        """Train the current weights further, with one pass over more rows.
 
         The learning rate is constant, and the optimiser starts anew in each call. The parameters
         `max_epochs`, `warmup_ratio` and `warm_start` have no effect, and callbacks are not called.
@@ -48,7 +48,7 @@ class PartialFitRegressorMixin(RegressorMixin):
 
 
 class NetworkRegressorMixin(PartialFitRegressorMixin):
-    """One number or several for each row, for a TrainedEstimator."""
+    """Predictions of one or several numbers for each row, for a TrainedEstimator."""
 
     # whether the features of a frozen network are scaled to equal variances
     _scales_each_feature = True

@@ -49,7 +49,7 @@ class Numbers(Problem):
         if how.keeps_head:
             if self.n_outputs != earlier.n_outputs:
                 before, now = earlier.n_outputs or 1, self.n_outputs or 1
-                raise how.error(f"the number of columns of y: it had {before} and has {now}")
+                raise how.error(f"the number of columns of y: it was {before} and is now {now}")
             self.slope, self.intercept, self._is_scaled = earlier.slope, earlier.intercept, True
         return y
 

@@ -60,7 +60,8 @@ def computed_once(keys, compute, store=None, *, cuts=False, done=None):
         pairs = zip(keys, source, strict=True)
         cut = np.array([known_cut[key] if i < 0 else read.cut[i] for key, i in pairs])
     made = _results(read, len(positions))
-    # an error names its row: compute inputs that equal a failed one again, for their own errors
+    # an error names its row: compute the duplicates of a failed input again, to get their own
+    # errors
     failed = np.isin(source, list(read.errors))
     failed[positions] = False
     again = np.flatnonzero(failed)

@@ -67,7 +67,7 @@ class Problem(ABC):
 
     # what learning_rate="auto" stands for
     learning_rate: float
-    # whether `evaluate` finds the loss; if not, it is the mean of `losses`
+    # whether `evaluate` can compute the loss; if not, it is the mean of `losses`
     outputs_tell_loss = True
 
     @abstractmethod
@@ -166,7 +166,7 @@ class Problem(ABC):
 
         Parameters
         ----------
-        outputs : Tensor of shape (n_rows, n_outputs), or what else the Feed returns
+        outputs : Tensor of shape (n_rows, n_outputs), or whatever the Feed returns
         goals : Tensor or Ragged of n_rows rows
 
         Returns
@@ -187,7 +187,7 @@ class Problem(ABC):
         Returns
         -------
         loss : float or None
-            None: the outputs do not tell the loss, so that it is the mean of `losses`.
+            None: the loss cannot be computed from the outputs, and is the mean of `losses`.
         score : float
         """
 
@@ -197,7 +197,7 @@ class Problem(ABC):
 
     @property
     def n_columns(self) -> int:
-        """Number of columns of the outputs, if they are an ndarray. No other problem needs it."""
+        """Number of columns of the outputs. Only problems whose outputs are an ndarray have it."""
         raise NotImplementedError
 
     def attributes(self) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class Problem(ABC):
         Parameters
         ----------
         targets : ndarray or Ragged of n_rows rows
-            If the Feed has parts: the targets of the row of each part.
+            If the Feed splits rows into parts: for each part, the targets of its row.
         layout : object, default=None
             The `layout` of the Feed: which output belongs to which target. None: all outputs of a
             row belong to its one target.
@@ -249,16 +249,16 @@ class Problem(ABC):
         Returns
         -------
         goals : float64 or int64 ndarray of n_rows rows, or Ragged
-            `losses` gets a Tensor of an ndarray, and a Ragged as it is.
+            `losses` gets an ndarray as a Tensor, and a Ragged unchanged.
         """
         return targets
 
     def has_outputs_of(self, other: "Problem") -> bool:
-        """Whether a network that solves `other` has the outputs that this problem needs."""
+        """Whether a network for the problem `other` has the outputs that this problem needs."""
         return False
 
     def scaled_head(self, head: LinearHead) -> LinearHead:
-        """The head whose outputs `losses` compares with goals.
+        """Scale a head so that `losses` can compare its outputs with goals.
 
         Parameters
         ----------

@@ -73,7 +73,7 @@ class TorchProcesses:
 
 @contextmanager
 def training_processes(where):
-    """Context that yields the processes that share this fit, from the variables of torchrun.
+    """Context that yields the processes that share this fit, as torchrun's variables define them.
 
     Without torchrun, this imports neither torch nor accelerate: accelerate keeps state for the
     whole Python process. At the end, environment variables and the number of threads are as before.

@@ -31,8 +31,8 @@ class Read(NamedTuple):
         The errors of rows that could not be read, or for which the network gave NaN or infinity,
         by their positions in `values`.
     cut : bool ndarray of n_rows rows, or None
-        Which of the inputs (a row may have several) were longer than the part of them that is
-        read. None: inputs are never cut.
+        Which inputs were cut because they are too long. A row may have several inputs. None: inputs
+        are never cut.
     """
 
     values: Any
@@ -69,7 +69,7 @@ class Rows(ABC):
 
     @property
     def may_fail(self) -> bool:
-        """Whether it may turn out that a row cannot be read, or that a network gives NaN for it."""
+        """Whether reading a row may still fail, or a network may give NaN for it."""
         return False
 
     @property
@@ -105,7 +105,7 @@ class Rows(ABC):
 
     @abstractmethod
     def warn_of_cut(self, cut: np.ndarray) -> None:
-        """Warn once if inputs were longer than the part of them that is read; `cut` as in Read."""
+        """Warn once if inputs were cut because they are too long; `cut` is as in Read."""
 
     def unreadable_rows(self) -> "dict[int, RowError]":
         """The errors of the rows that are known to be unreadable, by their positions."""
@@ -142,11 +142,11 @@ class Rows(ABC):
         return []
 
     def without_views(self) -> "Self":
-        """The same rows, of which no random views are drawn."""
+        """The same rows, without random views."""
         return self
 
     def with_features(self, features) -> "Self":
-        """The same rows, with what `FittedNetwork.features` has computed if training reads it."""
+        """The same rows, with the features from `FittedNetwork.features` if training reads them."""
         return self
 
     def check(self, n_threads: int | None = None) -> None:  # noqa: B027 - optional
@@ -183,7 +183,7 @@ def read_readable(rows, compute):
 
 def read_in_chunks(rows, compute):
     """Call ``compute(rows) -> Read`` for `CHUNK` rows at a time, and join the results."""
-    chunks = range(0, max(1, len(rows)), CHUNK)  # without rows, one chunk without rows
+    chunks = range(0, max(1, len(rows)), CHUNK)  # without rows, one empty chunk
     parts = [compute(rows.take(slice(start, start + CHUNK))) for start in chunks]
     if len(parts) == 1:
         return parts[0]

@@ -11,14 +11,14 @@ import torch
 
 
 class Feed(ABC):
-    """Rows that are ready to be passed to a network in training, whole or in parts (windows).
+    """Rows in the form in which a network is trained on them: each is one part, or several windows.
 
     Attributes
     ----------
     lengths : int ndarray of shape (n_parts,)
         The length of each part: parts of similar length share a batch.
     cut : bool ndarray or None
-        Which inputs were longer than the part of them that is read. None: inputs are never cut.
+        Which inputs were cut because they are too long. None: inputs are never cut.
     row_of_part : int ndarray of shape (n_parts,) or None
         The position of the row that each part belongs to. None: each row is one part.
     shares : float ndarray of shape (n_parts,) or None

@@ -17,7 +17,7 @@ from sklearn_dl.training._batches import epoch_batches
 from sklearn_dl.training._lookup_table import LookupTable
 from sklearn_dl.training._processes import OneProcess
 
-# a fit that is killed loses about the work of this time
+# a fit that is killed loses at most about this much work
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 
@@ -76,7 +76,7 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """An object that is told of the progress of process 0."""
+    """The methods that process 0 calls as the training progresses."""
 
     def begin_epoch(self, n_batches: int, n_rows_done: int) -> None:
         """An epoch begins, or is resumed. The fit has trained on `n_rows_done` rows so far."""
@@ -107,10 +107,11 @@ def train(task, settings, *, processes=None, evaluate=None, checkpoint=None, wat
         The state is saved to it after each epoch, and about once a minute within an epoch. If it
         has a saved state, training is resumed from there.
     watcher : Watcher, default=None
-        Is told of the progress. None: in all processes but process 0, or if nothing watches.
+        Its methods are called as the training progresses, in process 0 only. None: nothing is
+        called.
     first : int, default=0
         Number of epochs of the earlier fits that this fit continues from. The epochs of this fit
-        are numbered from ``first + 1``, and their batches are drawn for these numbers.
+        are numbered from ``first + 1``; these numbers determine their batches.
 
     Returns
     -------

@@ -234,7 +234,7 @@ def test_warm_start(clf):
     first = clf.decision_function(X)
     clf.fit(X[:4], Y[[0, 0, 0, 0]])  # every label is constant here, but was not before
     assert abs(clf.decision_function(X) - first).max() > 0
-    with pytest.raises(ValueError, match="number of columns of y: it had 3 and has 2"):
+    with pytest.raises(ValueError, match="number of columns of y: it was 3 and is now 2"):
         clf.fit(X, Y[:, :2])
     with pytest.raises(ValueError, match="fitted with a y of several columns"):
         clf.fit(X, CLASSES)

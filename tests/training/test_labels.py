@@ -156,11 +156,11 @@ def test_rows_that_are_all_alike_are_nothing_to_learn_from():
 
 @pytest.mark.parametrize("keeps_head", [True, False])
 def test_a_fit_cannot_go_on_with_another_number_of_labels(keeps_head):
-    with pytest.raises(ValueError, match=r"number of columns of y: it had 3 and has 2"):
+    with pytest.raises(ValueError, match=r"number of columns of y: it was 3 and is now 2"):
         Labels("Estimator", None).continue_from(learned(), Y[:, :2], Continuation(keeps_head))
     one = Classes("Estimator", None)
     one.learn([0, 1])
-    with pytest.raises(ValueError, match=r"number of columns of y: it had 1 and has 3"):
+    with pytest.raises(ValueError, match=r"number of columns of y: it was 1 and is now 3"):
         Labels("Estimator", None).continue_from(one, Y, Continuation(keeps_head))
     with pytest.raises(ValueError, match=r"fitted with a y of several columns"):
         Classes("Estimator", None).continue_from(learned(), [0, 1], Continuation(keeps_head))

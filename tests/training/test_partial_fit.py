@@ -154,7 +154,7 @@ def test_labels_need_no_classes(clf):
         clf.partial_fit(X, LABELS, classes=["a", "b"])
     clone(clf).partial_fit(X, LABELS, classes=["a", "b", "c"])
     clf.partial_fit(X, LABELS, classes=[0, 1])
-    with pytest.raises(ValueError, match="number of columns of y: it had 3 and has 2"):
+    with pytest.raises(ValueError, match="number of columns of y: it was 3 and is now 2"):
         clf.partial_fit(X, LABELS[:, :2])
 
 
@@ -177,7 +177,7 @@ def test_learning_curves_learn_in_steps(clf):
     [
         ({"early_stopping": True}, "does not support early_stopping=True"),
         ({"class_weight": "balanced"}, 'does not support class_weight="balanced"'),
-        ({"trainable_layers": 0}, "trainable_layers=0 or max_epochs=0 asks for none"),
+        ({"trainable_layers": 0}, "trainable_layers=0 or max_epochs=0 forbids training"),
     ],
 )
 def test_what_it_refuses(clf, params, message):

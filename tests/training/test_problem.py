@@ -252,7 +252,7 @@ def test_rows_of_numbers_that_do_not_fit_are_named(y, message):
 def test_a_fit_cannot_go_on_with_another_number_of_numbers():
     earlier, later = Numbers("prices", several=True), Numbers("prices", several=True)
     earlier.learn([1.0, 2.0])
-    with pytest.raises(ValueError, match=r"the number of columns of y: it had 1 and has 2"):
+    with pytest.raises(ValueError, match=r"the number of columns of y: it was 1 and is now 2"):
         later.continue_from(earlier, [[1.0, 2.0], [3.0, 4.0]], Continuation(True))
 
 

@@ -19,7 +19,7 @@ from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._messages import RowsError
 
 # in a new head, the bias of a tag without words is the smallest finite bias minus this number
-_RARELY = 10.0
+_BIAS_MARGIN = 10.0
 # a goal of this value does not count in the loss
 _NO_GOAL = -100
 
@@ -149,7 +149,7 @@ class Tags(Problem):
         weights = np.repeat(weights, targets.lengths)
         head = logistic_head(features.values, targets.values, self.n_tags, weights)
         present = np.isfinite(head.bias)
-        absent = head.bias[present].min() - _RARELY
+        absent = head.bias[present].min() - _BIAS_MARGIN
         return head._replace(bias=np.where(present, head.bias, absent))
 
     def initial_head(self, features, goals, weights):
