@@ -6,7 +6,8 @@ import numpy as np
 
 from sklearn_dl.training._numbers import Numbers
 
-# the initial line is fitted to at most this number of cosines; more cosines hardly change it
+# before training, the line from cosines to targets is fitted to at most this number of rows; more
+# rows would hardly change it
 _ROWS_OF_INITIAL_LINE = 1024
 # a variance of the cosines, or a correlation with the targets, below this is a rounding error
 _NO_SPREAD = 1e-12
@@ -41,7 +42,7 @@ class Cosines(Similarities):
     has_line = False
 
     def continue_from(self, earlier, y, how):
-        # there is no head: the line is kept instead, if the earlier fit has one that is not flat
+        # there is no head; instead, the line of the earlier fit is kept, if it has one with a slope
         keeps_head = isinstance(earlier, Cosines) and earlier.has_line and bool(earlier.slope)
         return super().continue_from(earlier, y, how._replace(keeps_head=keeps_head))
 
@@ -58,7 +59,7 @@ class Cosines(Similarities):
         some = examples.some(_ROWS_OF_INITIAL_LINE, seed)
         cosines = outputs(some.rows)[:, 0]
         slope, mean_cosine, mean_target = _line(cosines, some.targets, some.weights)
-        # limit the slope: the range of the targets is to match cosines that differ by 1/3 to 1
+        # limit the slope, so that the range of the targets matches a range of cosines of 1/3 to 1
         spread = float(np.ptp(examples.targets))
         self.slope = math.copysign(min(max(abs(slope), spread), 3 * spread), slope)
         self.intercept = mean_target - self.slope * mean_cosine

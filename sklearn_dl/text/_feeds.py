@@ -11,7 +11,7 @@ from sklearn_dl.training._task import Feed
 
 
 class _TokenFeed(Feed):
-    """Feed of parts that are read each by itself. The outputs are the head's outputs.
+    """Feed whose parts are read one by one. The outputs are the head's outputs.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def token_outputs(network, tokenizer, token_rows):
 
 
 def compute_by_length(network, compute, tokenizer, token_rows):
-    """Compute one batch of the optimiser in parts, each of rows of similar length.
+    """Compute one batch of the optimiser in parts; the rows of a part have similar lengths.
 
     These parts need little padding. On a CPU they are small enough to fit into its caches.
 

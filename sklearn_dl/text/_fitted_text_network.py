@@ -37,15 +37,16 @@ class FittedTextNetwork(FittedNetwork):
     reading : {"together", "apart", "cosine"}, default="together"
         How rows are read: see above.
     given : GivenHead or None, default=None
-        The head of the model's folder with which the network was loaded, or its training began.
-        Its features are then what this head takes. None: the encoder was loaded without a head.
+        The head of the model's folder with which the network was loaded, or from which its training
+        started. The features are then the input of this head. None: the encoder was loaded without
+        a head.
 
     References
     ----------
     .. [1] Conneau et al., Supervised Learning of Universal Sentence Representations, 2017.
     """
 
-    # more rows would hardly improve this head, which training only starts from
+    # training only starts from this head: more rows would hardly improve it
     rows_of_initial_head = 4096
 
     def __init__(self, model, content, live=None, trained=None, reading="together", given=None):
@@ -100,7 +101,7 @@ class FittedTextNetwork(FittedNetwork):
     def embed(self, rows, where):
         """What `TextClassifier.embed` returns for rows, as a Read.
 
-        It is the features of pairs that are read "apart", and the embeddings of all other rows.
+        These are the features of pairs that are read "apart", and the embeddings of all other rows.
         """
         if self.reading == "apart" and len(rows.columns) == 2:
             return self.features(rows, where)
@@ -113,7 +114,7 @@ class FittedTextNetwork(FittedNetwork):
         return 4 * width if self.reading == "apart" and n_columns == 2 else width
 
     def _embeddings(self, rows, where, method):
-        """As `embeddings`, for rows that are not known to be unreadable."""
+        """Do what `embeddings` does, for rows that are not known to be unreadable."""
         where = where.resolved()
         if not len(rows):
             width = self.on(where.device, where.precision).width
@@ -209,7 +210,7 @@ class FittedTextNetwork(FittedNetwork):
 
 
 def unit_rows(embeddings):
-    """Embeddings scaled to length 1, as float32; a row of zeros stays as it is."""
+    """Embeddings scaled to length 1, as float32; a row of zeros does not change."""
     lengths = np.linalg.norm(embeddings.astype(np.float64), axis=1, keepdims=True)
     return (embeddings / lengths.clip(1e-12)).astype(np.float32)
 

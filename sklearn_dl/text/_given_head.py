@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 from sklearn_dl.models._folder_safety import short, tensor_shapes
 
-# for each task, how transformers' classes with such a head are called
+# for each task, how the names of transformers' classes with such a head end
 _CLASSES = {
     "sequence": "ForSequenceClassification",
     "token": "ForTokenClassification",
     "answer": "ForQuestionAnswering",
 }
-# the linear layers that compute the outputs, in all families of encoders
+# names of the linear layer that computes the outputs, in all families of encoders
 _LAYERS = (
     *("classifier", "classifier.out_proj", "classifier.linear_out", "sequence_summary.summary"),
     *("score", "qa_outputs", "qa_classifier.qa_outputs"),
@@ -27,7 +27,7 @@ class GivenHead(NamedTuple):
     Attributes
     ----------
     task : {"sequence", "token", "answer"}
-        What gets outputs: a text, each of its tokens, or each token as start and as end.
+        What has outputs: a text, each of its tokens, or each token as start and end of an answer.
     layer : str
         Name of the linear layer that computes the outputs.
     labels : tuple of str
@@ -35,8 +35,9 @@ class GivenHead(NamedTuple):
     problem_type : str or None
         The value in config.json.
     order : tuple of int
-        For each output of the estimator's network, the output of this head that it is. Several
-        outputs of the network can be one of this head, which then share its probability.
+        For each output of the estimator's network, the index of the output of this head that it
+        comes from. Several outputs of the network that come from the same output share its
+        probability.
     """
 
     task: str

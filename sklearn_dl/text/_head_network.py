@@ -11,12 +11,13 @@ from sklearn_dl.text._text_network import TransformerNetwork, finished, load_par
 from sklearn_dl.training._head import LinearHead
 
 _N_TOKENS_COMPARED = 8
-# matrix products of other shapes differ by this share of the largest output
+# outputs may differ by this share of the largest one, because matrix products of other shapes round
+# differently
 _TOLERANCE = 1e-4
 
 
 class GivenHeadNetwork(TransformerNetwork):
-    """A TransformerNetwork whose encoder is a whole model of transformers, but its last layer.
+    """A TransformerNetwork whose encoder is a model of transformers without its last layer.
 
     The last linear layer of the model is the head of this network.
 
@@ -35,7 +36,7 @@ class GivenHeadNetwork(TransformerNetwork):
 
     @abstractmethod
     def features(self, ids):
-        """What the head takes for texts of equal length, to compare with the whole model."""
+        """The input of the head for texts of equal length, to compare with the whole model."""
 
     @staticmethod
     @abstractmethod
@@ -52,7 +53,7 @@ class GivenHeadNetwork(TransformerNetwork):
 
 
 class SequenceHeadNetwork(GivenHeadNetwork):
-    """The network of a model for sequence classification: the head takes one vector of a text."""
+    """The network of a model for sequence classification: the head takes one embedding per text."""
 
     def pool_tokens(self, ids, mask, types):
         options = {} if types is None else {"token_type_ids": types}
@@ -70,7 +71,7 @@ class SequenceHeadNetwork(GivenHeadNetwork):
 
 
 class TokenHeadNetwork(GivenHeadNetwork):
-    """The network of a model for token classification: the head takes the vector of each token."""
+    """The network of a model for token classification: the head takes one embedding per token."""
 
     def token_vectors(self, ids, mask, types=None, shapes=None):
         options = {} if types is None else {"token_type_ids": types}
@@ -117,7 +118,7 @@ def load_network_with_head(content, given, trained=None):
         It can lack the weights if `trained` contains all of them.
     given : GivenHead
     trained : dict of Tensor or None
-        As in `load_network`. None: the network has the head of the folder, its outputs in the
+        As in `load_network`. None: the network has the head of the folder, with its outputs in the
         order of `given`.
 
     Raises
@@ -131,7 +132,7 @@ def load_network_with_head(content, given, trained=None):
         classes, network_class = _TASKS[given.task]
         if type(config) not in classes:
             raise ValueError(
-                f"{content.name}: transformers has no head for {config.model_type!r} that fits."
+                f"{content.name}: transformers has no head of this kind for {config.model_type!r}."
             )
 
         def may_lack(name):
@@ -145,7 +146,7 @@ def load_network_with_head(content, given, trained=None):
     if not is_exact:
         raise ValueError(
             f"{content.name}: the head of {type(model).__name__} is not a linear layer on "
-            'features, which is needed. To fit a new head, remove "architectures" from '
+            'features: it cannot be used. To fit a new head, remove "architectures" from '
             "config.json."
         )
     if trained is None:
@@ -156,7 +157,7 @@ def load_network_with_head(content, given, trained=None):
 def _split(model, name, network_class):
     """Split a model into a network without a head, and its last layer, which has this name.
 
-    Also return whether both together give the outputs of the model.
+    Also return whether the two together compute the outputs of the model.
     """
     layer: Any = model.get_submodule(name)
     ids = torch.arange(2 * _N_TOKENS_COMPARED).reshape(2, -1) % model.config.vocab_size
@@ -175,6 +176,6 @@ def _in_order(layer, order):
     """The outputs of a linear layer in another order, as a LinearHead."""
     weights, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     rows = np.array(order)
-    # outputs that stand for the same one share its probability
+    # outputs that come from the same output share its probability
     shared = np.bincount(rows, minlength=len(weights))[rows]
     return LinearHead(weights[rows], bias[rows] - np.log(shared))

@@ -1,4 +1,4 @@
-"""From the vectors of tokens to the embedding of a text: the pooling and the layers after it.
+"""From the embeddings of tokens to that of a text: the pooling and the layers after it.
 
 They compute the same values as in sentence-transformers. Importing this module imports torch.
 """
@@ -20,12 +20,12 @@ _ACTIVATIONS = (
 
 
 def pool(hidden, mask, modes):
-    """Pool the vectors of the tokens of each text.
+    """Pool the embeddings of the tokens of each text.
 
     Parameters
     ----------
     hidden : float32 Tensor of shape (n_rows, n_tokens, width)
-        The vectors of the tokens, padded on the right.
+        The embeddings of the tokens, padded on the right.
     mask : int64 Tensor of shape (n_rows, n_tokens) or None
         None: nothing is padded.
     modes : sequence of str

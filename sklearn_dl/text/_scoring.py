@@ -37,7 +37,7 @@ def score_texts(fitted, columns, method, max_length, where, overlap=None):
     -------
     embeddings : float32 ndarray of shape (n_rows, width)
     cut : bool ndarray of shape (n_rows,)
-        Which rows have more tokens than are read.
+        Which rows were cut because they have more tokens.
     """
     import torch
 
@@ -62,7 +62,7 @@ def score_texts(fitted, columns, method, max_length, where, overlap=None):
 
 
 def _embed(network, method, tokenizer, tokens, where):
-    """The embeddings of texts that are read at once."""
+    """The embeddings of texts that are not read in windows."""
     embeddings = np.empty((len(tokens.ids), network.width), dtype=np.float32)
     for batch, values in _batches(network, method, tokenizer, tokens, where):
         embeddings[batch] = values

@@ -48,9 +48,9 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         applies to both together.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
-        or none (0). With 0, only the scaling of a bi-encoder is fitted; a cross-encoder becomes
-        :class:`~sklearn.linear_model.Ridge` on u, v, abs(u - v) and u * v, where u and v are the
-        embeddings of the two texts.
+        or none (0). With 0, only the scaling of a bi-encoder is fitted; for a cross-encoder,
+        :class:`~sklearn.linear_model.Ridge` is fitted to u, v, abs(u - v) and u * v, where u and v
+        are the embeddings of the two texts.
     max_epochs : int, default=3
         Number of passes over the training rows. With 0, the network of a bi-encoder is not trained:
         `predict` scales the cosine to `y`, or returns the cosine itself if `fit` got no `y`. A
@@ -58,8 +58,9 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
     batch_size : int, default=16
         Number of rows in a batch. Training batches contain rows of similar length.
     learning_rate : float or "auto", default="auto"
-        Highest learning rate of AdamW. "auto" is 1e-5 for a bi-encoder, whose embeddings are good
-        already and are easily spoilt for texts of other domains, and 2e-4 for a cross-encoder.
+        Highest learning rate of AdamW. "auto" is 1e-5 for a bi-encoder and 2e-4 for a
+        cross-encoder. The embeddings of a bi-encoder are good already, and a high rate would make
+        them worse for texts of other domains.
     weight_decay : float, default=0.01
         Weight decay of AdamW. It applies to weight matrices and convolution filters, not to biases
         and normalisation layers.

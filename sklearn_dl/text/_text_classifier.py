@@ -172,22 +172,22 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
     Notes
     -----
     The counterpart in ML.NET is TextClassification. The pretrained encoder gets a head: a new
-    linear layer on the pooled tokens. The pooling is the one that the model's folder names, by
-    default the mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. The
-    dropout rates come from the model, except that attention has no dropout.
+    linear layer on the pooled tokens. The model's folder defines the pooling; the default is the
+    mean. Encoder and head are trained by AdamW [1]_ on the cross entropy. The model defines the
+    dropout rates, but attention has no dropout.
 
     With ``long_texts="windows"``, each window is trained to predict the target of its text. All
-    windows of a text together count like one row, each by its number of tokens. Predictions and
-    the validation score are those of whole texts, whose logits are the weighted means of those of
-    their windows.
+    windows of a text together count like one row; each is weighted by its number of tokens.
+    Predictions and the validation score are those of whole texts: the logits of a text are the
+    weighted mean of those of its windows.
 
     If the folder of `model` has the head of transformers' AutoModelForSequenceClassification, the
     estimator predicts without `fit`. `classes_` are then the labels in ``id2label`` of the folder's
     ``config.json``, sorted; with ``problem_type="multi_label_classification"``, the outputs are
     several labels, in the order of ``id2label``. `fit` and the first `partial_fit` start from this
-    head if its labels are those of y (with several labels: if their number is that of the columns
-    of y), and otherwise from a new head. With ``trainable_layers=0``, the head is always new. As
-    long as the head of the folder is in use, `transform` returns what its last layer takes.
+    head if its labels are those of y (with several labels: if there are as many of them as y has
+    columns), and otherwise from a new head. With ``trainable_layers=0``, the head is always new. As
+    long as the head of the folder is in use, `transform` returns the input of its last layer.
 
     With few rows per class, ``trainable_layers=0`` is about as accurate as training, and takes a
     fraction of the time. The user guide has figures.

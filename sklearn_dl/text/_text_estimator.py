@@ -47,7 +47,7 @@ class TextEstimator(TrainedEstimator):
 
     # how many columns of texts X may have
     _allowed_columns: set[int]
-    # the task (see GivenHead) of heads in model folders that this estimator can use; None: of none
+    # the task (see GivenHead) of the heads in model folders that this estimator can use, or None
     _head_task: str | None = None
     _predictor: Any = GivenAttribute()
     _problem: Any = GivenAttribute()
@@ -113,7 +113,7 @@ class TextEstimator(TrainedEstimator):
         return self._network.with_content(content).with_reading(reading)
 
     def _read_head(self, head: GivenHead) -> tuple[GivenHead, Problem]:
-        """The head with its outputs in the order of this estimator, and the problem that it solves.
+        """Return the head, with outputs in the order of this estimator, and the problem it solves.
 
         Only estimators with a `_head_task` need it.
 
@@ -125,7 +125,7 @@ class TextEstimator(TrainedEstimator):
         raise NotImplementedError
 
     def _given(self) -> Fitted:
-        """The network with the head in the folder of `model`, as if a fit had made it.
+        """The head in the folder of `model` and its network, in the form of the result of a fit.
 
         Nothing is loaded yet.
 

@@ -28,12 +28,12 @@ _TOKENIZER_FILES = {"tokenizer.json", "vocab.txt", "vocab.json"}
 
 
 class TextNetwork(NetworkWithHead):
-    """A network that reads texts: embeddings or token vectors, and a linear head on them.
+    """A network that computes embeddings of texts or of their tokens, and a linear head on them.
 
     Parameters
     ----------
     encoder : torch.nn.Module
-        Returns a vector for each token.
+        Returns an embedding for each token.
     layers : torch.nn.Sequential
         The layers after the pooling.
     width : int
@@ -46,7 +46,7 @@ class TextNetwork(NetworkWithHead):
     sees_padding = False
     # largest number of tokens that the encoder can read
     max_tokens: float = math.inf
-    # number of values of a token vector
+    # number of values of the embedding of a token
     token_width: int
 
     def __init__(self, encoder, layers, width, normalize):
@@ -65,11 +65,11 @@ class TextNetwork(NetworkWithHead):
 
     @abstractmethod
     def pool_tokens(self, ids, mask, types):
-        """Compute the vectors of the tokens, and pool the vectors of each text, as float32."""
+        """Compute the embeddings of the tokens, and pool those of each text, as float32."""
 
     @abstractmethod
     def token_vectors(self, ids, mask, types=None, shapes=None):
-        """The vectors of the tokens, float32 of shape (n_rows, n_tokens, token_width).
+        """The encoder's embeddings of tokens, float32 of shape (n_rows, n_tokens, token_width).
 
         `shapes` has the word shape of each token, if the network has `word_shapes`.
         """
@@ -77,16 +77,16 @@ class TextNetwork(NetworkWithHead):
     @property
     @abstractmethod
     def token_embeddings(self):
-        """The layer that turns the ids of tokens into vectors."""
+        """The first layer of the encoder, which looks up an embedding for the id of each token."""
 
     def add_word_shapes(self, n_shapes):
-        """Add an embedding of word shapes. It is zero at the start, and changes nothing."""
+        """Add an embedding of word shapes. It is zero, and changes nothing before training."""
         embeddings = self.token_embeddings.weight
         table = torch.zeros(n_shapes, embeddings.shape[1], device=embeddings.device)
         self.word_shapes = torch.nn.Embedding.from_pretrained(table, freeze=False)
 
     def embed_tokens(self, ids, shapes):
-        """The embeddings of tokens, plus those of their word shapes."""
+        """The first layer's embeddings of tokens, plus those of their word shapes."""
         vectors = self.token_embeddings(ids)
         assert self.word_shapes is not None
         return vectors + self.word_shapes(shapes).to(vectors.dtype)
@@ -114,7 +114,7 @@ class TextNetwork(NetworkWithHead):
         return self.head(self.dropout(self.pooled(ids, mask, types))).float()
 
     def train_last(self, n_layers):
-        """Make the last `n_layers` encoder layers (or "all") and all that follows trainable."""
+        """Make the last `n_layers` encoder layers (or "all") and what follows trainable."""
         self.requires_grad_(True)
         if n_layers == "all":
             return
@@ -189,7 +189,7 @@ class TransformerNetwork(TextNetwork):
 
 
 class StaticNetwork(TextNetwork):
-    """A TextNetwork whose encoder is a table of token vectors, which are pooled by their mean.
+    """A TextNetwork whose encoder is a table of token embeddings, which are pooled by their mean.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def _load_transformer(content, modules, trained):
 
 
 def load_parts(content, trained):
-    """Load what a transformer is made from, from the weights of `content` if it has some.
+    """Load the parts of a transformer, with the weights of `content` if it has any.
 
     Returns
     -------
@@ -315,12 +315,12 @@ def _load_static(content, modules, trained):
 
 
 def _table(state):
-    """The table of token vectors in a file that sentence-transformers or model2vec has saved."""
+    """The table of token embeddings in a file that sentence-transformers or model2vec has saved."""
     table = state["embedding.weight" if "embedding.weight" in state else "embeddings"]
     if table.ndim != 2 or not table.is_floating_point():
         raise ValueError(
-            f"the table of token vectors has shape {tuple(table.shape)} and dtype {table.dtype}; "
-            "it must be a matrix of floating-point numbers"
+            f"the table of token embeddings has shape {tuple(table.shape)} and dtype {table.dtype};"
+            " it must be a matrix of floating-point numbers"
         )
     if "embedding.weight" not in state:
         if "mapping" in state:
@@ -442,7 +442,7 @@ def _load_config(content, shapes):
     if config.model_type == "big_bird":
         # with sparse attention, results would depend on the texts that were read before
         config.attention_type = "original_full"
-    # dropout on attention would take a quarter of a training step on a CPU
+    # dropout on attention would take a quarter of the time of a training step on a CPU
     for name in _ATTENTION_DROPOUT_NAMES:
         if hasattr(config, name):
             setattr(config, name, 0.0)
@@ -450,9 +450,9 @@ def _load_config(content, shapes):
 
 
 def _load_encoder(content, config, state, shapes):
-    """Load a transformer without its pooler; its dropout and embeddings are made faster."""
+    """Load a transformer without its pooler, and with faster layers for dropout and embeddings."""
     model_class = transformers.MODEL_MAPPING[type(config)]
-    if isinstance(model_class, tuple):  # Funnel: the first returns a vector for each token
+    if isinstance(model_class, tuple):  # Funnel: the first returns an embedding for each token
         model_class = model_class[0]
     encoder = load_model(content, model_class, config, state, shapes, _is_pooler, "encoder")
     if hasattr(encoder, "pooler"):
@@ -478,7 +478,7 @@ def _is_pooler(name):
 def _in_autocast_dtype(module, arguments, hidden):
     """Cast the input of the first layer to the dtype of autocast.
 
-    Without this, casts in each layer would take a tenth of a training step.
+    Without this, casts in each layer would take a tenth of the time of a training step.
     """
     device = hidden.device.type
     if not torch.is_autocast_enabled(device):

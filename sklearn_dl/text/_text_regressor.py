@@ -147,16 +147,16 @@ class TextRegressor(TextTransformerMixin, NetworkRegressorMixin, TextEstimator):
     no regression on texts.
 
     With ``long_texts="windows"``, each window is trained to predict the target of its text. All
-    windows of a text together count like one row, each by its number of tokens. Predictions and
-    the validation score are those of whole texts, whose outputs are the weighted means of those of
-    their windows.
+    windows of a text together count like one row; each is weighted by its number of tokens.
+    Predictions and the validation score are those of whole texts: the output of a text is the
+    weighted mean of those of its windows.
 
     If the folder of `model` has the head of transformers' AutoModelForSequenceClassification with
     one output, or with ``problem_type="regression"`` in its ``config.json``, the estimator predicts
     without `fit`: the numbers are the outputs of the head. `fit` and the first `partial_fit` start
     from this head if y has as many columns as it has outputs, and otherwise from a new head. With
     ``trainable_layers=0``, the head is always new. As long as the head of the folder is in use,
-    `transform` returns what its last layer takes.
+    `transform` returns the input of its last layer.
 
     With ``trainable_layers=0``, the features of a pair are u, v, abs(u - v) and u * v, where u and
     v are the embeddings of its texts. The regularisation of the ridge regression is chosen by

@@ -1,4 +1,4 @@
-"""What the text estimators have in common whose fitted encoder is a transformer, too."""
+"""The mixin of the text estimators that are also transformers: they return embeddings."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @names_labels
     def embed(self, X):
-        """Compute embeddings with the fitted encoder: an ndarray, otherwise as `transform`.
+        """Compute embeddings like `transform`, but always return an ndarray.
 
         Parameters
         ----------

@@ -122,7 +122,7 @@ def _encodes(text):
 
 
 def shown_rows(rows):
-    """Rows in words for messages, as a subject whose verb is in the singular."""
+    """The rows in words, as the subject of a message whose verb is in the singular."""
     if len(rows) == 1:
         return f"row {rows[0]}"
     shown = ", ".join(map(str, rows[:_ROWS_SHOWN]))

@@ -15,14 +15,14 @@ _CHARACTERS_PER_TOKEN = 64
 
 
 def may_use_own_threads(n_threads):
-    """Whether tokenizers may use their own threads: there are at most `n_threads`, and several.
+    """Whether tokenizers may use their own threads: there must be several, but at most `n_threads`.
 
-    They start at the first use in a process, and their number stays.
+    These threads start at the first use in a process, and their number never changes.
     """
     asked = os.environ.get("RAYON_NUM_THREADS", "0")
     if asked.isdigit() and int(asked):
         own = int(asked)
-    elif "LOKY_MAX_CPU_COUNT" in os.environ:  # which tokenizers do not know
+    elif "LOKY_MAX_CPU_COUNT" in os.environ:  # tokenizers ignore this variable
         own = os.cpu_count() or 1
     else:
         own = available_cpus()
@@ -40,9 +40,10 @@ class TokenRows(NamedTuple):
         For each token, the text of the pair that it belongs to. None: the model does not take
         types.
     cut : bool ndarray of shape (n_rows,)
-        Which rows have more tokens than are read.
+        Which rows were cut because they have more tokens.
     shapes : list of int32 ndarray, or None
-        For each token, the shape of the word that it belongs to. None: the network takes none.
+        For each token, the shape of the word that it belongs to. None: the network does not take
+        shapes.
     """
 
     ids: list
@@ -78,14 +79,14 @@ class Tokenizer:
     Attributes
     ----------
     backend : tokenizers.Tokenizer or None
-        What splits the texts. None: a tokenizer that is written in Python.
+        Splits the texts. None: the tokenizer is written in Python.
     pad_id : int
-        What `pad` fills rows with.
+        The id that `pad` fills rows with.
     takes_types : bool
         Whether the encoder takes token types.
     n_whole_characters : int
-        A text of a pair that has more characters is shortened to the beginning that is read, before
-        the two are read together.
+        If a text of a pair has more characters, it is shortened to the part that can be read,
+        before both texts are split.
     """
 
     def __init__(self, tokenizer, max_length, prompt="", special=True):
@@ -105,7 +106,8 @@ class Tokenizer:
     def whole(self):
         """A copy of `backend` that does not cut texts.
 
-        `Encoding.overflowing` would have what was cut, but not in tokenizers 0.23.1 and 0.23.2.
+        `Encoding.overflowing` would have the tokens that were cut, but not in tokenizers 0.23.1 and
+        0.23.2.
         """
         assert self.backend is not None
         whole = copy.deepcopy(self.backend)
@@ -119,14 +121,14 @@ class Tokenizer:
 
     @property
     def ignores_case(self):
-        """Whether capital letters are read as small letters."""
+        """Whether capital letters are read as lower-case letters."""
         return self.backend is not None and (
             self.backend.encode("Case CASE").ids == self.backend.encode("case case").ids
         )
 
     @property
     def room(self):
-        """Number of tokens of a text that is read, without special tokens and prompt."""
+        """Largest number of tokens of a text, without special tokens and prompt."""
         n_special = self._tokenizer.num_special_tokens_to_add(False) if self.special else 0
         n_prompt = len(self._tokenizer.tokenize(self.prompt)) if self.prompt else 0
         return self.max_length - n_special - n_prompt
@@ -212,8 +214,8 @@ class Tokenizer:
     def _beginning(self, text):
         """A text of a pair, shortened to the words of its first `max_length` tokens if it is long.
 
-        The tokenizer would need minutes for two texts of a megabyte: it combines each piece that
-        it cuts off one text with each piece of the other.
+        Otherwise, two texts of a megabyte would take minutes: the tokenizer combines each piece
+        that it cuts off one text with each piece of the other.
         """
         if len(text) <= self.n_whole_characters:
             return text

@@ -26,14 +26,14 @@ class Windows(NamedTuple):
     rows : int ndarray of shape (n_windows,)
         The position of the row that each window belongs to, in ascending order.
     leads : int ndarray of shape (n_windows,)
-        How many tokens of the window stand before its first token of the document.
+        Number of tokens in the window before its first token of the document.
     firsts : int ndarray of shape (n_windows,)
-        Which token of the document that first token is.
+        Index of this first token among the tokens of the document.
     sizes : int ndarray of shape (n_windows,)
-        How many tokens of the document the window has.
+        Number of tokens of the document in the window.
     offsets : list of int ndarray of shape (n_tokens, 2), or None
-        For each row, where the tokens of its document start and end, in characters of the text as
-        it was given.
+        For each row, where the tokens of its document start and end, in characters of the text that
+        was passed.
     errors : dict of int to RowError
         The errors of rows whose question leaves no room for the document, by their positions. They
         have no windows.
@@ -67,12 +67,14 @@ class Windows(NamedTuple):
         return np.append(self.rows[1:] != self.rows[:-1], True)
 
     def own(self):
-        """For each token, choose the window in which it stands farthest from an inner edge.
+        """For each token, choose the window whose edges are farthest from it.
+
+        The start and the end of a document do not count as edges.
 
         Returns
         -------
         starts, stops : int ndarray of shape (n_windows,)
-            A window is the best for the tokens ``starts[w]:stops[w]`` of its document.
+            Window w is chosen for the tokens ``starts[w]:stops[w]`` of its document.
         """
         starts, stops = self.firsts.copy(), self.firsts + self.sizes
         follows = np.flatnonzero(self.rows[1:] == self.rows[:-1]) + 1
@@ -91,8 +93,8 @@ def read_windows(tokenizer, columns, overlap, n_threads, offsets=False, numbers=
     columns : list of object ndarray of shape (n_rows,)
         One column of documents, or a column of questions and one of documents.
     overlap : int
-        Number of tokens that neighbouring windows of a document share. It is at most half of what
-        a question leaves of the window.
+        Number of tokens that neighbouring windows of a document share. With questions, at most half
+        of the tokens that a question leaves free in a window are shared.
     n_threads : int
         As in `Tokenizer.encode`.
     offsets : bool, default=False
@@ -158,13 +160,13 @@ def check_windows(tokenizer, overlap):
     room = tokenizer.room
     if overlap >= room:
         raise ValueError(
-            f"window_overlap={overlap} must be smaller than the number of tokens of a text that a "
-            f"window has: {room}, with max_length={tokenizer.max_length}."
+            f"window_overlap={overlap} must be smaller than {room}: with "
+            f"max_length={tokenizer.max_length}, a window has room for {room} tokens of a text."
         )
 
 
 class _Template(NamedTuple):
-    """The tokens that stand around a document, and the types of all tokens of a pair."""
+    """The tokens before and after a document, and the types of all tokens of a pair."""
 
     before: np.ndarray
     prompt: np.ndarray
@@ -174,7 +176,7 @@ class _Template(NamedTuple):
 
 
 def _template(tokenizer, n_columns):
-    """Read the template from the tokens of a text or pair of one letter each."""
+    """Find the template by encoding a text of one letter, or a pair of such texts."""
     nothing = np.empty(0, np.int32)
     prompt = nothing
     if n_columns == 1 and tokenizer.prompt:
@@ -228,7 +230,7 @@ def _encoded(backend, texts, n_threads, offsets):
 
 
 def _joined(made, template, tokenizer, offsets, errors):
-    """The Windows made of the row, lead, question length, first token and ids of each window."""
+    """Make Windows from the row, lead, question length, first token and ids of each window."""
     ids = [np.concatenate([lead, part, template.after]) for _, lead, _, _, part in made]
     types = None
     if template.types is not None:

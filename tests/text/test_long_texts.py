@@ -305,7 +305,7 @@ KINDS = [TextClassifier, TextRegressor, TextEncoder]
         ({"window_overlap": 4.0}, "'window_overlap' parameter of"),
         (
             {"window_overlap": 14},
-            "window_overlap=14 must be smaller than the number of tokens .* 14",
+            "window_overlap=14 must be smaller than 14: with max_length=",
         ),
     ],
     ids=repr,

@@ -14,7 +14,7 @@ from sklearn_dl.training._rows import Read
 class AnswerNetwork(FittedTextNetwork):
     """A text network that reads questions together with windows of their contexts.
 
-    The features of a row are the vector of the first token of its first window. The outputs are
+    The features of a row are the embedding of the first token of its first window. The outputs are
     a Ragged of TOKEN_DTYPE.
 
     Parameters
@@ -23,7 +23,7 @@ class AnswerNetwork(FittedTextNetwork):
         As in `FittedTextNetwork`.
     """
 
-    # of the features, the initial head needs only the number
+    # the initial head needs only the number of features, not their values
     rows_of_initial_head = 1
 
     def features(self, rows, where):
@@ -35,7 +35,7 @@ class AnswerNetwork(FittedTextNetwork):
         return Read(values, errors)
 
     def outputs(self, head, rows, where):
-        """What `head` makes of the tokens of contexts, as a Read with a Ragged of TOKEN_DTYPE."""
+        """The outputs of `head` for the tokens of contexts: a Read of a Ragged of TOKEN_DTYPE."""
         assert head is not None
 
         def compute(network, windows, batches, rows):
@@ -104,12 +104,12 @@ def _entries(windows, some=slice(None)):
 
 
 def _batches(network, tokenizer, windows, where):
-    """Compute the vectors of all entries, and yield them in batches.
+    """Compute the embeddings of all entries, and yield them in batches.
 
     Yields
     ------
     window, number : int ndarray of shape (n_vectors,)
-        The entry that each vector belongs to.
+        The entry that each embedding belongs to.
     vectors : float32 ndarray of shape (n_vectors, width)
     """
     import torch
@@ -128,7 +128,7 @@ def _batches(network, tokenizer, windows, where):
 
 
 def _first_vectors(network, windows, batches, rows):
-    """The vector of the first token of each row; NaN if a vector of the row is not finite."""
+    """The embedding of the first token of each row; NaN if one of the row is not finite."""
     values = np.full((len(rows), network.token_width), np.nan, dtype=np.float32)
     is_first = np.append(True, windows.is_last[:-1])
     failed = np.full(len(rows), False)

@@ -51,7 +51,7 @@ class Answers(Problem):
     Attributes
     ----------
     has_no_answer : bool
-        Whether y had rows without an answer. Without a y: False.
+        Whether y had rows without an answer. False before `learn`.
     """
 
     has_no_answer = False
@@ -80,8 +80,8 @@ class Answers(Problem):
     def refuse(self, targets):
         if (targets.spans < 0).all():
             raise ValueError(
-                f"{self.purpose} needs answers to learn from, but "
-                f"{counted(len(targets), 'row')} to learn from have none."
+                f"{self.purpose} needs rows with answers, but none of the training rows has one "
+                f"({counted(len(targets), 'row')})."
             )
 
     def strata(self, targets):
@@ -100,7 +100,7 @@ class Answers(Problem):
         return LinearHead(draws, np.zeros(2))
 
     def goals(self, targets, layout=None):
-        """The places of the answer in each window; answers that cannot be learned are warned of.
+        """The places of the answer in each window. Warn of answers that cannot be learned.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class Answers(Problem):
             )
         if n_lost:
             warn_user(
-                f"No window contains the whole of {n_lost} of {n_answers} answers to learn from: "
+                f"No window contains all tokens of {n_lost} of {n_answers} answers to learn from: "
                 'they are learned as "no answer". Raise window_overlap or max_length.'
             )
         return goals
@@ -194,7 +194,7 @@ def _goals(spans, layout):
         first = np.searchsorted(offsets[:, 1], start, side="right")
         stop = np.searchsorted(offsets[:, 0], end)
         n_tokens[row] = stop - first
-        # a normalizer can leave nothing of an answer
+        # a normalizer can remove all characters of an answer
         is_whole = (first < stop) & (layout.firsts[some] <= first)
         is_whole &= stop <= layout.firsts[some] + layout.sizes[some]
         places = layout.leads[some] - layout.firsts[some] + np.array([[first], [stop - 1]])

@@ -55,8 +55,8 @@ def located_answers(y, rows, name):
     Raises
     ------
     RowsError
-        If an answer is malformed, is not at its start, or has no start and does not occur exactly
-        once in its context.
+        If an answer is malformed, is not found at its start, or has no start and does not occur
+        exactly once in its context.
     """
     spans = np.full((len(rows), 2), -1, dtype=np.int64)
     texts: list = [()] * len(rows)

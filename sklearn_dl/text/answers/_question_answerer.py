@@ -48,19 +48,19 @@ class QuestionAnswerer(TextEstimator):
         name ("owner/name"). If the folder has a head that finds answers, no `fit` is needed to
         predict: see the notes.
     max_length : int, default=384
-        Largest number of tokens that are read at once, special tokens included. The question takes
-        its part of them.
+        Largest number of tokens that are read at once, special tokens included. The tokens of the
+        question count too.
     window_overlap : int, default=128
         Number of tokens that neighbouring windows of a long text share.
     max_answer_length : int, default=30
         Largest number of tokens of an answer that `predict` finds.
     allow_no_answer : bool, default=False
-        Whether `predict` may return "no answer" even if all questions that `fit` got have an
-        answer. If some of them have none, `predict` may return it in any case.
+        Whether `predict` may return "no answer" even if all training questions have an answer. If
+        some of them have none, `predict` may return it in any case.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
-        or none (0). Here 0 is refused: without training, the vectors of a context hardly depend on
-        the question, so that no head can find the answer in them.
+        or none (0). Here 0 is refused: without training, the embeddings of a context's tokens
+        hardly depend on the question, so that no head can find the answer.
     max_epochs : int, default=3
         Number of passes over the training rows.
     batch_size : int, default=16
@@ -158,23 +158,25 @@ class QuestionAnswerer(TextEstimator):
 
     Notes
     -----
-    The counterpart in ML.NET is QuestionAnswer. There, an answer lacks its last token, a row with
-    few answers repeats those of the row before, start and end may stand in the question, a context
-    is cut at 512 tokens, and answers that are not at their place are left out without a word.
+    The counterpart in ML.NET is QuestionAnswer. There, an answer lacks its last token; a row with
+    few answers repeats answers of the row before it; start and end can be in the question; a
+    context is cut at 512 tokens; and training answers that are not at the given start are silently
+    left out.
 
     The pretrained encoder gets a head: a new linear layer, which gives each token one logit for the
     start of the answer and one for its end. Encoder and head are trained by AdamW on the mean of
     the two cross entropies over the tokens of the context and the first token of the window. That
-    first token stands for "no answer", and is the goal of windows that do not contain the whole
+    first token stands for "no answer", and is the target of windows that do not contain the whole
     answer [1]_.
 
-    Neighbouring windows share `window_overlap` tokens, but at most half of what the question leaves
-    of a window. An answer is found only if all its tokens are in one window: `max_answer_length`
-    should not exceed the overlap if contexts are long.
+    Neighbouring windows share `window_overlap` tokens, but at most half of the tokens that the
+    question leaves free in a window. An answer is found only if all its tokens are in one window:
+    `max_answer_length` should not exceed the overlap if contexts are long.
 
     The score of a span is the sum of its start and end logits. Start and end are chosen together:
-    all spans of at most `max_answer_length` tokens in all windows are compared. The score of "no
-    answer" is the lowest of the windows' sums at their first tokens.
+    all spans of at most `max_answer_length` tokens in all windows are compared. For "no answer",
+    the score of a window is the sum of the two logits of its first token, and the lowest score of
+    all windows counts.
 
     If the folder of `model` has the head of transformers' AutoModelForQuestionAnswering, the
     estimator predicts without `fit`, and `fit` starts from this head. The folder does not say
@@ -182,9 +184,9 @@ class QuestionAnswerer(TextEstimator):
     it was.
 
     The encoder that comes with the package was made for comparing sentences, and is weak at this
-    task: after 839 questions of XQuAD, its exact match score on other articles was .34. Set `model`
-    to an encoder that was pretrained for answers, or to a larger one, and fit it to some thousands
-    of questions.
+    task: after 839 questions of XQuAD, its exact match score on other articles was 0.34. Set
+    `model` to an encoder that was pretrained for answers, or to a larger one, and fit it to some
+    thousands of questions.
 
     References
     ----------
@@ -258,11 +260,11 @@ class QuestionAnswerer(TextEstimator):
         X : array-like of shape (n_samples, 2)
             A column of questions and a column of contexts.
         y : list, object array or Series of n_samples rows
-            The answer to each question: a text that occurs exactly once in the context; or
-            ``(text, start)``, where `start` counts the characters of the context; or SQuAD's
-            ``{"text": [...], "answer_start": [...]}`` with any number of answers, of which the
-            first one is learned, and all are compared in validation; or None, "" or empty lists if
-            the context does not answer the question. The array that `predict` returns is allowed.
+            The answer to each question, in one of these forms: a text that occurs exactly once in
+            the context; ``(text, start)``, where `start` counts the characters of the context;
+            SQuAD's ``{"text": [...], "answer_start": [...]}`` with any number of answers (the first
+            one is learned; validation compares all of them); None, "" or empty lists if the context
+            does not answer the question. The array that `predict` returns is also accepted.
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight 2 counts in the loss like two rows. Rows of weight 0 are left out.
         X_val, y_val : array-like, default=None
@@ -277,11 +279,11 @@ class QuestionAnswerer(TextEstimator):
         Raises
         ------
         ValueError
-            If a cell is not text, an answer is missing (NaN) or malformed, is not at its start, has
-            no start and does not occur exactly once in its context, no row has an answer, a
-            question leaves no room for a context, the model is a static embedding, the tokenizer is
-            written in Python, a checkpoint belongs to another fit, or the loss is no longer finite.
-            Errors of rows name the row. The estimator is left as it was.
+            If a cell is not text, an answer is missing (NaN) or malformed, is not found at its
+            start, has no start and does not occur exactly once in its context, no row has an
+            answer, a question leaves no room for a context, the model is a static embedding, the
+            tokenizer is written in Python, a checkpoint belongs to another fit, or the loss is no
+            longer finite. Errors of rows name the row. The estimator is left as it was.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError
@@ -290,8 +292,8 @@ class QuestionAnswerer(TextEstimator):
         Warns
         -----
         UserWarning
-            If answers have more than `max_answer_length` tokens, or no window contains the whole of
-            an answer.
+            If answers have more than `max_answer_length` tokens, or no window contains a whole
+            answer.
         """
         return self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
@@ -307,12 +309,13 @@ class QuestionAnswerer(TextEstimator):
         -------
         answers : structured ndarray of shape (n_samples,)
             With the fields ``answer`` (str), ``start`` and ``end`` (int64, characters of the
-            context: ``context[start:end] == answer``) and ``score`` (float64: the softmax over all
+            context: ``context[start:end] == answer``) and ``score`` (float64: its softmax among all
             spans of all windows, and "no answer" if it is allowed). An answer does not begin or end
-            with white space. "No answer" is ``("", -1, -1)`` and its score. It occurs only if y had
-            such rows, or with ``allow_no_answer=True``, or, with the score 1, if the context is
-            empty or has nothing but white space and characters that the tokenizer leaves out. Rows
-            that cannot be read (``on_error="nan"``) are ``(None, -1, -1, nan)``, with one warning.
+            with white space. "No answer" is ``("", -1, -1)`` and its score. It is returned only if
+            y had such rows, or with ``allow_no_answer=True``. If the context has nothing but white
+            space and characters that the tokenizer leaves out, or is empty, it is returned with the
+            score 1. Rows that cannot be read (``on_error="nan"``) are ``(None, -1, -1, nan)``, with
+            one warning.
         """
         found = [_MISSING if answers is None else answers for answers in self._best(X, 1)]
         return np.concatenate(found) if found else _MISSING[:0]
@@ -347,8 +350,8 @@ class QuestionAnswerer(TextEstimator):
         X : array-like of shape (n_samples, 2)
             As in `predict`.
         y : list, object array or Series of n_samples rows
-            As in `fit`. If a row has several answers, the best of them counts. The score of a row
-            that cannot be read (``on_error="nan"``) is 0.
+            As in `fit`. If a row has several answers, the one that matches best counts. The score
+            of a row that cannot be read (``on_error="nan"``) is 0.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns

@@ -4,7 +4,7 @@ from unicodedata import category
 
 import numpy as np
 
-# the logits of a token that an answer can start and end with. Each window begins with an entry for
+# a token that an answer can start or end with, and its logits. Each window begins with an entry for
 # its first token, which stands for "no answer": `token`, `start` and `end` of this entry are -1.
 TOKEN_DTYPE = np.dtype(
     [
@@ -22,7 +22,7 @@ def trimmed(offsets, context):
     """The characters of tokens, without white space around them.
 
     A token ends after the combining marks of its last character, which many tokenizers leave out:
-    an answer never ends inside a character that a reader sees.
+    thus an answer never ends inside a character that a reader sees.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def trimmed(offsets, context):
 
 
 def best_spans(tokens, k, max_answer_length, allow_no_answer):
-    """The spans of characters of the highest scores.
+    """The spans of characters with the highest scores.
 
     The score of a span of tokens is the start logit of the first one plus the end logit of the last
     one. A span of characters can come from several windows, and from tokens that stand for parts of
@@ -64,7 +64,8 @@ def best_spans(tokens, k, max_answer_length, allow_no_answer):
     max_answer_length : int
         Largest number of tokens of a span.
     allow_no_answer : bool
-        Whether "no answer" is compared with the spans. Its score is the lowest one of the windows.
+        Whether "no answer" is compared with the spans. Its score is the lowest of its scores in the
+        windows.
 
     Returns
     -------

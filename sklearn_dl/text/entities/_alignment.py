@@ -1,4 +1,4 @@
-"""From entities as they are given, in characters or in words, to words and back."""
+"""Convert entities between words and characters."""
 
 import numpy as np
 

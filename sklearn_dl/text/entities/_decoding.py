@@ -11,6 +11,8 @@ from scipy.special import log_softmax
 def best_tags(outputs):
     """The most probable legal sequence of tags of each row.
 
+    All rows advance together, word by word.
+
     Parameters
     ----------
     outputs : Ragged
@@ -24,7 +26,7 @@ def best_tags(outputs):
     References
     ----------
     Viterbi, Error bounds for convolutional codes and an asymptotically optimum decoding algorithm,
-    1967. All rows advance together, word by word.
+    1967.
     """
     scores = log_softmax(outputs.values, axis=1) if len(outputs.values) else outputs.values
     codes = np.zeros(len(scores), dtype=np.int64)

@@ -13,7 +13,7 @@ from sklearn_dl.training._rows import Read
 
 
 class EntityNetwork(FittedTextNetwork):
-    """A text network whose features are the vectors of words, as a Ragged.
+    """A text network whose features are the embeddings of words, as a Ragged.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class EntityNetwork(FittedTextNetwork):
             return self._of_words(rows, where, lambda vectors: head(vectors.astype(np.float64)))
 
     def _of_words(self, rows, where, compute):
-        """What `compute` makes of the vectors of words, as a Read with a Ragged."""
+        """Apply `compute` to the embeddings of words; return a Read with a Ragged."""
         where = where.resolved()
         parts = []
         with torch_settings(where.n_threads) as n_threads:

@@ -45,10 +45,10 @@ class EntityRecognizer(TextEstimator):
         windows gets its tag from the window in which it is farther from the edge.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
         What the tags in y mean. "auto" is IO if every tag but "O" starts with "I-", and BIO if each
-        entity starts with "B-"; for other tags, an error asks for the scheme.
+        entity starts with "B-"; other tags raise an error that asks for the scheme.
     trainable_layers : "all" or int, default="all"
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
-        or none (0). With 0, the vectors of the words are computed once, and
+        or none (0). With 0, the embeddings of the words are computed once, and
         :class:`~sklearn.linear_model.LogisticRegression` is fitted to them.
     max_epochs : int, default=4
         Number of passes over the training rows.
@@ -148,20 +148,20 @@ class EntityRecognizer(TextEstimator):
     Notes
     -----
     The counterpart in ML.NET is NamedEntityRecognition. The pretrained encoder gets a head: a new
-    linear layer on the vector of the first token of each word. Encoder and head are trained by
-    AdamW on the cross entropy of the tags BIO. The predicted tags are the most probable ones among
-    those that are legal, which the Viterbi algorithm finds.
+    linear layer on the embedding of the first token of each word. Encoder and head are trained by
+    AdamW on the cross entropy of BIO tags. The Viterbi algorithm finds the most probable legal
+    sequence of tags, which is the prediction.
 
-    If the encoder ignores letter case, it also learns a vector for each shape of a word, such as
-    an initial capital or digits only. This vector is added to the embeddings of the word's tokens,
-    and is zero at the start.
+    If the encoder ignores letter case, it also learns an embedding for each shape of a word, such
+    as an initial capital or digits only. This embedding is added to those of the word's tokens. It
+    is zero before training.
 
     If the folder of `model` has the head of transformers' AutoModelForTokenClassification, and its
     labels are tags of the schemes BIO, IO or IOB1, the estimator predicts without `fit`. The folder
-    does not say which scheme it is. Each word then gets its most probable label; an entity starts
-    where the label changes, and where B- is more probable than I-. The probability of a word is
-    that of its label. `fit` starts from this head if the labels of its entities are those of y, and
-    otherwise from a new head. With ``trainable_layers=0``, the head is always new.
+    does not say which scheme it is. Therefore each word gets its most probable label, and an entity
+    starts where the label changes or B- is more probable than I-. The probability of a word is that
+    of its label. `fit` starts from this head if its entity labels are those of y, and otherwise
+    from a new head. With ``trainable_layers=0``, the head is always new.
 
     The words of a text are runs of letters and digits, and punctuation marks. Each character of
     Chinese, Japanese, Thai, Lao, Khmer and Burmese is a word. If `fit` gets tags for texts, then
@@ -231,10 +231,10 @@ class EntityRecognizer(TextEstimator):
         X : array-like of shape (n_samples,) or (n_samples, 1)
             Texts, or lists of words. In a list of lists, the inner lists are words, not columns.
         y : list, object array or Series of n_samples rows
-            A row of strings has a tag for each word; the words of a text are those of
-            ``text.split()``. Any other row has the entities (start, end, label), or is an array
-            that `predict` returned; [] is a row without entities. Start and end count the
-            characters of texts, and the words of lists; the end is exclusive.
+            For each row either its tags or its entities. Tags are strings, one for each word; the
+            words of a text are then those of ``text.split()``. Entities are a list of (start, end,
+            label), or an array that `predict` returned; [] is a row without entities. Start and end
+            count characters if rows are texts, and words if they are lists; the end is exclusive.
         sample_weight : array-like of shape (n_samples,), default=None
             The words of a row of weight 2 count in the loss like those of two rows. Rows of weight
             0 are left out.
@@ -383,7 +383,7 @@ class EntityRecognizer(TextEstimator):
 
     @names_labels
     def _of_rows(self, X, read_row):
-        """What `read_row` makes of the entities of each row; None for rows that cannot be read."""
+        """Apply `read_row` to the entities of each row; None for rows that cannot be read."""
         rows = self._rows_to_predict(X)
         predictor, problem = self._present_predictor(), self._problem
         made: list = []

@@ -12,7 +12,7 @@ from sklearn_dl.training._task import Feed
 class WordFeed(Feed):
     """Feed of the windows of texts. The outputs are those of the head for each token.
 
-    Windows in which no word has its best place are left out.
+    Windows that are not chosen for any word (see WordTokens) are left out.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class WordFeed(Feed):
         self._shapes = None if found.shapes is None else [found.shapes[w] for w in kept]
         self.lengths = self._tokens.lengths
         self.row_of_part = windows.rows[kept]
-        # a word of any row has the same weight in the loss
+        # all words have the same weight in the loss, whatever the length of their row
         self.shares = n_words.astype(np.float64)
         first_word = np.cumsum(found.n_words) - found.n_words
         words = found.words - first_word[self.row_of_part[index]]

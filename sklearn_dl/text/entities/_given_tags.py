@@ -1,4 +1,4 @@
-"""The tags of a head that came with the model's folder, and how entities are found with them."""
+"""The tags of a head in the model's folder, and how they are turned into entities."""
 
 import re
 

@@ -42,12 +42,12 @@ class WordEntities(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Which words the tokens of windows stand for.
+    """Which words the tokens of windows represent.
 
     Attributes
     ----------
     words, windows, places : int ndarray of shape (n_found,)
-        Word within its row, window, and place of its token in the window.
+        Position of each word in its row, its window, and the place of its token in this window.
     longest : int
         Number of tokens of the longest window.
     """
@@ -131,8 +131,8 @@ class Tags(Problem):
     def refuse(self, targets):
         if not targets.values.any():
             raise ValueError(
-                f"{self.purpose} needs entities to learn from, but "
-                f"{counted(len(targets), 'row')} to learn from have none."
+                f"{self.purpose} needs rows with entities, but none of the training rows has any "
+                f"({counted(len(targets), 'row')})."
             )
 
     def strata(self, targets):

@@ -105,8 +105,8 @@ def word_rows(X, estimator, *, reset):
     if len(kinds) == 2:
         (kind, first), (other, second) = kinds.items()
         raise RowError(
-            f"the row is {other}, but row {first} is {kind}: split the texts to words, or join the "
-            "words to texts",
+            f"the row is {other}, but row {first} is {kind}: split the texts into words, or join "
+            "the words into texts",
             second,
         )
     set_or_check_features(estimator, X if names else texts.reshape(-1, 1), names, reset=reset)
@@ -124,7 +124,7 @@ def word_rows(X, estimator, *, reset):
 def text_cells(X, estimator):
     """The only column of X, in which lists of words are joined by spaces, and its names or None.
 
-    What is neither a text nor a list of words stays as it is.
+    Cells that are neither texts nor lists of words are not changed.
     """
     cells, names = _cells(X, estimator)
     texts = [

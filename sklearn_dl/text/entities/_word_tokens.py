@@ -1,4 +1,4 @@
-"""From words to tokens: which token stands for each word, and in which window it is read."""
+"""From words to tokens: which token represents each word, and in which window it is read."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from sklearn_dl.text.entities._words import find_words, word_shape
 
 
 class WordTokens(NamedTuple):
-    """The windows of some rows, and the tokens that stand for the words of these rows.
+    """The windows of some rows, and the tokens that represent the words of these rows.
 
-    The words of all rows are counted together. A word stands for itself by its first token, in the
-    window that shows the most of the text around it. A word without tokens (such as a space) is
-    not in `words`.
+    The words of all rows are counted together. A word is represented by its first token, in the
+    window that shows the most of the text around it. A word without tokens (such as a space) is not
+    in `words`.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def first_tokens(words, offsets):
     words : int ndarray of shape (n_words, 2)
         Where each word starts and ends.
     offsets : int ndarray of shape (n_tokens, 2)
-        Where each token starts and ends. It may start with spaces before a word.
+        Where each token starts and ends. A token may start with the spaces before a word.
     """
     if not len(offsets):
         return np.full(len(words), -1)
@@ -90,7 +90,8 @@ def _shapes(windows, rows):
     """For each window, the Shapes of the words that its tokens belong to."""
     of_row = []
     for text, offsets in zip(rows.columns[0], windows.offsets, strict=True):
-        # always split at punctuation marks, so that shapes do not depend on how rows are given
+        # always split at punctuation marks, so that shapes do not depend on whether rows are texts
+        # or lists of words
         words = find_words(text)
         shapes = np.array([word_shape(text[a:b]) for a, b in words.tolist()], dtype=np.int32)
         word = np.searchsorted(words[:, 0], offsets[:, 1] - 1, side="right") - 1

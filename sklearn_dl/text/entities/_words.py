@@ -54,7 +54,7 @@ def find_words(text):
 
 
 def listed_words(words):
-    """Where words start and end in the text that joins them by spaces."""
+    """Where words start and end in the text in which spaces join them."""
     lengths = np.fromiter(map(len, words), np.int64, len(words))
     starts = np.cumsum(lengths + 1) - lengths - 1
     return np.column_stack([starts, starts + lengths])

@@ -79,7 +79,7 @@ def test_a_window_without_the_whole_answer_has_the_goal_no_answer(encoder):
 def test_an_answer_that_no_window_has_as_a_whole_is_counted(encoder):
     answerer = quick(encoder, max_length=20, window_overlap=0).fit(PAIRS, GOLDS)
     y = ["the plot is slow a cat", "cat"]
-    with pytest.warns(UserWarning, match="No window contains the whole of 1 of 2 answers"):
+    with pytest.warns(UserWarning, match="No window contains all tokens of 1 of 2 answers"):
         assert "cat" in goals_of(answerer, LONG[:2], y)
 
 
@@ -191,10 +191,10 @@ def test_rows_that_are_not_two_texts(encoder, rows, message):
 
 
 def test_rows_without_any_answer_are_refused(encoder):
-    with pytest.raises(ValueError, match="needs answers to learn from, but 4 rows"):
+    with pytest.raises(ValueError, match=r"needs rows with answers, but .* \(4 rows\)"):
         quick(encoder).fit([UNANSWERABLE] * 4, [None] * 4)
     answerer = quick(encoder).fit(X, Y)
-    with pytest.raises(ValueError, match="needs answers to learn from, but 16 rows"):
+    with pytest.raises(ValueError, match=r"needs rows with answers, but .* \(16 rows\)"):
         # only rows without an answer have a weight
         answerer.fit(
             [*X.tolist(), *[UNANSWERABLE] * 16], [*Y, *[None] * 16], [0.0] * 16 + [1.0] * 16

@@ -71,7 +71,7 @@ def test_all_forms_of_the_same_answers_give_the_same_fit(encoder):
 def test_a_fold_without_an_answer(encoder):
     rows, y = [*X.tolist(), *[UNANSWERABLE] * 16], [*Y, *[None] * 16]
     groups = np.repeat([0, 1], 16)
-    with pytest.warns(FitFailedWarning, match="needs answers to learn from"):
+    with pytest.warns(FitFailedWarning, match="needs rows with answers"):
         found = cross_validate(quick(encoder), rows, y, groups=groups, cv=GroupKFold(2))
     # the fold that learns only answers finds one everywhere
     assert np.isnan(found["test_score"]).sum() == 1

@@ -75,9 +75,9 @@ def test_score_refuses_what_does_not_fit_the_rows(recognizer):
 
 
 def test_no_entities_at_all(recognizer):
-    with pytest.raises(ValueError, match=r"needs entities .* 20 rows to learn from have none"):
+    with pytest.raises(ValueError, match=r"needs rows with entities, but .* \(20 rows\)"):
         recognizer.fit(TEXTS, [[]] * 20)
-    with pytest.raises(ValueError, match="needs entities"):
+    with pytest.raises(ValueError, match="needs rows with entities"):
         recognizer.set_params(trainable_layers=0).fit(WORDS, [["O"] * len(row) for row in WORDS])
     with pytest.raises(ValueError, match=r"y, row 1.*missing"):
         recognizer.fit(["red", "cat"], [[(0, 3, "colour")], None])
@@ -121,7 +121,7 @@ def test_rows_that_cannot_be_read_are_left_out(recognizer, layers):
         assert recognizer.predict_frame(X)["row"].min() == 1
     with pytest.warns(UserWarning, match="2 of 22 rows"):
         assert recognizer.score(X, y) == pytest.approx(2 * 28 / (28 + 29))
-    with pytest.raises(ValueError, match="needs entities"):
+    with pytest.raises(ValueError, match="needs rows with entities"):
         recognizer.fit([None, "red"], [[(0, 3, "colour")], []])
 
 
@@ -180,7 +180,7 @@ def test_a_text_of_a_megabyte(recognizer):
 
 
 def test_parameters_that_leave_no_room(recognizer):
-    with pytest.raises(ValueError, match=r"window_overlap=30 must be smaller .*: 30, with"):
+    with pytest.raises(ValueError, match=r"window_overlap=30 must be smaller than 30: with"):
         recognizer.set_params(window_overlap=30).fit(TEXTS, ENTITIES)
     with pytest.raises(ValueError, match="max_length=2 leaves no room"):
         recognizer.set_params(max_length=2).fit(TEXTS, ENTITIES)
