@@ -1,4 +1,4 @@
-"""Images, read lazily: loading, resizing and turning into numbers."""
+"""Load images lazily, resize them, and turn them into numbers."""
 
 from sklearn_dl.images._formats import SAFE_FORMATS
 from sklearn_dl.images._lazy import ImageReadError, LazyImage

@@ -1,7 +1,7 @@
 """The sizes of the AV1 images in an AVIF file.
 
-The file's boxes may state other sizes than the images have: libavif decodes the images, and then
-scales them to the sizes in the boxes.
+The sizes in the file's boxes may differ from those of the images: libavif decodes the images, and
+then scales them to the sizes in the boxes.
 """
 
 import struct
@@ -57,7 +57,7 @@ def _payload_sizes(payload, budget):
 
 
 def _spend(budget):
-    """Count one part of the file; raise an error if it has too many."""
+    """Count one part of the file; raise an error if the file has too many."""
     if next(budget, None) is None:
         raise ValueError(f"it has more than {_MOST_PARTS} parts: it is not an AVIF image")
 

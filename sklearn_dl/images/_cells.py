@@ -1,4 +1,4 @@
-"""What a row may be: a path, an encoded file, pixels, and what tables and stores make of them."""
+"""The values that a row may hold: paths, encoded files, pixels, and the structs of tables."""
 
 import os
 import sys
@@ -25,14 +25,14 @@ _OPENCV_DEPTHS = ("8U", "8S", "16U", "16S", "32S", "32F", "64F", "16F")
 
 
 def as_column(X):
-    """Return X in a form that is one column for `single_column`, if its cells are images.
+    """Return X in a form that `single_column` accepts as one column, if its cells are images.
 
     Raises
     ------
     ValueError
         If X is a single image.
     """
-    # a column or a frame has a length, and may have labels that look like methods
+    # what has a length is a column or a frame, even if its label "read" looks like a method
     is_file = not hasattr(X, "__len__") and (_is_file(X) or _is_url_object(X))
     if isinstance(X, (Image.Image, LazyImage)) or _is_struct(X) or is_file:
         raise ValueError("X is a single image; put it in a list.")
@@ -46,7 +46,7 @@ def as_column(X):
 
 
 def source_of(cell, find):
-    """Return the source for the LazyImage of a cell, checked as far as possible without decoding.
+    """Return the source of a cell's LazyImage, checked as far as possible without decoding.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def name_of(cell):
 
 
 def _path_of(cell):
-    """Return the path or URL of a cell that consists of it, else None."""
+    """Return the path or URL that a cell is, or None if it is neither."""
     if isinstance(cell, (str, PurePath)):
         return os.fspath(cell)
     if hasattr(cell, "as_uri"):
@@ -113,7 +113,7 @@ def _path_of(cell):
 
 
 def _is_url_object(value):
-    """Whether a value is a path of universal_pathlib, or the like, that is not local."""
+    """Whether a value is a path object that is not local, such as those of universal_pathlib."""
     return hasattr(value, "as_uri") and not isinstance(value, os.PathLike)
 
 
@@ -158,7 +158,7 @@ def _fields_of(cell):
     """Return the fields of a struct, by name; None if the cell is not one."""
     if isinstance(cell, Mapping):
         return cell
-    # of pyspark's Row, or of a named tuple
+    # pyspark's Row has `__fields__`, a named tuple has `_fields`
     names = getattr(cell, "__fields__", None) or getattr(cell, "_fields", None)
     return dict(zip(names, cell, strict=False)) if names and isinstance(cell, tuple) else None
 
@@ -197,7 +197,10 @@ def _pixels_of_spark(height, width, nChannels, mode, data):
     """Return the pixels of Spark's image struct, H x W x C."""
     numbers = {"height": height, "width": width, "nChannels": nChannels, "mode": mode}
     if not all(isinstance(number, Integral) for number in numbers.values()):
-        raise ValueError(f"it is an image struct of Spark whose sizes are {brief(numbers)}")
+        raise ValueError(
+            "it is an image struct of Spark, whose height, width, nChannels and mode must be "
+            f"integers, got {brief(numbers)}"
+        )
     n_channels = (mode >> 3) + 1
     if mode not in _SPARK_ORDERS:
         name = f"CV_{_OPENCV_DEPTHS[mode & 7]}C{n_channels}" if mode >= 0 else "Undefined"
@@ -227,8 +230,8 @@ def _pixels_of_tensor(tensor):
     if len(shape) == 3 and (shape[0] not in (1, 3, 4) or shape[2] in (1, 3, 4)):
         raise ValueError(
             f"it is a tensor of shape {shape}; an image must have shape (C, H, W), as in "
-            "torchvision, or (H, W). For another order, or one that this shape leaves open, pass "
-            "the array (H, W, C): tensor.permute(...).numpy()"
+            "torchvision, or (H, W). If the axes have another order, or the shape is ambiguous, "
+            "pass an array of shape (H, W, C): tensor.permute(...).numpy()"
         )
     array = tensor.cpu().numpy()
     return np.moveaxis(array, 0, 2) if array.ndim == 3 else array

@@ -50,7 +50,7 @@ def machine_fault(error, outside=None):
 
 
 def _is_of_the_machine(error):
-    if error.errno is None:  # Pillow's own errors: damaged files, with one exception
+    if error.errno is None:  # all of Pillow's own errors but one mean a damaged file
         return str(error).startswith("out of memory")
     return error.errno not in _OF_THE_FILE
 

@@ -1,4 +1,4 @@
-"""Paths of image files, and opening them: the file that is read is the file that was checked."""
+"""Check the paths of image files, and open exactly the files that were checked."""
 
 import errno
 import os
@@ -38,16 +38,16 @@ def checked_path(path, root=None):
         raise ValueError("the path is empty")
     uri = re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", path, re.DOTALL)
     if uri:
-        from urllib.request import url2pathname  # 20 ms that few need
+        from urllib.request import url2pathname  # the import takes 20 ms, and few rows need it
 
         path = url2pathname(uri[1])
     if "\0" in path:
         raise ValueError(f"the path {path!r} contains a null character")
     if is_url(path):
         raise ValueError(
-            f"{path!r} is a URL, and nothing is fetched unless an ImageLoader has a filesystem: "
-            f"ImageLoader(filesystem={{'protocol': {path.partition('://')[0]!r}}}), also in front "
-            "of other estimators. Or download the file, and pass its path or its bytes"
+            f"{path!r} is a URL, and nothing is fetched unless ImageLoader has a filesystem. Use "
+            f"ImageLoader(filesystem={{'protocol': {path.partition('://')[0]!r}}}) as the first "
+            "step, or download the file and pass its path or its bytes"
         )
     if root is None:
         full = os.path.abspath(path)
@@ -90,8 +90,8 @@ def open_file(path, root=None):
     path : str
         Absolute path. With `root`, its symbolic links are resolved (`os.path.realpath`).
     root : str or None
-        Folder that must contain the file, itself resolved. A file or folder inside that became a
-        symbolic link after `path` was resolved is not followed.
+        Folder that must contain the file, with its own symbolic links resolved. A file or folder
+        in it that became a symbolic link after `path` was resolved is not followed.
 
     Returns
     -------

@@ -182,7 +182,7 @@ def _open_heif(file, listed):
     if _HEIF not in listed:
         raise _not_listed(_HEIF)
     try:
-        # the class, because joblib's workers would lack a plugin that is registered here
+        # the class itself: a plugin that is registered here is missing in joblib's workers
         from pillow_heif import HeifImageFile
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":

@@ -47,7 +47,7 @@ class ImageReadError(RowError):
     message : str
         The name of the image, and why it cannot be read.
     row : int or None
-        Number of the row in X. None if the image was read by itself.
+        Number of the row in X. None if the image was read alone, not as a row of X.
     source : str or None
         Path or URL of the image, or a description of one that has neither ("<12 bytes>",
         "<array 4 x 4 x 3>").
@@ -58,7 +58,7 @@ class ImageReadError(RowError):
 
 
 class Decoding(NamedTuple):
-    """The parameters of `ImageLoader` that its images share: how a source is read."""
+    """How a source is read: the parameters of `ImageLoader` that all its images share."""
 
     mode: str
     exif_transpose: bool
@@ -69,7 +69,7 @@ class Decoding(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """What is known of an image that was decoded at a reduced scale.
+    """The geometry of an image that was decoded at a reduced scale.
 
     `size` is its full size. `box` is the part of the reduced image that it fills.
     """
@@ -94,7 +94,7 @@ class LazyImage:
     steps : tuple
         Steps to apply to the image after it is read, in order (:class:`ImageResizer` adds one).
     error : str or None
-        Why the image cannot be read, if that is known already.
+        Why the image cannot be read, if the loader has found that already.
 
     Notes
     -----
@@ -103,9 +103,10 @@ class LazyImage:
     ``Pipeline(memory=...)``) sees that the file changed, even if its size and mtime did not. A new
     hard link or another owner changes the status too: features are then computed again.
 
-    A file in a store (`filesystem` of :class:`ImageLoader`) is known by its URL only, as asking
-    the store about each image could take longer than scoring them: such a cache does not see that
-    the file changed. The parameter `memory` of estimators does, because it hashes the content.
+    If the source is a file in a store (`filesystem` of :class:`ImageLoader`), the pickle contains
+    only its URL, because asking the store about each image could take longer than scoring it. So
+    such a cache does not see that the file changed. The parameter `memory` of estimators does,
+    because it hashes the content.
     """
 
     source: Any
@@ -138,8 +139,9 @@ class LazyImage:
     def size_as_read(self):
         """Return (width, height) of the image as it is read.
 
-        It can differ from `size` for a PNG whose EXIF orientation follows its pixels: to find that
-        orientation, this method decodes a PNG with metadata there, and `size` does not.
+        It can differ from `size` for a PNG file that has its EXIF orientation after its pixels.
+        To find that orientation, this method decodes a PNG with metadata after its pixels; `size`
+        does not decode it.
 
         Raises
         ------
@@ -304,7 +306,7 @@ class LazyImage:
         drafted = needed and image.draft(None, needed[::-1] if sideways else needed)
         if not drafted:
             return None
-        # the last column and row may lie partly beyond the image; after a turn they may be first
+        # the last column and row may lie partly beyond the image; turning can put them first
         across, down = drafted[1][2:][::-1] if sideways else drafted[1][2:]
         width, height = image.size[::-1] if sideways else image.size
         left = width - across if orientation in (2, 3, 6, 7) else 0.0

@@ -25,22 +25,22 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     """Turn paths, URLs, encoded files, PIL images and arrays into a column of lazy images.
 
     No pixel is read here: each row becomes a :class:`LazyImage`, which is decoded when a later
-    step asks for it. So a pipeline over 100,000 images needs the memory of one batch.
+    step asks for it. So a pipeline over 100,000 images needs memory for one batch only.
 
     Parameters
     ----------
     root : str, Path or None, default=None
-        Folder of the images; relative paths start here. An absolute path, or one that leaves the
-        folder (by ``..`` or a symbolic link), cannot be read. Nor can a path in which a file or
-        folder has become a symbolic link by the time the image is read. None: paths are used as
-        they are. With `filesystem`, it is a folder in there, such as ``"s3://bucket/images"``: a
-        row is a URL that begins with it, or a relative path, without ``..``.
+        Folder of the images; relative paths start here. An absolute path cannot be read, nor can
+        a path that leaves the folder (by ``..`` or a symbolic link), or one in which a file or
+        folder became a symbolic link before the image was read. None: paths are used as they are.
+        With `filesystem`, it is a folder in that filesystem, such as ``"s3://bucket/images"``.
+        Each row is then a URL that begins with it or a relative path, and contains no ``..``.
     filesystem : dict, fsspec filesystem or None, default=None
-        Where URLs and paths lead: the protocol and the options of a filesystem of the package
-        fsspec, as in ``{"protocol": "s3", "anon": True}``, or an instance. Its files are read when
-        their pixels are asked for. A dict can always be pickled; it need not contain keys, which
-        most stores find in the environment. None: paths are local, and a URL is an error, as
-        nothing is fetched.
+        Filesystem of the package fsspec that holds the files: a dict of its protocol and options,
+        as in ``{"protocol": "s3", "anon": True}``, or an instance. A file is read when its pixels
+        are needed. A dict can always be pickled. It need not contain access keys: most stores find
+        them in the environment. None: paths are local, and a URL is an error, because nothing is
+        downloaded.
     colors : {"RGB", "RGBA", "L"}, default="RGB"
         Colour channels, in their order: "RGB", for example, or "L" for grey levels. With "RGB" and
         "L", transparent images are composited on black.
@@ -88,17 +88,18 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     `max_pixels` limits memory: at worst, decoding takes about 20 bytes per pixel (JPEG 2000). It
     does not limit time: a progressive JPEG or a large WebP canvas may take seconds.
 
-    A file in a store is read whole, with one request and the retries of its filesystem; a file of
-    more than 20 bytes for each of `max_pixels` (at least 64 MiB) is refused. Threads share one
-    filesystem, so that connections are used again; of a filesystem that is not asynchronous, such
-    as an archive, they read in turn. If a store is far away, more `n_threads` than CPUs may pay.
-    A path in `filesystem` is not looked for by `transform`.
+    A file in a store is read whole, with one request; its filesystem decides about retries. A file
+    of more than ``20 * max_pixels`` bytes is refused (this limit is at least 64 MiB). Threads share
+    one filesystem, so that connections are used again. If the filesystem is not asynchronous (an
+    archive, for example), only one thread reads at a time. If the store is far away, a larger
+    `n_threads` than the number of CPUs may be faster. `transform` does not check that a path in
+    `filesystem` exists.
 
-    `root` and `filesystem` say where paths lead, not what else a row may be. A path object of
-    universal_pathlib that is not local is a URL: it needs `filesystem`. An open file is read at
-    once, from its beginning, and keeps its position; a stream that cannot be rewound is read from
-    where it is. A file that fsspec opened, such as ``fsspec.open(url)``, is read later, by its own
-    filesystem.
+    `root` and `filesystem` concern paths and URLs; X may contain other rows beside them. A path
+    object of universal_pathlib that is not local counts as a URL: it needs `filesystem`. An open
+    file is read at once, from its beginning, and keeps its position; a stream that cannot be
+    rewound is read from its current position. A file that fsspec opened, such as
+    ``fsspec.open(url)``, is read later, by its own filesystem.
 
     Examples
     --------
@@ -197,8 +198,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             `row`, `source` (the path) and `label` (the row's label in the index of X, or None).
         ImageReadError
             If a row is missing, has a type that is not allowed, is not a regular file, or leaves
-            `root` or `filesystem`. With ``on_error="nan"``, these rows and those whose file does
-            not exist are masked instead.
+            `root` or `filesystem`. With ``on_error="nan"``, later steps return missing values for
+            these rows and for those whose file does not exist.
         ImportError
             If `filesystem` is set, and fsspec or a package that it needs is not installed.
         ValueError
@@ -236,7 +237,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             try:
                 with naming(f"Row {row}"):
                     source = source_of(cell, find)
-                    # with "nan" the file is looked for only when it is read: it may come later
+                    # with "nan", the first look is when the image is read: it may exist by then
                     if isinstance(source, str) and self.on_error == "raise":
                         file_stat(source)
                 images.append(LazyImage(source, decoding))
@@ -274,19 +275,19 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         return super().__getstate__()
 
     def __sklearn_clone__(self):
-        check_pickles(self.filesystem)  # it will be copied, and its own error gives no advice
+        check_pickles(self.filesystem)  # cloning copies it, and the error of copy gives no advice
         return clone_parametrized(self)
 
 
 def load_column(X, estimator, *, reset, on_error="raise"):
-    """Lazy images of a one-column X, for estimators that take images themselves.
+    """Return the lazy images of a one-column X, for estimators whose X is a column of images.
 
     Parameters
     ----------
     X : anything that `ImageLoader.transform` accepts
         Lazy images keep the settings of their own loader, even ``on_error="nan"``.
     estimator : estimator
-        Gets `n_features_in_` if `reset`, else X is checked against it.
+        If `reset`, it gets `n_features_in_`; otherwise X is checked against it.
     reset : bool
     on_error : {"raise", "nan"}
 

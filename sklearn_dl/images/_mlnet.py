@@ -80,8 +80,8 @@ def _nearest(n_source, n_target):
 def _cubic(pixels, positions, length):
     """Resample axis 0 at `positions` of a target of `length`, with Mitchell's filter.
 
-    It has 4 taps; pixels at the edge are repeated. As in Skia, the position is float32, and the
-    source pixel of each tap is rounded by itself.
+    The filter has 4 taps; pixels at the edge are repeated. As in Skia, the position is float32,
+    and the source pixel of each tap is rounded separately.
     """
     half = np.float32(0.5)
     scale = np.float32(1) / np.float32(length / len(pixels))

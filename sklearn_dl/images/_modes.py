@@ -1,4 +1,4 @@
-"""Converting Pillow's pixel formats to the three that images have here."""
+"""Convert Pillow's pixel formats to "RGB", "RGBA" or "L", the formats of lazy images."""
 
 import numpy as np
 from PIL import Image, ImageCms

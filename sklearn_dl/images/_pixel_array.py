@@ -36,7 +36,7 @@ class PixelArray:
     index : pandas.Index or None, default=None
         Index of the data frame that the rows came from.
     numbers : int ndarray of shape (n_samples,) or None, default=None
-        Numbers, in messages, of the rows in the X that they came from. None: counted from 0.
+        Row numbers for messages: positions in the X that the rows came from. None: 0, 1, 2, ...
 
     Attributes
     ----------
@@ -177,8 +177,8 @@ class PixelArray:
             if errors and self.dtype == np.uint8:
                 first = next(iter(errors.values()))
                 raise RowError(
-                    f"{first.message}; it cannot be masked, because uint8 pixels cannot be NaN: "
-                    "use a float dtype, or leave the row out",
+                    f"{first.message}; uint8 pixels cannot be NaN: use a float dtype, or leave the "
+                    "row out",
                     first.row,
                     first.source,
                 )

@@ -51,8 +51,8 @@ class PixelExtractor(
         Type of the values. "uint8" needs offset 0 and scale 1.
     n_threads : int or None, default=None
         Number of threads that may be busy at once. None: the number of CPUs that this process may
-        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It counts
-        for ``layout="flat"``; a PixelArray is computed with the threads of the scorer that follows.
+        use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It applies
+        to ``layout="flat"``; a PixelArray is computed with the threads of the scorer that follows.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a progress bar, if
         ``layout="flat"``.
@@ -156,14 +156,13 @@ class PixelExtractor(
         -------
         pixels : PixelArray of shape (n_samples, C, H, W) or (n_samples, H, W, C)
             Or an ndarray of shape (n_samples, C * H * W) for ``layout="flat"`` (a data frame if
-            `set_output` asks for it). `set_output` does not change a PixelArray. Without rows, H
-            and W are those of `image_size_`; before `fit` they are 0, and a scorer that follows
-            takes the array nevertheless.
+            `set_output` asks for it). `set_output` does not change a PixelArray. If X has no rows,
+            H and W are those of `image_size_`, or 0 before `fit`; a scorer accepts both.
 
         Raises
         ------
         ValueError
-            If X is not one column of lazy images; if their sizes differ (without a resizer before,
+            If X is not one column of lazy images; if their sizes differ (without an ImageResizer,
             the sizes are read from the files' headers); if `colors` has alpha and the images do
             not.
         NotFittedError
@@ -268,7 +267,7 @@ class PixelExtractor(
         )
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the output columns.
+        """Return the names of the output columns.
 
         Parameters
         ----------
@@ -277,7 +276,8 @@ class PixelExtractor(
         Returns
         -------
         names : ndarray of str objects
-            The image's name; for ``layout="flat"`` "<name>_<color>_<row>_<column>" for each value.
+            Name of the image column. For ``layout="flat"``, one "<name>_<color>_<row>_<column>"
+            per value.
 
         Raises
         ------
@@ -349,9 +349,9 @@ class PixelExtractor(
 
 
 def common_size(images, otherwise=None):
-    """Return the (width, height) of all images; those that cannot be read are skipped.
+    """Return the (width, height) that all images have; images that cannot be read are skipped.
 
-    If none can be read, it returns `otherwise`.
+    If no image can be read, it returns `otherwise`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What follows the pixels in a PNG file."""
+"""Find metadata that follows the pixels in a PNG file."""
 
 import os
 
@@ -7,7 +7,7 @@ _METADATA = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
 
 
 def metadata_follows_pixels(file):
-    """Whether a PNG file may have EXIF or XMP data after its pixels; they are not read.
+    """Whether a PNG file may have EXIF or XMP data after its pixels; no data are read.
 
     Parameters
     ----------

@@ -45,7 +45,10 @@ class Resize:
         return f"{self.mode} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """Return the least (width, height) at which `size` may be decoded. None: only in full."""
+        """Return the smallest (width, height) to which an image of `size` may be reduced.
+
+        It is used while the image is decoded. None: the image must be decoded at its full size.
+        """
         gap = _REDUCING_GAP.get(self.resample)
         if gap is None:
             return None
@@ -72,7 +75,7 @@ class Resize:
         color = pillow_color(self.fill_color, image.mode)
         if self.resample == "mlnet":
             return _mlnet.resize(image, size, self.mode, self.anchor, color)
-        # computed from the full size: the rounded reduced size could shift it by half a pixel
+        # from the full size: the reduced size is rounded, and could shift the box by half a pixel
         kept, (left, top, right, bottom) = self.placement(
             image.size if reduced is None else reduced.size
         )
@@ -203,11 +206,11 @@ class ImageResizer(ImageStepMixin, TransformerMixin, DeepEstimator):
     Notes
     -----
     This is ML.NET's ResizeImages: IsoCrop is "crop", IsoPad is "pad" and Fill is "fill". With
-    ``resample="mlnet"``, "fill" takes the nearest pixel (ties: the lower). "crop" and "pad" use
-    Mitchell and Netravali's cubic filter (B = C = 1/3; SIGGRAPH 1988) on 4 x 4 pixels, without
-    antialiasing, in the rectangle that ML.NET computes in float32. The levels differ from
-    ML.NET's by at most one. One bug is not copied: for one size in twenty, ML.NET's rounding
-    leaves a black line of one pixel.
+    ``resample="mlnet"``, "fill" takes the nearest pixel (of two equally near, the lower one).
+    "crop" and "pad" use Mitchell and Netravali's cubic filter (B = C = 1/3; SIGGRAPH 1988) on
+    4 x 4 pixels, without antialiasing, in the rectangle that ML.NET computes in float32. The
+    levels differ from ML.NET's by at most one. One bug is not copied: for one size in twenty,
+    ML.NET's rounding leaves a black line of one pixel.
 
     Examples
     --------

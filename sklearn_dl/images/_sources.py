@@ -1,4 +1,4 @@
-"""What a LazyImage is read from, other than a local file or pixels, and the names of sources."""
+"""Sources of lazy images that are neither local files nor pixels, and the names of all sources."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class EncodedSource(ABC):
 
 @dataclass(frozen=True, slots=True)
 class NamedBytes(EncodedSource):
-    """The bytes of an encoded file, and the name that a table has for it."""
+    """The bytes of an encoded file, and the name that a table gives it."""
 
     name: str
     content: bytes

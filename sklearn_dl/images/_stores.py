@@ -36,7 +36,7 @@ _ABOUT_THE_FILE = (
     TarError,
     zlib.error,
 )
-# of HTTP: unauthorized, request timeout, too many requests
+# HTTP status codes: unauthorized, request timeout, too many requests
 _ABOUT_THE_STORE = {401, 408, 429}
 
 
@@ -53,10 +53,10 @@ class StoredFile(EncodedSource):
 
 
 class Store:
-    """A filesystem of fsspec, in the form in which it works in every thread and process.
+    """A filesystem of fsspec that works in every thread and process.
 
-    Processes make the filesystem when they first use it, and all their threads share it. A
-    filesystem that was made before a fork is made again after it.
+    Each process creates the filesystem when it first uses it, and all its threads share it. After
+    a fork, the new process creates its own.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Store:
         self._opened: dict = {}
 
     def check(self, root):
-        """Open the filesystem, and raise the errors that are not those of a single file.
+        """Open the filesystem, and raise the errors that do not concern a single file.
 
         Parameters
         ----------
@@ -88,12 +88,12 @@ class Store:
             _check_url(os.fspath(root), filesystem)
 
     def find(self, path, root=None):
-        """Return the StoredFile of a path, without looking whether it exists.
+        """Return the StoredFile of a path, without checking that it exists.
 
         Parameters
         ----------
         path : str
-            A URL, or a path as the filesystem has it. With `root`, a path is relative to it.
+            A URL, or a path inside the filesystem. With `root`, a path is relative to it.
         root : str, Path or None
             URL or path of the folder that must contain the file.
 
@@ -130,12 +130,12 @@ class Store:
         try:
             opened = self._here()
             filesystem = opened.get(self.given)
-        except Exception as error:  # in another process than `check`
+        except Exception as error:  # this process may not have called `check`
             raise _fault("the store cannot be opened", error) from error
         end = None if max_bytes is None else max_bytes + 1
         with opened.turn(filesystem):
             try:
-                # one request, where `open` needs two; and threads may read the same file
+                # `cat_file` makes one request, `open` two; and threads may share the file
                 content = bytes(filesystem.cat_file(path, start=0, end=end))
             except Exception as error:
                 if machine_fault(error, outside):
@@ -170,7 +170,7 @@ class Store:
 
 
 class _Opened:
-    """A filesystem in one process, made when it is first used."""
+    """A filesystem in one process, created when it is first used."""
 
     def __init__(self):
         self._making, self._reading = Lock(), Lock()
@@ -185,12 +185,12 @@ class _Opened:
     def turn(self, filesystem):
         """Return the context in which a thread reads.
 
-        Filesystems that are not asynchronous need not be safe in several threads.
+        It is a lock if the filesystem is not asynchronous: it may not be thread-safe.
         """
         while filesystem is not None:
             if not type(filesystem).async_impl:
                 return self._reading
-            filesystem = getattr(filesystem, "fs", None)  # of one that wraps it
+            filesystem = getattr(filesystem, "fs", None)  # the one that it wraps
         return nullcontext()
 
 
@@ -212,8 +212,8 @@ def store_of(filesystem):
     if isinstance(filesystem, dict):
         if not isinstance(filesystem.get("protocol"), str):
             raise ValueError(
-                "filesystem is a dict without the protocol of a filesystem: it must be like "
-                "{'protocol': 's3'}, with the filesystem's options as further items."
+                "filesystem is a dict without the protocol of a filesystem. It must contain it, as "
+                "in {'protocol': 's3'}; further items are the filesystem's options."
             )
         kind = _fsspec().get_filesystem_class(filesystem["protocol"])
     if kind is None or "file" in _protocols(kind):
@@ -249,13 +249,16 @@ def _pickled(filesystem):
     except Exception as error:
         raise TypeError(
             f"ImageLoader's filesystem {type(filesystem).__name__} cannot be pickled ({error}). "
-            "Give its protocol and options as a dict, which can be: "
+            "Pass its protocol and options as a dict, which can be pickled: "
             f"filesystem={{'protocol': {_protocols(filesystem)[0]!r}, ...}}"
         ) from error
 
 
 def byte_limit(max_pixels):
-    """Return the largest size of a file in a store: it is read whole, before its size is known."""
+    """Return the largest number of bytes that are read of a file in a store.
+
+    Such a file is read whole, before the size of its image can be checked.
+    """
     return None if max_pixels is None else max(2**26, 20 * max_pixels)
 
 
@@ -270,7 +273,7 @@ def _protocols(filesystem):
 
 def _check_url(url, filesystem):
     """Raise an error if a URL belongs to another filesystem."""
-    # a cache of files takes the URLs of the filesystem behind it
+    # a filesystem that caches files accepts the URLs of the filesystem behind it
     target = filesystem.fs if hasattr(filesystem, "target_protocol") else filesystem
     protocols = dict.fromkeys(_protocols(filesystem) + _protocols(target))
     if url.partition("://")[0] not in protocols:
@@ -317,12 +320,12 @@ def _make(given):
 
 
 def _fault(what, error):
-    """Return the error of a store that fails; `machine_fault` finds it."""
+    """Return the error of a store that fails, as one that `machine_fault` recognises."""
     return OSError(errno.EIO, f"{what}: {type(error).__name__}: {error}")
 
 
 def _is_empty(filesystem, path):
-    """Whether a file that could not be read is empty: stores refuse any range of it."""
+    """Whether a file is empty: then stores refuse to read a range of its bytes."""
     try:
         return filesystem.size(path) == 0
     except Exception:  # the caller then reports the error of the read
@@ -330,9 +333,9 @@ def _is_empty(filesystem, path):
 
 
 def _is_about_the_file(error):
-    if type(error).__name__ == "ParamValidationError":  # botocore's, of an impossible bucket
+    if type(error).__name__ == "ParamValidationError":  # botocore: the bucket's name is invalid
         return True
-    status = getattr(error, "status", None)  # of HTTP
+    status = getattr(error, "status", None)  # an HTTP status code
     if isinstance(status, int):
         return 400 <= status < 500 and status not in _ABOUT_THE_STORE
     # `machine_fault` has looked at the error numbers

@@ -93,9 +93,9 @@ def test_images_of_spark(kind, channels):
         ({"height": 0, "width": 0, "data": b""}, "0 bytes are not 0 x 0 pixels"),
         ({"data": None}, "0 bytes are not 3 x 5 pixels"),
         ({"data": "x" * 45}, "0 bytes are not 3 x 5 pixels"),
-        ({"height": "3"}, "sizes are .*'height': '3'"),
-        ({"mode": [16]}, r"sizes are .*'mode': \[16\]"),
-        ({"height": None, "mode": float("nan")}, "sizes are .*'height': None"),
+        ({"height": "3"}, "must be integers, got .*'height': '3'"),
+        ({"mode": [16]}, r"must be integers, got .*'mode': \[16\]"),
+        ({"height": None, "mode": float("nan")}, "must be integers, got .*'height': None"),
     ],
     ids=str,
 )
