@@ -17,8 +17,8 @@ class Collector:
     specs : sequence of TensorSpec
         The graph's outputs.
     learned : sequence of (shape, dtype), default=None
-        The shape of a row, and the dtype, of each output, as an earlier call gave them. They count
-        if no row can be scored.
+        Row shape and dtype of each output, known from an earlier call. They are used if no row can
+        be scored.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Collector:
         self._lock = Lock()
 
     def add(self, rows, outputs, n_fed):
-        """Take the outputs of a batch.
+        """Add the outputs of a batch.
 
         Parameters
         ----------
         rows : sequence of int
-            Positions in the result of the first ``len(rows)`` rows of each output; its other rows
-            are padding.
+            Positions in the result for the first ``len(rows)`` rows of each output. The other rows
+            of the output are padding.
         outputs : list of ndarray or list of dict
         n_fed : int
             Number of rows that the graph was fed.
@@ -62,7 +62,7 @@ class Collector:
         if array is None:
             array = np.empty((self.n_rows, *output.shape[1:]), output.dtype)
         elif array.shape[1:] != output.shape[1:] and array.ndim > 1:
-            array = object_array(list(array))  # rows of unequal shapes are kept apart
+            array = object_array(list(array))  # its rows have different shapes
         self.arrays[i] = array
         return array
 
@@ -119,7 +119,7 @@ class Collector:
         for array, spec in zip(self.result(), self.specs, strict=True):
             if array.ndim == 1 and any(isinstance(cell, np.ndarray) for cell in array):
                 shapes = sorted({cell.shape for cell in array if cell is not None})
-                what = f"rows of unequal shapes ({shapes[0]}, {shapes[-1]})"
+                what = f"rows of different shapes ({shapes[0]}, {shapes[-1]})"
                 if len(shapes) == 1:  # a ragged tensor whose rows happen to be equally long
                     what = "rows whose lengths can differ"
                 raise ValueError(

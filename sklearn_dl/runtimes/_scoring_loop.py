@@ -1,4 +1,4 @@
-"""Shared by the scorers of all runtimes: descriptions of tensors, and the loop over batches."""
+"""The description of a tensor and the loop over batches, which the scorers of all runtimes use."""
 
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ class TensorSpec(NamedTuple):
     ----------
     name : str
     shape : tuple of int, str or None, or None
-        The batch size first; a str or None is a size that depends on the data. None instead of a
-        tuple: the rank is unknown.
+        The batch size comes first. A str or None is a size that depends on the data. None instead
+        of a tuple: the rank is unknown.
     dtype : numpy.dtype or None
         object for strings; None if numpy has no dtype for it.
     """
@@ -93,7 +93,7 @@ def score(graph, sources, rows, batch_size, n_workers=1, done=None, collector=No
     collector : Collector, or any object with `add` and `errors` like it, default=None
         Gets the outputs of each batch, from any of the threads. None: a new Collector.
     numbers : sequence of int or None, default=None
-        The numbers, in messages, of the rows by their values in `rows`. None: these values.
+        ``numbers[row]`` is what messages call the row `row`. None: `row` itself.
 
     Returns
     -------

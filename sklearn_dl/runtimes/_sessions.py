@@ -28,26 +28,26 @@ _sessions: OrderedDict[tuple, _Kept] = OrderedDict()
 # guards the variables of this module; it is not held while something is loaded
 _lock = ForkSafeLock()
 _loading: dict = {}
-# sessions with threads of their own, also those that the cache has forgotten and a call still uses
+# sessions with their own threads, even if the cache has forgotten them and a call still uses them
 _with_threads: WeakSet = WeakSet()
 
 
 def cached_session(key, load, size, device=None):
     """Return the session of `key`; load it at its first use.
 
-    If the sessions on a device exceed the limit, those that have not been used for longest are
-    forgotten. The newest one stays, even if it alone exceeds the limit.
+    If the sessions on a device exceed the limit, the least recently used ones are forgotten. The
+    newest one stays, even if it alone exceeds the limit.
 
     Parameters
     ----------
     key : tuple
         All that the session depends on: content, outputs, threads, providers and options.
     load : callable() -> session
-        Only one of the threads that ask for a key at once calls it; the other threads wait.
-        Threads that ask for other keys do not wait. If it raises an error, the next waiting
+        If several threads ask for one key at the same time, one of them calls it and the others
+        wait. Threads that ask for other keys do not wait. If it raises an error, the next waiting
         thread calls its own `load`.
     size : callable() -> int
-        The size of the session's files, which stands for the memory that it takes.
+        Returns the size of the session's files, an estimate of the memory that it takes.
     device : str, default=None
         Sessions of one device share one limit. None: "gpu" if the session's `on_gpu` is true, else
         "cpu".
@@ -75,7 +75,7 @@ def cached_session(key, load, size, device=None):
         mine.loaded = True
     finally:
         with _lock:
-            # after `clear_sessions` the entry is gone, or another thread's: keep nothing then
+            # after `clear_sessions`, this entry is gone or belongs to another thread
             if _loading.get(key) is mine:
                 del _loading[key]
                 if mine.loaded:
@@ -98,7 +98,7 @@ def _limit():
 
 
 def _make_room(device, limit):
-    """Forget the sessions not used for longest until the rest fits, or only the newest is left."""
+    """Forget the least recently used sessions until the rest fits, or only the newest is left."""
     on_device = [key for key, kept in _sessions.items() if kept.device == device]
     n_bytes = sum(_sessions[key].n_bytes for key in on_device)
     for key in on_device[:-1]:
@@ -147,9 +147,9 @@ def clear_sessions():
     -----
     Loaded models stay in memory for the next call, clone or fold. The limit is 4 GiB in the main
     memory and 4 GiB on each device; the environment variable ``SKLEARN_DL_CACHE_BYTES`` sets
-    a different limit, in bytes. Above the limit, the models that have not been used for longest are
-    forgotten; the newest one always stays. The size of a model's files stands for the memory that
-    it takes. Fine-tuned networks belong to their estimators, and do not count.
+    a different limit, in bytes. Above the limit, the least recently used models are forgotten; the
+    newest one always stays. The size of a model's files is taken as an estimate of its memory.
+    Fine-tuned networks belong to their estimators, and do not count.
 
     Examples
     --------
@@ -163,9 +163,10 @@ def clear_sessions():
 
 
 def _after_fork():
-    # The threads of inherited sessions do not exist here: to end them, a session would wait for
-    # ever, even when Python exits and clears this module. One reference too many prevents that.
-    # Their memory is shared with the parent as long as neither writes to it.
+    # The threads of inherited sessions do not exist in the child. A session that is destroyed here
+    # would wait for its threads for ever, even when Python exits and clears this module. One
+    # reference too many keeps the sessions alive. Their memory is shared with the parent as long
+    # as neither process writes to it.
     inherited = [dict(_sessions), dict(_loading), list(_with_threads)]
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
     _with_threads.clear()

@@ -109,7 +109,7 @@ def _bind(X, graph, estimator, reset, allow_nan):
 
 
 def _bind_mapping(X, graph, estimator, allow_nan):
-    """The sources by input, and the number of rows, of a dict whose keys name the inputs."""
+    """The source of each input, and the number of rows, from a dict whose keys name the inputs."""
     specs = {spec.name: spec for spec in (*graph.inputs, *graph.optional_inputs)}
     if len(specs) + len(graph.unused_inputs) == 1:
         (name,) = specs
@@ -145,7 +145,7 @@ def _entry(values, spec, estimator, allow_nan):
         return pixel_source(values, spec, estimator), len(values)
     reject_non_column(values, estimator)
     if not isinstance(values, (list, tuple)) and not is_frame(values) and not is_series(values):
-        values = np.asarray(values)  # X may have tensors of another package
+        values = np.asarray(values)  # they may be a tensor of another package
     cells = _cells(values, spec, estimator)
     if cells is None and spec.dtype != object and np.ndim(values) > 1 and not is_frame(values):
         numbers, errors = numbers_of(values, values, spec, estimator, allow_nan=allow_nan)
@@ -279,9 +279,9 @@ def select_columns(X, wanted, estimator):
 
 
 def _cells(X, spec, estimator):
-    """The `nested_cells` of X; none, but not None, if X is a column without rows.
+    """The `nested_cells` of X, or an empty array if X is a column without rows.
 
-    An input of images takes any such column: without rows, a column may have lost its dtype.
+    A column without rows may have lost its dtype, so an input of images accepts any such column.
     """
     if is_empty_list(X):
         return object_array([])

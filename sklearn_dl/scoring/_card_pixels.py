@@ -22,11 +22,11 @@ def warn_of_other_pixels(pixels, model):
         return
     card = model_card(model).pixels
     if card is None or set(card) - {*_DEFAULTS, "dtype"}:
-        return  # the card says nothing, or not in the parameters of a PixelExtractor
+        return  # the card does not describe pixels by the parameters of a PixelExtractor
     wanted = _DEFAULTS | card
     if (pixels.colors, pixels.layout) == (wanted["colors"], wanted["layout"]):
         black, white = _ends(wanted["offset"], wanted["scale"])
-        # a quarter of a grey level: a scale may be written with more or with fewer digits
+        # a quarter of a grey level, because a scale may be rounded to a few digits
         tolerance = 0.001 * np.abs(white - black)
         if (np.abs(_ends(pixels.offset, pixels.scale) - [black, white]) <= tolerance).all():
             return

@@ -82,7 +82,7 @@ class Constant:
 
 
 class FilledGraph:
-    """An opened graph that feeds its constants to itself.
+    """An opened graph that adds its constants to what it is fed.
 
     All other attributes are those of the graph.
     """
@@ -126,7 +126,7 @@ def _constant(value, spec, batches, takes_bytes):
     if shape is None:
         return Constant(spec, array, by_row=False)
     first = shape[0] if shape else 0
-    # an axis whose name no other input has is not the batch: the value is the whole input
+    # if no other input has an axis of this name, it is not the batch axis
     is_batch = not isinstance(first, int) and (first is None or first in batches)
     if is_batch and array.ndim == len(shape) and len(array) == 1:
         array = array[0]
@@ -146,7 +146,7 @@ def _constant(value, spec, batches, takes_bytes):
 
 
 def _typed(value, spec, takes_bytes):
-    """The value as an array of the dtype of its input, in its own shape."""
+    """The value as an array with the dtype of its input; its shape is unchanged."""
     if spec.dtype == object:
         array = np.asarray(value, dtype=object)
         kinds = (str, bytes) if takes_bytes else str

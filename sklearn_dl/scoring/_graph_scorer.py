@@ -225,7 +225,7 @@ class GraphScorer(
     def _share(self, X):
         """The number of threads, and how many of them score batches at the same time.
 
-        Only images gain from several batches at a time: each thread decodes those of its batch.
+        Several batches at a time are faster only for images: each thread decodes its own batch.
         """
         budget = thread_budget(self.n_threads)
         return budget, budget if _n_images(X, self.pixels) >= 2 * budget else 1

@@ -11,8 +11,8 @@ from sklearn_dl.utils._messages import RowError, RowsError
 def fit_rank(values, spec):
     """Reshape flat rows to the row shape of the input, and check the shape.
 
-    Most of scikit-learn knows only a 2-D X. It is reshaped if the graph states every size of a row,
-    and their product is the number of columns.
+    Most of scikit-learn accepts only a 2-D X. Its rows are reshaped if the graph states every size
+    of a row, and the product of these sizes is the number of columns.
 
     Raises
     ------
@@ -37,9 +37,9 @@ def check_row_shape(seen, spec, row=None, name="X"):
     seen : tuple of int
     spec : TensorSpec
     row : int or None, default=None
-        The row that has this shape, in the message. None: all rows have it.
+        Number of the row that has this shape. None: all rows have it.
     name : str, default="X"
-        What the rows are, in the message.
+        What the message calls the array that has the rows.
     """
     expected = spec.row_shape
     if expected is None:
@@ -64,9 +64,9 @@ def cast(values, spec, rows, name="X"):
     values : ndarray
     spec : TensorSpec
     rows : sequence of int
-        Row numbers of `values` in messages.
+        Row numbers of `values`, for messages.
     name : str, default="X"
-        What `values` are, in messages.
+        What messages call `values`.
 
     Returns
     -------

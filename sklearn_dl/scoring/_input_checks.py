@@ -14,7 +14,7 @@ from sklearn_dl.utils._messages import RowError
 
 
 def number_table(columns, spec, estimator, *, allow_nan):
-    """Put columns of numbers side by side, and check them with `numbers_of`.
+    """Join columns of numbers to a table, and check it with `numbers_of`.
 
     For an input of integers, integers stay exact even if another column has floats.
 
@@ -58,7 +58,7 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
         The input that gets them.
     estimator : estimator with the parameter `on_error`
     allow_nan : bool
-        Whether the graph takes NaN and infinity.
+        Whether the graph accepts NaN and infinity.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def numbers_of(X, originals, spec, estimator, *, allow_nan):
 
 
 def handles_nan(spec):
-    """Whether the dtype of an input has NaN."""
+    """Whether the dtype of an input can represent NaN."""
     return spec.dtype is None or spec.dtype.kind not in "iub"
 
 
@@ -127,7 +127,7 @@ def _not_finite_errors(values, estimator):
     """
     if values.dtype.kind != "f":
         return {}
-    # if the sum is finite, all numbers are: this is faster than a look at each
+    # if the sum is finite, all numbers are: this is faster than checking each number
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):
             return {}
@@ -152,8 +152,7 @@ def not_finite_error(what, row, estimator):
     estimator : estimator with the parameter `on_error`
     """
     what += (
-        f", which {type(estimator).__name__} accepts only for graphs with operators that give it a "
-        "meaning."
+        f", which {type(estimator).__name__} accepts only for graphs with operators that handle it."
     )
     if estimator.on_error == "raise":
         raise RowError(f"{what} Impute it, leave the row out, or set on_error='nan'.", row)
@@ -172,8 +171,8 @@ def string_error(cell, row, spec, estimator):
     """
     if isinstance(cell, np.bytes_):
         raise RowError(
-            "numpy's arrays of bytes lose zeros at the ends of their values. Pass the bytes in a "
-            "list, or in an array of dtype object.",
+            "numpy's arrays of bytes drop the zero bytes at the end of a value. Pass the bytes in "
+            "a list, or in an array of dtype object.",
             row,
         )
     if isinstance(cell, str) or (isinstance(cell, bytes) and estimator._takes_bytes):

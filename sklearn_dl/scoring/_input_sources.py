@@ -33,7 +33,7 @@ class PixelSource:
     from_images : bool, default=False
         Whether the scorer made the PixelArray from images in X.
     numbers : sequence of int or None, default=None
-        The numbers by which `read` takes the rows of `pixels`, in their order. None: their
+        The number of each row of `pixels`, by which `read` identifies it. None: the numbers are the
         positions in `pixels`.
     """
 
@@ -151,7 +151,7 @@ def make_source(columns, spec, estimator, *, allow_nan):
 
 
 def _image_source(columns, spec, estimator):
-    """The source of a column of lazy images: pixels, made as the estimator's `pixels` says."""
+    """The source of a column of lazy images, whose pixels the estimator's `pixels` extract."""
     name = type(estimator).__name__
     if len(columns) > 1:
         raise ValueError(
@@ -193,7 +193,8 @@ def _nested_source(cells, spec, estimator, allow_nan):
             continue
         if not isinstance(cell, (np.ndarray, list, tuple)):
             raise RowsError(
-                f"Row {row} is {type(cell).__name__}, but other rows of this column are arrays.",
+                f"Row {row} has type {type(cell).__name__}, but other rows of this column are "
+                "arrays.",
                 row,
             )
         array = np.asarray(cell, dtype=object if spec.dtype == object else None)
@@ -220,7 +221,7 @@ def _nested_source(cells, spec, estimator, allow_nan):
             array = exact_integers(array, cell, spec)
         arrays.append(array)
     if not arrays:
-        # no value is used: any that has the shape of a row will do
+        # the values are not used, so any array of the right shape will do
         shape = [size or 1 for size in spec.row_shape or ()]
         return ArraySource(np.zeros((len(cells), *shape), spec.dtype), spec, errors)
     if len({array.dtype for array in arrays}) > 1 and spec.dtype is not None:

@@ -26,17 +26,18 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         is read from the file's own folder only, and in the Hugging Face cache from the files of its
         own repository.
     inputs : dict of str to columns, or None, default=None
-        For each input of the graph, the column or columns of X that it gets (name, position, list
-        or slice of them). None: a graph with one input gets all of X; for several inputs, X is a
-        data frame or a dict of arrays, whose columns or keys are the names of the inputs.
+        For each input of the graph, the column or columns of X that it gets: a name, a position,
+        or a list or slice of these. None: a graph with one input gets all of X; for several inputs,
+        X is a data frame or a dict of arrays, whose columns or keys are the names of the inputs.
     constants : dict of str to value, or None, default=None
-        Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
-        input has a row for each row of X, the value is for one row, and is repeated; otherwise it
-        is the whole array. A single number fills an input whose sizes are known.
+        Values of inputs that are the same for all rows, such as ``{"keep_prob": 1.0}``. X does not
+        contain these inputs. If an input has a row for each row of X, its value is one row, which
+        is repeated; otherwise the value is the whole array. A single number fills an input whose
+        sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
         How images are turned into numbers if X has images and other columns: for each input that
-        takes images, a PixelExtractor with their scaling and layout. The column of such an input
-        contains the output of ImageLoader or ImageResizer.
+        takes images, a PixelExtractor with the scaling and layout that the network expects. The
+        column of such an input contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. The parts of the graph that they do not need are not computed. None: all
@@ -64,8 +65,8 @@ class OnnxScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore[call-
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": return missing values for it; one warning states how many rows these are. A row with
         a missing (None, NaN) or infinite value is treated in the same way, unless the graph has
-        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are treated as with
-        "nan".
+        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are always treated
+        as with "nan".
     session_options : dict or None, default=None
         Attributes of `onnxruntime.SessionOptions`, with the names of enumeration values as strings.
         A name with a dot is a configuration entry of the session. None: no further options.

@@ -40,7 +40,7 @@ def probabilities(scores, rows, activation, *, log):
         with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
             return np.log(values)
     if activation == "sigmoid":
-        # the softmax of these is the sigmoid, divided by the sum of the row for several columns
+        # the softmax of these is the sigmoid; for several columns, divided by the row's sum
         one = scores.shape[1] == 1
         scores = np.hstack([np.zeros_like(scores), scores]) if one else log_expit(scores)
     with np.errstate(over="ignore"):  # an overflow results in 0 and 1, which is right
@@ -92,7 +92,7 @@ class ColumnLabels(NamedTuple):
 
     @property
     def n_columns(self):
-        """Number of columns: a label that several columns have counts once for each."""
+        """Number of columns; a label counts once for each column that has it."""
         return len(self.labels if self.positions is None else self.positions)
 
     @classmethod

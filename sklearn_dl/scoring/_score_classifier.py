@@ -43,7 +43,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     missing : label, default=None
         Label that `predict` returns for a row that could not be read (``on_error="nan"``). With
         None, labels are an object array, which scikit-learn's metrics refuse if it contains None.
-        For `score` to compare it with `y`, it should be of the type of the classes.
+        `score` compares it with `y`, so it should have the type of the classes.
 
     Attributes
     ----------
@@ -64,9 +64,9 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     -----
     This is ML.NET's step from Score to PredictedLabel. Scores in float32 and float16 are computed
     in float32, all others in float64. If probabilities are equal, the label that comes first in
-    `classes_` is predicted. With ``activation=None``, the
-    probabilities of a row must lie in [0, 1], and their sum must be 1 within 0.005, which float16
-    can keep; they are divided by that sum.
+    `classes_` is predicted. With ``activation=None``, the probabilities of a row must lie in
+    [0, 1], and their sum must be 1 within 0.005, a tolerance that suits float16; they are divided
+    by that sum.
 
     Columns with the same label are one class, and its probability is the sum of theirs. With
     ``activation="sigmoid"``, scores are independent: the class gets the largest of its scores.
@@ -294,7 +294,7 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
         n_columns, n_classes = X.shape[1], columns.n_columns
         if n_columns == 1 and self.activation == "softmax":
             raise ValueError(
-                "activation='softmax' of one column of scores is always 1: use 'sigmoid'."
+                "activation='softmax' of one column of scores is 1 for every row: use 'sigmoid'."
             )
         if n_classes != (2 if n_columns == 1 else n_columns):
             raise ValueError(
@@ -394,7 +394,7 @@ def top_k(classifier, X, k):
 def _is_plain(X):
     """Whether X is a 2-D array of floats without infinity, as a scorer returns it.
 
-    `check_array` is left out for such an X: it would take longer than the score of a single row.
+    `check_array` is skipped for such an X: it would take longer than scoring a single row.
     """
     plain = type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind == "f"
     return plain and not np.isinf(X).any()

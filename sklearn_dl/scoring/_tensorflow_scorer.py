@@ -28,27 +28,28 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         keras.Model are also accepted. The name of a repository in the Hugging Face cache
         ("owner/name") stands for its folder.
     inputs : dict of str to columns, or None, default=None
-        For each input of the graph, the column or columns of X that it gets (name, position, list
-        or slice of them). None: a graph with one input gets all of X; for several inputs, X is a
-        data frame or a dict of arrays, whose columns or keys are the names of the inputs. An input
-        of rank 0 has one value for all rows.
+        For each input of the graph, the column or columns of X that it gets: a name, a position,
+        or a list or slice of these. None: a graph with one input gets all of X; for several inputs,
+        X is a data frame or a dict of arrays, whose columns or keys are the names of the inputs. An
+        input of rank 0 has one value for all rows.
     constants : dict of str to value, or None, default=None
-        Inputs that have one value for all rows, and are not in X: ``{"keep_prob": 1.0}``. If the
-        input has a row for each row of X, the value is for one row, and is repeated; otherwise it
-        is the whole array. A single number fills an input whose sizes are known.
+        Values of inputs that are the same for all rows, such as ``{"keep_prob": 1.0}``. X does not
+        contain these inputs. If an input has a row for each row of X, its value is one row, which
+        is repeated; otherwise the value is the whole array. A single number fills an input whose
+        sizes are known.
     pixels : dict of str to PixelExtractor, or None, default=None
         How images are turned into numbers if X has images and other columns: for each input that
-        takes images, a PixelExtractor with their scaling and layout. The column of such an input
-        contains the output of ImageLoader or ImageResizer.
+        takes images, a PixelExtractor with the scaling and layout that the network expects. The
+        column of such an input contains the output of ImageLoader or ImageResizer.
     outputs : str, list of str or None, default=None
         Tensors to compute: outputs of the graph, or tensors inside it, such as the features before
         the last layer. The parts of the graph that they do not need are not computed. A tensor is
         given by its name, or as "name:0". None: all outputs of the signature; for a graph without a
         signature, the tensors that no other node reads.
     signature : str, default="serving_default"
-        Name of the signature of a SavedModel that is used.
+        Name of the signature to use, if the model is a SavedModel.
     tags : tuple of str, default=("serve",)
-        Tags of the graph in a SavedModel that is used.
+        Tags of the graph to use, if the model is a SavedModel.
     output_shape : {"2d", "native"}, default="2d"
         Shape of the result. "2d": each output is flattened per row, and the outputs are side by
         side. "native": the shape of the graph; for several outputs, a dict of arrays.
@@ -74,11 +75,11 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         What to do with a row that cannot be read. "raise": raise an error that names the row.
         "nan": return missing values for it; one warning states how many rows these are. A row with
         a missing (None, NaN) or infinite value is treated in the same way, unless the graph has
-        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are treated as with
-        "nan".
+        operators that handle NaN. Images from ``ImageLoader(on_error="nan")`` are always treated
+        as with "nan".
     allow_unsafe_ops : bool, default=False
-        Whether operations that may use files, the network, Python or the process are loaded, and
-        code inside Keras files. Set it to True only for models whose source you trust.
+        Whether to load operations that may use files, the internet, Python or the process, and code
+        inside Keras files. Set it to True only for models whose source you trust.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a progress bar. 2: TensorFlow's messages as well.
 
@@ -112,7 +113,7 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
     This is ML.NET's LoadTensorFlowModel and ScoreTensorFlowModel, which run one row at a time.
 
     Numbers are cast as in OnnxScorer. Outputs of bfloat16 become float32. Outputs of strings
-    become str, or bytes if they are not UTF-8. Inputs of strings take str and bytes, such as
+    become str, or bytes if they are not UTF-8. Inputs of strings accept str and bytes, such as
     encoded images or serialized `tf.Example`. A ragged output becomes one array per row, and needs
     ``output_shape="native"``. A sparse output of known width becomes dense, with 0 or "" where it
     has no value.
@@ -221,7 +222,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
 
     def _session(self, n_threads=None, n_workers=1):
         """The opened graph, from the process's cache, for `n_threads` threads."""
-        import_tensorflow(self.verbose)  # before the cache: a forked process gets an error here
+        # before the cache is used: in a forked process, this raises an error
+        import_tensorflow(self.verbose)
         n_threads = n_threads or thread_budget(self.n_threads)
         content = self._content()
         return cached_session(

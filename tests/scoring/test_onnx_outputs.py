@@ -248,7 +248,7 @@ def test_two_dimensional_and_native_shape():
 def test_rows_of_unequal_output():
     scorer = OnnxScorer(negate())
     rows = [np.ones(1), np.ones(2), np.zeros(1)]
-    with pytest.raises(ValueError, match=r'unequal shapes .* use output_shape="native"'):
+    with pytest.raises(ValueError, match=r'different shapes .* use output_shape="native"'):
         scorer.transform(rows)
     native = scorer.set_params(output_shape="native").transform(rows)
     assert native.shape == (3,)

@@ -176,7 +176,7 @@ def test_what_is_neither_string_nor_bytes(tmp_path):
         scorer.transform([b"a", None])
     with pytest.raises(ValueError, match=r"takes strings, but got bytearray.* \(type bytearray\)"):
         scorer.transform([bytearray(b"x" * 5000)])
-    with pytest.raises(ValueError, match="arrays of bytes lose zeros at the ends"):
+    with pytest.raises(ValueError, match="arrays of bytes drop the zero bytes at the end"):
         scorer.transform(np.array([b"a\x00", b"abc"]))
 
 
