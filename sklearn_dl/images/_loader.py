@@ -237,7 +237,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
             try:
                 with naming(f"Row {row}"):
                     source = source_of(cell, find)
-                    # with "nan", the first look is when the image is read: it may exist by then
+                    # with "nan", the file need not exist before the image is read
                     if isinstance(source, str) and self.on_error == "raise":
                         file_stat(source)
                 images.append(LazyImage(source, decoding))

@@ -54,7 +54,7 @@ def rename_asset(name):
 @pytest.mark.parametrize("name", ["../../secret.csv", "/etc/passwd", "..\\secret.csv"])
 def test_an_asset_outside_the_folder_is_refused(tmp_path, name):
     folder = changed(words_model(tmp_path / "model"), rename_asset(name))
-    with pytest.raises(ValueError, match=r"refers to the asset .* outside its folder: refused"):
+    with pytest.raises(ValueError, match=r"refers to the asset .* outside its folder"):
         TensorFlowScorer(folder).transform(["cat"])
 
 

@@ -90,7 +90,7 @@ def test_one_error_names_all_operations():
         refuse_unsafe("model", graph_def)
     assert str(error.value) == (
         "model contains operations that may touch files, the internet, Python or the process: "
-        "PyFunc (m) runs Python, or a program inside a string that no scan reads; "
+        "PyFunc (m) runs Python, or a program inside a string, which cannot be checked; "
         "ReadFile (n) reads or writes files or addresses. Nothing of it was loaded. If you trust "
         "its source, set allow_unsafe_ops=True."
     )

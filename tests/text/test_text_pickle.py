@@ -263,7 +263,7 @@ def test_an_estimator_of_a_gpu_loads_where_there_is_none(encoder, kind):
     estimator = fitted(make(kind, encoder))
     expected = outputs(estimator)
     loaded = pickle.loads(pickle.dumps(estimator.set_params(device="cuda")))
-    with pytest.raises(ValueError, match="device='cuda' is not on this machine"):
+    with pytest.raises(ValueError, match="device='cuda' is not available on this machine"):
         outputs(loaded)
     for device in ("cpu", "auto"):
         assert_array_equal(outputs(loaded.set_params(device=device)), expected)
@@ -273,7 +273,7 @@ def test_an_estimator_of_a_gpu_loads_where_there_is_none(encoder, kind):
     ("device", "message"),
     [
         ("tpu9", "is not the name of a device that torch knows"),
-        ("meta", "is not on this machine; use"),
+        ("meta", "is not available on this machine; use"),
     ],
     ids=["unknown name", "meta"],
 )

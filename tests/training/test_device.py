@@ -51,10 +51,10 @@ def test_a_device_is_named_as_tensors_there_name_it(machine, found, device, expe
 @pytest.mark.parametrize(
     ("found", "device", "message"),
     [
-        ({}, "cuda", "is not on this machine"),
-        ({}, "mps", "is not on this machine"),
-        ({"cuda": 2}, "cuda:2", "is not on this machine.*'cuda:0', 'cuda:1'"),
-        ({"cuda": 2}, "meta", "is not on this machine"),
+        ({}, "cuda", "is not available on this machine"),
+        ({}, "mps", "is not available on this machine"),
+        ({"cuda": 2}, "cuda:2", "is not available on this machine.*'cuda:0', 'cuda:1'"),
+        ({"cuda": 2}, "meta", "is not available on this machine"),
         ({"cuda": 2}, "gpu", "is not the name of a device that torch knows"),
     ],
 )

@@ -13,7 +13,7 @@ _DTYPES: dict[str, np.dtype] = {
     "string": np.dtype(object),
     **{f"{u}int{b}": np.dtype(f"{u}int{b}") for u in ("", "u") for b in (8, 16, 32, 64)},
 }
-# type in ONNX Runtime: its replacement in onnx.TensorProto, with the same range for inputs
+# type in ONNX Runtime: the type of onnx.TensorProto that replaces it; inputs keep their range
 CAST_INPUTS = {"tensor(bfloat16)": "FLOAT"}
 CAST_OUTPUTS = {
     **CAST_INPUTS,

@@ -15,7 +15,7 @@ from sklearn_dl.utils._optional import import_optional
 
 _AUTO_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 _CONFIG = {
-    # bytes can be a model in ONNX and in ORT format at once; only the ONNX model was searched
+    # bytes can be a model in ONNX and in ORT format at once; only the ONNX model was checked
     "session.load_model_format": "ONNX",
     # without it, older versions of ONNX Runtime copy the data files' bytes
     "session.use_external_initializer_file_buffers_directly": "1",
@@ -154,7 +154,7 @@ def shared_session(content, outputs, n_threads, providers="auto", options=None, 
 
 
 def resolve_providers(providers):
-    """The providers of ONNX Runtime that `providers` ("auto" or a list) means on this machine."""
+    """The list of ONNX Runtime's providers for `providers` ("auto" or a list) on this machine."""
     ort = import_onnxruntime(purpose="running an ONNX graph")
     available = ort.get_available_providers()
     if isinstance(providers, str):
@@ -233,7 +233,7 @@ def _start(ort, data, options, providers):
 
 
 def _prepare(content, outputs):
-    """Return bytes for ONNX Runtime, data files' bytes by name, and the inputs that were cut."""
+    """Return the graph's bytes, those of its data files by name, and the inputs that were cut."""
     model = parse(content.read(), content.name)
     names = {value.name for value in model.graph.input}
     if outputs is not None:
@@ -241,7 +241,7 @@ def _prepare(content, outputs):
     tensors = search(model, content.name)[1]
     shared = share(model.graph.initializer, tensors, content.path)
     content.check_unchanged()
-    # fields that onnx does not know were not searched; a newer ONNX Runtime might know them
+    # fields that onnx does not know were not checked; a newer ONNX Runtime might know them
     model.DiscardUnknownFields()
     # an environment variable can make ONNX Runtime read session options from this entry
     _keep(model.metadata_props, lambda entry: entry.key != "ort_config")

@@ -14,10 +14,10 @@ def import_onnxruntime(*, extra="onnx", purpose):
     """Return the onnxruntime module; if this is its first import, its telemetry stays off.
 
     From version 1.29 on, ONNX Runtime sends facts about models and machine to its makers, and
-    writes an identifier of the machine below the user's cache. A process that is forked after its
-    import hangs when it exits, because the telemetry's thread does not exist there.
+    writes an identifier of the machine into the user's cache folder. A process that is forked after
+    the import hangs when it exits, because the telemetry's thread does not exist there.
 
-    The environment variable ORT_DISABLE_TELEMETRY, if the user has set it, decides instead. If
+    If the user has set the environment variable ORT_DISABLE_TELEMETRY, its value is kept. If
     onnxruntime was imported before, its telemetry stays as it is.
 
     Parameters

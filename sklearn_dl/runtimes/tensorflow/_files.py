@@ -112,7 +112,9 @@ def _assets(name, meta_graph):
 def _asset_path(name, folder, filename):
     given = PurePosixPath(filename)
     if given.is_absolute() or ".." in given.parts or "\\" in filename or "\0" in filename:
-        raise ValueError(f"{name} refers to the asset {filename!r} outside its folder: refused.")
+        raise ValueError(
+            f"{name} refers to the asset {filename!r} outside its folder, so it was not loaded."
+        )
     path = Path(folder, "assets", given)
     check_link(path, folder)
     if not os.path.isfile(path):

@@ -14,13 +14,13 @@ from sklearn_dl.models._tensorflow import TensorFlowModel, pack
 from sklearn_dl.runtimes.tensorflow._load import export_keras
 from sklearn_dl.runtimes.tensorflow._runtime import require_eager, use_tensorflow
 
-# by model, the digest of its state and its last export: an export takes a while, and two exports
+# the digest of each model's state, and its last export: an export takes a while, and two exports
 # of the same model differ in their bytes
 _exported: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def content_in_memory(model):
-    """The content of a model in memory, as it is now; exported only if its state has changed."""
+    """Return the present content of a model in memory; export it only if its state has changed."""
     tf = use_tensorflow()
     if not isinstance(model, (tf.Module, tf.keras.Model)):
         raise TypeError(f"model is {type(model).__name__}, not a path, tf.Module or keras.Model.")
@@ -85,7 +85,10 @@ def share_export(model, copied):
 
 
 def _signatures(module):
-    """The functions with an input signature; `serving_default` is `__call__`, or the only one."""
+    """The functions with an input signature, by name.
+
+    `serving_default` is `__call__` or, without it, the only function.
+    """
     found = {}
     for name in dir(type(module)):
         function = getattr(module, name, None)

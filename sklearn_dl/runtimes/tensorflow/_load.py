@@ -74,7 +74,7 @@ def _import(tf, name, graph_def, config, producer_ops=None):
 
 
 def _load_saved_model(tf, name, folder, tags, outputs, config, allow_unsafe):
-    """Do what `tf.compat.v1.saved_model.load` does, with the same protobuf that was searched."""
+    """Do what `tf.compat.v1.saved_model.load` does, with the same protobuf that was checked."""
     saved = read_saved_model(folder, name)
     chosen = [m for m in saved.meta_graphs if set(m.meta_info_def.tags) == set(tags)]
     if not chosen:

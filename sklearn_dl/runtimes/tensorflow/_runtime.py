@@ -1,4 +1,4 @@
-"""Import TensorFlow when it is needed, quietly, and not where a fork would make it hang."""
+"""Import TensorFlow when it is needed, without its messages; raise an error where it would hang."""
 
 import logging
 import os
@@ -60,7 +60,7 @@ def _without_start_up_messages():
     if asked is not None:
         yield
         return
-    # TensorFlow reads it at its first message; messages before that go to the descriptor anyway
+    # TensorFlow reads it at its first message; earlier messages go to the descriptor in any case
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
     sys.stderr.flush()
     kept = os.dup(2)

@@ -27,7 +27,7 @@ class Operations:
     bound : frozenset of str
         Operations that read files; they are allowed only where they read the model's own files.
     refused : dict of str to str
-        Names of operations that are refused, with ``*`` for any letters, to the reasons.
+        Reasons by name of the refused operation; ``*`` in a name stands for any letters.
     pipelines : tuple of str
         The names in `refused` of operations that feed a model while it is trained.
     """

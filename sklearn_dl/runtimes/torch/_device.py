@@ -1,4 +1,4 @@
-"""Torch's device, precision and threads; the caller's own settings of torch are put back."""
+"""Torch's device, precision and threads; the caller's own settings of torch are restored."""
 
 import os
 from contextlib import ExitStack, contextmanager
@@ -15,10 +15,10 @@ from sklearn_dl.utils._threads import thread_budget
 _fit_lock = ForkSafeLock()
 _threads_lock = ForkSafeLock()
 _in_use = 0  # calls that are inside `torch_settings`
-_found: tuple = ()  # threads, dtype and precisions of products, as the caller had set them
+_found: tuple = ()  # threads, default dtype and precisions of products that the caller had set
 _inside = local()  # .threads: set while this Python thread is inside `torch_settings`
 _forked_after_import = False
-# torch takes it over once; Ray sets it anew for each task that a worker process gets
+# torch reads it once; Ray sets it again for each task of a worker process
 _omp_at_first = os.environ.get("OMP_NUM_THREADS")
 _is_float32_only: ContextVar[bool] = ContextVar("is_float32_only", default=False)
 
@@ -67,7 +67,7 @@ class Where(NamedTuple):
 
     @contextmanager
     def progress(self, n_rows, work, *, fill=True):
-        """Context that yields a copy with a `done` that moves a bar if `verbose`, and None if not.
+        """Context that yields a copy; its `done` moves a progress bar, or is None if not `verbose`.
 
         Parameters
         ----------
@@ -89,7 +89,7 @@ class Where(NamedTuple):
         ImportError
             If torch is not installed.
         ValueError
-            If torch knows no device of this name, or the device is not on this machine.
+            If torch knows no device of this name, or the device is not available on this machine.
         """
         device = self.device
         if isinstance(device, str):
@@ -119,7 +119,7 @@ def resolve_device(device):
     Raises
     ------
     ValueError
-        If torch knows no device of this name, or the device is not on this machine.
+        If torch knows no device of this name, or the device is not available on this machine.
     """
     import torch
 
@@ -136,7 +136,7 @@ def resolve_device(device):
             f"of {found}."
         ) from error
     if not here.get(resolved.type, False):
-        raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
+        raise _missing_device(device, found)
     if resolved.type == "cpu":
         return torch.device("cpu")
     if resolved.index is None:
@@ -144,8 +144,14 @@ def resolve_device(device):
         return torch.device(resolved.type, index)
     if resolved.type == "cuda" and resolved.index >= torch.cuda.device_count():
         found = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        raise ValueError(f'device={device!r} is not on this machine; use "auto" or one of {found}.')
+        raise _missing_device(device, found)
     return resolved
+
+
+def _missing_device(device, found):
+    return ValueError(
+        f'device={device!r} is not available on this machine; use "auto" or one of {found}.'
+    )
 
 
 def resolve_precision(precision, device):
@@ -197,13 +203,14 @@ def torch_settings(n_threads=None, n_processes=1):
 
     It yields the number of threads: the result of `thread_budget`. If `n_threads` is None, it is
     at most the number that torch has already, unless torch took that number from an
-    OMP_NUM_THREADS that has changed since. At the end, the caller's settings are put back.
+    OMP_NUM_THREADS that has changed since. At the end, the caller's settings are restored.
 
     Inside, gradients are on. Inference mode, autocast, another default dtype or device, and
     products of float32 in reduced precision are off.
 
-    Inside itself (scoring inside a fit) it changes nothing: the outer settings stay. In a forked
-    process it uses one thread: torch's threads are gone, and waiting for them would hang.
+    A context inside another one (scoring inside a fit) changes nothing: the outer settings stay.
+    In a forked process, torch gets one thread: its other threads do not exist there, and torch
+    would wait for them for ever.
     """
     import torch
 
@@ -259,7 +266,7 @@ _EQUALLY_EXACT = ({"none"}, {"ieee"}, {"none", "ieee"})
 
 
 def _products():
-    """The settings of torch whose `fp32_precision` says how exact products of float32 are."""
+    """The settings of torch whose `fp32_precision` is the precision of float32 products."""
     import torch
 
     return torch.backends.mkldnn.matmul, torch.backends.cuda.matmul  # type: ignore[attr-defined]
@@ -267,7 +274,7 @@ def _products():
 
 @contextmanager
 def _own_modes():
-    """Context with the defaults of the modes of torch that each Python thread has for itself."""
+    """Context with the defaults of torch's per-thread modes, such as inference and autocast."""
     import torch
 
     with ExitStack() as modes:
