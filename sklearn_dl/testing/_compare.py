@@ -26,7 +26,7 @@ def methods(estimator):
 
 
 def result(estimator, name, X):
-    """The result of the method `name` of `estimator` for X, `as_rows`."""
+    """The result of a method of `estimator` for X, converted by `as_rows`."""
     with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
         found = getattr(estimator, name)(X)
     if name in ("predict_proba", "predict_log_proba") and isinstance(found, list):
@@ -40,7 +40,7 @@ def results(estimator, X):
 
 
 def as_rows(result):
-    """`result` as an ndarray with one row for each row of X, which `assert_same` takes.
+    """Convert `result` to an ndarray with one row for each row of X.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def assert_same(actual, expected, atol=0.0, where="result"):
     ----------
     actual, expected : ndarray, dict, list, tuple, or anything else that `numpy.asarray` takes
     atol : float
-        0: no number may differ at all.
+        0: numbers must be equal.
     where : str
         Name of the result in the message.
     """
@@ -117,8 +117,8 @@ def assert_no_rows_like(actual, expected, where):
     actual : object
         What a method returned for an X without rows.
     expected : object
-        What it returned for an X with rows: the type, the number of dimensions, the sizes of the
-        axes after the first, the columns and the dtypes must be the same.
+        What it returned for an X with rows. Both must have the same type, number of dimensions,
+        sizes of the axes after the first, columns and dtypes.
     where : str
         Name of the result in the message.
     """
@@ -128,7 +128,7 @@ def assert_no_rows_like(actual, expected, where):
 
 
 def _kind(result):
-    """What `result` has in common with a result of other rows, and its number of rows."""
+    """The properties of `result` that do not depend on the rows, and its number of rows."""
     if not hasattr(result, "shape"):
         return {"type": type(result).__name__, "n_rows": len(result)}
     n_rows, *row_shape = result.shape
@@ -148,12 +148,12 @@ def assert_refused(what, call, *args, errors=ValueError, says="", **kwargs):
     Parameters
     ----------
     what : str
-        The call in words, in the message of the AssertionError.
+        Describes the call in the message of the AssertionError.
     call : callable
     errors : exception class or tuple of them, default=ValueError
     says : str, default=""
-        A regular expression, in words separated by "|". It must match somewhere in the message of
-        the error; the case of the letters does not matter.
+        A regular expression: words separated by "|". It must match somewhere in the error's
+        message; upper and lower case are the same.
     """
     try:
         call(*args, **kwargs)

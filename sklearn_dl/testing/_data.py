@@ -63,7 +63,7 @@ class CheckData:
 
     @property
     def may_miss_cells(self):
-        """Whether a cell of X can hold NaN, which a cell of an integer array cannot."""
+        """Whether the cells of X can hold NaN; those of an integer array cannot."""
         return not isinstance(self._X, np.ndarray) or self._X.dtype.kind in "fcO"
 
     @property
@@ -170,7 +170,7 @@ def _polars_series(polars, name, cells):
 
 
 def library_or_skip(name):
-    """Import a library that the package does not depend on; without it, raise a SkipTest."""
+    """Import an optional library; raise a SkipTest if it is not installed."""
     try:
         return import_module(name)
     except ImportError:

@@ -60,7 +60,7 @@ def check_dont_overwrite_parameters(estimator, data):
 
 
 def check_fit_idempotent(estimator, data):
-    """A second `fit` on the same rows leads to the same results."""
+    """A second `fit` on the same rows gives the same results."""
     refitted = data.fit(estimator)
     refitted.fit(data.X, data.targets(estimator))
     expected = results(data.fitted(estimator), data.X)
@@ -68,7 +68,7 @@ def check_fit_idempotent(estimator, data):
 
 
 def check_fit_forgets_earlier_rows(estimator, data):
-    """`fit` on other rows leads to the results of a new estimator that saw only these rows."""
+    """`fit` on other rows gives the same results as a new estimator that saw only these rows."""
     half = range(len(data) // 2 + 1)
     X, y = data.take(half), data.targets(estimator)[list(half)]
     refitted, alone = data.fit(estimator), fresh(estimator)
@@ -116,7 +116,7 @@ def check_estimators_pickle(estimator, data):
 
 
 def check_unfitted_estimators_pickle(estimator, data):
-    """Copies by pickle and deepcopy that are made before `fit` can be fitted."""
+    """Copies by pickle and deepcopy of an unfitted estimator can be fitted."""
     expected = results(data.fitted(estimator), data.X)
     unfitted = fresh(estimator)
     for copied in (pickle.loads(pickle.dumps(unfitted)), copy.deepcopy(unfitted)):
@@ -126,7 +126,7 @@ def check_unfitted_estimators_pickle(estimator, data):
 
 
 def _copies(estimator):
-    """Copies of an estimator, by the way in which each is made."""
+    """Copies of an estimator, by the name of the method that makes each copy."""
     made = {f"pickle protocol {p}": pickle.loads(pickle.dumps(estimator, p)) for p in range(2, 6)}
     with suppress(ImportError):
         made["cloudpickle"] = pickle.loads(import_module("cloudpickle").dumps(estimator))
@@ -188,7 +188,7 @@ def check_dict_unchanged(estimator, data):
 
 
 def _hash(value):
-    """The hash of a value that may change in place or be replaced by an equal one, else None."""
+    """The hash of a plain value, which may change in place or be replaced; None for an object."""
     plain = (list, dict, set, np.ndarray, int, float, str, type(None))
     return joblib.hash(value) if isinstance(value, plain) else None
 

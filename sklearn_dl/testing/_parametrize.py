@@ -42,8 +42,8 @@ def parametrize_with_text_checks(
 
     scikit-learn's `parametrize_with_checks` passes numbers, so it runs only one check on an
     estimator that takes texts. This decorator runs the same kinds of checks on texts. X has eight
-    short texts, one of them empty and one not ASCII; y has three classes of strings, or positive
-    floats for a regressor.
+    short texts, of which one is empty and one is not ASCII. y has three classes of strings, or
+    positive floats for a regressor.
 
     Parameters
     ----------
@@ -53,12 +53,12 @@ def parametrize_with_text_checks(
     n_columns : int or None, default=None
         None: X is a list of str, as for `sklearn.feature_extraction.text.TfidfVectorizer`. A
         number: X is an object array of shape (n_samples, n_columns), for example with 2 columns
-        for pairs of sentences. Data frames with the same rows must lead to the same results. With
-        ``n_columns=1`` and the tag ``input_tags.one_d_array``, lists must also lead to them.
+        for pairs of sentences. Data frames with the same rows must give the same results. With
+        ``n_columns=1`` and the tag ``input_tags.one_d_array``, so must lists.
     atol : float, default=1e-5
-        Largest difference between numbers that should be the same, in addition to a relative
-        difference of 1e-6: the rounding of a network depends on the batch. 0: no difference is
-        allowed, not even the relative one.
+        Largest difference between numbers that should be the same, because the rounding of a
+        network depends on the batch. A relative difference of 1e-6 is allowed in addition. 0:
+        numbers must be equal.
     expected_failed_checks : callable(estimator) -> dict of str to str, default=None
         Returns the names of the checks that are expected to fail for an estimator, and the reason
         for each. These tests are marked as xfail.
@@ -115,10 +115,9 @@ def parametrize_with_image_checks(
         Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
         of the estimators in a list.
     n_columns : {None, 1}, default=None
-        None: X is a list of images, and one array of shape (8, 24, 32, 3) must lead to the same
+        None: X is a list of images, and one array of shape (8, 24, 32, 3) must give the same
         results. 1: X is an object array of shape (n_samples, 1). Data frames with the same rows
-        must lead to the same results. With the tag ``input_tags.one_d_array``, lists must also lead
-        to them.
+        must give the same results. With the tag ``input_tags.one_d_array``, so must lists.
     atol, expected_failed_checks
         As for :func:`parametrize_with_text_checks`.
 
@@ -162,8 +161,8 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
         Estimators that are not fitted. The tests are named by the keys of a dict, or by the reprs
         of the estimators in a list.
     X : list, ndarray, pandas Series or DataFrame
-        At least three rows. The same rows in other containers must lead to the same results: in
-        other sequences for a list, in data frames for a 2-D array, in polars for pandas.
+        At least three rows. The same rows in other containers must give the same results: a list
+        is also passed as other sequences, a 2-D array as data frames, and pandas as polars.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Several columns are labels (0 and 1) for a classifier, and targets for a regressor. None:
         three classes of strings, or positive floats for a regressor.
@@ -178,8 +177,8 @@ def parametrize_with_row_checks(estimators, X, y=None, *, atol=1e-5, expected_fa
     Raises
     ------
     TypeError, ValueError, ImportError
-        As :func:`parametrize_with_text_checks` does. In addition, if X has none of the types above
-        or has fewer than three rows, or y has another number of rows.
+        As :func:`parametrize_with_text_checks` does. Also if X has none of the types above or fewer
+        than three rows, or if the lengths of X and y differ.
 
     See Also
     --------

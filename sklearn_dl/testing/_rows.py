@@ -24,7 +24,7 @@ from sklearn_dl.testing._data import fresh, library_or_skip, needs_fit, odd_inde
 
 
 def check_methods_sample_order_invariance(estimator, data):
-    """Results follow their rows when the rows change places."""
+    """In another order of the rows, each row has the same results."""
     fitted = data.fitted(estimator)
     order = np.random.default_rng(0).permutation(len(data))
     expected = {name: rows[order] for name, rows in results(fitted, data.X).items()}
@@ -43,9 +43,9 @@ def check_methods_subset_invariance(estimator, data):
 
 
 def check_methods_on_no_rows(estimator, data):
-    """Where X has no rows, methods raise a ValueError, or return a result of the same kind.
+    """If X has no rows, methods raise a ValueError, or return a result of the same kind.
 
-    Its type, dtypes, columns and axes after the first are the same as where X has rows.
+    Its type, dtypes, columns and axes after the first are the same as for an X with rows.
     """
     fitted = data.fitted(estimator)
     for name in methods(estimator):
@@ -81,7 +81,7 @@ def check_readonly_input(estimator, data):
 
 
 def check_containers_mean_the_same(estimator, data):
-    """Lists, tuples, arrays, Series and frames of the same rows lead to the same results."""
+    """Lists, tuples, arrays, Series and frames of the same rows give the same results."""
     expected = results(data.fitted(estimator), data.X)
     not_installed = None
     for container, make in data.containers(estimator).items():

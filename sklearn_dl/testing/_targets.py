@@ -76,7 +76,7 @@ def check_classifiers_train(estimator, data):
 
 
 def check_classifiers_multilabel(estimator, data):
-    """Results of several labels have a column for each label; `predict` keeps y's kind of dtype."""
+    """With several labels, results have one column per label; `predict` keeps y's kind of dtype."""
     for n_labels in (2, 3):
         for dtype in (int, bool, float):
             y = _indicators(len(data), n_labels).astype(dtype)
@@ -126,7 +126,7 @@ def _one_array(result):
 
 
 def check_classifiers_multilabel_representation_invariance(estimator, data):
-    """A list of lists, a list of arrays or a frame as y leads to the results of an array."""
+    """A list of lists, a list of arrays or a frame as y gives the same results as an array."""
     y = _indicators(len(data), 3)
     expected = fresh(estimator)
     expected.fit(data.X, y)
@@ -152,7 +152,7 @@ def check_classifiers_multioutput_refused(estimator, data):
 
 
 def check_decision_proba_consistency(estimator, data):
-    """With two classes, a higher decision value is a higher probability of the second class."""
+    """With two classes, a higher decision value means a higher probability of the second class."""
     fitted = fresh(estimator)
     fitted.fit(data.X, np.arange(len(data)) % 2)
     decision = fitted.decision_function(data.X)
@@ -207,7 +207,7 @@ def _check_numbers(fitted, X, y):
 
 
 def check_regressors_int(estimator, data):
-    """Integer targets lead to the same results as equal floats."""
+    """Integer targets give the same results as equal floats."""
     y = np.arange(len(data)) % 3 + 1
     whole, floats = fresh(estimator), fresh(estimator)
     whole.fit(data.X, y)
@@ -217,7 +217,7 @@ def check_regressors_int(estimator, data):
 
 
 def check_target_containers_mean_the_same(estimator, data):
-    """A list, a Series or a data frame as y leads to the same results as an ndarray."""
+    """A list, a Series or a data frame as y gives the same results as an ndarray."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     kind = "Series" if y.ndim == 1 else "DataFrame"
@@ -282,7 +282,7 @@ def check_consistent_length(estimator, data):
 
 
 def check_sample_weights(estimator, data):
-    """Weights of 1, in an array or a list, do not change the results, and `fit` only reads them."""
+    """Weights of 1, in a read-only array or a list, do not change the results."""
     y = data.targets(estimator)
     expected = results(data.fitted(estimator), data.X)
     weights = np.ones(len(data))

@@ -36,7 +36,7 @@ def all_or_nothing(fit):
 
 
 class DeepEstimator(BaseEstimator):
-    """BaseEstimator with the package's version in its pickles, and short reprs of models.
+    """A BaseEstimator whose pickles store the package's version, and whose repr shortens models.
 
     Loading a pickle made by another version warns with
     `sklearn.exceptions.InconsistentVersionWarning`, as it does for scikit-learn's own estimators.
@@ -69,7 +69,7 @@ class DeepEstimator(BaseEstimator):
 
     def _validate_params(self):
         """Raise an InvalidParameterError if a parameter is not valid."""
-        # stateless steps validate at every call: values that were found valid are not checked again
+        # stateless steps validate at every call, so values that are known to be valid are skipped
         params = {name: getattr(self, name) for name in self._parameter_constraints}
         known = _validated.get(self, ())
         if len(known) == len(params) and all(map(is_, known, params.values())):
@@ -120,10 +120,11 @@ class _Shown:
 
 
 def shown(value):
-    """`value`; for a model in memory, an object whose repr is the model's size and hash.
+    """Replace a value with a long or secret repr by an object with a short one.
 
-    For the options of a filesystem, which may contain keys to a store, it is one that shows only
-    the protocol.
+    The repr of a model in memory shows its size and hash. The repr of the options of a filesystem
+    shows only the protocol, because they may contain credentials. Other values are returned as they
+    are.
     """
     if isinstance(value, dict) and "protocol" in value:
         return _Shown(f"{{'protocol': {value['protocol']!r}, ...}}") if len(value) > 1 else value

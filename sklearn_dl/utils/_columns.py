@@ -48,7 +48,7 @@ def natural_array(cells):
         array = np.asarray(list(cells))
         if array.dtype.kind != "f" or not any(issubclass(t, (int, np.integer)) for t in types):
             return array
-        # numpy makes integers floats if a cell is a float, or if no integer dtype holds them all
+        # numpy turns integers into floats if a cell is a float, or if no integer dtype fits them
         integers = [cell for cell in cells if isinstance(cell, (int, np.integer))]
         if len(integers) < len(cells) and all(
             abs(int(cell)) <= MAX_EXACT_INTEGER for cell in integers
@@ -69,7 +69,7 @@ def is_missing(cell):
 
 
 def missing_mask(cells):
-    """Mask of the cells that are missing, as `is_missing` says; fast for most dtypes and types.
+    """Mask of the missing cells, as defined by `is_missing`; fast for most dtypes and types.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def named_columns(X, names, optional=()):
     X : data frame
     names : sequence of str
     optional : sequence of str, default=()
-        Further names, of columns that `X` may lack.
+        Names of columns that are also returned if `X` has them.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def named_columns(X, names, optional=()):
     Raises
     ------
     ValueError
-        If `X` has no column of one of the `names`.
+        If `X` lacks one of the `names`.
     """
     native = _from_native(X)
     missing = [name for name in names if name not in native.columns]
@@ -177,15 +177,12 @@ def count_rows(X):
 
 
 def is_empty_list(X):
-    """Whether `X` is a list or tuple without rows, so that it shows neither columns nor dtypes."""
+    """Whether `X` is an empty list or tuple, so that its columns and dtypes are not known."""
     return isinstance(X, (list, tuple)) and not X
 
 
 def reject_non_column(X, estimator):
-    """Raise an error for sparse data, a set, and a single value such as a string or a dict.
-
-    Nor is a polars.LazyFrame accepted, which has no rows yet.
-    """
+    """Raise an error for sparse data, a set, a LazyFrame, and a single value such as a string."""
     if is_polars_lazyframe(X):
         raise TypeError(f"{type(estimator).__name__} got a polars LazyFrame: pass X.collect().")
     if issparse(X):
@@ -222,15 +219,15 @@ def split_columns(X, estimator):
     ----------
     X : list, tuple, ndarray, Series or DataFrame
     estimator : estimator
-        Error messages name it.
+        Error messages contain its name.
 
     Returns
     -------
     columns : list of ndarray of shape (n_samples,)
-        Their dtypes are those of X. The dtype is object if X is a list. It is also object for
-        columns of arrays, of dates with a time zone (as `datetime` in UTC, or as `Timestamp` from
-        pandas), and of integers that float64 would round, if the column also has missing values
-        (these are None then). An empty list has as many columns as `fit` saw, or one.
+        Their dtypes are those of X, with these exceptions of dtype object: all columns of a list;
+        columns of arrays; dates with a time zone (as `datetime` in UTC, or as `Timestamp` from
+        pandas); and columns with missing values (as None) and integers that float64 would round. An
+        empty list has as many columns as `fit` saw, or one.
     names : list of str or None
         Column names, if X is a frame.
     one_dimensional : bool
@@ -277,7 +274,7 @@ def _series_to_numpy(series):
 
 
 def _exact_cells(series, native):
-    """Cells of a column whose values would change in a numpy dtype; None for other columns."""
+    """Cells of a column whose values a numpy dtype would change; None for other columns."""
     dtype = series.dtype
     if isinstance(dtype, nw.Struct):
         return series.to_list()
@@ -312,12 +309,12 @@ def _exact_in_float(integers):
 
 
 def _in_utc(moments):
-    """The `time_cells` of `datetime64` values in UTC, with UTC as their time zone."""
+    """The `time_cells` of `datetime64` values, with UTC as their time zone."""
     return [m.replace(tzinfo=UTC) if isinstance(m, datetime) else m for m in time_cells(moments)]
 
 
 def time_cells(times):
-    """Cells of `datetime64` as `datetime`, and of `timedelta64` as `timedelta`; NaT as None.
+    """Convert cells of `datetime64` to `datetime`, of `timedelta64` to `timedelta`, NaT to None.
 
     Values that these types cannot hold (nanoseconds, years beyond 9999) stay numpy scalars.
 
@@ -339,7 +336,7 @@ def time_cells(times):
 
 
 def require_rows(n_rows, estimator):
-    """Raise scikit-learn's ValueError if X has no rows, which only a fit must have."""
+    """Raise scikit-learn's ValueError if X has no rows; only `fit` needs rows."""
     if not n_rows:
         raise ValueError(
             "Found array with 0 sample(s) while a minimum of 1 is required by "
@@ -348,7 +345,7 @@ def require_rows(n_rows, estimator):
 
 
 def require_columns(columns, X, estimator):
-    """Raise scikit-learn's ValueError if `columns`, those of X, are none."""
+    """Raise scikit-learn's ValueError if X has no columns."""
     if not columns:
         raise ValueError(
             f"Found array with 0 feature(s) (shape=({count_rows(X)}, 0)) while a minimum of 1 is "

@@ -1,4 +1,4 @@
-"""Git LFS pointers: short texts that a repository holds instead of large files."""
+"""Git LFS pointers: short text files that a repository holds instead of large files."""
 
 _STARTS = (
     b"version https://git-lfs.github.com/spec/",
@@ -21,7 +21,7 @@ def refuse_pointer(start, what):
     Raises
     ------
     ValueError
-        If it is a pointer: the file itself has to be downloaded.
+        If it is a pointer.
     """
     if bytes(start[:MAX_POINTER]).startswith(_STARTS):
         raise ValueError(

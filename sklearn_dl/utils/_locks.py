@@ -8,7 +8,7 @@ _locks: WeakSet = WeakSet()
 
 
 class ForkSafeLock:
-    """A reentrant lock that a forked child gets free if another thread of its parent held it.
+    """A reentrant lock that is free in a forked child, even if another thread had acquired it.
 
     That thread does not exist in the child and would never release the lock.
     """

@@ -1,4 +1,4 @@
-"""Memos: kept results of functions, some with bytes of models. `clear_sessions` empties them."""
+"""Caches of results of functions, which may hold bytes of models; `clear_sessions` empties them."""
 
 from collections import OrderedDict
 
@@ -8,19 +8,19 @@ _memos: list = []
 
 
 def also_clear(memo):
-    """Decorate a memo, such as a `functools.lru_cache`, so that `clear_sessions` empties it."""
+    """Decorate a function with a cache so that `clear_sessions` empties the cache."""
     _memos.append(memo)
     return memo
 
 
 class BytesMemo:
-    """The results of a function for the bytes that it was last called with, and these bytes.
+    """A function of bytes that caches its last results, together with the bytes.
 
     Parameters
     ----------
     function : callable(bytes)
     limit : int
-        Largest number of bytes that are kept. Those of the last call always stay.
+        Largest number of bytes that are kept. The bytes of the last call are always kept.
     """
 
     def __init__(self, function, limit):
@@ -47,6 +47,6 @@ class BytesMemo:
 
 
 def clear_memos():
-    """Empty all memos."""
+    """Empty all caches."""
     for memo in _memos:
         memo.cache_clear()

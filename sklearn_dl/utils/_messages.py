@@ -57,7 +57,7 @@ def shown_bytes(value):
 
 
 def shortened(text, most=MAX_MESSAGE):
-    """`text`; if it has more than `most` characters, without its middle."""
+    """`text`, without its middle if it has more than `most` characters."""
     if len(text) <= most:
         return text
     return f"{text[: most - _END - 5]} ... {text[-_END:]}"
@@ -116,11 +116,11 @@ class RowError(ValueError):
 
 
 class NotFiniteError(RowError):
-    """A network gave NaN or infinity for a row."""
+    """A network returned NaN or infinity for a row."""
 
 
 class RowsError(RowError):
-    """An error whose message names its row or rows; `row` and `source` are of the first."""
+    """An error whose message names its row or rows; `row` and `source` belong to the first row."""
 
     def __str__(self):
         if self.label is None:
@@ -167,13 +167,13 @@ def names_labels(method):
 
 
 def _index_of(X):
-    """The index of X, else None; the `index` of a list is a method."""
+    """The index of X, or None."""
     index = getattr(X, "index", None)
-    return index if hasattr(index, "dtype") else None
+    return index if hasattr(index, "dtype") else None  # the `index` of a list is a method
 
 
 def row_label(index, row):
-    """The label of a row in an index; None if it is the number of the row in any case.
+    """The label of a row in an index; None if all labels are the numbers of their rows.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _shown_label(label):
 
 
 def with_label(error):
-    """The error of a row, with its label in the index of the X of the call in progress."""
+    """Add to the error of a row its label in the index of X, and return the error."""
     row = getattr(error, "row", None)
     if row is None or getattr(error, "label", None) is not None:
         return error
@@ -232,7 +232,7 @@ def chain_of(error, outside):
 
 @contextmanager
 def short_messages():
-    """Shorten the messages of an error raised inside, and of its causes, to 2,000 characters."""
+    """Within this context, messages of errors and of their causes have at most 2,000 characters."""
     outside = sys.exception()
     try:
         yield
@@ -249,7 +249,7 @@ def short_messages():
 
 
 def warn_user(message):
-    """Warn at the user's line that called the package, directly or through scikit-learn."""
+    """Warn at the line of the user's code that called the package, perhaps through scikit-learn."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and _is_ours(frame.f_globals.get("__name__", "")):

@@ -25,7 +25,7 @@ def needed_by(estimator) -> Iterator[None]:
 
 
 def import_optional(module, *, extra, purpose):
-    """Import `module`, or say which extra installs it.
+    """Import `module`; if it is not installed, the error names the extra that installs it.
 
     Parameters
     ----------

@@ -2,9 +2,9 @@
 
 
 class OwnOutputMixin:
-    """`set_output` that only records the container; the step wraps its tables by itself.
+    """`set_output` that only stores the container; the step wraps its tables by itself.
 
-    A class that uses it is declared with ``auto_wrap_output_keys=None`` and calls
+    A subclass passes ``auto_wrap_output_keys=None`` in its class statement, and calls
     `sklearn_dl.utils._sklearn.wrap_output`.
     """
 

@@ -58,7 +58,7 @@ def print_line(text):
 
 
 def per_pair(done):
-    """A function to call with numbers of texts; it calls `done` with numbers of pairs."""
+    """Wrap `done`, which counts pairs, into a function that counts texts."""
     if done is None:
         return None
     seen = 0

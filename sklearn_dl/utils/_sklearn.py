@@ -2,7 +2,7 @@
 
 from sklearn.base import _clone_parametrized as clone_parametrized
 
-# without the import of sklearn.experimental, which would add them to sklearn.model_selection
+# not from sklearn.experimental, which would add them to sklearn.model_selection
 from sklearn.model_selection._search_successive_halving import (
     HalvingGridSearchCV,
     HalvingRandomSearchCV,
@@ -50,7 +50,7 @@ def output_container(estimator):
 def wrap_output(estimator, data, original_input, columns=None, index=None):
     """Wrap 2-D `data` in the configured container.
 
-    Steps whose output is not always a table call it: they cannot use scikit-learn's automatic
+    It is for steps whose output is not always a table. They cannot use scikit-learn's automatic
     wrapping.
 
     Parameters

@@ -1,13 +1,13 @@
-"""Stamps of files, which show without reading a file whether it has changed."""
+"""Stamps of files, which show whether a file has changed without reading it."""
 
 import os
 
 
 def file_stamp(path):
-    """The stamp of a file, which changes when the file does.
+    """The stamp of a file, which changes when the file changes.
 
-    A tool can give a file the size and the modification time of the file that it replaces. The
-    time of the last change of the file's status still differs, as only the system sets it.
+    A tool can replace a file by another one with the same size and modification time. Their stamps
+    still differ, because only the system sets the time of the last change of the status.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def file_stamp(path):
     -------
     stamp : tuple of int
         The file's inode number, its size in bytes, and the times in ns of the last changes of its
-        content and of its status (on Windows, the latter is the time of its creation).
+        content and of its status (on Windows, the creation time instead of the status).
 
     Raises
     ------

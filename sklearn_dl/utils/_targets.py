@@ -52,7 +52,7 @@ def target_column(y, name):
         y = y.toarray()
     cells = None
     if not hasattr(y, "__array__") and np.iterable(y) and not isinstance(y, (str, Mapping, Set)):
-        # before numpy turns a missing value among strings into the string "nan"
+        # checked here, since numpy turns a missing value among strings into the string "nan"
         y = cells = list(y)
         if any(issubclass(t, (list, tuple)) for t in set(map(type, y))):
             cells = [r[0] if isinstance(r, (list, tuple)) and len(r) == 1 else r for r in y]
@@ -126,7 +126,7 @@ def _n_values(row):
 
 
 def indicator_matrix(y, name):
-    """Return `y` as a table of labels: for each row, which labels it has.
+    """Return `y` as a matrix of which labels each row has.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _label_columns(y):
 
 
 def split_targets(y, name):
-    """The columns of `y`: those of a table, or `y` itself.
+    """The columns of `y`; a 1-D `y` is one column.
 
     Parameters
     ----------
@@ -237,9 +237,9 @@ class CheckedScoreMixin:
         ----------
         X : as in `predict`
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            The labels. A missing label is an error. The prediction counts as wrong for a label that
-            `fit` did not see, and for a row that cannot be read (``on_error="nan"``), unless the
-            label is `missing`. If rows have several labels, all labels of a row must be right.
+            The labels. A missing label raises an error. The prediction is wrong for a label that
+            `fit` did not see. It is also wrong for a row that cannot be read (``on_error="nan"``),
+            unless the label equals `missing`. With several labels for each row, all must be right.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -253,7 +253,7 @@ class CheckedScoreMixin:
             right = (predicted == y).all(axis=1)
         elif predicted.dtype != object:
             return accuracy_score(y, predicted, sample_weight=sample_weight)
-        else:  # labels beside `missing` may not sort, which accuracy_score does with them
+        else:  # accuracy_score sorts labels, but `missing` may not be comparable with the others
             right = [not is_missing(p) and p == t for p, t in zip(predicted, y, strict=True)]
         return accuracy_score(np.ones(len(y)), np.array(right, float), sample_weight=sample_weight)
 
@@ -263,7 +263,7 @@ class CheckedScoreMixin:
 
 
 def _refuse_rounded(cells, y, name):
-    """Raise an error if numpy rounded an integer among floats: two classes could become one."""
+    """Raise an error if numpy rounded an integer among floats, which could merge two classes."""
     for row in np.flatnonzero(np.abs(y) >= MAX_EXACT_INTEGER):
         cell = cells[row]
         if isinstance(cell, (int, np.integer)) and int(cell) != float(y[row]):
@@ -296,7 +296,7 @@ def labels_of(indices, classes, is_nan, missing):
         raise ValueError(f"missing={brief(missing)} must be one label, or None.")
     fill = np.asarray(missing)
     same_kind = fill.dtype.kind == classes.dtype.kind
-    # whether or not a row is NaN, so that the dtype does not depend on the batch
+    # `missing` counts even if no row is NaN, so that the dtype does not depend on the batch
     dtype = np.result_type(classes, fill) if same_kind else object
     labels = classes.astype(dtype)[indices]
     labels[is_nan] = missing
