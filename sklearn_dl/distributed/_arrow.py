@@ -1,4 +1,4 @@
-"""Arrays that estimators return, as columns of Arrow."""
+"""Conversion of the arrays that estimators return to Arrow."""
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ _SPARK_TYPES = {
 
 
 def arrow_type(dtype, of_objects=None):
-    """The Arrow type of the cells of a dtype.
+    """The Arrow type for a numpy dtype.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def arrow_type(dtype, of_objects=None):
     Returns
     -------
     kind : DataType or None
-        None if the dtype does not tell the type.
+        None if the dtype does not determine the type.
     """
     if dtype.names is not None:
-        # the texts of answers; labels have the type of the classes
+        # fields of objects are labels, whose type the caller passes, or else texts of answers
         of_objects = of_objects or pa.string()
         return pa.struct([(name, arrow_type(dtype[name], of_objects)) for name in dtype.names])
     if dtype.kind in "UT":
@@ -41,12 +41,12 @@ def arrow_type(dtype, of_objects=None):
 
 
 def type_of_cells(cells):
-    """The Arrow type of an object array, from its cells; None if all of them are missing.
+    """The Arrow type of the cells of an object array; None if all cells are missing.
 
     Raises
     ------
     TypeError
-        If a column of Arrow cannot hold these cells.
+        If an Arrow array cannot hold these cells.
     """
     cells = cells[~missing_mask(cells)]
     if not len(cells):
@@ -63,12 +63,12 @@ def type_of_cells(cells):
 
 
 def arrow_array(cells, kind):
-    """A column of Arrow.
+    """Convert an array to Arrow.
 
     Parameters
     ----------
     cells : ndarray of shape (n_samples,) or (n_samples, n_values)
-        A row of a 2-D array, and an array in a cell, is a list. None in a cell is null.
+        A row of a 2-D array becomes a list, and so does an array in a cell. None becomes null.
     kind : DataType
 
     Returns
@@ -85,7 +85,7 @@ def arrow_array(cells, kind):
         columns = [arrow_array(cells[field.name], field.type) for field in fields]
         return pa.StructArray.from_arrays(columns, fields=fields)
     if not types.is_list(kind):
-        # NaN in a column of floats stays NaN; among labels it is a missing one
+        # NaN stays NaN among floats, but becomes null among labels
         return pa.array(cells, kind, from_pandas=cells.dtype == object)
     if cells.ndim == 2:
         flat, lengths, is_null = cells.ravel(), np.full(len(cells), cells.shape[1]), None
@@ -108,9 +108,9 @@ def arrow_array(cells, kind):
 
 
 def pandas_series(array, index, is_nullable):
-    """A column of Arrow as a Series of pandas.
+    """Convert an Arrow array to a pandas Series.
 
-    Lists and structs, and values other than strings that may be missing, keep their Arrow type.
+    Lists and structs keep their Arrow type. Values that may be missing also do, except strings.
     """
     import pandas as pd
 
@@ -120,7 +120,7 @@ def pandas_series(array, index, is_nullable):
 
 
 def spark_type(kind):
-    """The type that Spark has in place of a type of Arrow."""
+    """The type that Spark has instead of an Arrow type."""
     if types.is_list(kind):
         return pa.list_(spark_type(kind.value_type))
     if types.is_struct(kind):

@@ -1,4 +1,4 @@
-"""An estimator on its way to other processes, each of which loads it once."""
+"""An estimator as a pickle, which each process loads once."""
 
 import pickle
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class PickledEstimator:
     n_bytes : int
         The size of the pickle.
     read : callable() -> bytes
-        Returns the pickle, in any process of the engine that has it.
+        Returns the pickle, in any process of the engine.
     """
 
     sha256: str
@@ -40,6 +40,6 @@ class PickledEstimator:
 
 
 def pickled(estimator):
-    """Pickle an estimator, with the classes and functions of a script that it needs."""
+    """Pickle an estimator, with the classes and functions of the user's script that it needs."""
     data = cloudpickle.dumps(estimator)
     return PickledEstimator(sha256(data).hexdigest(), len(data), partial(bytes, data))

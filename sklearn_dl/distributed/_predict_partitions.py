@@ -22,31 +22,31 @@ def predict_partitions(
     Parameters
     ----------
     frame : dask.dataframe.DataFrame, ray.data.Dataset or pyspark.sql.DataFrame
-        The rows to score. Spark may also be Spark Connect.
+        The rows to score. A frame of Spark Connect also works.
     estimator : estimator
         A fitted estimator of this package or of scikit-learn, or a pipeline of these. The workers
         need the packages that it needs.
     columns : str or list of str
-        What the estimator gets as X, as ``frame[columns]`` of pandas: with a name, the cells of one
-        column; with a list, a frame of these columns.
+        The columns that the estimator gets as X, like ``frame[columns]`` in pandas: a name selects
+        a Series, and a list selects a frame.
     method : str, default="predict"
         The method of the estimator, such as "predict", "predict_proba" or "transform". It must
         return one result for each row.
     X_sample : array-like of n_samples rows, default=None
-        Some rows of X, which are scored at once to learn the type of the results. None: the results
-        for X without rows tell it, or the classes of a classifier. An error says if that is not
-        enough, as for regressors of scikit-learn.
+        Some rows of X, which are scored immediately to find the type of the results. None: the type
+        comes from the results for an X without rows, or from the classes of a classifier. If that
+        is not enough, as for scikit-learn's regressors, an error asks for `X_sample`.
 
     Returns
     -------
     scored : frame of the same kind
-        The rows and columns of `frame`, in the same partitions, with the results as further
-        columns. The Notes list them.
+        The rows and columns of `frame`, in the same partitions, with additional columns for the
+        results. The Notes list these columns.
 
     Raises
     ------
     TypeError
-        If `frame` is of another kind, or the results cannot be columns.
+        If `frame` is of another type, or the results cannot be columns.
     ValueError
         If `columns` are not in the frame, if the frame already has a column with the name of a
         result, or if `X_sample` is needed. While the engine computes: if a row cannot be scored.
@@ -63,25 +63,26 @@ def predict_partitions(
     predict                 ``prediction``; with several outputs ``prediction_0``, ...
     predict_proba           ``proba_<class>`` for each of `classes_`; with several labels
                             ``proba_0``, ...
-    predict_log_proba,      ``log_proba_<class>``, ``decision_function_<class>`` likewise;
-    decision_function       ``decision_function`` if it has one value for each row
+    predict_log_proba       like predict_proba, with ``log_proba`` instead of ``proba``
+    decision_function       ``decision_function`` if each row has one value; otherwise like
+                            predict_proba, with ``decision_function`` instead of ``proba``
     transform               ``features``: a list for each row
-    another method          its name, without ``predict_``
+    another method          the method's name without ``predict_``
     ======================  ====================================================================
 
-    Numbers and labels have the dtype that the estimator returns; Spark has the next larger type of
-    unsigned integers. Labels that may be missing (``on_error="nan"``) are null then. The results of
+    Numbers and labels have the dtype that the estimator returns. Spark has no unsigned integers: it
+    has the next larger type instead. Missing labels (``on_error="nan"``) are null. The results of
     :meth:`DetectionScorer.predict`, :meth:`ObjectDetector.predict` and
     :meth:`EntityRecognizer.predict` are lists of structs, and those of
     :meth:`QuestionAnswerer.predict` are structs; their fields are those of the structured arrays.
     Dask holds lists, structs, and values that may be missing in columns of ``pandas.ArrowDtype``.
 
-    Dask keeps the index and the order of the rows, and so does Spark for the rows of a partition.
-    Ray Data keeps the order if ``ray.data.DataContext.get_current().execution_options``
-    has ``preserve_order=True``; otherwise a column of the frame must say which row is which.
+    Dask keeps the index and the order of the rows. Spark keeps the order within a partition. Ray
+    Data keeps the order if ``ray.data.DataContext.get_current().execution_options`` has
+    ``preserve_order=True``. Otherwise, the frame needs a column that identifies its rows.
 
-    An error names the row: by its index label with Dask; with Ray Data and Spark, which have no
-    index, a note shows the values of all its columns.
+    If a row cannot be scored, the error names it. With Dask, this is its index label. Ray Data and
+    Spark have no index: a note on the error shows the values of all columns of the row.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def _is_ray_dataset(frame):
 
 
 def _known_columns(frame):
-    """The names of the columns; None if Ray Data would have to compute rows to know them."""
+    """The names of the columns; None if Ray Data would have to compute rows to find them."""
     return frame.columns(fetch_if_missing=False) if _is_ray_dataset(frame) else list(frame.columns)
 
 
@@ -133,7 +134,7 @@ def _on_dask(frame, scorer):
     """A DataFrame of Dask with the results of a Scorer."""
     from dask import delayed
 
-    # each worker gets what is delayed once, and not with each partition
+    # Dask sends a delayed object to each worker once, not with each partition
     sent = delayed(scorer, traverse=False)
     return frame.map_partitions(_add_to_pandas, sent, meta=scorer.add_to_pandas(frame._meta))
 

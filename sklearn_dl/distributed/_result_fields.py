@@ -1,4 +1,4 @@
-"""The names and types of the columns that an estimator's results become."""
+"""Names and types of the columns that hold an estimator's results."""
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from sklearn_dl.metrics._entity_tags import ENTITY_DTYPE
 from sklearn_dl.text import EntityRecognizer
 from sklearn_dl.vision.detection._detector import DetectorMixin
 
-# what the results of a method are called; those of others have its name without "predict_"
+# method -> column of its results; other columns have the method's name without "predict_"
 _NAMES = {"predict": "prediction", "transform": "features"}
 
 
@@ -22,7 +22,7 @@ def classes_of(estimator):
 
 
 def result_columns(values, method, classes):
-    """The columns that the results of a method become, by name.
+    """Split the results of a method into named columns.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def result_columns(values, method, classes):
     Returns
     -------
     columns : dict of str to ndarray
-        One column, of lists if `method` is "transform"; else one for each column of `values`.
+        One column of lists if `method` is "transform"; otherwise one for each column of `values`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def result_columns(values, method, classes):
 
 
 def result_fields(estimator, columns, method, X_sample):
-    """The columns that the results of a method become, from no rows or from a sample.
+    """Find the names and types of the columns that hold the results of a method.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def result_fields(estimator, columns, method, X_sample):
         if kind is None:
             raise ValueError(
                 f"{method} returns objects, whose type is not known before a row is scored: "
-                "pass some rows as X_sample, of which one has a result."
+                "pass some rows as X_sample, of which at least one has a result."
             )
         kind = pa.list_(kind) if cells.ndim == 2 else kind
         fields.append(pa.field(name, kind, nullable=cells.dtype == object))
@@ -113,7 +113,7 @@ def _last(estimator):
 
 
 def _type_of_lists(estimator, method, of_labels):
-    """The type of results that are a list for each row; None for others."""
+    """The type of results that have a list for each row; None for other results."""
     if isinstance(estimator, DetectorMixin) and method == "predict":
         return pa.list_(arrow_type(estimator._no_detections().dtype, of_labels))
     if isinstance(estimator, EntityRecognizer) and method == "predict":
@@ -132,13 +132,13 @@ def _of_no_rows(estimator, columns, method, classes):
     try:
         return getattr(estimator, method)(X)
     except ValueError as error:
-        # estimators of scikit-learn refuse X without rows; the classes tell enough
+        # scikit-learn's estimators refuse X without rows; the classes of a classifier are enough
         if "0 sample(s)" not in str(error):
             raise
         seen = getattr(estimator, "feature_names_in_", ()) if X.ndim == 2 else ()
         absent = sorted({*seen} - {*columns})
         if absent:
-            raise ValueError(f"columns={columns} lacks {absent}, which fit has seen.") from error
+            raise ValueError(f"columns={columns} lacks {absent}, which fit saw.") from error
         if np.ndim(classes) == 1 and method == "predict":
             return np.empty(0, dtype=classes.dtype)
         if np.ndim(classes) == 1 and method in ("predict_proba", "predict_log_proba"):

@@ -19,7 +19,7 @@ class Scorer:
     ----------
     estimator : PickledEstimator
     columns : str or list of str
-        The columns that are X.
+        The columns that the estimator gets as X.
     method : str
     fields : pyarrow.Schema
         The columns of the results.
@@ -31,23 +31,23 @@ class Scorer:
     fields: pa.Schema
 
     def shared(self, share: Callable[[bytes], Callable[[], bytes]]):
-        """The same, with the estimator's pickle where an engine keeps it.
+        """A copy whose estimator's pickle is stored in an engine.
 
         Parameters
         ----------
         share : callable
-            Gives the pickle to the engine; what it returns gets it back in any process.
+            Stores the pickle in the engine, and returns a function that reads it in any process.
         """
         return replace(self, estimator=replace(self.estimator, read=share(self.estimator.read())))
 
     def for_spark(self):
-        """The same, with types of results that Spark has; any of them may be null."""
+        """A copy with types of results that Spark has; all results may be null."""
         fields = [pa.field(field.name, spark_type(field.type)) for field in self.fields]
         return replace(self, fields=pa.schema(fields))
 
     def add_to_pandas(self, part):
-        """A part of a frame as a pandas.DataFrame, with the results; its index stays."""
-        with naming_labels(part):  # a step of a pipeline has no index
+        """Add the results to a part that is a pandas.DataFrame, and keep its index."""
+        with naming_labels(part):  # steps of a pipeline do not know the index
             arrays = self._arrays(part[self.columns])
         return part.assign(
             **{
@@ -57,14 +57,14 @@ class Scorer:
         )
 
     def add_to_arrow(self, part):
-        """A part of a frame as a pyarrow.Table, with the results."""
+        """Add the results to a part that is a pyarrow.Table."""
         refuse_columns(self.columns, self.fields.names, part.column_names)
         is_one = isinstance(self.columns, str)
         X = (part[self.columns] if is_one else part.select(self.columns)).to_pandas()
         try:
             arrays = self._arrays(X)
         except Exception as error:
-            # errors of rows have their number; no index tells here which row that is
+            # the error has the number of the row in this call; no index identifies the row here
             row = getattr(error, "row", None)
             if row is not None:
                 cells = part.slice(row, 1).to_pylist()[0]
@@ -75,7 +75,7 @@ class Scorer:
         return part
 
     def _arrays(self, X):
-        """The results for the rows of X, which may have none, as arrays of Arrow."""
+        """The results for the rows of X as Arrow arrays; X may have no rows."""
         if not len(X):
             return [pa.array([], kind) for kind in self.fields.types]
         estimator = self.estimator.load()
@@ -85,7 +85,7 @@ class Scorer:
         if names != self.fields.names or n_rows != len(X):
             raise ValueError(
                 f"{self.method} returned {n_rows} rows of {brief(names)} for {len(X)} rows of X, "
-                f"but must return as many rows of {brief(self.fields.names)}."
+                f"but must return {len(X)} rows of {brief(self.fields.names)}."
             )
         return [
             arrow_array(cells, kind)
@@ -94,7 +94,7 @@ class Scorer:
 
 
 def refuse_columns(columns, new, present):
-    """Raise a ValueError if columns are missing in a frame, or new ones are in it already."""
+    """Raise a ValueError if a frame lacks some of `columns`, or already has some of `new`."""
     wanted = [columns] if isinstance(columns, str) else columns
     missing = [name for name in wanted if name not in present]
     if missing:
@@ -102,5 +102,6 @@ def refuse_columns(columns, new, present):
     taken = [name for name in new if name in present]
     if taken:
         raise ValueError(
-            f"The results are columns {taken}, which the frame already has: rename them there."
+            f"The results need the columns {taken}, which the frame already has: rename those of "
+            "the frame."
         )

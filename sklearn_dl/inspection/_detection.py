@@ -1,4 +1,4 @@
-"""DetectionDisplay: images with the boxes of their detections, beside the true ones."""
+"""DetectionDisplay: images with their detected objects, beside the true objects."""
 
 import os
 from numbers import Integral, Real
@@ -29,7 +29,7 @@ _CONSTRAINTS = {
     "n_columns": [Interval(Integral, 1, None, closed="left"), None],
 }
 _MAX_PANELS = 100
-# an image has up to so many pixels for each pixel of its panel, for figures that are printed
+# largest number of image pixels for each panel pixel, along each axis, for figures that are printed
 _OVERSAMPLING = 2
 
 
@@ -56,8 +56,8 @@ class DetectionDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of matplotlib.axes.Axes, of shape (n_rows, n_columns)
-        The panels: one per image; with `y_true` two, of the true and of the predicted objects. The
-        axes after the last image stay empty.
+        The panels: one for each image, or two with `y_true` (the true and the predicted objects).
+        The axes after the last image stay empty.
     boxes_ : list of list of matplotlib.patches.Rectangle
         The boxes in each panel, in the order of ``axes_.flat``; the highest score comes first.
     texts_ : list of list of matplotlib.text.Text
@@ -70,17 +70,18 @@ class DetectionDisplay:
 
     Notes
     -----
-    A class has one color in all panels: the seven colors of Okabe and Ito [1]_, which people with
-    each kind of color vision can tell apart. The boxes of the eighth and later classes have these
-    colors again, and are dashed, then dotted.
+    A class has the same color in all panels. The colors are the seven of Okabe and Ito [1]_, which
+    people with any kind of color vision can tell apart. From the eighth class on, the colors
+    repeat with dashed boxes, and then with dotted boxes.
 
-    Labels are placed when the display is drawn: at the edges of their boxes where they are inside
-    the image, hide no other label, and hide least of the boxes; else at the nearest free place,
-    with a line to the box. Only in a panel without any room do labels hide each other. After a
-    change of the figure's size, call :meth:`plot` again.
+    Labels are placed when the display is drawn. A label stays inside the image, hides no other
+    label, and hides as little as possible of the boxes. It touches its box, or a line joins it to
+    its box if there is free space only elsewhere. Labels hide each other only if a panel is full.
+    After a change of the figure's size, call :meth:`plot` again.
 
-    Images are decoded one by one, at most at twice the size of their panels: so memory depends on
-    the number of panels and `image_size` (3 to 4 MB for a panel of 480 x 360), not on the files.
+    Images are decoded one by one, at most at twice the size of their panels. So memory depends on
+    the number of panels and on `image_size` (3 to 4 MB for a panel of 480 x 360), not on the size
+    of the files.
 
     References
     ----------
@@ -131,15 +132,15 @@ class DetectionDisplay:
             :meth:`~sklearn_dl.DetectionScorer.predict` returns it, or a dict of ``boxes``,
             ``labels`` and ``scores``, as in torchvision; boxes are x0, y0, x1, y1 in pixels of the
             image after its EXIF rotation. None: the image could not be read or scored, and its
-            panel says so. A frame has rows of :meth:`~sklearn_dl.DetectionScorer.predict_frame` for
-            this X; if X is one image, they are the rows of that image.
+            panel says so. A DataFrame must have the rows that
+            :meth:`~sklearn_dl.DetectionScorer.predict_frame` returns for X; if X is one image, the
+            rows of that image.
         y_true : as `y_pred`, default=None
             The true objects, which need no scores. If given, each image has two panels side by
             side: the true objects and the predicted ones.
         classes : array-like of shape (n_classes,) or dict of int to label, default=None
-            The labels; each has the color of its position. None: the labels in `y_pred` and
-            `y_true`, sorted. Pass the detector's `classes_` to have the same colors in several
-            figures.
+            The labels, in the order of their colors. None: the labels in `y_pred` and `y_true`,
+            sorted. Pass the detector's `classes_` to have the same colors in several figures.
         min_score : float, default=0.3
             Detections with a lower score are not drawn.
         n_columns : int or None, default=None
@@ -220,8 +221,8 @@ class DetectionDisplay:
         panels = self._panels(min_score)
         if len(panels) > _MAX_PANELS:
             raise ValueError(
-                f"These are {counted(len(self.images), 'image')}, in {len(panels)} panels; at most "
-                f"{_MAX_PANELS} panels are drawn. Pass some of the images."
+                f"{counted(len(self.images), 'image')} would need {len(panels)} panels, but at "
+                f"most {_MAX_PANELS} panels are drawn. Pass fewer images."
             )
         space = width_and_height(image_size)
         pictures = [self._picture(row, space) for row in range(len(self.images))]
@@ -243,7 +244,7 @@ class DetectionDisplay:
             draw_picture(axes, pictures[panel.row], panel)
         styles = box_styles(self.classes)
         with measuring():
-            # the final places of the axes, which labels depend on
+            # move the axes to their final places, on which the places of labels depend
             if ax is not None:
                 self.figure_.canvas.figure.draw_without_rendering()
             for axes in self.axes_.flat:
@@ -259,7 +260,7 @@ class DetectionDisplay:
         return self
 
     def _panels(self, min_score):
-        """What is drawn in each of the axes, in their order."""
+        """The panels, in the order of the axes."""
         panels = []
         for row, found in enumerate(self.y_pred):
             name = "" if self.names is None else f"image {self.names[row]}"
@@ -306,7 +307,7 @@ def _title(name, kind):
 def _is_one_image(X):
     """Whether X is an image, and not a column of images."""
     if isinstance(X, np.ndarray):
-        # a column is of dtype object, or has a dimension more
+        # a column has dtype object or one more dimension
         return X.dtype == np.uint8 and X.ndim in (2, 3)
     kinds = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, LazyImage)
     return isinstance(X, kinds)
@@ -325,7 +326,7 @@ def _objects(y, column, is_one, n_images, name, *, scored):
 
 
 def _ordered_labels(classes, y_pred, y_true):
-    """The labels in the order of their colors; `classes` must contain all that occur."""
+    """The labels in the order of their colors; `classes` must contain all labels that occur."""
     present = sorted_labels(
         [objects for objects in (*y_pred, *(y_true or ())) if objects is not None]
     )

@@ -20,18 +20,18 @@ _COLORS = (
     ("#cc79a7", "black"),
 )
 _LINE_STYLES = ("solid", "dashed", "dotted")
-# points: of the text, around it, of the line of a box, and of its dark edges
+# in points: the text, the space around it, the line of a box, and the line's dark edges
 _TEXT_SIZE, _PADDING, _LINE, _EDGE = 8, 1, 1.5, 0.5
-# points between tags: the same text is not as wide in PNG as in PDF and SVG
+# space between tags in points: the same text has different widths in PNG and in PDF and SVG
 _GAP = 1
-# inches: between panels, and with a title above them
+# in inches: the space between panels, and the space for a title above them
 _MARGIN, _TITLE = 0.08, 0.28
 
 
 class Panel(NamedTuple):
-    """One of the axes: the row of its image, its title, and what is drawn on the image.
+    """What one of the axes shows: the row of its image, a title, and the objects in the image.
 
-    `objects` is None if they are not known; `otherwise` is what the panel says then.
+    If `objects` is None, the panel shows the text `otherwise`.
     """
 
     row: int
@@ -89,7 +89,7 @@ def new_axes(plt, panels, n_columns, pictures, space):
 
 
 def draw_picture(ax, picture, panel):
-    """Draw the image of a panel and its title, and say what is missing."""
+    """Draw the image of a panel and its title, or a text that says what is missing."""
     pixels, (width, height) = picture
     if pixels is not None:
         # boxes are in pixels of the image as it is read; the edges of pixels, not their centers,
@@ -109,7 +109,7 @@ def draw_boxes(ax, objects, captions, styles):
     Parameters
     ----------
     ax : matplotlib.axes.Axes
-        With an image, and at its final place in the figure.
+        Must have an image and its final place in the figure.
     objects : structured ndarray of shape (n_objects,)
         The first is drawn above the others, and gets the best place for its tag.
     captions : list of str
@@ -134,7 +134,7 @@ def draw_boxes(ax, objects, captions, styles):
             edgecolor=style.color,
             linestyle=style.line_style,
             linewidth=_LINE,
-            # seen on an image of the same color
+            # visible on an image of the same color
             path_effects=[effects.withStroke(linewidth=_LINE + 2 * _EDGE, foreground="black")],
         )
         boxes.append(ax.add_patch(box))
@@ -153,7 +153,7 @@ def _draw_tags(ax, boxes, captions, styles):
     places = place_tags(corners, [sizes[c] + _GAP * point for c in captions], area)
     to_data = ax.transData.inverted()
     texts = []
-    # the first is drawn last: where there is no room, it is above the others
+    # the first is drawn last, above the others, in case there is no room for all
     for box, caption, style, place in reversed(
         list(zip(corners, captions, styles, places, strict=True))
     ):

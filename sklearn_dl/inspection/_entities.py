@@ -35,8 +35,8 @@ _WIDTH = 8  # inches, of plots
 class EntityDisplay:
     """A text whose entities are highlighted, with their labels and scores.
 
-    Use :meth:`from_predictions` to make one. In a notebook, a display as the last value of a cell
-    shows itself as HTML, without matplotlib. Elsewhere, :meth:`plot` draws it.
+    Use :meth:`from_predictions` to make one. A notebook shows the display as HTML if it is the last
+    value of a cell; this does not need matplotlib. Elsewhere, :meth:`plot` draws it.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class EntityDisplay:
         A text, or its words.
     entities : structured ndarray of shape (n_entities,) or list of (start, end, label)
         The entities that `predict` of an EntityRecognizer returns for the text (``start``, ``end``,
-        ``label`` and optionally ``score``), or spans as in its `y`. `start` and `end` count the
-        characters of a text, or words; `end` is exclusive.
+        ``label`` and optionally ``score``), or spans as in its `y`. `start` and `end` count
+        characters if `text` is a str, and words if it is a list; `end` is exclusive.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class EntityDisplay:
     labels_ : list of matplotlib.text.Text
         The labels and scores of the entities, in the order of the text.
     boxes_ : list of matplotlib.patches.Rectangle
-        The boxes behind the entities, one on each line that the entity is on.
+        The boxes behind the entities. An entity on several lines has a box on each line.
 
     See Also
     --------
@@ -64,8 +64,8 @@ class EntityDisplay:
 
     Notes
     -----
-    Each label has its own color: the labels of the text in sorted order have the colors of
-    matplotlib's "tab10".
+    Each label has its own color: the sorted labels have the colors of matplotlib's "tab10", in
+    order.
 
     Examples
     --------
@@ -84,8 +84,8 @@ class EntityDisplay:
     def from_predictions(cls, text, entities, *, ax=None):
         """Make a display of a text and its entities; with `ax`, draw it there.
 
-        Without `ax` nothing is drawn, since a notebook would show both the HTML and the plot: call
-        :meth:`plot` for a plot.
+        Without `ax` nothing is drawn, because a notebook would show both the HTML and the plot.
+        Call :meth:`plot` for a plot.
 
         Parameters
         ----------
@@ -119,8 +119,8 @@ class EntityDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw, from its upper edge down, in lines of its width; a long text goes on
-            below it. None: in a new figure, as high as the text needs.
+            Where to draw. The first line is at the upper edge, and lines are as wide as the axes. A
+            long text continues below the axes. None: in a new figure that is as high as the text.
 
         Returns
         -------
@@ -188,7 +188,7 @@ def _split(text, entities):
 def _spans(entities, length, unit):
     """Yield the start, end, label and score (or None) of each entity, in any order."""
     if entities is None:
-        raise ValueError("`entities` is None, which stands for a text that could not be read.")
+        raise ValueError("`entities` is None, which means that the text could not be read.")
     names = getattr(getattr(entities, "dtype", None), "names", None)
     if names is not None:
         missing = {"start", "end", "label"} - set(names)

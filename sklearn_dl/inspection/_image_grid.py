@@ -106,8 +106,8 @@ class ImageGridDisplay:
         Parameters
         ----------
         images : column of n_samples images
-            Anything that :class:`sklearn_dl.ImageLoader` accepts. The words "no image" stand in the
-            place of an image that cannot be read.
+            Anything that :class:`sklearn_dl.ImageLoader` accepts. If an image cannot be read, the
+            words "no image" are drawn instead.
         labels : array-like of shape (n_samples,) or (n_samples, k)
             Predicted labels, or the k best labels of each image.
         scores : array-like of the shape of `labels`, or None, default=None

@@ -1,12 +1,12 @@
-"""Where the tags of boxes go, so that no tag hides another."""
+"""Placement of the tags of boxes so that no tag hides another."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-# what one step down the list of places costs, in fractions of a box that a tag hides
+# cost of each step down the list of places; 1 is the cost of a tag that hides a whole box
 _STEP = 0.01
-# tags that touch may share this area
+# two tags that touch may overlap by this area, because of rounding
 _ROUNDING = 1e-6
 
 
@@ -18,7 +18,7 @@ class Place(NamedTuple):
     corner : (float, float)
         x and y of its lower left corner.
     is_far : bool
-        Whether it does not touch its box, so that a line must join them.
+        Whether the tag does not touch its box, so that a line must join them.
     """
 
     corner: tuple
@@ -28,9 +28,10 @@ class Place(NamedTuple):
 def place_tags(boxes, sizes, area):
     """Find a place for the tag of each box.
 
-    The boxes are treated in order. Each tag goes where it is inside the area, hides no tag before
-    it, and hides least of the boxes: at an edge of its box, else at the nearest free place. If the
-    area is full, it goes to the place at its box where it hides least of the other tags.
+    The boxes get their tags in order. A place is free if it is inside the area and hides no earlier
+    tag. A tag goes to the free place at its box that hides the least of the boxes. If there is
+    none, it goes to the nearest free place. If the area is full, it goes to the place at its box
+    that hides the least of the other tags.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def _with_size(corners, size):
 
 
 def _cheapest(tags, costs, placed, low, high):
-    """The tag with the least cost among those that are inside and hide no other; None if none."""
+    """The tag with the least cost among those that are inside and hide no other tag, or None."""
     free = ((tags[:, :2] >= low) & (tags[:, 2:] <= high)).all(axis=1)
     free &= ~(_shared(tags, placed) > _ROUNDING).any(axis=1)
     if not free.any():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sklearn_dl.utils._optional import import_optional
 
-# inches (the padding is around entities and before their labels), and points
+# in inches; the padding is around entities and before their labels
 MARGIN, PADDING = 0.1, 0.03
 LINE_HEIGHT = 0.28
 _TEXT_SIZE, _LABEL_SIZE = 11, 7
@@ -40,7 +40,7 @@ class Piece(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What is written at once: text of one piece on one line, or the label of the piece."""
+    """Text that is written in one call: the text of a piece on one line, or the piece's label."""
 
     text: str
     piece: int
@@ -73,11 +73,11 @@ class Pen:
         )
 
     def width(self, artist):
-        """The width of what is in the axes, or of the axes."""
+        """The width of the axes or of an artist in them."""
         return artist.get_window_extent().transformed(self.inches.inverted()).width
 
     def run_width(self, run):
-        """About the width of a run: that of its characters, without their kerning."""
+        """The approximate width of a run: the sum of its characters' widths, without kerning."""
         width = sum(self.character_width(character, run.is_label) for character in run.text)
         return width + 3 * PADDING if run.is_label else width
 
@@ -210,7 +210,7 @@ def _cut(word, pen):
 
 
 def _joined(words):
-    """The words of a line as runs: the words of one piece together, no spaces at the end."""
+    """Join the words of each piece in a line into one run, and drop spaces at the line's end."""
     runs = [
         Run("".join(word.text for word in group), *key)
         for key, group in groupby(words, key=lambda word: word[1:])
@@ -221,15 +221,15 @@ def _joined(words):
 
 
 def without_surrogates(text):
-    """`text` without lone surrogates, which neither fonts nor UTF-8 have."""
+    """Replace lone surrogates in a text, which neither fonts nor UTF-8 have."""
     return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 @contextmanager
 def measuring():
-    """Texts are measured inside: missing glyphs (emoji, Chinese) are not warned about.
+    """Context in which measuring texts does not warn about missing glyphs (emoji, Chinese).
 
-    matplotlib warns of each glyph that its fonts lack when the figure is drawn, and once is enough.
+    matplotlib warns about them again when it draws the figure, and once is enough.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ |Matplotlib currently does not support")

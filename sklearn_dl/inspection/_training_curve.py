@@ -10,7 +10,7 @@ _LOSSES = {"train_loss": "training loss", "validation_loss": "validation loss"}
 
 
 class TrainingCurveDisplay:
-    """Losses and, if there were validation rows, validation scores of each epoch of a fit.
+    """The losses of each epoch of a fit and, if there were validation rows, validation scores.
 
     Use :meth:`from_estimator` to make and draw one.
 
@@ -93,7 +93,7 @@ class TrainingCurveDisplay:
                 self.lines_["best_epoch"] = ax.axvline(
                     self.best_epoch, color="grey", linestyle=":", label="best epoch"
                 )
-        # above the plot: falling and rising curves leave no corner free
+        # above the plot, because falling and rising curves leave no corner of it free
         ax.legend(
             handles=list(self.lines_.values()),
             loc="lower center",
@@ -156,6 +156,6 @@ class TrainingCurveDisplay:
         return cls(history, best_epoch=best_epoch, score_name=score_name).plot(ax)
 
     def _draw(self, ax, column, **style):
-        # with markers, since a line through one epoch cannot be seen
+        # with markers, because the line of a single epoch is not visible
         (line,) = ax.plot(self.history["epoch"], self.history[column], marker="o", **style)
         self.lines_[column] = line

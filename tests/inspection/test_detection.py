@@ -358,7 +358,7 @@ def test_what_does_not_match():
         draw(IMAGE, FOUND, classes=["$dog$"])
     with pytest.raises(ValueError, match="Labels are strings in one of y_true and y_pred"):
         draw(IMAGE, FOUND, y_true=make_detections([[0, 0, 1, 1]], [3]))
-    with pytest.raises(ValueError, match="51 images, in 102 panels; at most 100"):
+    with pytest.raises(ValueError, match="51 images would need 102 panels, but at most 100"):
         draw([IMAGE] * 51, [FOUND] * 51, y_true=[TRUE] * 51)
 
 
