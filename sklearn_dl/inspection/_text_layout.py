@@ -12,6 +12,7 @@ from sklearn_dl.utils._optional import import_optional
 # in inches; the padding is around entities and before their labels
 MARGIN, PADDING = 0.1, 0.03
 LINE_HEIGHT = 0.28
+# in points
 _TEXT_SIZE, _LABEL_SIZE = 11, 7
 
 
@@ -140,8 +141,8 @@ def as_html(pieces):
             continue
         label = ""
         if piece.label is not None:
-            # the label is text, since ARIA allows no aria-label on a mark; it is not copied with
-            # the text
+            # ARIA does not allow an aria-label on a mark, so the label is text; `user-select` keeps
+            # it out of copied text
             label = (
                 '<small dir="auto" style="font-variant: all-small-caps; font-weight: bold; '
                 f'user-select: none"> {escape(without_surrogates(piece.label))}</small>'
