@@ -1,4 +1,4 @@
-"""Annotated images, as the readers of all formats give them, and the data set made of them."""
+"""Annotated images, which the readers of all formats return, and the data set made from them."""
 
 import math
 from typing import NamedTuple
@@ -20,9 +20,10 @@ class Box(NamedTuple):
     ----------
     label : str
     edges : tuple of float
-        x0, y0, x1, y1: in pixels, or as parts of the width and height if the images are `relative`.
+        x0, y0, x1, y1 in pixels, or in fractions of the width and height if the `Annotations` are
+        `relative`.
     place : str
-        Where it is described: the file, and the place in it.
+        Where the file describes the box, for messages.
     """
 
     label: str
@@ -38,9 +39,9 @@ class AnnotatedImage(NamedTuple):
     name : str
         Path relative to the folder of the images.
     place : str
-        Where it is described: the file, and the place in it.
+        Where the file describes the image, for messages.
     size : tuple of int or None
-        The (width, height) that its description states.
+        The (width, height) that the file states.
     boxes : list of Box
     """
 
@@ -51,7 +52,7 @@ class AnnotatedImage(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """What a reader of a format found.
+    """The annotations of a data set, from the reader of any format.
 
     Attributes
     ----------
@@ -60,9 +61,9 @@ class Annotations(NamedTuple):
     images : list of AnnotatedImage
     target_names : list of str
     crowds : list of str
-        Places of the boxes around crowds, which were left out.
+        Places of the boxes around crowds, which are not in `images`.
     relative : bool
-        Whether the edges are parts of the width and height.
+        Whether the edges are fractions of the width and height.
     """
 
     root: str
@@ -73,12 +74,12 @@ class Annotations(NamedTuple):
 
 
 def number(value, place):
-    """`value`, a number or a text that contains one, as a finite float.
+    """Convert a number, or a text that contains one, to a finite float.
 
     Raises
     ------
     ValueError
-        If it is anything else. `place` says in the message where it is.
+        If `value` is anything else. The message starts with `place`.
     """
     try:
         # float("1_0") is 10 in Python only, and float(True) is 1
@@ -93,7 +94,7 @@ def number(value, place):
 
 
 def check_label(label, place):
-    """Return the name of a class; raise a ValueError if it cannot be one."""
+    """Return the stripped name of a class; raise a ValueError if it is not valid."""
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"{place}: {brief(label)} is not the name of a class.")
     if len(label) > LONGEST_LABEL:
@@ -122,8 +123,8 @@ def as_bunch(found):
     FileNotFoundError
         If an image does not exist.
     ValueError
-        If an image is outside its folder, is named twice, cannot be read or has another size than
-        its description states, or if an edge of a box is on the wrong side.
+        If an image is outside its folder, is listed twice, cannot be read, or has another size than
+        the file states; or if a box is not finite or has x0 > x1 or y0 > y1.
     """
     images = _lazy_images(found)
     # the same dtype in all rows
@@ -144,7 +145,7 @@ def as_bunch(found):
 
 
 def _lazy_images(found):
-    """Lazy images of all annotated images, each of them a file inside the folder of the images."""
+    """Lazy images of all annotated images, which must be files inside the folder of the images."""
     loader = ImageLoader(root=found.root).set_output(transform="default")
     try:
         images = loader.transform([annotated.name for annotated in found.images])[:, 0]
@@ -167,7 +168,7 @@ def _lazy_images(found):
 
 
 def _checked_size(annotated, image):
-    """The (width, height) of an image, from its header, if it is the size that is stated."""
+    """The (width, height) in an image's header; raise an error if it is not the stated size."""
     try:
         size = image.size_as_read()
     except ImageReadError as error:
@@ -176,8 +177,7 @@ def _checked_size(annotated, image):
         width, height = annotated.size
         raise ValueError(
             f"{annotated.place}: the size of {image.source!r} is stated as {width:g} x "
-            f"{height:g}, but the image has {size[0]} x {size[1]} pixels, after the rotation that "
-            "its EXIF orientation asks for."
+            f"{height:g}, but the image has {size[0]} x {size[1]} pixels after its EXIF rotation."
         )
     return size
 
@@ -206,7 +206,7 @@ def check_edges(edges):
     -------
     edges : ndarray of shape (n_boxes, 4), dtype float32
     wrong : ndarray of shape (n_boxes,), dtype bool
-        Which boxes have an edge that is not finite or is on the wrong side.
+        Which boxes are not finite or have x0 > x1 or y0 > y1.
     has_area : ndarray of shape (n_boxes,), dtype bool
     """
     with np.errstate(over="ignore"):
@@ -216,7 +216,7 @@ def check_edges(edges):
 
 
 def wrong_box(edges):
-    """What to say of a box that `check_edges` found wrong."""
+    """The end of the error message for a box that `check_edges` found wrong."""
     x0, y0, x1, y1 = edges
     return (
         f"the box x0={x0:g}, y0={y0:g}, x1={x1:g}, y1={y1:g} must be finite as float32, with "
@@ -225,7 +225,7 @@ def wrong_box(edges):
 
 
 def warn_of_left_out(flat, crowds=()):
-    """Warn once of the boxes that are not in the target; both are sequences of places."""
+    """Warn once about the boxes that are left out; both arguments are lists of their places."""
     reasons = [
         f"{len(places)} {reason} (the first: {places[0]})"
         for places, reason in ((flat, "without an area"), (crowds, "around crowds"))

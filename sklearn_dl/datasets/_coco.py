@@ -32,7 +32,7 @@ def _is_coco(path):
 
 
 def choose_coco(folder, split):
-    """The JSON file of a folder, or the one of a split.
+    """The only JSON file of a folder, or the only one of a split.
 
     The file of the split "train" is "train.json", has a name that ends with "_train.json", or is in
     the folder "train".
@@ -46,8 +46,8 @@ def choose_coco(folder, split):
     if len(chosen) != 1:
         asked = "" if split is None else f" of split={split!r}"
         raise ValueError(
-            f"{folder} has {len(chosen)} JSON files of COCO{asked}; pass the path of one. There "
-            f"are: {paths}."
+            f"{folder} has {len(chosen)} JSON files of COCO{asked}; pass the path of one. The "
+            f"folder has these JSON files of COCO: {paths}."
         )
     return str(chosen[0])
 
@@ -60,7 +60,7 @@ def read_coco(path, images=None):
     path : str
         Absolute path.
     images : str or None
-        Folder of the images. None: it is looked for.
+        Folder of the images. None: the function searches for it.
 
     Returns
     -------
@@ -94,14 +94,14 @@ def read_coco(path, images=None):
             image.boxes.append(Box(label, edges, place))
     if images is None:
         images = _image_folder(path, next(iter(annotated.values())))
-    # files of one class name it twice: as the class, and as the group of the class
+    # files with one class may list its name twice: for the class, and for the group of classes
     return Annotations(
         images, list(annotated.values()), list(dict.fromkeys(names.values())), crowds
     )
 
 
 def _by_id(content, key, path):
-    """The objects of a list of the file and their places, by their identifiers."""
+    """The objects in a list of the file, with their places, by identifier."""
     found: dict = {}
     for item, place in _COCO.items(content, key, path):
         identifier = _COCO.value(item, "id", place, int, str)
@@ -138,7 +138,7 @@ def _size(image, place):
 
 
 def _image_folder(path, first):
-    """The folder in which the first image is: one of those where COCO and tools put it."""
+    """The folder that contains the first image, among those that COCO and other tools use."""
     folder, stem = os.path.split(os.path.splitext(path)[0])
     tops = [folder]
     if os.path.basename(folder) == _ANNOTATIONS:

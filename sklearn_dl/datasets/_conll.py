@@ -18,7 +18,7 @@ _CONSTRAINTS = {
     "separator": [str, None],
     "encoding": [str],
 }
-# `str.splitlines` would also split at characters that may stand inside a word
+# `str.splitlines` would also split at characters that may be inside a word
 _LINE_END = re.compile("\r\n|\r|\n")
 _BLANKS = " \t"
 
@@ -28,8 +28,8 @@ def load_conll(
 ):
     r"""Load sentences of tagged words from a file in the format of CoNLL 2003.
 
-    Each line has a word and its tag, with other columns between them or around them. An empty line
-    ends a sentence. A line that starts with ``-DOCSTART-`` is not a word: it begins a document.
+    Each line has a word and its tag, and may have other columns. An empty line ends a sentence. A
+    line that starts with ``-DOCSTART-`` is not a word: it begins a document.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def load_conll(
     tag_column : int, default=-1
         Column of the tags. Negative numbers count from the last column.
     separator : str, default=None
-        What separates the columns. None: one or more spaces and tabs of ASCII. Other white space,
-        such as a non-breaking space, is a part of the word. With a separator, a column may contain
-        spaces.
+        The text between two columns. None: one or more ASCII spaces or tabs. Other white space,
+        such as a non-breaking space, is then part of the word. With a separator, a column may
+        contain spaces.
     encoding : str, default="utf-8"
         Encoding of the file. A byte order mark at the start is ignored.
 
@@ -56,7 +56,7 @@ def load_conll(
         data : list of list of str
             The words of each sentence.
         target : list of list of str
-            Their tags, as the file has them.
+            The tags of these words, as they are in the file.
         document : ndarray of shape (n_sentences,), dtype int64
             The number of the document of each sentence, from 0. Pass it as `groups` to
             :class:`~sklearn.model_selection.GroupKFold` to keep each document in one fold.
@@ -69,7 +69,7 @@ def load_conll(
     ValueError
         If a line has too few columns, more or fewer columns than the first line, or an empty word
         or tag; if a byte does not belong to the encoding; or if the file has no words. The message
-        has the file and the line.
+        names the file and the line.
 
     See Also
     --------
@@ -77,8 +77,8 @@ def load_conll(
 
     Notes
     -----
-    Lines end with a line feed, a carriage return, or both; a line of spaces is an empty line.
-    Comments are not part of the format: a line that starts with ``#`` is a word.
+    Lines end with a line feed, a carriage return, or both. A line of spaces is an empty line. The
+    format has no comments: a line that starts with ``#`` is a word.
 
     References
     ----------
@@ -110,7 +110,7 @@ def load_conll(
     columns = _Columns(word_column, tag_column, separator)
     data, target, document = [], [], []
     words, tags, n_documents = [], [], 0
-    # the empty line at the end ends the last sentence
+    # the empty line that is added ends the last sentence
     for number, line in enumerate([*_LINE_END.split(_decoded(path, encoding)), ""], start=1):
         is_document = line.startswith("-DOCSTART-")
         if not is_document and line.strip(_BLANKS):
@@ -124,7 +124,7 @@ def load_conll(
             document.append(n_documents)
             words, tags = [], []
         if is_document:
-            # a document has sentences: the first line of a file may be -DOCSTART-, and the last
+            # only documents with sentences count: a file may start and end with -DOCSTART-
             n_documents = document[-1] + 1 if document else 0
     if not data:
         raise ValueError(f"{path} has no words.")
@@ -148,7 +148,7 @@ def _decoded(path, encoding):
 
 
 class _Columns:
-    """Reads the word and the tag of a line, and checks that all lines have as many columns."""
+    """Reads the word and the tag of each line, and checks the number of columns."""
 
     def __init__(self, word_column, tag_column, separator):
         self.word_column = word_column
@@ -157,7 +157,7 @@ class _Columns:
         self.n_columns = None
 
     def read(self, line, place):
-        """The word and the tag of a line; `place` says in an error where the line is."""
+        """The word and the tag of a line; an error message starts with `place`."""
         if self.separator is None:
             cells = re.split(f"[{_BLANKS}]+", line.strip(_BLANKS))
         else:
@@ -172,7 +172,7 @@ class _Columns:
             if (self.word_column - self.tag_column) % len(cells) == 0:
                 raise ValueError(
                     f"{shown}, so word_column={self.word_column} and tag_column={self.tag_column} "
-                    "are the same column. Pass `separator` if the columns are separated otherwise."
+                    "are the same column. Pass `separator` if the file has another separator."
                 )
         if len(cells) != self.n_columns:
             raise ValueError(f"{shown}, but the first line with a word has {self.n_columns}.")

@@ -21,23 +21,23 @@ _FORMATS_OF_FILES = {".json": "coco", ".yaml": "yolo", ".yml": "yolo"}
 def load_detections(
     path, *, format="auto", split=None, images=None, classes=None, return_X_y=False
 ):
-    """Load images and the boxes of their objects, as COCO, Pascal VOC or YOLO.
+    """Load images and the boxes of their objects from files of COCO, Pascal VOC or YOLO.
 
     Parameters
     ----------
     path : str or path-like
         COCO: a JSON file, or a folder with one. VOC: a folder with XML files in ``Annotations``.
         YOLO: a folder with ``images`` and ``labels``, or with text files beside the images, or
-        its YAML file. The notes describe the folders.
+        its YAML file. The Notes describe the folders.
     format : {"auto", "coco", "voc", "yolo"}, default="auto"
-        The format of the annotations. "auto": the only one that `path` has.
+        The format of the annotations. "auto": the format that is found in `path`.
     split : str, default=None
         The part of the data, such as "train". VOC: the name of a file in ``ImageSets/Main``. YOLO:
         a key of the YAML file or, without one, the name of a folder or of a text file that lists
         images. COCO: the end of the name of a JSON file, or the name of its folder. None: all
         images.
     images : str or path-like, default=None
-        Folder of the images of COCO or VOC. None: it is looked for.
+        Folder of the images of COCO or VOC. None: the function searches for it.
     classes : array-like of str, default=None
         Names of the classes of YOLO, in the order of their indices. None: those of the YAML file,
         of ``classes.txt`` or of ``obj.names``.
@@ -53,11 +53,11 @@ def load_detections(
             The absolute path of each image, as str.
         target : ndarray of shape (n_images,), dtype object
             The objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns them:
-            edges in pixels of the image after its EXIF rotation, labels of one dtype of str. An
-            image without objects has an array of length 0.
+            edges are in pixels of the image after its EXIF rotation, and labels have the same str
+            dtype in all images. An image without objects has an array of length 0.
         target_names : list of str
-            The names of the classes: in the order of the file for COCO and YOLO, with those that
-            have no box; sorted for VOC, which has no list of classes.
+            The names of the classes. COCO and YOLO: in the order of the file, including classes
+            without a box. VOC: sorted, because VOC has no list of classes.
 
     (data, target) : tuple if `return_X_y` is True
         `data` and `target` of the Bunch.
@@ -67,19 +67,19 @@ def load_detections(
     FileNotFoundError
         If a file or folder does not exist.
     ValueError
-        If `path` has no annotations or several formats; if a file does not have its format, names
-        an image twice, or names a class or image that is not there; if a name of a file leaves
-        its folder, by ``..`` or a symbolic link; if an image cannot be read or has another size
-        than is stated; or if a box is not finite or has an edge on the wrong side. The message has
-        the file and the line or place.
+        If `path` has no annotations, or annotations of several formats; if a file is malformed,
+        lists an image twice, or names a class or an image that does not exist; if a file name
+        leaves its folder by ``..`` or a symbolic link; if an image cannot be read or does not have
+        the stated size; or if a box is not finite or has x0 > x1 or y0 > y1. The message names the
+        file and the line or place.
     ImportError
         If a YAML file is read and PyYAML is not installed.
 
     Warns
     -----
     UserWarning
-        If boxes were left out: those without an area, and those around crowds (``iscrowd`` of
-        COCO). One warning counts them.
+        If boxes were left out, because they have no area or are around crowds (``iscrowd`` of
+        COCO). One warning gives their number.
 
     See Also
     --------
@@ -89,23 +89,24 @@ def load_detections(
 
     Notes
     -----
-    COCO: rows are the ``images`` of the file, in their order. The folder of the images is the
-    folder of the file, the folder in it that is called "images" or like the end of the file's name
-    ("train2017" for instances_train2017.json), or one of these beside a folder "annotations".
+    COCO: each of the ``images`` in the file is a row, in the order of the file. The images are in
+    the folder of the file, or in one of these folders inside it: "images", "data", the end of the
+    file's name ("train2017" for instances_train2017.json), or this end inside "images". If the file
+    is in a folder "annotations", the parent of that folder is searched in the same way.
 
-    VOC: rows are the XML files, sorted or in the order of the split. Images are in ``JPEGImages``,
+    VOC: each XML file is a row, sorted or in the order of the split. Images are in ``JPEGImages``,
     ``images``, or beside the XML files. An image without an XML file is not a row. Edges are kept
-    as they are written: 1 is not subtracted, although the pixels of VOC count from 1. Objects
-    marked as difficult are kept.
+    as they are written: 1 is not subtracted, although VOC counts pixels from 1. Objects marked as
+    difficult are kept.
 
-    YOLO: rows are the images, sorted or in the order of the list. The text file of
+    YOLO: each image is a row, sorted or in the order of the list. The text file of
     ``images/train/a.jpg`` is ``labels/train/a.txt`` or, if that folder does not exist, the one
     beside the image. An image without a text file has no objects, but a folder in which no image
-    has one is an error. A polygon becomes the box around it, and keypoints are left aside if the
-    YAML file states ``kpt_shape``. If ``split`` is given, ``path`` in the YAML file counts only if
+    has a text file is an error. A polygon becomes the box around it. Keypoints are ignored if the
+    YAML file states ``kpt_shape``. If ``split`` is given, ``path`` in the YAML file is used only if
     it is inside the folder.
 
-    Boxes may reach over the edges of their images.
+    Boxes may extend beyond the edges of their images.
 
     References
     ----------
@@ -177,7 +178,7 @@ _READERS = {"coco": _read_coco, "voc": _read_voc, "yolo": _read_yolo}
 
 
 def _format_of(path):
-    """The format of a file or folder, from what is there."""
+    """The format of a file, from its extension, or of a folder, from its files."""
     if not os.path.isdir(path):
         extension = os.path.splitext(path)[1].lower()
         if extension not in _FORMATS_OF_FILES:

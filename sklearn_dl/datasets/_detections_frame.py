@@ -48,21 +48,21 @@ def detections_from_frame(
     Parameters
     ----------
     frame : DataFrame
-        Of pandas, polars, or another library that narwhals knows. What
+        A frame of pandas, polars, or another library that narwhals knows. The frames that
         :meth:`DetectionScorer.predict_frame <sklearn_dl.vision.DetectionScorer.predict_frame>`
-        returns has the columns that are expected by default.
+        returns have the default column names.
     images : list, tuple, range, 1-D array, Index or Series of n_images values
-        What stands for each image in `image_column`, once and in the order of the result: names of
-        files, positions (``range(n_images)``), or the index of X.
+        The values of `image_column`, one for each image, in the order of the result: file names,
+        positions (``range(n_images)``), or the index of X.
     image_column : str, default="image"
-        Column that says which image a box belongs to.
+        Column that identifies the image of each box.
     label_column : str, default="label"
         Column of the classes: strings, or integers.
     box_columns : list or tuple of 4 str, default=("x0", "y0", "x1", "y1")
         Columns of the boxes, in pixels of the image after its EXIF rotation.
     box_format : {"xyxy", "xywh"}, default="xyxy"
-        What the box columns are. "xyxy": left, top, right and bottom edge. "xywh": left and top
-        edge, width and height.
+        The meaning of the box columns. "xyxy": left, top, right and bottom edge. "xywh": left and
+        top edge, width and height.
     score_column : str, default=None
         Column of the scores. None: "score" if the frame has this column, else each score is 1.0.
 
@@ -78,14 +78,15 @@ def detections_from_frame(
     TypeError
         If `frame` is not a data frame.
     ValueError
-        If the frame lacks a column, a cell is missing, an image of the frame is not in `images`
-        or is there twice, a label is neither a string nor an integer, or an edge is not finite or
-        on the wrong side. The message has the position of the row, from 0.
+        If the frame lacks a column or has a missing value; if an image of the frame is not in
+        `images`, or `images` has a value twice; if a label is neither a string nor an integer; or
+        if a box is not finite or has x0 > x1 or y0 > y1. The message names the position of the row,
+        from 0.
 
     Warns
     -----
     UserWarning
-        If boxes without an area were left out. One warning counts them.
+        If boxes without an area were left out. One warning gives their number.
 
     See Also
     --------
@@ -149,7 +150,7 @@ def detections_from_frame(
 
 
 def _listed(images):
-    """What stands for each image, as a list."""
+    """`images` as a list of values."""
     if is_frame(images) or isinstance(images, (str, bytes, Set, Mapping)):
         raise ValueError(
             f"`images` is of type {type(images).__name__}, but must be a list, an array, an Index "
@@ -157,7 +158,7 @@ def _listed(images):
         )
     if is_series(images):
         images = series_to_numpy(images)
-    elif hasattr(images, "dtype"):  # the cells of an Index become those of a column
+    elif hasattr(images, "dtype"):  # gives an Index cells of the same types as a column's
         images = np.asarray(images)
     return list(images)
 
@@ -170,8 +171,8 @@ def _positions(cells, images):
             first = position.setdefault(image, i)
         except TypeError:
             raise ValueError(
-                f"images[{i}] is of type {type(image).__name__}. Pass what the frame has for each "
-                "image, such as its name or position."
+                f"images[{i}] is of type {type(image).__name__}. Pass the value that the frame has "
+                "for each image, such as its name or position."
             ) from None
         if first != i:
             raise ValueError(f"images[{first}] and images[{i}] are both {brief(image)}.")
@@ -187,7 +188,7 @@ def _positions(cells, images):
 
 
 def _key(image):
-    """What stands for an image, as a key of a dict: a path as a str."""
+    """The value of an image as a key of a dict: a path becomes a str."""
     return os.fspath(image) if isinstance(image, os.PathLike) else image
 
 

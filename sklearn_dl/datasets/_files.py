@@ -1,4 +1,4 @@
-"""Files of a data set: which are there, and reading them without leaving their folder."""
+"""Finding the files of a data set, and reading them without leaving their folder."""
 
 import os
 from functools import cache
@@ -14,7 +14,7 @@ _HEIC = (".heic", ".heif", ".hif")
 
 @cache
 def image_extensions():
-    """Extensions of the formats that :class:`ImageLoader` reads, as ".png": frozenset of str."""
+    """Extensions (".png") of the formats that :class:`ImageLoader` reads: frozenset of str."""
     known = Image.registered_extensions().items()
     names = {*SAFE_FORMATS, "MPO"}
     return frozenset({extension for extension, name in known if name in names}.union(_HEIC))
@@ -27,7 +27,7 @@ def files_in(folder, extensions):
     ----------
     folder : str
     extensions : collection of str
-        Lower-case extensions of the files, as ".png".
+        Lower-case extensions of the files, such as ".png".
     """
     if not os.path.isdir(folder):
         return []
@@ -35,13 +35,13 @@ def files_in(folder, extensions):
 
 
 def files_below(folder, extensions):
-    """Files of a folder and of the folders inside it, without hidden ones.
+    """Files of a folder and of the folders inside it, without hidden files and folders.
 
     Parameters
     ----------
     folder : str
     extensions : collection of str
-        Lower-case extensions of the files, as ".png".
+        Lower-case extensions of the files, such as ".png".
 
     Returns
     -------
@@ -75,13 +75,13 @@ def _raise(error):
 
 
 def read_start(root, name, size):
-    """The first `size` bytes of a file; its name and the errors are as in `read_inside`."""
+    """The first `size` bytes of a file; `root`, `name` and the errors are as in `read_inside`."""
     with open_file(checked_path(name, root), root) as file:
         return file.read(size)
 
 
 def read_inside(root, name, limit):
-    """Read a file whose name may come from a stranger.
+    """Read a file whose name may come from an untrusted source.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def read_inside(root, name, limit):
     Raises
     ------
     FileNotFoundError or ValueError
-        If it does not exist, leaves `root`, is not a regular file, or is larger than `limit`.
+        If the file does not exist, is outside `root`, is not a regular file, or is larger than
+        `limit`.
     """
     content = read_start(root, name, limit + 1)
     if len(content) > limit:
@@ -109,7 +110,7 @@ def read_inside(root, name, limit):
 
 
 def read_lines(root, name, limit):
-    """Yield the number and the stripped text of each line of a UTF-8 file that is not empty."""
+    """Yield the number and the stripped text of each line of a UTF-8 file, without empty lines."""
     content = read_inside(root, name, limit)
     try:
         text = content.decode("utf-8-sig")

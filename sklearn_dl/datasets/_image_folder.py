@@ -19,8 +19,8 @@ def load_image_folder(path, *, return_X_y=False):
     Parameters
     ----------
     path : str or path-like
-        A folder. The names of the folders in it are the classes; images may be in further folders
-        inside these.
+        A folder. The names of the folders in it are the classes. Images may also be in folders
+        inside the folder of a class.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
 
@@ -42,7 +42,7 @@ def load_image_folder(path, *, return_X_y=False):
     Raises
     ------
     FileNotFoundError
-        If the folder does not exist, or an image is a symbolic link to a file that does not.
+        If the folder does not exist, or an image is a symbolic link to a file that does not exist.
     ValueError
         If there are no folders inside it, one of them has no images, or a symbolic link leads back
         to a folder that was already read.
@@ -57,7 +57,7 @@ def load_image_folder(path, *, return_X_y=False):
     A file is an image if its extension is one of a format that
     :class:`~sklearn_dl.images.ImageLoader` reads, in lower or upper case. Other files, files that
     are not in the folder of a class, and hidden files and folders (whose names start with a dot)
-    are left aside. Symbolic links are followed. No image is opened.
+    are ignored. Symbolic links are followed. No image is opened.
 
     Examples
     --------
@@ -94,10 +94,10 @@ def load_image_folder(path, *, return_X_y=False):
         folder = os.path.join(path, name)
         found = files_below(folder, image_extensions())
         if not found:
-            raise ValueError(f"{folder!r} has no images, but is a folder of a class.")
+            raise ValueError(f"{folder!r} is the folder of a class, but has no images.")
         paths.extend(os.path.join(folder, image) for image in found)
         counts.append(len(found))
-    # it looks whether each file exists
+    # raises an error if a file does not exist
     images = ImageLoader().set_output(transform="default").transform(paths)[:, 0]
     data = object_array([image.source for image in images])
     target = np.repeat(np.arange(len(names), dtype=np.int64), counts)

@@ -1,4 +1,4 @@
-"""Reading JSON files whose keys and types a format prescribes."""
+"""JSON files whose keys and types are defined by a format."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ _NAMES = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
 
 
 class JsonFormat:
-    """Takes values out of the JSON files of a format.
+    """Reads the JSON files of a format, and checks their keys and types.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class JsonFormat:
         """
         try:
             return json.loads(Path(path).read_bytes())
-        except (RecursionError, ValueError) as error:  # and what the decoding of bytes raises
+        except (RecursionError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             raise ValueError(f"{path} is not a JSON file: {error}") from error
 
     def items(self, parent, key, place):
@@ -39,12 +39,12 @@ class JsonFormat:
             yield item, f"{place}, {key}[{number}]"
 
     def value(self, parent, key, place, *kinds):
-        """The value ``parent[key]`` of a JSON object, if it is of one of the types `kinds`.
+        """The value ``parent[key]`` of a JSON object, which must have one of the types `kinds`.
 
         Raises
         ------
         ValueError
-            If it is not, or is missing. `place` says in the message where the object is.
+            If the value is missing or has another type. The message starts with `place`.
         """
         if not isinstance(parent, dict):
             raise ValueError(f"{place} is not {self.name}: {brief(parent)} is not an object.")

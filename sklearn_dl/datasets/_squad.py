@@ -19,8 +19,8 @@ def load_squad(path, *, return_X_y=False, as_frame=False):
     Parameters
     ----------
     path : str or path-like
-        A JSON file: articles (``data``), their ``paragraphs`` with a ``context``, and the
-        questions (``qas``) of each with ``answers``.
+        A JSON file with articles (``data``). Each article has ``paragraphs``. Each paragraph has a
+        ``context`` and questions (``qas``) with ``answers``.
     return_X_y : bool, default=False
         If True, return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
@@ -42,7 +42,7 @@ def load_squad(path, *, return_X_y=False, as_frame=False):
         id : ndarray of shape (n_questions,), dtype object
             The identifier of each question, as str.
         title : ndarray of shape (n_questions,), dtype object
-            The title of its article, as str. Pass it as `groups` to
+            The title of each question's article, as str. Pass it as `groups` to
             :class:`~sklearn.model_selection.GroupKFold` to keep each article in one fold.
 
     (data, target) : tuple if `return_X_y` is True
@@ -51,9 +51,9 @@ def load_squad(path, *, return_X_y=False, as_frame=False):
     Raises
     ------
     ValueError
-        If the file is not JSON, a key of the format is missing, a value has another type, the
-        context does not have the text of an answer at its start, or ``is_impossible`` contradicts
-        the answers. The message has the file and the place in it.
+        If the file is not JSON, a key of the format is missing, a value has another type, the text
+        of an answer is not in the context at ``answer_start``, or ``is_impossible`` contradicts the
+        answers. The message names the file and the place in it.
     ImportError
         If `as_frame` is True and pandas is not installed.
 
@@ -139,7 +139,7 @@ def _answers(question, context, place):
             )
         texts.append(text)
         starts.append(start)
-    # SQuAD 1.1 has no such key
+    # SQuAD 1.1 does not have this key
     is_impossible = question.get("is_impossible", not texts)
     if is_impossible != (not texts):
         raise ValueError(f"{place}: is_impossible={is_impossible!r}, but answers={texts!r}.")

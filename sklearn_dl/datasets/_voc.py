@@ -17,12 +17,12 @@ _XML = {".xml"}
 # an object takes about 250 bytes
 _LARGEST_XML = 2**22
 _LARGEST_SPLIT = 2**26
-# expat expands entities, to at most 8 MB, before Python can refuse those of the same chunk
+# expat expands the entities of a chunk (to at most 8 MB) before Python can refuse them
 _CHUNK = 2**14
 
 
 def voc_files(folder):
-    """The folder that has the XML files, for messages: a list of at most one path."""
+    """The folder of the XML files, as a list with its path for messages; [] if there is none."""
     inner = _first_with(folder, _ANNOTATIONS, _XML)
     return [] if inner is None else [os.path.normpath(os.path.join(folder, inner))]
 
@@ -33,11 +33,11 @@ def read_voc(folder, split=None, images=None):
     Parameters
     ----------
     folder : str
-        With its symbolic links resolved.
+        A path whose symbolic links are resolved.
     split : str or None
         Name of a file in ``ImageSets/Main``, without ".txt".
     images : str or None
-        Folder of the images. None: it is looked for in `folder`.
+        Folder of the images. None: the function searches for it in `folder`.
 
     Returns
     -------
@@ -45,13 +45,13 @@ def read_voc(folder, split=None, images=None):
     """
     inner = _first_with(folder, _ANNOTATIONS, _XML)
     if inner is None:
-        raise ValueError(f"{folder} has no XML files, not even in a folder Annotations.")
+        raise ValueError(f"{folder} has no XML files, neither in itself nor in Annotations.")
     if images is None:
         where = _first_with(folder, _IMAGES, image_extensions())
         if where is None:
             raise FileNotFoundError(
-                f"{folder} has no images, not even in a folder JPEGImages or images. Pass their "
-                "folder as `images`."
+                f"{folder} has no images, neither in itself nor in JPEGImages or images. Pass "
+                "their folder as `images`."
             )
         images = os.path.normpath(os.path.join(folder, where))
     root = os.path.join(folder, inner)
@@ -68,7 +68,7 @@ def read_voc(folder, split=None, images=None):
 
 
 def _first_with(folder, inner, extensions):
-    """The first of some inner folders, or ".", that has a file with one of some extensions."""
+    """The first of the `inner` folders, or ".", that has a file with one of the `extensions`."""
     for name in (*inner, "."):
         path = os.path.join(folder, name)
         if os.path.isdir(path) and files_below(path, extensions):
@@ -105,8 +105,9 @@ def _stems(folder, split, by_stem):
 class _ImageFinder:
     """Finds the image of an XML file.
 
-    The two have the same name by convention, and the XML file states the name of the image. Files
-    that were renamed state the old name: then the image of the same name is taken.
+    By convention, both have the same name, and the XML file also states the name of the image. If
+    they were renamed, the stated name is outdated. The image with the name of the XML file is used
+    then.
     """
 
     def __init__(self, folder):
@@ -133,7 +134,7 @@ class _ImageFinder:
         return choice[0]
 
     def _stated(self, stem, stated, place):
-        """The images that a stated name may mean: none, one or two."""
+        """The images that a stated name may refer to: none, one or two."""
         # an XML file in an inner folder may name the image with or without that folder
         names = [os.path.join(os.path.dirname(stem), stated), stated]
         try:
@@ -165,7 +166,7 @@ def _read_xml(folder, name, stem, finder):
     for index, thing in enumerate(root.findall("object")):
         where = f"{place}, object[{index}]"
         label = check_label(_text(thing, "name"), where)
-        # the boxes of the parts of a person are further below
+        # `find` does not see the boxes of a person's parts, which are nested deeper
         edges = thing.find("bndbox")
         if edges is None:
             raise ValueError(f"{where} has no <bndbox>.")
@@ -180,14 +181,14 @@ def _text(parent, key):
 
 
 class _WithoutDoctype(ElementTree.TreeBuilder):
-    """Refuses a document type: its entities may expand to gigabytes, and VOC has none."""
+    """Refuses a document type, whose entities may expand to gigabytes; VOC has none."""
 
     def doctype(self, name, public_id, system_id):
         raise ValueError("it has a DOCTYPE, which may define entities; VOC has none")
 
 
 def parse_xml(content, place):
-    """Parse XML that may come from a stranger.
+    """Parse XML that may come from an untrusted source.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from sklearn_dl.utils._messages import brief
 
 _LARGEST_LABELS = 2**24
 _LARGEST_LIST = 2**26
-# Ultralytics accepts this much, because tools round
+# like Ultralytics, accept values that are this far outside 0 to 1, because tools round
 _TOLERANCE = 0.01
 
 
@@ -22,9 +22,9 @@ def read_yolo(folder, yaml=None, split=None, classes=None):
     Parameters
     ----------
     folder : str
-        With its symbolic links resolved.
+        A path whose symbolic links are resolved.
     yaml : str or None
-        Name of the YAML file in `folder`. None: it is looked for.
+        Name of the YAML file in `folder`. None: the function searches for it.
     split : str or None
         A key of the YAML file or, without one, the name of a folder or of a list of images. None:
         all images.
@@ -50,7 +50,7 @@ def read_yolo(folder, yaml=None, split=None, classes=None):
 
 
 def yolo_files(folder):
-    """What a folder has of YOLO, for messages: a list of at most one text."""
+    """A file of YOLO in a folder, as a list with its path for messages; [] if there is none."""
     for name in YoloConfig.files(folder):
         return [os.path.join(folder, name)]
     texts = set(files_below(folder, {".txt"}))
@@ -64,13 +64,13 @@ def yolo_files(folder):
 
 
 def _labels_beside(directory):
-    """The folder of the labels in the layout of Ultralytics: the last "images" is "labels"."""
+    """The folder of the labels for Ultralytics: the last "images" in the path becomes "labels"."""
     before, images, after = f"/{directory}/".rpartition("/images/")
     return f"{before}/labels/{after}".strip("/") if images else directory
 
 
 def _has_images(folder):
-    """Whether a folder is in the layout of Ultralytics."""
+    """Whether a folder has the layout of Ultralytics."""
     return os.path.isdir(os.path.join(folder, "images"))
 
 
@@ -164,31 +164,31 @@ def _check_all_used(folder, split, label_folders):
 
 
 def _boxes(folder, text, config):
-    """Yield the boxes of a text file, in parts of the width and height."""
+    """Yield the boxes of a text file, in fractions of the width and height."""
     for line, content in read_lines(folder, text, _LARGEST_LABELS):
         place = f"{os.path.join(folder, text)}, line {line}"
         first, *values = (number(part, place) for part in content.split())
         if not (first.is_integer() and 0 <= first < len(config.names)):
             raise ValueError(
                 f"{place}: the class {first:g} is not the index of one of the "
-                f"{len(config.names)} names of the classes."
+                f"{len(config.names)} class names."
             )
         edges = _edges(values, config.n_keypoint_values, place)
         if not all(-_TOLERANCE <= value <= 1 + _TOLERANCE for value in values):
             raise ValueError(
-                f"{place}: {brief(content)} has values outside 0 to 1. YOLO states parts of the "
+                f"{place}: {brief(content)} has values outside 0 to 1. YOLO uses fractions of the "
                 "width and height, not pixels."
             )
         yield Box(config.names[int(first)], edges, place)
 
 
 def _edges(values, n_keypoint_values, place):
-    """Edges x0, y0, x1, y1 of the numbers of a line, without the class."""
+    """Convert the numbers of a line, without the class, to edges x0, y0, x1, y1."""
     if len(values) == 4 + n_keypoint_values:
         x, y, width, height = values[:4]
         return x - width / 2, y - height / 2, x + width / 2, y + height / 2
     if n_keypoint_values or len(values) < 6 or len(values) % 2:
-        wanted = "5 (class, centre x, centre y, width, height)"
+        wanted = "5 (class, center x, center y, width, height)"
         if n_keypoint_values:
             wanted += f" and {n_keypoint_values} of the keypoints"
         else:

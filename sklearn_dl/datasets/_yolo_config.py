@@ -12,7 +12,7 @@ from sklearn_dl.utils._optional import import_optional
 
 _YAML = {".yaml", ".yml"}
 _CLASS_LISTS = ("classes.txt", os.path.join("labels", "classes.txt"), "obj.names")
-# the names of 5,000 classes; reading a larger file of strangers could take minutes
+# enough for the names of 5,000 classes; reading a larger, untrusted file could take minutes
 _LARGEST = 2**18
 
 
@@ -22,9 +22,9 @@ class YoloConfig:
     Parameters
     ----------
     folder : str
-        Folder of the data set, with its symbolic links resolved.
+        Folder of the data set, a path whose symbolic links are resolved.
     yaml : str or None
-        Name of the YAML file in `folder`. None: it is looked for.
+        Name of the YAML file in `folder`. None: the class searches for it.
     classes : list of str or None
         Names of the classes. None: those of the YAML file, or of a list of classes.
 
@@ -33,7 +33,7 @@ class YoloConfig:
     names : list of str
         Names of the classes.
     n_keypoint_values : int
-        How many numbers follow each box for its keypoints.
+        Number of values for keypoints after each box.
     """
 
     def __init__(self, folder, yaml=None, classes=None):
@@ -53,7 +53,7 @@ class YoloConfig:
         ]
 
     def split(self, name):
-        """Folders, or files that list images, of a split: paths relative to the folder."""
+        """The folders or lists of images of a split, as paths relative to the data set's folder."""
         if not self.content:
             candidates = [f"images/{name}", f"{name}/images", name, f"{name}.txt"]
             source = self._existing(candidates)
@@ -72,7 +72,7 @@ class YoloConfig:
         return [self._source(name, entry) for entry in entries]
 
     def _source(self, name, entry):
-        # `path` often is a folder of another computer; Ultralytics drops a leading "../", too
+        # `path` is often a folder on another computer; like Ultralytics, drop a leading "../"
         base = self.content.get("path")
         bases = [base, ""] if isinstance(base, str) and not os.path.isabs(base) else [""]
         tails = [entry, entry.removeprefix("../")]
@@ -172,7 +172,7 @@ class YoloConfig:
         return names
 
     def _listed_names(self):
-        """The names of a text file with one in each line, and its path."""
+        """The names of a text file with one name in each line, and its path."""
         for name in _CLASS_LISTS:
             path = os.path.join(self.folder, name)
             if not os.path.isfile(path):

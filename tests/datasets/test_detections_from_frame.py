@@ -162,7 +162,7 @@ def test_wrong_frames(frame, message):
         ("ab", "is of type str, but must be a list"),
         ({"a", "b"}, "is of type set, but must be a list"),
         (pd.DataFrame({"a": ["b"]}), "is of type DataFrame, but must be a list"),
-        ([np.zeros((2, 2, 3), np.uint8)], r"images\[0\] is of type ndarray. Pass what the frame"),
+        ([np.zeros((2, 2, 3), np.uint8)], r"images\[0\] is of type ndarray. Pass the value"),
     ],
 )
 def test_wrong_images(images, message):

@@ -61,7 +61,7 @@ def test_what_is_left_aside(folder):
 def test_a_class_without_images(folder):
     (folder / "empty").mkdir()
     (folder / "empty" / "notes.txt").write_text("text")
-    with pytest.raises(ValueError, match=r"empty' has no images, but is a folder of a class"):
+    with pytest.raises(ValueError, match=r"empty' is the folder of a class, but has no images"):
         load_image_folder(folder)
 
 

@@ -196,7 +196,7 @@ def test_keypoints_are_left_aside(folder):
         (f"{BOX} 0.9", "has 6 numbers, but needs 5"),
         (f"{BOX} 0.9 0.9 0.9", "has 8 numbers, but needs 5"),
         ("1", "has 1 number, but"),
-        ("2 0.5 0.5 0.2 0.5", "the class 2 is not the index of one of the 2 names"),
+        ("2 0.5 0.5 0.2 0.5", "the class 2 is not the index of one of the 2 class names"),
         ("-1 0.5 0.5 0.2 0.5", "the class -1 is not"),
         ("0.5 0.5 0.5 0.2 0.5", "the class 0.5 is not"),
         ("dog 0.5 0.5 0.2 0.5", "'dog' is not a number"),
