@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 from sklearn_dl.images._resizer import into
 
 KINDS = ("flip", "crop", "color")
-# least share of the area that a crop keeps, before one side of the box is shortened
+# smallest share of the area that a crop keeps, before one of its sides is shortened
 _LEAST_AREA = 0.5
 # greatest relative change of brightness, contrast and saturation
 _JITTER = 0.3
@@ -26,7 +26,7 @@ class RandomView:
     kinds : tuple of str
         The kinds of changes: some of KINDS.
     seed : int
-        Determines the view.
+        Seed of the random numbers that determine the view.
     """
 
     width: int
@@ -102,8 +102,9 @@ class CallableView:
         view = self.function(image, np.random.default_rng(self.seed))
         if not isinstance(view, Image.Image) or view.size != image.size:
             raise ValueError(
-                f"augment={self.function!r} must return a PIL image of the size that it gets, "
-                f"{image.size}, but returned {getattr(view, 'size', type(view).__name__)}."
+                f"augment={self.function!r} must return a PIL image of the same size as the image "
+                f"that it gets, {image.size}, but it returned "
+                f"{getattr(view, 'size', type(view).__name__)}."
             )
         return view
 
@@ -117,7 +118,7 @@ def views(images, augment, resize, seeds):
     augment : tuple of str or callable
         What `checked_augment` returns.
     resize : Resize
-        The step of images that are not augmented. A view has the same size.
+        The step that resizes images that are not augmented. Views have the same size.
     seeds : sequence of int
         The seed of each view.
     """

@@ -78,7 +78,7 @@ class Backbone(ABC):
         return replace(self, content=self.content.for_pickle(embed))
 
     def without_weights(self):
-        """A copy for a pickle of all the weights of a trained network."""
+        """Return a copy for a pickle that contains all weights of the trained network anyway."""
         return self.for_pickle(False)
 
     @abstractmethod
@@ -88,9 +88,9 @@ class Backbone(ABC):
         Parameters
         ----------
         weights : bool, default=True
-            If False, its weights are random, for a caller that replaces them.
+            If False, the weights are random, because the caller replaces them.
         shapes : dict of tuple of int, default=None
-            The shapes of the weights that replace them, by name in the body.
+            Shapes of the weights that the caller sets, by their names in the body.
         """
 
 
@@ -250,9 +250,9 @@ def feature_output(content):
     if len(names) == 1:
         return names[0]
     raise ValueError(
-        f"{content.name} has the outputs {names}, and it is not known which of them contains "
-        "features. Set `model` to a graph with one output, or with an output called 'features'. To "
-        "cut the graph, use onnx.utils.extract_model."
+        f"{content.name} has the outputs {names}, and none of their names shows which one contains "
+        "the features. Set `model` to a graph with one output, or with an output called "
+        "'features'. To cut the graph, use onnx.utils.extract_model."
     )
 
 
@@ -266,7 +266,7 @@ class FittedImageNetwork(FittedNetwork):
         return self.is_trained or not isinstance(self.content, OnnxBackbone)
 
     def features(self, rows, where):
-        """The features of ImageRows, from `where.memory` if it has them."""
+        """Compute the features of ImageRows, or read them from `where.memory` if it has them."""
         where = self.resolved(where)
 
         def compute(positions):
@@ -341,7 +341,7 @@ class FittedImageNetwork(FittedNetwork):
 
     def _untrained(self, tensors):
         """The ImageNetwork that the trained `tensors` belong to, with random weights."""
-        # the module's structure is in the folder
+        # the files of the folder define the structure of the module
         needs_files = isinstance(self.content, FolderBackbone) and self.content.data is None
         content = self.whole_content() if needs_files else self.content
         start = "body.model."

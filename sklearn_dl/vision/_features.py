@@ -33,12 +33,12 @@ def onnx_features(open_session, array, where):
     ----------
     open_session : callable(n_threads, providers) -> OnnxSession
     array : PixelArray
-        With `numbers`.
+        Its `numbers` must be set.
     where : Where
 
     Returns
     -------
-    features : ndarray of n_rows rows
+    features : ndarray of shape (n_rows, ...)
     errors : dict of int to ImageReadError
         The errors of images that cannot be read, by the position of their row.
     """
@@ -71,8 +71,8 @@ def computed_features(graph, array, batch, n_workers, done=None):
 def checked_features(rows, features, errors):
     """Return a Read with the features of ImageRows, of shape (n_rows, n_features).
 
-    Feature maps are averaged. NaN and infinity are errors of their row. An error is raised if its
-    row is not to be skipped.
+    Feature maps are averaged. A row with NaN or infinity has an error. The error is raised, unless
+    such rows are skipped.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         if check_rank(features).ndim == 4:
@@ -89,7 +89,7 @@ def check_rank(features):
     """Return `features`; raise a ValueError if their number of dimensions is neither 2 nor 4."""
     if features.ndim not in (2, 4):
         raise ValueError(
-            f"The backbone's output has shape {tuple(features.shape)}, but features have shape "
+            f"The backbone's output has shape {tuple(features.shape)}, but it must have shape "
             "(n, n_features), or (n, n_features, H, W), which is averaged over H and W."
         )
     return features
@@ -135,7 +135,7 @@ class NetworkAsGraph:
         import torch
 
         pixels = torch.from_numpy(feeds["image"]).to(self.device)
-        # one thread computes; the others decode images meanwhile
+        # one thread computes, while the others decode images
         with self._lock, torch.inference_mode():
             features = self.network.features(pixels)
             made = features if isinstance(features, list) else [features]

@@ -21,7 +21,7 @@ class ImageFeed(Feed):
     def __init__(self, rows, pixels):
         self.rows = rows
         self.pixels = pixels
-        # equal, so that batches are drawn at random
+        # all lengths are equal, so that batches are drawn at random
         self.lengths = np.zeros(len(rows), dtype=np.int64)
 
     def outputs(self, network, positions, rng):
@@ -32,7 +32,7 @@ class ImageFeed(Feed):
             pixels = pixel_array(rows, self.pixels).compute(torch.get_num_threads())
         except ImageReadError as error:
             message = (
-                "the image was read before training, but could not be read again in training: "
+                "the image could be read before the training, but not during the training: "
                 f"{error.message}"
             )
             raise ImageReadError(message, error.row, error.source) from error

@@ -1,4 +1,4 @@
-"""Check the outputs of a network for an image: NaN and infinity are errors of its row."""
+"""Check the outputs of a network for an image: NaN and infinity are errors."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ def not_finite(row, image, values, what):
 
 
 def of_row(row, image, what):
-    """Return the error for a row. `what` is a clause that states what the network gave."""
+    """Return the error for a row. `what` is the start of its message."""
     return NotFiniteError(
         f"{what} for {describe(image.source)}. The network's weights may be damaged, its input "
         "may be scaled wrongly, or its numbers may overflow in float16 or bfloat16. "

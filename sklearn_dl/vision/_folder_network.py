@@ -23,7 +23,7 @@ def folder_network(content, weights=True, shapes=None):
     weights : bool
         If False, the weights are not read, because the caller replaces them.
     shapes : dict of tuple of int, default=None
-        Shapes of the weights by name, for a content that has none.
+        Shapes of the weights, by their names. They are used if `content` has no weights.
     """
     mapping = transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
 
@@ -47,7 +47,7 @@ def folder_network(content, weights=True, shapes=None):
         _remove_classifier(model, config.num_labels)
         network = image_network(_Logits(model))
     for tensor in [*network.parameters(), *network.buffers()]:
-        tensor.data = tensor.data.clone()  # no longer a view into the file's bytes
+        tensor.data = tensor.data.clone()  # a copy, not a view of the file's bytes
     return network
 
 
@@ -56,7 +56,7 @@ def _is_classifier(name):
 
 
 class _Logits(torch.nn.Module):
-    """A transformers model from pixels to logits, or to features if it has no classifier."""
+    """A transformers model that maps pixels to logits, or to features if it has no classifier."""
 
     def __init__(self, model):
         super().__init__()

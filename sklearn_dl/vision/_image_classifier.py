@@ -1,4 +1,4 @@
-"""Images to classes, by transfer learning."""
+"""ImageClassifier: classifies images, by transfer learning."""
 
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
 from sklearn_dl.vision._image_estimator import ImageEstimator
@@ -7,12 +7,12 @@ from sklearn_dl.vision._image_estimator import ImageEstimator
 class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
     """Classify images with a pretrained network and a fitted head.
 
-    An image has one class, or any number of labels. Labels are given as a matrix `y` of 0 and 1
-    with one column for each label.
+    An image has one class, or any number of labels. For labels, `y` is a matrix of 0 and 1 with one
+    column for each label.
 
-    By default the network does not change. Its features are computed once, and a logistic
-    regression is fitted to them as the head: a fit takes about as long as scoring the images. With
-    `trainable_layers` the network is fine-tuned.
+    By default, the network does not change. Its features are computed once, and a logistic
+    regression is fitted to them as the head. Such a fit takes about as long as scoring the images.
+    With `trainable_layers`, the network is fine-tuned.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         Number of passes over the training rows. This parameter and the following ones, up to `tol`
         (except `class_weight`), have no effect with ``trainable_layers=0``.
     batch_size : int, default=32
-        Number of rows in a batch. These are the batches of the training.
+        Number of rows in a batch. It applies to the training only.
     learning_rate : float, default=1e-3
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0.
@@ -154,15 +154,15 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
 
     See Also
     --------
-    OnnxScorer : The features alone, in a pipeline of your own.
-    DetectionScorer : Find where objects are in images.
+    OnnxScorer : Computes only the features, as a step of a pipeline.
+    DetectionScorer : Finds objects in images.
 
     Notes
     -----
     ML.NET's ImageClassification trains a softmax on the same kind of features, by plain gradient
-    descent over 200 epochs; here the same convex problem is solved exactly. Batch normalisation
-    layers keep the statistics of the pretraining. Images are resized as by
-    ``ImageResizer(width, height)``.
+    descent over 200 epochs. This estimator solves the same convex problem exactly. Batch
+    normalisation layers keep the statistics of the pretraining. Images are resized as
+    ``ImageResizer(width, height)`` does.
 
     The code of a callable `model` may have been edited since an earlier `fit`; the tensors and
     names of its network do not show that. So the features, checkpoints and weights of an earlier

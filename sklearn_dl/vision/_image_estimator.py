@@ -49,8 +49,8 @@ class TrainedOnImages(TrainedEstimator):
         is_at_hand = is_partial and network.live is not None and network.model is self.model
         if not content.is_identified and not is_at_hand:
             raise ValueError(
-                f"A fit cannot continue with model={self.model!r}: it has no version, so it is not "
-                "known whether it still makes the same network. "
+                f"A fit cannot continue with model={self.model!r}: this callable has no version, "
+                "and may now make a different network. "
                 f"{_HOW_TO_VERSION}"
             )
         return network.with_content(content)
@@ -63,7 +63,7 @@ class TrainedOnImages(TrainedEstimator):
         self._refuse_to_resume()
 
     def _refuse_to_resume(self):
-        """Raise an error if a checkpoint exists whose code may have changed since."""
+        """Raise an error if the code of a callable may differ from that of a checkpoint."""
         unversioned = [
             name
             for name in ("model", "augment")
@@ -75,9 +75,9 @@ class TrainedOnImages(TrainedEstimator):
         value = getattr(self, name)
         for path in sorted(Path(self.checkpoint_dir).glob("checkpoint-*.safetensors")):
             raise ValueError(
-                f"checkpoint_dir contains {path}, from which no fit can resume: {name}={value!r} "
-                "has no version, and its code may have changed since the file was written. Remove "
-                f"the file. {_HOW_TO_VERSION}"
+                f"checkpoint_dir contains {path}, but `fit` cannot resume from it: "
+                f"{name}={value!r} has no version, and its code may have changed since the file "
+                f"was written. Remove the file. {_HOW_TO_VERSION}"
             )
 
     def __sklearn_tags__(self):
@@ -107,8 +107,9 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
             Images as :class:`~sklearn_dl.ImageLoader` takes them: paths, bytes, PIL images, uint8
             arrays, lazy images.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The target of each row. Several columns are numbers for `ImageRegressor`, and labels of
-            0 and 1 for `ImageClassifier` (an array, a data frame or a sparse matrix).
+            The target of each row. Several columns (an array, a data frame or a sparse matrix)
+            contain numbers for `ImageRegressor`. For `ImageClassifier`, each column is a label, and
+            contains 0 and 1.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
             are left out.
@@ -124,10 +125,10 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
         Raises
         ------
         ValueError
-            If an image cannot be read or the network gives NaN or infinity for it (the message
-            names its row and path), a target is missing, all targets are equal, the network does
-            not have the layers to train, or a fit cannot continue or resume because a callable has
-            no version. The estimator stays as it was.
+            If an image cannot be read, or the network gives NaN or infinity for it (the message
+            names its row and path); if a target is missing; if all targets are equal; if the
+            network has fewer layers than `trainable_layers`; or if a fit cannot continue or resume
+            because a callable has no version. The estimator stays as it was.
         FileNotFoundError
             If the model or an image does not exist.
         ImportError

@@ -52,7 +52,7 @@ class ImageNetwork(NetworkWithHead):
         return self.head(self.dropout(self.features(pixels))).float()
 
     def layers(self):
-        """Return the layers of the body, as `layers_of` does. A subclass may use only some."""
+        """Return the layers of the body, as `layers_of` does. A subclass may return only some."""
         return layers_of(self.body)
 
     def train_last(self, n_layers):
@@ -73,11 +73,11 @@ class ImageNetwork(NetworkWithHead):
 
 
 def layers_of(body):
-    """Return the layers of a network, each a list of modules, in the order of their creation.
+    """Return the layers of a network, in the order in which the network created them.
 
-    A layer is an element of one of the outermost lists of modules (usually a block), or a module
-    next to these lists. A module that has only vectors (a normalisation) belongs to the layer
-    before it.
+    A layer is a list of modules. It has one element of an outermost list of modules (usually a
+    block), or one module next to these lists. A module whose parameters are all vectors (a
+    normalisation layer) belongs to the layer before it.
     """
     layers: list = []
     for module in _layer_modules(body, is_root=True):

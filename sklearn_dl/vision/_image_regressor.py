@@ -1,15 +1,17 @@
-"""Images to numbers, by transfer learning."""
+"""ImageRegressor: predicts numbers from images, by transfer learning."""
 
 from sklearn_dl.training._network_regressor import NetworkRegressorMixin
 from sklearn_dl.vision._image_estimator import ImageEstimator
 
 
 class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
-    """Classify images with a pretrained network and a fitted head.
+    """Predict numbers from images with a pretrained network and a fitted head.
 
-    By default the network does not change. Its features are computed once, and a logistic
-    regression is fitted to them as the head: a fit takes about as long as scoring the images. With
-    `trainable_layers` the network is fine-tuned.
+    It predicts one number for each image, or several, if `y` has several columns.
+
+    By default, the network does not change. Its features are computed once, and a ridge regression
+    is fitted to them as the head. Such a fit takes about as long as scoring the images. With
+    `trainable_layers`, the network is fine-tuned.
 
     Parameters
     ----------
@@ -37,10 +39,10 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
         fine-tuned network sees new views in each epoch. With ``trainable_layers=0``, the head is
         fitted to each image and three views of it.
     max_epochs : int, default=5
-        Number of passes over the training rows. This parameter and the following ones, up to `tol`
-        (except `class_weight`), have no effect with ``trainable_layers=0``.
+        Number of passes over the training rows. This parameter and the following ones, up to `tol`,
+        have no effect with ``trainable_layers=0``.
     batch_size : int, default=32
-        Number of rows in a batch. These are the batches of the training.
+        Number of rows in a batch. It applies to the training only.
     learning_rate : float, default=1e-3
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0.
@@ -131,23 +133,23 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
 
     See Also
     --------
-    ImageClassifier : Images to classes.
-    TextRegressor : Texts to numbers.
-    OnnxScorer : The features alone, for any regressor of scikit-learn.
+    ImageClassifier : Classifies images.
+    TextRegressor : Predicts numbers from texts.
+    OnnxScorer : Computes only the features, for any regressor of scikit-learn.
 
     Notes
     -----
-    ML.NET has no regression on images. A frozen network's head chooses its regularisation itself,
-    for each column of `y`, by leave-one-out cross-validation, which treats repeated rows as
-    independent: give `sample_weight` instead of repeating rows. A fine-tuned network is trained on
-    the squared error of standardised targets. Batch normalisation layers keep the statistics of the
-    pretraining.
+    ML.NET has no regression on images. With ``trainable_layers=0``, leave-one-out cross-validation
+    chooses the regularisation of the ridge regression for each column of `y`. It treats repeated
+    rows as independent, so pass `sample_weight` instead of repeating rows. A fine-tuned network is
+    trained on the squared error of standardised targets. Batch normalisation layers keep the
+    statistics of the pretraining.
 
-    Features, checkpoints and weights of an earlier `fit` are used only if a callable `model` has an
-    attribute `version`, as the notes of :class:`~sklearn_dl.ImageClassifier` explain.
+    If `model` is a callable, features, checkpoints and weights of an earlier `fit` are used only if
+    it has an attribute `version`, as the notes of :class:`~sklearn_dl.ImageClassifier` explain.
 
-    Pretrained features are made for telling objects apart. They may say little of what a
-    regression asks for, such as an angle: then train layers.
+    The pretraining has taught the network to tell objects apart. Its features may contain little
+    information about other targets, such as an angle. In that case, set `trainable_layers`.
 
     Examples
     --------
@@ -161,7 +163,7 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
     True
     """
 
-    # many features of images are zero in most rows: a few rows do not tell their variances
+    # many features are zero for most images: few rows are not enough to estimate their variances
     _scales_each_feature = False
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The rows of ImageClassifier: images."""
+"""Rows of images, for the estimators that learn from images."""
 
 import sys
 from dataclasses import dataclass, replace
@@ -122,10 +122,10 @@ def image_digest(image):
     elif isinstance(source, np.ndarray):
         content = repr(source.shape).encode() + np.ascontiguousarray(source).tobytes()
     else:
-        kind = "file"  # wherever it is
+        kind = "file"  # the digest depends on the content, not on where the file is
         with open_source(image) as file:
             content = file.read()
-    # neither where a file may lie nor what an error does changes the pixels
+    # the pixels do not depend on these two settings
     decoding = image.decoding._replace(root=None, on_error="raise")
     digest = sha256(f"{kind} {decoding} {image.steps!r}".encode())
     digest.update(content)

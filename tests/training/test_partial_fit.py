@@ -267,7 +267,7 @@ def test_each_call_has_random_views():
 def test_a_call_does_not_resume_with_code_that_may_have_changed(tmp_path):
     (tmp_path / "checkpoint-0.safetensors").touch()
     clf = ImageClassifier(tiny_module, image_size=SIZE, trainable_layers=1, checkpoint_dir=tmp_path)
-    with pytest.raises(ValueError, match="from which no fit can resume"):
+    with pytest.raises(ValueError, match="but `fit` cannot resume from it"):
         clf.partial_fit(IMAGES, Y, classes=CLASSES)
 
 

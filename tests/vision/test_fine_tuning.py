@@ -84,7 +84,7 @@ def test_an_image_that_is_gone_in_training_is_named(clf, data, tmp_path, on_erro
     weights = np.ones(24)
     weights[[0, 3, 12]] = 0
     message = (
-        r"^Row 7: the image was read before training, but could not be read again in training: "
+        r"^Row 7: the image could be read before the training, but not during the training: "
         r"cannot read '.*7\.png'"
     )
     with pytest.raises(ImageReadError, match=message) as caught:

@@ -385,7 +385,7 @@ def _unchanged(image, rng):
     [
         ({"augment": ("flip", "turn")}, r"augment=\('flip', 'turn'\) must be None"),
         ({"augment": "flip"}, "The 'augment' parameter"),
-        ({"augment": lambda image, rng: None}, "must return a PIL image of the size that it gets"),
+        ({"augment": lambda image, rng: None}, "must return a PIL image of the same size as the"),
         ({"model": "no-such-model"}, "is neither a file, nor a folder, nor a registered model"),
         ({"model": lambda: 3}, "`model` must return a torch.nn.Module, got int"),
         ({"model": tiny_module()}, "Set a callable that makes it"),

@@ -116,7 +116,7 @@ def test_checkpoints(params, data, tmp_path, monkeypatch):
     options = {"trainable_layers": "all", "checkpoint_dir": tmp_path, **params}
     stopped(ImageClassifier(Edited, **options), data, monkeypatch)
     (path,) = tmp_path.iterdir()
-    with pytest.raises(ValueError, match=r"from which no fit can resume: model=.*version = \"1\""):
+    with pytest.raises(ValueError, match=r"cannot resume from it: model=.*version = \"1\""):
         ImageClassifier(Edited, **options).fit(*data)
     path.unlink()
     # a fit that is not interrupted needs no version
@@ -136,7 +136,7 @@ def same(image, rng):
 def test_checkpoints_and_views_of_the_user(params, data, resnet, tmp_path, monkeypatch):
     options = {"trainable_layers": "all", "checkpoint_dir": tmp_path, **params}
     stopped(ImageClassifier(resnet, augment=same, **options), data, monkeypatch)
-    with pytest.raises(ValueError, match="from which no fit can resume: augment="):
+    with pytest.raises(ValueError, match="cannot resume from it: augment="):
         ImageClassifier(resnet, augment=same, **options).fit(*data)
     (path,) = tmp_path.iterdir()
     path.unlink()

@@ -1,1 +1,1 @@
-"""Object detection: ObjectDetector learns it, DetectionScorer applies a pretrained detector."""
+"""Object detection: ObjectDetector is trained, DetectionScorer applies a pretrained detector."""

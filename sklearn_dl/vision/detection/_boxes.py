@@ -16,7 +16,7 @@ from sklearn_dl.vision.detection._decoding import detections_of
 
 
 class Suppression(NamedTuple):
-    """Parameters of ObjectDetector that choose detections among candidates."""
+    """Parameters of ObjectDetector that determine which candidates become detections."""
 
     score_threshold: float
     iou_threshold: float
@@ -24,9 +24,10 @@ class Suppression(NamedTuple):
 
 
 class Boxes(Problem):
-    """Objects in images: the targets are a Ragged of x0, y0, x1, y1 and the number of the class.
+    """The objects in each image.
 
-    y is a list of structured arrays, as `given_objects` returns them.
+    `y` is a list of structured arrays, as `given_objects` returns them. The targets are a Ragged;
+    its columns are x0, y0, x1, y1 and the number of the class.
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ class Boxes(Problem):
         targets = self.learn(y)
         if np.array_equal(self.classes, earlier.classes):
             return targets
-        # a kept head also knows the labels that y lacks
+        # the head of the earlier fit also knows labels that are not in y
         if not np.isin(self.classes, earlier.classes).all():
             raise how.error(
                 f"the labels: the estimator was fitted with {earlier.classes.tolist()}, but y has "
@@ -75,7 +76,7 @@ class Boxes(Problem):
     def encode(self, y, name):
         targets = self._encode(y, name)
         if not len(targets.values):
-            raise ValueError(f"{name} has no object, so the score of the rows is not defined.")
+            raise ValueError(f"{name} has no objects, so the score of the rows is not defined.")
         return targets
 
     def _encode(self, y, name):
@@ -103,7 +104,7 @@ class Boxes(Problem):
     def refuse_held_out(self, targets):
         if not len(targets.values):
             raise ValueError(
-                "The validation rows have no object, so their score is not defined: pass other "
+                "The validation rows have no objects, so their score is not defined: pass other "
                 "rows as X_val and y_val, or a larger validation_fraction."
             )
 
@@ -113,7 +114,7 @@ class Boxes(Problem):
         return weights
 
     def strata(self, targets):
-        """The rarest label of each image; images without objects are a stratum of their own."""
+        """Return the rarest label of each image. Images without objects have their own stratum."""
         row = np.repeat(np.arange(len(targets)), targets.lengths)
         has_label = np.zeros((len(targets), len(self.classes)), dtype=bool)
         has_label[row, targets.values[:, 4].astype(int)] = True
@@ -133,7 +134,7 @@ class Boxes(Problem):
         return detection_losses(outputs, goals, self.class_weights)
 
     def evaluate(self, outputs, targets, weights):
-        """No loss, and the mean average precision at an intersection over union of 0.5."""
+        """Return no loss, and the mean average precision at an intersection over union of 0.5."""
         return None, mean_average_precision_score(
             list(map(self._objects, targets.rows())), self.predictions(outputs)
         )
@@ -170,7 +171,7 @@ def _class_weights(class_weight, classes, labels):
     """The weight of each class: float64 ndarray of shape (n_classes,)."""
     present = np.unique(labels)
     weights = np.ones(len(classes))
-    # class_weight may have classes that no row has
+    # class_weight may name classes that are not in any row
     is_present = np.isin(classes, present)
     if not len(present):
         return weights

@@ -1,4 +1,4 @@
-"""DetectionCollector: what is kept of each batch that a detector's graph has scored."""
+"""DetectionCollector: keeps the detections of each batch that a detector's graph has scored."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class DetectionCollector:
         The graph's outputs.
     reader : Reader
     numbers : sequence of int or None, default=None
-        The numbers, in messages, of the rows of `images`. None: their positions.
+        Row numbers of `images`, for messages. None: their positions.
     """
 
     def __init__(self, images, specs, reader, numbers=None):
@@ -29,7 +29,7 @@ class DetectionCollector:
         self.detections: list[Any] = [None] * len(images)
 
     def add(self, rows, outputs, n_fed):
-        """Keep the detections of some rows; `n_fed` is the size of the batch that the graph got."""
+        """Keep the detections of some rows. `n_fed` is the size of the batch given to the graph."""
         for name, output in zip(self.names, outputs, strict=True):
             if len(output) != n_fed:
                 raise ValueError(

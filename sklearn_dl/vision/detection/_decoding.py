@@ -1,11 +1,11 @@
-"""From the outputs of ObjectDetector's head to detections."""
+"""Turn the outputs of ObjectDetector's head into detections."""
 
 import numpy as np
 
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype, suppress
 from sklearn_dl.vision.detection._views import moved_back
 
-# at most this number of peaks of the heat maps of an image are candidates
+# largest number of candidates, which are peaks of the heat maps, of an image
 N_CANDIDATES = 1000
 
 
@@ -26,8 +26,8 @@ def candidates_of(logits, distances, stride, moves, sizes):
     Returns
     -------
     candidates : list of float64 ndarray of shape (n_candidates, 6)
-        For each image x0, y0, x1, y1 in pixels of the image, score, and number of the class; the
-        highest score is first.
+        For each image: x0, y0, x1, y1 in pixels of the image, the score, and the number of the
+        class. The highest score comes first.
     """
     import torch
     from torch.nn import functional

@@ -27,7 +27,7 @@ class DetectionNetwork(ImageNetwork):
         self._sizes = None
 
     def measure(self, name):
-        """Find out which feature maps the body gives: MapSizes. `features` returns only these.
+        """Return the MapSizes of the feature maps to use. `features` then returns only these maps.
 
         Parameters
         ----------
@@ -46,7 +46,7 @@ class DetectionNetwork(ImageNetwork):
                     maps = self._all_maps(self._test_image())
             except (ValueError, RuntimeError, AssertionError) as error:
                 raise ValueError(
-                    f"{name} cannot compute an image of {TEST_SIDE} x {TEST_SIDE} pixels ({error}),"
+                    f"{name} cannot process an image of {TEST_SIDE} x {TEST_SIDE} pixels ({error}),"
                     " but a detector needs a network that takes images of any size, such as a "
                     "ResNet, ConvNeXT or MobileNet."
                 ) from error
@@ -54,7 +54,7 @@ class DetectionNetwork(ImageNetwork):
             if kinds:
                 raise ValueError(
                     f"{name} returns {', '.join(sorted(kinds))}, but it must return a list of "
-                    "tensors, which are feature maps."
+                    "tensors, the feature maps."
                 )
             self._sizes = map_sizes([tuple(values.shape) for values in maps], TEST_SIDE, name)
         return self._sizes
@@ -70,7 +70,7 @@ class DetectionNetwork(ImageNetwork):
         return torch.zeros(1, 3, TEST_SIDE, TEST_SIDE, device=device)
 
     def _all_maps(self, pixels):
-        """What the body returns, as a list."""
+        """Return the output of the body as a list."""
         dtype = next((p.dtype for p in self.body.parameters()), pixels.dtype)
         pixels = pixels.to(dtype, memory_format=torch.channels_last)
         made = getattr(self.body, "maps", self.body)(pixels)
@@ -78,11 +78,11 @@ class DetectionNetwork(ImageNetwork):
         return list(maps) if isinstance(maps, Iterable) and not torch.is_tensor(maps) else [maps]
 
     def forward(self, pixels):
-        """Return what the head returns."""
+        """Return the outputs of the head."""
         return self.head(self.features(pixels))
 
     def layers(self):
-        """Return the layers that the maps depend on; those behind the last map are not used."""
+        """Return the layers that the maps depend on, which are not those after the last map."""
         parameters = list(self.body.parameters())
         if not parameters:
             return []

@@ -18,7 +18,7 @@ from sklearn_dl.vision.detection._views import BoxView, canvas_of, stretched
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DetectionRows(ImageRows):
-    """Rows with one image each, which a network sees on canvases.
+    """Rows with one image each. The network sees each image on a canvas.
 
     Attributes
     ----------
@@ -28,7 +28,9 @@ class DetectionRows(ImageRows):
         (width, height) of the network's input for each image.
     moves : float64 ndarray of shape (n_rows, 4)
         How each image is moved onto its canvas, as `stretched` returns it.
-    unreadable : object ndarray of ImageReadError or None, or None
+    unreadable : object ndarray of shape (n_rows,), or None
+        The ImageReadError of each row that is skipped because it cannot be read, else None. If
+        there is no such row, the attribute is None.
     maps : StoredMaps or None
         The feature maps of the images, if they are stored.
     seen : tuple of DetectionRows
@@ -66,15 +68,15 @@ class DetectionRows(ImageRows):
         return self.unreadable is not None and self.unreadable[position] is not None
 
     def on_canvas(self, positions):
-        """Rows with equal canvases as ImageRows of this size."""
+        """Return rows with equal canvases as ImageRows that resize images to this canvas."""
         width, height = self.canvases[positions[0]].tolist()
-        resize = None  # views have the size of the canvas
+        resize = None  # views have the size of the canvas already
         if self.resize is not None:
             resize = Resize(width, height, "fill", "center", "bilinear", 0)
         return ImageRows(self.images[positions], self.numbers[positions], resize, None, self.skips)
 
     def on_its_canvas(self, position):
-        """The image of one row, with the step that resizes it."""
+        """Return the image of one row, with the step that resizes it."""
         width, height = self.canvases[position].tolist()
         return self.images[position].with_step(
             Resize(width, height, "fill", "center", "bilinear", 0)
@@ -110,7 +112,6 @@ def detection_rows(images, image_size, augment, skips, n_threads=None):
     skips : bool
         Whether images that cannot be read are skipped.
     n_threads : int or None
-
     """
     sizes = np.zeros((len(images), 2), dtype=np.int64)
     errors = object_array([None] * len(images))
@@ -121,8 +122,8 @@ def detection_rows(images, image_size, augment, skips, n_threads=None):
                 with naming(f"Row {row}"):
                     sizes[row] = images[row].size_as_read()
             except ImageReadError as error:
-                # if it may not be skipped, an error is raised when its pixels are read: a row of
-                # weight 0 is not read
+                # an image that may not be skipped raises an error when its pixels are read, not
+                # here: the pixels of a row of weight 0 are not read
                 if images[row].decoding.on_error == "nan":
                     errors[row] = error.at(row, source_name(images[row].source))
 

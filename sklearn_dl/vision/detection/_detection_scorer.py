@@ -43,19 +43,19 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
     format : str or callable, default="auto"
         What the outputs mean: the name of a format in the table below. "auto": the format that
         agrees with the names and shapes of the outputs, the number of labels and the metadata that
-        Ultralytics writes into its files; if several formats agree, an error lists them. Or a
-        callable ``decode(outputs, geometry)``. It is called once per image, with its outputs (dict
-        of name to array) and its :class:`~sklearn_dl.vision.Geometry`. It returns boxes x0, y0,
-        x1, y1 in pixels of the network's input, scores and numbers of classes; boxes that overlap
-        may be among them (see `iou_threshold`). Several threads may call it at once.
+        Ultralytics writes into its files; if several formats agree, an error lists them. A callable
+        ``decode(outputs, geometry)`` is also accepted. It is called once per image, with its
+        outputs (dict of name to array) and its :class:`~sklearn_dl.vision.Geometry`. It returns
+        boxes x0, y0, x1, y1 in pixels of the network's input, scores and class indices. It need not
+        remove overlapping boxes (see `iou_threshold`). Several threads may call it at once.
     classes : sequence or dict, default=None
         Labels of the classes, in the order of the network's scores. The background is not a class.
-        A dict from class indices to labels, as Ultralytics and transformers have it, is also
-        accepted. None: the labels in the file's metadata, if Ultralytics wrote them there, else the
-        indices.
+        A dict from class indices to labels, as in the files of Ultralytics and transformers, is
+        also accepted. None: the labels in the file's metadata, if Ultralytics wrote them there,
+        else the indices.
     image_size : int or (width, height), default=None
-        Size in pixels that images are resized to. An int is both width and height. None: what the
-        graph states, else the size of the format.
+        Size in pixels that images are resized to. An int is both width and height. None: the size
+        that the graph states, else the size of the format.
     resize_mode : {"pad", "pad_end", "fill", "crop"}, default=None
         How an image is resized. "crop": it is scaled until it covers the output, and the rest is
         cut off. "pad": the whole image is fitted into the output, with a border. "fill": it is
@@ -71,12 +71,13 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
     anchors : array-like of shape (n_anchors, 2), default=None
         Widths and heights in grid cells, for "yolov2". None: those of Tiny YOLOv2.
     extra_inputs : dict of str to callable or array-like, default=None
-        What each input other than the image gets for one image, without the batch dimension:
-        either the same array for all images, or a callable ``function(geometry)`` that makes it
-        from a :class:`~sklearn_dl.vision.Geometry`. Some inputs are filled without it, so that the
-        boxes are in pixels of the network's input: "orig_target_sizes" gets the (width, height) of
-        this input, "im_shape" its (height, width), "scale_factor" (1, 1), and "pixel_mask" a mask
-        of the pixels that show the image.
+        Values of the graph's inputs other than the image, by name. A value is an array, which is
+        the same for all images, or a callable ``function(geometry)``, which returns the array for
+        the :class:`~sklearn_dl.vision.Geometry` of an image. The array is for one image, without
+        the batch dimension. Four inputs have default values, so that the boxes are in pixels of the
+        network's input: "orig_target_sizes" gets the (width, height) of this input, "im_shape" its
+        (height, width), "scale_factor" (1, 1), and "pixel_mask" a mask of the pixels that show the
+        image.
     score_threshold : float, default=0.3
         Detections with a lower score are left out.
     iou_threshold : float, default=0.45
@@ -93,12 +94,12 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         this size, so that small objects are not lost when it is resized; an int is both width and
         height. None: every image is read whole. See the Notes.
     tile_overlap : float, default=0.2
-        Least share of its width and height that a tile shares with the next one. The shared part
-        should be as large as most objects: each is then whole in a tile.
+        Smallest share of its width and height that a tile shares with the next tile. The shared
+        part should be as large as most objects, so that each of them is whole in some tile.
     batch_size : int, default=8
         Number of rows in a batch. A graph with a fixed batch size gets batches of that size. A
-        graph with dynamic quantization, where an image's scores would depend on the others, gets
-        one image at a time.
+        graph with dynamic quantization gets one image at a time, because the scores of an image
+        would depend on the other images of its batch.
     providers : "auto" or list, default="auto"
         ONNX Runtime's execution providers, in order of preference. "auto" is CUDA if the installed
         onnxruntime supports it, else the CPU.
@@ -110,8 +111,8 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         "nan": its result is None; one warning states how many rows these are. A row for which the
         network gives NaN or infinity is treated in the same way. Images from
         ``ImageLoader(on_error="nan")`` are treated as with "nan". Faults of the machine (too many
-        open files, no memory, a disk that fails) raise an error in any case. A callable `format`
-        may give infinity a meaning; NaN in any output is an error.
+        open files, no memory, a disk that fails) raise an error in any case. If `format` is a
+        callable, infinity in the outputs is allowed, but NaN is not.
     embed_model : bool or "auto", default="auto"
         Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
         a built-in or pinned model, which is found by its name where the pickle is loaded. True:
@@ -140,8 +141,10 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
     Notes
     -----
     The counterpart in ML.NET is object detection with ONNX, where the boxes are in pixels of the
-    resized image. The formats and their defaults, where C is the number of classes and n the
-    number of candidate boxes:
+    resized image.
+
+    The table lists the formats and their defaults. C is the number of classes, and n is the number
+    of candidate boxes.
 
     ===============  ====================================  =================  =================
     format           outputs of one image                  size, resize_mode  pixels
@@ -163,15 +166,16 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
     rt-detr-decoded  labels (n), boxes (n, 4), scores (n)  640, "fill"        RGB / 255
     ===============  ====================================  =================  =================
 
-    "ImageNet's" pixels are scaled with its mean and standard deviation. The names stand for
-    families:
+    "ImageNet's" pixels are scaled with the mean and the standard deviation of ImageNet. A format
+    belongs to a family of detectors:
 
-    - "yolov5": YOLOv5 and YOLOv7 with their grids: boxes in pixels, objectness and classes.
-    - "yolov6": from its release 2.0 on, where the objectness is 1.
-    - "yolov8": Ultralytics' YOLOv8 and later heads of its shape (v9, v11, v12). "yolov8-seg" and
-      "yolov8-pose" find the boxes, and leave masks and keypoints aside.
-    - "yolov10": rows of x0, y0, x1, y1, score and class, after suppression: YOLOv10, YOLO26, and
-      Ultralytics' exports with ``nms=True``.
+    - "yolov5": YOLOv5 and YOLOv7, exported with their grids: boxes in pixels, objectness and
+      classes.
+    - "yolov6": YOLOv6 from release 2.0 on. Its objectness is always 1.
+    - "yolov8": Ultralytics' YOLOv8, and later heads of the same shape (v9, v11, v12). "yolov8-seg"
+      and "yolov8-pose" find the boxes, and ignore masks and keypoints.
+    - "yolov10": YOLOv10, YOLO26, and Ultralytics' exports with ``nms=True``: rows of x0, y0, x1,
+      y1, score and class, without duplicates.
     - "yolox-decoded": YOLOX with ``decode_in_inference``.
     - "ppyoloe": PP-YOLOE without suppression. Set ``offset=0, scale=1 / 255`` for PP-YOLOE+.
     - "picodet": PicoDet without post-processing.
@@ -181,13 +185,14 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
 
     The label of a candidate box is its most probable class.
 
-    With `tile`, each tile is resized to the network's input, and scored as an image of its own. An
-    object that is whole in several tiles is found once, by suppression (with all formats). Where an
-    edge of a tile cuts an object, the part is dropped if another tile shows the object whole; parts
-    in several tiles are joined to one box if they agree where the tiles overlap. The image is not
-    read as a whole too: an object that is larger than a tile may be missed. `max_detections` counts
-    for a tile, and again for the image. Each image is decoded once, in full; up to
-    ``n_threads + 1`` decoded images are in memory.
+    With `tile`, each tile is resized to the network's input, and scored like an image. If several
+    tiles show a whole object, suppression keeps one of its boxes (with all formats). If the edge of
+    a tile cuts an object, the box of the part is dropped if another tile shows the whole object.
+    The parts of an object in several tiles are joined to one box if they agree where the tiles
+    overlap. The whole image is not scored in addition to the tiles, so an object that is larger
+    than a tile may be missed. `max_detections` limits the detections in each tile, and then those
+    in the image. Each image is decoded once, in full; up to ``n_threads + 1`` decoded images are in
+    memory.
 
     Examples
     --------
@@ -434,15 +439,15 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         return shared_session(self._content(), None, n_threads, self.providers)
 
     def _any_session(self):
-        """Return a session that is open already, with any number of threads, or open one."""
+        """Return a session that is already open, with any number of threads, or open one."""
         return find_session((self._content().sha256, None)) or self._session()
 
     def _tile_size(self):
-        """Return (width, height) of a tile; None: images are read whole."""
+        """Return (width, height) of a tile, or None if images are read whole."""
         return None if self.tile is None else width_and_height(self.tile, "tile")
 
     def _tiles(self, images):
-        """Return the Tiles of lazy images; None: they are read whole."""
+        """Return the Tiles of lazy images, or None if images are read whole."""
         size = self._tile_size()
         return None if size is None else Tiles(images, size, self.tile_overlap)
 

@@ -1,4 +1,4 @@
-"""What all detectors offer beside `predict`: a table of the detections, and the score."""
+"""The methods that all detectors have besides `predict`: `predict_frame` and `score`."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from sklearn_dl.utils._optional import import_optional
 class DetectorMixin:
     """Mixin of the estimators whose `predict` returns detections.
 
-    A subclass has `_no_detections`, which returns detections of length 0.
+    A subclass defines `_no_detections`, which returns detections of length 0.
     """
 
     predict: Any
     _no_detections: Any
 
     def predict_frame(self, X):
-        """Find the objects in all images, as one table.
+        """Find the objects in all images, and return them as one table.
 
         Parameters
         ----------
@@ -32,9 +32,9 @@ class DetectorMixin:
         -------
         frame : pandas.DataFrame
             One row per object, with the columns ``image``, ``label``, ``score``, ``x0``, ``y0``,
-            ``x1`` and ``y1``. ``image`` is the image's label in the index of X if X is a frame or
-            a Series, else its position in X. Images in which nothing was found, or that could not
-            be read, are left out.
+            ``x1`` and ``y1``. If X is a frame or a Series, ``image`` is the index label of the
+            image, else its position in X. Images without detections, and images that could not be
+            read, are left out.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class DetectorMixin:
         Raises
         ------
         ValueError
-            If an image could not be read (``on_error="nan"``): leave its row out.
+            If an image could not be read (``on_error="nan"``). Leave its row out.
         """
         found = self.predict(X)
         objects = objects_of_images(y, X, len(found), "y", scored=False)

@@ -1,4 +1,4 @@
-"""Inputs of a detector's graph that are not the image."""
+"""Inputs of a detector's graph other than the image."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from sklearn_dl.scoring._input_casts import cast, check_row_shape
 
 
 def _target_size(geometry):
-    """(width, height) of the network's input: the boxes are mapped to the image afterwards."""
+    """(width, height) of the network's input. The boxes are converted to the image later."""
     return geometry.input_size
 
 
@@ -27,11 +27,11 @@ def _input_shape(geometry):
 
 
 def _scale_factor(geometry):
-    """(1, 1): the network's boxes stay in pixels of its input."""
+    """(1, 1), so that the network's boxes are in pixels of its input."""
     return 1.0, 1.0
 
 
-# inputs that are filled from the geometry, by name
+# inputs whose values are computed from the geometry, by name
 KNOWN_INPUTS = {
     "orig_target_sizes": _target_size,  # RT-DETR and D-FINE, as their authors export them
     "pixel_mask": _pixel_mask,  # DETR of transformers
@@ -41,7 +41,7 @@ KNOWN_INPUTS = {
 
 
 class GeometrySource:
-    """Source of the values of an input that is not the image.
+    """Source of the values of an input other than the image.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class GeometrySource:
     images : sequence of LazyImage
     geometry : callable(image_size) -> Geometry
     numbers : sequence of int or None, default=None
-        The numbers, in messages, of the rows of `images`. None: their positions.
+        Row numbers of `images`, for messages. None: their positions.
     """
 
     shapes = None

@@ -22,11 +22,11 @@ class DetectionFeed(Feed):
 
     def __init__(self, rows, pixels):
         self.rows, self.pixels = rows, pixels
-        # equal, so that batches are drawn at random
+        # all lengths are equal, so that batches are drawn at random
         self.lengths = np.zeros(len(rows), dtype=np.int64)
 
     def outputs(self, network, positions, rng):
-        """What the head gives: a list of Output, one for each size of canvas in the batch."""
+        """Return the outputs of the head: a list of Output, one for each canvas size."""
         rows = self.rows.take(positions)
         if rows.maps is not None:
             return list(_of_maps(network, rows, rng))
@@ -41,7 +41,7 @@ class DetectionFeed(Feed):
                 pixels = array.compute(torch.get_num_threads())
             except ImageReadError as error:
                 message = (
-                    "the image was read before training, but could not be read again in training: "
+                    "the image could be read before the training, but not during the training: "
                     f"{error.message}"
                 )
                 raise ImageReadError(message, error.row, error.source) from error
@@ -50,7 +50,7 @@ class DetectionFeed(Feed):
 
 
 def _of_maps(network, rows, rng):
-    """The outputs for stored maps; each row takes part with one of its views."""
+    """Yield the outputs for stored maps. Of each row, the image or one of its views is used."""
     versions = [rows, *rows.seen]
     chosen = rng.integers(len(versions), size=len(rows))
     for group in groups_of(rows.canvases):

@@ -24,9 +24,9 @@ from sklearn_dl.vision.detection._map_source import MapSource, graph_maps
 from sklearn_dl.vision.detection._maps import MapsFile, batches_of
 from sklearn_dl.vision.detection._storing import stored_maps
 
-# the maps of the head are standardised by those of at most this number of rows
+# a new head gets the mean and standard deviation of the maps of at most this number of rows
 _ROWS_TO_STANDARDISE = 64
-# the head computes the stored maps of this number of rows at once
+# the head processes the stored maps of this number of rows at once
 _ROWS_AT_ONCE = 8
 
 
@@ -54,7 +54,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         self._file: Any = None
 
     def training_body(self, trains_body):
-        """The same network for a fit that trains the backbone, or not."""
+        """Return a copy for a fit that trains the backbone, or for one that does not."""
         copied = copy.copy(self)
         copied.trains_body = trains_body
         return copied
@@ -79,7 +79,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
 
     def with_live(self, network):
         copied = super().with_live(network)
-        copied._file = None  # it is closed when the fit ends
+        copied._file = None  # the file is closed when the fit ends
         return copied
 
     def features(self, rows, where):
@@ -116,7 +116,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         if not rows.is_augmented or self._file is None:
             return rows
         views = rows.views(np.random.default_rng([seed, 2]))
-        # other fits seldom draw the same views: their maps are not worth keeping
+        # other fits seldom draw the same views, so `memory` does not keep their maps
         where = self.resolved(where)._replace(memory=None)
         with where.progress(len(views) * len(rows), "features of views") as where:
             stored = [view.with_features(self._stored(view, where).values) for view in views]
@@ -142,7 +142,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         network.train_last(trainable_layers)
 
     def start_head(self, network, rows, problem, seed, where):
-        """Add a new DetectionHead to `network`. It is standardised with the maps of some rows."""
+        """Add a new DetectionHead to `network`. Maps of some rows give its means and scales."""
         import torch
 
         from sklearn_dl.vision.detection._head import DetectionHead
@@ -191,7 +191,8 @@ class FittedDetectionNetwork(FittedImageNetwork):
                 network.body = self._pretrained().body
                 network.move_to(device)
             if self.trains_body:
-                network.measure(self.content.name)  # a loaded network does not know its maps yet
+                # a loaded network does not know the sizes of its maps yet
+                network.measure(self.content.name)
         return network.requires_grad_(True)
 
     @property
@@ -200,7 +201,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         return isinstance(self.content, OnnxBackbone) and not self.has_own_body
 
     def maps_network(self, where):
-        """The DetectionNetwork that computes the maps, if no graph does: do not train it."""
+        """Return the DetectionNetwork that computes the maps if no graph does. Do not train it."""
         if self.has_own_body:
             network = self.on(where.device, where.precision)
         else:
@@ -210,7 +211,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         return network
 
     def head_network(self, where):
-        """The DetectionNetwork with the head: do not train it."""
+        """Return the DetectionNetwork that has the head. Do not train it."""
         with torch_settings(), self._lock:
             return self._live_on(where.device)
 
@@ -244,7 +245,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
             )
 
     def _source(self, where):
-        """What computes the maps of this network. `where` must be resolved."""
+        """Return the MapSource of this network. `where` must be resolved."""
         budget = thread_budget(where.n_threads)
         if self.runs_a_graph:
             content = self.whole_content().content
@@ -260,9 +261,9 @@ class FittedDetectionNetwork(FittedImageNetwork):
         return MapSource(lambda n_threads: graph, min(2, budget), sizes, self.content.pixels)
 
     def _stored(self, rows, where):
-        """Compute the maps of rows and write them to the file: a Read with StoredMaps.
+        """Compute the maps of rows, and write them to the file: a Read with StoredMaps.
 
-        Maps that `where.memory` has are not computed.
+        Maps that `where.memory` has are not computed again.
         """
         source, store = self._source(where), None
         if where.memory is not None and self.content.is_identified and not self.has_own_body:

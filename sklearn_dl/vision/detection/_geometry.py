@@ -13,9 +13,10 @@ class Geometry(NamedTuple):
     input_size : tuple of int
         (width, height) of the network's input, in pixels.
     image_size : tuple of int
-        (width, height) of the image, after its EXIF rotation. With ``tile=``, of the tile.
+        (width, height) of the image, after its EXIF rotation. If the image is read in tiles, those
+        of the tile.
     source, target : tuple of float
-        Boxes x0, y0, x1, y1: the box `source` of the image fills the box `target` of the input.
+        Two boxes x0, y0, x1, y1. The box `source` of the image fills the box `target` of the input.
     """
 
     input_size: tuple

@@ -1,4 +1,4 @@
-"""The y of ObjectDetector: checked against the sizes of the images."""
+"""Check the y of ObjectDetector against the sizes of the images."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ from sklearn_dl.utils._messages import RowsError
 
 
 def check_list(y, name):
-    """Raise a ValueError if `y` is not one item per image, but for example the objects of one."""
+    """Raise a ValueError if `y` cannot be a list with the objects of each image."""
     is_one = isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.names
     if is_one or isinstance(y, (str, bytes, Mapping)):
         raise ValueError(
-            f"{name} is one {type(y).__name__}, but it must have the objects of each image: pass a "
-            "list."
+            f"{name} is one {type(y).__name__}, but it must be a list with the objects of each "
+            "image."
         )
     if is_frame(y):
         raise ValueError(
@@ -26,7 +26,7 @@ def check_list(y, name):
 
 
 def given_objects(y, rows, name):
-    """The objects of each row, as a list of structured arrays. Their boxes end at the image's edge.
+    """Return the objects of each row, as a list of structured arrays, with boxes clipped to images.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def given_objects(y, rows, name):
 
 
 def _inside(objects, size, name):
-    """The objects with their boxes clipped to an image of `size`; None: its size is not known."""
+    """Return objects with boxes clipped to an image of `size`, which is None if it is not known."""
     boxes = box_array(objects)
     empty = (boxes[:, 2:] <= boxes[:, :2]).any(axis=1)
     if empty.any():

@@ -13,7 +13,7 @@ from torch.nn.utils import skip_init
 _WIDTH = 64
 # a new head gives each class this probability in each cell
 _PRIOR = 0.1
-# a channel whose standard deviation is below this number is not scaled
+# a channel with a smaller standard deviation is not scaled
 _CONSTANT = 1e-3
 _RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 
@@ -50,7 +50,7 @@ class DetectionHead(nn.Module):
 
     @classmethod
     def like(cls, tensors):
-        """A head for tensors of this kind, by name, without their values."""
+        """Make a head whose tensors have the names and shapes of these, but not their values."""
         channels: list[int] = []
         while f"mean_{len(channels)}" in tensors:
             channels.append(len(tensors[f"mean_{len(channels)}"]))
@@ -87,7 +87,7 @@ class DetectionHead(nn.Module):
         """
         for level, (mean, spread) in enumerate(zip(means, spreads, strict=True)):
             getattr(self, f"mean_{level}").copy_(mean)
-            # a channel that is constant in these images may not be so in others
+            # a channel that is constant in these images may vary in others
             scale = torch.where(spread > _CONSTANT, 1 / spread, 1.0)
             getattr(self, f"scale_{level}").copy_(scale)
 

@@ -27,7 +27,7 @@ def class_labels(classes):
     Raises
     ------
     ValueError
-        If it does not have one label for each class.
+        If `classes` does not have one label for each class.
     """
     if classes is None:
         return None
@@ -69,8 +69,8 @@ def metadata_labels(metadata):
     Parameters
     ----------
     metadata : dict of str to str
-        Its entry "names" is a Python literal: a dict from class indices to names, or a list. The
-        file may come from a stranger: what is anything else is ignored, as if it was not there.
+        Its entry "names" is a Python literal: a dict from class indices to names, or a list. An
+        entry of any other form is ignored, because the file may come from a stranger.
     """
     text = metadata.get("names", "").strip()
     # no nesting: deep nesting can crash Python's parser

@@ -17,7 +17,7 @@ from sklearn_dl.vision.detection._views import moved
 _SPREAD, _LEAST_SPREAD = 0.54 / 6, 0.35
 # a Gaussian ends where it is below this number
 _END = 0.01
-# an object counts in a view that shows at least this share of its area
+# a view has an object if it shows at least this share of the object's area
 _LEAST_VISIBLE = 0.3
 _BOX_WEIGHT = 5.0
 # the Gaussians of at most this number of objects are in memory at once
@@ -25,7 +25,7 @@ _OBJECTS_AT_ONCE = 32
 
 
 class Output(NamedTuple):
-    """What the head gives for the rows of a batch whose canvases have equal sizes.
+    """The outputs of the head for those rows of a batch whose canvases have equal sizes.
 
     Attributes
     ----------
@@ -82,15 +82,15 @@ def _goals(objects, move, stride, height, width, class_weights):
     Returns
     -------
     heat : float32 ndarray of shape (n_classes, height, width)
-        1 in the cells with the center of an object, and less around them.
+        1 in the cells with the center of an object, and smaller around them.
     importance : float32 ndarray of shape (n_classes, height, width)
         The weight of an object's class in the cell of its center, and 0 elsewhere.
     shares : float32 ndarray of shape (height, width)
         The share of each cell in the loss of the boxes, before class weights.
     of_class : float32 ndarray of shape (height, width)
-        The weight of the class of the box that each cell is to find.
+        The weight of the class of the box that each cell should predict.
     boxes : float32 ndarray of shape (4, height, width)
-        The box that each cell is to find, in cells.
+        The box that each cell should predict, in cells.
     """
     heat = np.zeros((len(class_weights), height, width), dtype=np.float32)
     importance = np.zeros_like(heat)
@@ -117,7 +117,7 @@ def _goals(objects, move, stride, height, width, class_weights):
         for number in np.unique(classes[some]):
             of_number = bells[classes[some] == number].max(axis=0)
             np.maximum(heat[number], of_number, out=heat[number], casting="same_kind")
-        # a cell finds the smallest of the objects around it
+        # a cell should predict the smallest of the objects around it
         sizes = np.where(bells > 0, areas[some, None, None], np.inf)
         owner = sizes.argmin(axis=0)
         rows, columns = np.nonzero(sizes.min(axis=0) < smallest)

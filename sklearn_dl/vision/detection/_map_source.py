@@ -18,7 +18,7 @@ from sklearn_dl.vision.detection._maps import groups_of
 
 # the strides of the maps that a head uses
 STRIDES = (8, 16, 32)
-# side of the square that tells the strides of a network's outputs
+# side in pixels of a test image, from which the strides of a network's outputs are computed
 TEST_SIDE = 128
 # names of such maps inside the graphs of registered models
 _NAMES = tuple(f"stride_{stride}" for stride in STRIDES)
@@ -46,7 +46,7 @@ class MapSizes:
 
 
 def map_sizes(shapes, side, name):
-    """The maps to use, from the shapes of the outputs for one image.
+    """Choose the maps to use, from the shapes of the outputs for one image.
 
     Parameters
     ----------
@@ -68,7 +68,8 @@ def map_sizes(shapes, side, name):
     found = {}
     for position, shape in enumerate(shapes):
         if len(shape) == 4 and shape[2] == shape[3] and shape[2] > 0 and side % shape[2] == 0:
-            found[side // shape[2]] = position  # the last map of a stride has seen the most layers
+            # of the maps of a stride, the last one comes after the most layers
+            found[side // shape[2]] = position
     used = [(stride, found[stride]) for stride in STRIDES if stride in found]
     if not used:
         seen = ", ".join(map(str, shapes))
@@ -131,7 +132,7 @@ def graph_maps(content):
 
 @dataclass(frozen=True)
 class MapSource:
-    """What computes feature maps.
+    """Computes feature maps, with an ONNX graph or a torch module.
 
     Attributes
     ----------
@@ -157,8 +158,8 @@ class MapSource:
         where : Where
             Resolved.
         keep : callable(positions, maps)
-            Gets the maps of some rows with equal canvases: int ndarray, and list of float32 ndarray
-            of shape (n, C, h, w). It is called by one thread at a time.
+            It gets the positions of some rows with equal canvases (int ndarray), and their maps
+            (list of float32 ndarray of shape (n, C, h, w)). One thread at a time calls it.
 
         Returns
         -------
@@ -206,13 +207,14 @@ class _Collector:
         self._lock = Lock()
 
     def add(self, positions, outputs, n_fed):
-        """Pass on the maps of the rows at some positions in the group."""
+        """Pass the maps of the rows at some positions in the group to the function."""
         maps = [output[: len(positions)] for output in outputs]
         shapes = [values.shape[2:] for values in maps]
         if shapes != self.shapes:
             raise ValueError(
-                f"The network gives feature maps of height and width {shapes}, but {self.shapes} "
-                "was expected: the size of its maps must follow the size of the image."
+                f"The network returns feature maps of height and width {shapes}, but they must "
+                f"have {self.shapes}: the size of the maps must be proportional to the size of the "
+                "image."
             )
         rows = self.group[positions]
         finite = np.all([np.isfinite(values).all(axis=(1, 2, 3)) for values in maps], axis=0)

@@ -5,7 +5,7 @@ from threading import Lock
 
 import numpy as np
 
-# float16 has no larger number
+# the largest number in float16
 _LARGEST = float(np.finfo(np.float16).max)
 
 

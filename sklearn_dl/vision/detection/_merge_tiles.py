@@ -6,7 +6,8 @@ from scipy.sparse.csgraph import connected_components
 
 from sklearn_dl.metrics._boxes import BOX_FIELDS, box_array, iou, suppress
 
-# a box whose edge is nearer to the tile's edge than this share of the tile may go on beyond it
+# if a box ends nearer to an edge of its tile than this share of the tile, the edge may cut the
+# object
 _NEAR = 0.02
 
 
@@ -14,8 +15,9 @@ def merge(parts, tiles, size, settings):
     """Return the detections of one image from those of its tiles.
 
     A box at an edge of its tile, inside the image, may be a part of an object. It is dropped if
-    another tile has the object whole; parts without a whole are joined. Two boxes of different
-    tiles are of one object if they overlap, where both tiles look, by more than `iou_threshold`.
+    another tile shows the whole object. Otherwise, the parts are joined. Two boxes of different
+    tiles belong to the same object if they overlap by more than `iou_threshold` in the area that
+    both tiles show.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ def _at_inner_edges(boxes, tiles, size):
 
 
 def _same_objects(boxes, labels, tiles, tile_of, iou_threshold):
-    """Return the pairs of boxes that may be of one object in two tiles.
+    """Return the pairs of boxes that may belong to the same object in two tiles.
 
     Returns
     -------

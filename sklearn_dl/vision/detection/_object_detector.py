@@ -1,4 +1,4 @@
-"""ObjectDetector: learns where objects are in images."""
+"""ObjectDetector: learns to find objects in images."""
 
 from numbers import Integral, Real
 
@@ -22,16 +22,16 @@ from sklearn_dl.vision.detection._fitted_detection_network import FittedDetectio
 from sklearn_dl.vision.detection._given_objects import check_list, given_objects
 from sklearn_dl.vision.detection._views import checked_augment
 
-# rows whose candidates are in memory at once
+# number of rows whose candidates are in memory at once
 _CHUNK = 256
 
 
 class ObjectDetector(DetectorMixin, TrainedOnImages):
-    """Find objects in images, learned from images with boxes.
+    """Find objects in images, after training on images with boxes.
 
-    By default the pretrained network does not change. Its feature maps are computed once for each
-    image and for three random views of it, and a small head is trained on them: with 300 images, a
-    fit takes a few minutes on a CPU. With `trainable_layers` the network is fine-tuned.
+    By default, the pretrained network does not change. Its feature maps are computed once for each
+    image and for three random views of it, and a small head is trained on them. With 300 images, a
+    fit takes a few minutes on a CPU. With `trainable_layers`, the network is fine-tuned.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         folder's preprocessor_config.json defines; if neither does, by ImageNet's mean and standard
         deviation. A repository in the Hugging Face cache can be given by its name ("owner/name").
     image_size : int or (width, height), default=480
-        Size in pixels that images are resized to. An int is the longest side; the other side keeps
-        the aspect ratio. Each side is rounded to a multiple of 32, and is at least 32; so images
-        are stretched a little, and very thin ones more.
+        Size in pixels that images are resized to. An int is the length of the longer side; the
+        other side keeps the aspect ratio. Each side is rounded to a multiple of 32, and is at least
+        32. So images are stretched a little, and very thin images are stretched more.
     trainable_layers : "all" or int, default=0
         Which part of the pretrained network is trained: "all" of it, a number of its last layers,
         or none (0). A block counts as a layer. The head is always trained.
@@ -62,7 +62,7 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
     max_epochs : int, default=12
         Number of passes over the training rows.
     batch_size : int, default=4
-        Number of rows in a batch. These are the batches of the training.
+        Number of rows in a batch. It applies to the training only.
     learning_rate : float, default=3e-3
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0. The default is for a frozen network; with `trainable_layers`, start at about 1e-4.
@@ -70,9 +70,9 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         Weight decay of AdamW. It applies to weight matrices and convolution filters, not to biases
         and normalisation layers.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn. They
-        are weights of the objects of a class. "balanced": a class of n objects has a weight in
-        proportion to 1 / n.
+        Weights of the classes in the loss, multiplied by `sample_weight`, as in scikit-learn. Each
+        object has the weight of its class. "balanced": the weight of a class with n objects is
+        proportional to 1 / n.
     early_stopping : bool, default=False
         Whether to hold out validation rows, and to stop when the score on them no longer improves.
         The weights of the epoch with the best score are kept (among equal scores, those with the
@@ -97,8 +97,8 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         If two boxes of one class overlap by more than this intersection over union, the one with
         the lower score is left out.
     max_detections : int, default=300
-        Maximum number of detections in an image. Those with the highest scores are kept. At most
-        1,000 candidates are looked at, so 1,000 is the largest value.
+        Maximum number of detections in an image. Those with the highest scores are kept. The
+        largest value is 1,000, the number of candidates in an image.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of matrix products. "auto" is bfloat16 on hardware that supports it (CPUs with
         avx512_bf16 or AMX, most GPUs), and float32 elsewhere. ONNX Runtime, which computes the
@@ -168,21 +168,21 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
 
     See Also
     --------
-    DetectionScorer : Applies a pretrained detector.
+    DetectionScorer : Finds objects with a pretrained detector.
     sklearn_dl.datasets.load_detections : Reads images and boxes from COCO, Pascal VOC and YOLO.
     sklearn_dl.metrics.mean_average_precision_score : Score of the detections.
     sklearn_dl.inspection.DetectionDisplay : Draws the detections.
 
     Notes
     -----
-    The head is anchor-free. It finds the centers of objects as peaks of one heat map for each
-    class [1]_, and learns from Gaussians around them and from the boxes' GIoU [2]_. There are no
-    batch statistics, so the detections in an image never depend on other images.
+    The head is anchor-free. It has one heat map for each class, whose peaks are the centers of
+    objects [1]_. It is trained on Gaussians around these centers, and on the GIoU of the boxes
+    [2]_. It uses no batch statistics, so the detections in an image never depend on other images.
 
-    While it runs, `fit` keeps feature maps in a temporary file, which is deleted when `fit` ends,
+    While it runs, `fit` keeps feature maps in a temporary file. It deletes the file at the end,
     after an error too. The file is in the folder that :func:`tempfile.gettempdir` names. With the
-    default model, an image of 480 x 352 pixels and its three views take 1.9 MB. A model that is
-    fine-tuned needs no file.
+    default model, an image of 480 x 352 pixels and its three views take 1.9 MB. Fine-tuning needs
+    no file.
 
     ML.NET's ObjectDetection trains an AutoFormerV2 with batches of one image, and without random
     views or a validation set. Its boxes are in pixels of the resized image; here, they are in
@@ -272,17 +272,17 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
             arrays, lazy images.
         y : sequence of n_samples structured ndarray or dict
             The objects of each image, as :func:`~sklearn_dl.metrics.make_detections` returns them
-            (scores are not used), or a dict ``{"boxes": ..., "labels": ...}`` with x0, y0, x1, y1
-            in rows. Edges are in pixels of the image after its EXIF rotation. An image without
-            objects has an array of length 0. Boxes that reach over an edge of the image end there.
+            (scores are not used), or a dict ``{"boxes": ..., "labels": ...}`` with one row x0, y0,
+            x1, y1 for each box. Edges are in pixels of the image after its EXIF rotation. An image
+            without objects has an array of length 0. Boxes are clipped to the image.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows. A row of weight 2 counts like two equal rows. Rows of weight 0
             are left out.
         X_val, y_val : array-like, default=None
             Rows for early stopping, instead of a `validation_fraction` of X.
         sample_weight_val : array-like of shape (n_val_samples,), default=None
-            Weights of the rows of `X_val` in the validation loss. The mean average precision has
-            no weights.
+            Weights of the rows of `X_val` in the validation loss. The mean average precision does
+            not use them.
 
         Returns
         -------
@@ -291,10 +291,10 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         Raises
         ------
         ValueError
-            If an image cannot be read or the network gives NaN or infinity for it (the message
+            If an image cannot be read, or the network gives NaN or infinity for it (the message
             names its row and path); if a row of y is None, or a box is NaN, has no area or lies
-            outside its image (the message names the row and the box); if there is no object; if
-            the network gives no feature maps or does not have the layers to train; or if a fit
+            outside its image (the message names the row and the box); if y has no objects; if the
+            network gives no feature maps, or has fewer layers than `trainable_layers`; or if a fit
             cannot continue or resume because a callable has no version. The estimator stays as it
             was.
         FileNotFoundError

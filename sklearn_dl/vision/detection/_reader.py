@@ -23,7 +23,7 @@ from sklearn_dl.vision.detection.formats import (
     fitting_formats,
 )
 
-# no network has so many classes, and indices below are exact in float32
+# more classes than any network has; class indices below it are exact in float32
 _MOST_CLASSES = 2**24
 
 
@@ -61,7 +61,7 @@ class Reader:
             self.n_classes = self.choose(shapes)[1]
 
     def _find_format(self, shapes, anchors):
-        """Return the Format that the parameter `format` means."""
+        """Return the Format that the parameter `format` names, or that "auto" chooses."""
         given = self.detector.format
         if callable(given):
             return CallableFormat(given)
@@ -69,7 +69,7 @@ class Reader:
             return FORMATS[given]
         if unknown := [name for name, shape in shapes.items() if shape is None]:
             raise ValueError(
-                f'format="auto" cannot tell the format: the graph does not state the shapes of its '
+                f'format="auto" cannot find the format: the graph does not state the shapes of its '
                 f"outputs {unknown}. Set `format`."
             )
         facts = self._facts(shapes, (0, 0), anchors)
@@ -88,7 +88,7 @@ class Reader:
         )
 
     def other_sources(self, images, numbers=None):
-        """Return, for lazy images, the source of each input except the image's, by name."""
+        """Return a source for each input other than the image, by name."""
         return {
             spec.name: GeometrySource(spec, value, images, self.geometry, numbers)
             for spec, value in self.extra_inputs
@@ -104,7 +104,7 @@ class Reader:
         return self.extractor().transform(resized)
 
     def extractor(self):
-        """Return the PixelExtractor that makes the graph's input of resized images."""
+        """Return the PixelExtractor that makes the graph's input from resized images."""
         return PixelExtractor(
             colors=self.colors,
             layout=self.layout,
@@ -180,7 +180,7 @@ class Reader:
             raise ValueError(f"{error} {self._instead(shapes)}") from error
 
     def _checked_classes(self, classes):
-        """Return class indices as int64; raise an error if they are anything else."""
+        """Return class indices as int64; raise an error if they are not indices of classes."""
         is_index = np.zeros(len(classes), bool)
         if classes.dtype.kind in "iuf":
             numbers = classes.astype(np.float64)
@@ -198,7 +198,7 @@ class Reader:
         return classes.astype(np.int64)
 
     def _instead(self, shapes):
-        """Return the sentence that says what to do if the values are not of the format."""
+        """Return the sentence that says what to do if the values do not fit the format."""
         if callable(self.detector.format):
             return "Correct the callable."
         others = [n for n in fitting_formats(self._facts(shapes)) if n != self.format.name]
@@ -211,13 +211,13 @@ class Reader:
 
     @property
     def _shown(self):
-        """The format in messages."""
+        """The name of the format in messages."""
         is_named = self.format.name in FORMATS
         return repr(self.format.name) if is_named else self.format.name
 
     @property
     def _source_of_labels(self):
-        """Where the labels come from, in messages."""
+        """The source of the labels, for messages."""
         given = self.detector.classes is not None
         return "`classes`" if given else "the file's metadata (`names`)"
 
@@ -284,18 +284,19 @@ class Reader:
         specs = {spec.name: spec for spec in (*session.inputs, *session.optional_inputs)}
         if unknown := [name for name in given if name not in specs]:
             raise ValueError(
-                f"`extra_inputs` has unknown inputs {unknown}; the graph has "
+                f"`extra_inputs` has unknown inputs {unknown}; the inputs of the graph are "
                 f"{listed(specs.values())}."
             )
         required = {spec.name for spec in session.inputs}
         values = {n: v for n, v in KNOWN_INPUTS.items() if n in required} | given
         images = [spec for spec in session.inputs if spec.name not in values]
         if len(images) != 1:
+            seen = f"{listed(images)} have none" if images else "all inputs have one"
             raise ValueError(
-                "`extra_inputs` must leave exactly one input of the graph, for the image, but "
-                f"leaves {listed(images) or 'none'}. Set a value for every other input, as in "
-                'extra_inputs={"sizes": lambda geometry: geometry.input_size}; only the inputs '
-                f"{list(KNOWN_INPUTS)} are filled without it."
+                "Exactly one input of the graph, the image, must have no value in `extra_inputs`, "
+                f"but {seen}. Set a value for every other input, as in "
+                'extra_inputs={"sizes": lambda geometry: geometry.input_size}. Only the inputs '
+                f"{list(KNOWN_INPUTS)} have default values."
             )
         return images[0], [(specs[name], value) for name, value in values.items()]
 

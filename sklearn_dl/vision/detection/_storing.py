@@ -1,4 +1,4 @@
-"""Compute the feature maps of rows, and keep them in the temporary file of a fit."""
+"""Compute the feature maps of rows, and store them in the temporary file of a fit."""
 
 import numpy as np
 
@@ -21,7 +21,8 @@ def stored_maps(source, file, rows, where, store):
     where : Where
         Resolved.
     store : FeatureStore or None
-        Maps that it has are not computed; the others are saved in it. None: all are computed.
+        Maps that it has are not computed again; the others are saved in it. None: all maps are
+        computed.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def stored_maps(source, file, rows, where, store):
 def _compute(source, rows, numbers, stored, where):
     """Write the maps of rows to the file; return their errors.
 
-    `numbers` are the positions of the rows in `stored`; the errors have these positions too.
+    `numbers` are the positions of the rows in `stored`. The keys of the errors are such positions.
     """
 
     def keep(positions, maps):

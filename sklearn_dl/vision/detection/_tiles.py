@@ -1,4 +1,4 @@
-"""Large images in overlapping tiles: how they are cut and read."""
+"""Cut large images into overlapping tiles, and read the tiles."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Crop:
 
 
 class Tiles:
-    """The tiles of images, numbered through all images.
+    """The tiles of all images, in one sequence.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Tiles:
     size : tuple of int
         Largest (width, height) of a tile.
     overlap : float
-        Least share of a tile's side that the next tile shows too.
+        Smallest share of a tile's side that the next tile shows too.
 
     Attributes
     ----------
@@ -83,10 +83,13 @@ class Tiles:
         self.boxes = np.array(boxes, dtype=np.intp).reshape(-1, 4)
 
     def per_image(self, done):
-        """Return a function to call with numbers of tiles; it calls `done` with those of images."""
+        """Return a function that takes the number of tiles that were just scored, or None.
+
+        It calls `done` with the number of images that are now complete.
+        """
         if done is None:
             return None
-        # how many tiles there are up to the end of each image
+        # number of tiles up to the end of each image
         ends = np.searchsorted(self.rows, np.arange(self.n_images), side="right")
         n_tiles = 0
 
@@ -107,7 +110,7 @@ class Tiles:
         failed : dict of int to RowError
             The errors by tile.
         settings : DetectionScorer
-            Its `iou_threshold`, `class_agnostic` and `max_detections` count.
+            Its `iou_threshold`, `class_agnostic` and `max_detections` are used.
 
         Returns
         -------
@@ -129,7 +132,7 @@ class Tiles:
 
 
 class TileSource:
-    """Source of the pixels of tiles. An image is decoded once for tiles that are read in order.
+    """Source of the pixels of tiles. If tiles are read in order, an image is decoded only once.
 
     Parameters
     ----------
@@ -140,7 +143,7 @@ class TileSource:
         How `pixels` resizes an image.
     spec : TensorSpec
     n_kept : int
-        How many decoded images are kept for the next tiles.
+        Number of decoded images that are kept for the next tiles.
     """
 
     shapes = None
@@ -182,14 +185,14 @@ class TileSource:
         row = self.tiles.rows[number]
         with self._lock:
             decoded = self._decoded.pop(row, None) or _Decoded(self.tiles.images[number])
-            self._decoded[row] = decoded  # the last to be dropped
+            self._decoded[row] = decoded  # at the end: the first images are dropped first
             while len(self._decoded) > self.n_kept:
                 del self._decoded[next(iter(self._decoded))]
         return decoded.image()
 
 
 class _Decoded:
-    """The image that a tile is cut out of, decoded when it is first asked for."""
+    """The image that a tile is cut from. It is decoded when it is first needed."""
 
     def __init__(self, tile):
         self._lazy, self._image = replace(tile, steps=tile.steps[:-1]), None
@@ -203,7 +206,7 @@ class _Decoded:
 
 
 def _as_it_is(image):
-    """Return the decoding of a PIL image that was made from this lazy image."""
+    """Return decoding settings that do not change a PIL image made from this lazy image."""
     return image.decoding._replace(exif_transpose=False, max_pixels=None)
 
 
@@ -223,7 +226,7 @@ def _errors_of(image, row, errors, key):
 def tile_boxes(image_size, tile_size, overlap):
     """Return the boxes of the tiles of an image, row by row: list of (x0, y0, x1, y1).
 
-    All tiles of an image have one size. Neighbours overlap by at least the share `overlap`.
+    All tiles of an image have the same size. Neighbours overlap by at least the share `overlap`.
     """
     width, height = map(min, image_size, tile_size)
     columns, rows = (_starts(*sides, overlap) for sides in zip(image_size, tile_size, strict=True))
@@ -232,6 +235,6 @@ def tile_boxes(image_size, tile_size, overlap):
 
 def _starts(side, tile, overlap):
     """Return where tiles start along one side of an image, at equal distances."""
-    distance = max(1, tile * (1 - overlap))  # two tiles never start at the same pixel
+    distance = max(1, tile * (1 - overlap))  # at least 1, so that tiles start at different pixels
     n_more = max(0, int(np.ceil((side - tile) / distance)))
     return [0] if not n_more else [round(i * (side - tile) / n_more) for i in range(n_more + 1)]

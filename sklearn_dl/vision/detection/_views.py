@@ -11,11 +11,11 @@ from sklearn_dl.vision._augment import jittered
 KINDS = ("flip", "crop", "scale", "color")
 # sides of a canvas are multiples of the largest stride of the feature maps
 STEP = 32
-# a crop shows about this share of each side at least, and a scaled view this multiple at most
+# a crop shows at least about this share of each side, and a scaled view at most this multiple
 _SMALLEST, _LARGEST = 0.7, 1.25
 # greatest relative change of the aspect ratio's square root
 _STRETCH = 0.1
-# grey level where a view shows more than the image
+# grey level of the parts of a view that are outside the image
 _FILL = 127
 
 
@@ -38,7 +38,7 @@ def canvas_of(size, image_size):
 
 
 def stretched(size, canvas):
-    """How images are moved onto canvases that they fill: float64 ndarray of shape (n, 4).
+    """How images are stretched to fill their canvases: float64 ndarray of shape (n, 4).
 
     A row (sx, sy, tx, ty) moves the point (x, y) of the image to (x * sx + tx, y * sy + ty).
     """
@@ -71,7 +71,7 @@ class BoxView:
         The kinds of changes: some of `KINDS`. "crop" shows a part of the image, and "scale" shows
         the image in a part of the canvas.
     seed : int
-        Determines the view.
+        Seed of the random numbers that determine the view.
     """
 
     width: int
@@ -98,7 +98,7 @@ class BoxView:
         """Return the view of a PIL image. `reduced` is as in `Resize.apply`."""
         size = image.size if reduced is None else reduced.size
         sx, sy, tx, ty = self._placed(size)
-        # the part of the image that is seen, and where it is on the canvas
+        # the part of the image that the view shows, and its position on the canvas
         x0, y0 = max(0.0, -tx / sx), max(0.0, -ty / sy)
         x1 = min(float(size[0]), (self.width - tx) / sx)
         y1 = min(float(size[1]), (self.height - ty) / sy)
@@ -130,7 +130,7 @@ class BoxView:
         if low == high:
             return sx, sy, 0.0, 0.0
         rng = np.random.default_rng([self.seed, 0])
-        # the sides of what the canvas shows, as multiples of the image's sides
+        # the sides of the area that the canvas shows, as multiples of the image's sides
         side = np.exp(rng.uniform(np.log(low), np.log(high)))
         stretch = rng.uniform(-_STRETCH, _STRETCH)
         sides = side * np.array([1 + stretch, 1 - stretch])

@@ -246,7 +246,7 @@ def test_labels_of_a_callable():
 def test_another_task_is_refused(task):
     """Rotated boxes have one more row, an angle, which is not a class."""
     outputs = {"output0": np.vstack([yolov8(), np.zeros(84)])}
-    with pytest.raises(ValueError, match='format="auto" cannot tell the format'):
+    with pytest.raises(ValueError, match='format="auto" cannot find the format'):
         DetectionScorer(ultralytics(outputs, task)).fit([IMAGE])
     detector = DetectionScorer(ultralytics(outputs, task), format="yolov8")
     message = r"metadata \(`names`\) has 2 labels, but .* have 3 classes. If it is right, set `cl"

@@ -111,7 +111,7 @@ def test_a_vision_transformer_is_refused(tmp_path, data, size, layers, monkeypat
     )
     message = {
         128: "vit gives no feature maps for an image of 128 x 128 pixels, but a detector learns",
-        224: r"vit cannot compute an image of 128 x 128 pixels \(.*224.*but a detector needs a",
+        224: r"vit cannot process an image of 128 x 128 pixels \(.*224.*but a detector needs a",
     }
     with pytest.raises(ValueError, match=message[size]):
         detector.fit(*data)
@@ -206,7 +206,7 @@ def test_what_the_module_of_a_callable_returns(data, returned, strides, layers):
         (lambda maps: [maps], "returns list, but it must return a list of tensors"),
         (lambda maps: [], "gives no feature maps for an image of 128 x 128 pixels"),
         (lambda maps: maps[0].mean((2, 3)), r"gives outputs of shape \(1, 4\) for an image"),
-        (lambda maps: maps[0].reshape(7), "cannot compute an image of 128 x 128 pixels"),
+        (lambda maps: maps[0].reshape(7), "cannot process an image of 128 x 128 pixels"),
         (lambda maps: maps[0] * torch.nan, "Row 0: the network gave features with NaN"),
     ],
     ids=["text", "None", "nested", "empty", "features", "error", "NaN"],
@@ -304,5 +304,5 @@ def test_maps_that_do_not_follow_the_size_of_the_image(data):
         layers = torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.AdaptiveAvgPool2d(16)
         return torch.nn.Sequential(*layers)
 
-    with pytest.raises(ValueError, match=r"\[\(16, 16\)\], but \[\(12, 12\)\] was expected"):
+    with pytest.raises(ValueError, match=r"\[\(16, 16\)\], but they must have \[\(12, 12\)\]"):
         ObjectDetector(always_16, image_size=96).fit(*data)

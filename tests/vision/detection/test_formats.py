@@ -326,7 +326,7 @@ OBJECTNESS[4] = np.linspace(0, 1, 16).reshape(4, 4)
         (
             "yolox-decoded",
             {"t": np.full((84, 6), 0.9) * [4, 4, 4, 4, 1, 1]},
-            "no number of the 84 boxes is above 8",
+            "no coordinate of the 84 boxes is above 8",
         ),
         ("yolox-decoded", {"t": np.maximum(V5[:84], 1)}, "but it is 1 for all 84 boxes"),
         ("yolox-decoded", {"t": corners_of(decoded_yolox())}, "the sides follow the grid"),

@@ -126,8 +126,8 @@ def test_what_is_wrong_is_named(detector, images, wrong, message):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (make_detections([BOX] * 4, [1] * 4), "y is one ndarray, but it must have the objects of"),
-        ({"boxes": [BOX] * 4, "labels": [1] * 4}, "y is one dict, but it must have the objects of"),
+        (make_detections([BOX] * 4, [1] * 4), "y is one ndarray, but it must be a list with the"),
+        ({"boxes": [BOX] * 4, "labels": [1] * 4}, "y is one dict, but it must be a list with the"),
         ("cats", "y is one str"),
         (pd.DataFrame({"image": [0], "label": ["a"]}), r"datasets\.detections_from_frame"),
         ([NOTHING] * 3, r"inconsistent numbers of samples: \[4, 3\]"),

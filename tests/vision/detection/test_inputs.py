@@ -199,10 +199,10 @@ def test_a_format_with_a_mask():
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"images": [1], "orig_target_sizes": [1, 2]}, "for the image, but leaves none"),
+        ({"images": [1], "orig_target_sizes": [1, 2]}, "no value in `extra_inputs`, but all "),
         (
             {"sizes": [1, 2]},
-            r"`extra_inputs` has unknown inputs \['sizes'\]; the graph has 'images'",
+            r"`extra_inputs` has unknown inputs \['sizes'\]; the inputs of the graph are 'images'",
         ),
         (
             {"orig_target_sizes": [1, 2, 3]},
@@ -283,8 +283,8 @@ def test_the_mask_of_a_padded_image():
 def test_an_input_that_is_not_known():
     detector = DetectionScorer(with_sizes(second="extents"), format=decode)
     message = (
-        "must leave exactly one input .*, for the image, but leaves 'images': .*'extents'.*"
-        "extra_inputs=.*only the inputs .*'orig_target_sizes'"
+        "Exactly one input .*, the image, must have no value .*, but 'images': .*'extents'.*"
+        "extra_inputs=.*Only the inputs .*'orig_target_sizes'"
     )
     with pytest.raises(ValueError, match=message):
         detector.fit([IMAGE])

@@ -1,4 +1,4 @@
-"""Format, the base of all formats, and what its methods get and return."""
+"""Format, the base of all formats, and the types that its methods take and return."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from sklearn_dl.vision.detection._geometry import Geometry
 
-# ImageNet's mean, and one over its standard deviation, of levels 0 to 255
+# ImageNet's mean, and one divided by its standard deviation, for levels from 0 to 255
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_SCALE = (1 / 58.395, 1 / 57.12, 1 / 57.375)
 
@@ -30,7 +30,7 @@ class Candidates(NamedTuple):
 
 
 class OutputFacts(NamedTuple):
-    """What is known of a graph's outputs before their values are.
+    """What is known about a graph's outputs before their values are computed.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class OutputFacts(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What a decoder needs to know besides the outputs of an image.
+    """What a decoder needs besides the outputs of an image.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Context(NamedTuple):
     threshold : float
         Candidates with a lower score are left out.
     n_classes : int or None
-        None: not known.
+        None: the number is not known.
     is_guess : bool
         Whether ``format="auto"`` chose the format.
     """
@@ -160,8 +160,8 @@ class Format(ABC):
         """
 
     def is_likely(self, facts):
-        """Whether names and metadata agree with the format, whose shapes match.
+        """Whether the names of the outputs and the metadata agree with the format.
 
-        Only the choice of ``format="auto"`` asks.
+        It is called for ``format="auto"``, if the shapes match the format.
         """
         return not facts.by_ultralytics

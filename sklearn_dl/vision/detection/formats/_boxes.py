@@ -18,7 +18,8 @@ def scores_and_boxes(shapes, least=2):
     names, tables = list(shapes), list(shapes.values())
     boxes = [i for i in range(2) if tables[i][1] == 4]
     boxes = boxes or [i for i in range(2) if tables[i][1] is None]
-    if len(boxes) == 2:  # four scores per box, or sizes that are not stated: the names decide
+    # if there are four scores per box, or the sizes are not stated, the names decide
+    if len(boxes) == 2:
         boxes = [i for i in boxes if "box" in names[i].lower()]
     if len(boxes) != 1:
         return None
@@ -32,7 +33,7 @@ def scores_and_boxes(shapes, least=2):
 def n_cells(size, strides):
     """Return the number of cells of the grids with these strides.
 
-    A cell may reach over the edge of the input.
+    A cell may extend beyond the edge of the input.
 
     Parameters
     ----------
@@ -44,14 +45,14 @@ def n_cells(size, strides):
 
 
 def cells(size, strides, n_anchors=1):
-    """Return the cells of one grid after the other, row by row, and their strides.
+    """Return the cells of all grids, one grid after the other and row by row, and their strides.
 
     Parameters
     ----------
     size, strides
         As in `n_cells`.
     n_anchors : int, default=1
-        How often the cells of a grid follow each other before those of the next grid.
+        How often the cells of a grid are repeated before those of the next grid.
 
     Returns
     -------
@@ -69,7 +70,10 @@ def cells(size, strides, n_anchors=1):
 
 
 def exp(logarithms):
-    """Return sides with these logarithms, without overflow; sides of that size raise an error."""
+    """Return sides with these logarithms, limited so that they do not overflow.
+
+    The limit is so large that the checks of the decoders refuse such sides.
+    """
     return np.exp(np.minimum(logarithms, 50.0))
 
 

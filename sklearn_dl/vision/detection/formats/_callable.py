@@ -7,7 +7,7 @@ from sklearn_dl.vision.detection.formats._base import Candidates, Format
 
 
 class CallableFormat(Format):
-    """A callable of the user that decodes. By default, pixels are RGB / 255, stretched.
+    """A callable of the user that decodes. By default, images are stretched; pixels are RGB / 255.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ class CallableFormat(Format):
     """
 
     resize_mode = "fill"
-    infinities = (-np.inf, np.inf)  # for the callable, infinity may have a meaning
+    infinities = (-np.inf, np.inf)  # the callable may give infinity a meaning
     expects = "outputs that the callable can decode"
 
     def __init__(self, function):

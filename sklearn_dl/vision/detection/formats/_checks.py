@@ -1,14 +1,14 @@
-"""Checks of the outputs' values: numbers of one format are never read as those of another."""
+"""Checks of the outputs' values, so that no format reads the numbers of another format."""
 
 import numpy as np
 
 
 class MisreadError(ValueError):
-    """The values of the outputs cannot be of the format. The caller adds what to do."""
+    """The values of the outputs do not fit the format. The caller adds what to do."""
 
 
 def check_probabilities(name, scores):
-    """Raise an error if scores are not in 0 to 1; quantized scores may be 0.01 outside."""
+    """Raise an error if scores are not from 0 to 1; quantized scores may be outside by 0.01."""
     low, high = scores.min(initial=0.0), scores.max(initial=0.0)
     if low < -0.01 or high > 1.01:
         raise MisreadError(
@@ -17,7 +17,7 @@ def check_probabilities(name, scores):
 
 
 def refuse_probabilities(name, logits):
-    """Raise an error if all logits are in 0 to 1, because they look like probabilities."""
+    """Raise an error if all logits are from 0 to 1, because they look like probabilities."""
     low, high = logits.min(initial=np.inf), logits.max(initial=-np.inf)
     if 0 <= low < high <= 1:
         raise MisreadError(
@@ -27,23 +27,23 @@ def refuse_probabilities(name, logits):
 
 
 def refuse_fractions(name, boxes, n_found):
-    """Raise an error if something was found, but no number of the boxes is above 2."""
+    """Raise an error if objects were found, but no coordinate of the boxes is above 2."""
     if n_found and boxes.max() <= 2:
         raise MisreadError(
-            f'format="{name}" reads boxes in pixels, but no number of the {boxes.size // 4} boxes '
-            "is above 2: they look like fractions of the input."
+            f'format="{name}" reads boxes in pixels, but no coordinate of the {boxes.size // 4} '
+            "boxes is above 2: they look like fractions of the input."
         )
 
 
 def refuse_decoded(name, sides, size, most):
-    """Raise an error if a side in pixels is over `most` times the side of the input."""
+    """Raise an error if a side in pixels is more than `most` times the side of the input."""
     largest = (sides / size).max(initial=0)
     if largest > most:
         raise decoded(name, f"a side would be {largest:.3g} times the side of the input")
 
 
 def decoded(name, why):
-    """Return the error for boxes that the graph has decoded already."""
+    """Return the error for boxes that the graph has already decoded."""
     return MisreadError(
         f'format="{name}" reads centers and sides that are not decoded yet, but {why}: the graph '
         "seems to decode them itself."
@@ -61,7 +61,7 @@ def refuse_centers(name, boxes):
 
 
 def refuse_corners(name, sides, grid):
-    """Raise an error if sides rise with the grid of cells, as x1 and y1 do.
+    """Raise an error if sides increase with the grid of cells, as x1 and y1 do.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def refuse_negative_sides(name, sides):
 
 
 def follows(values, grid):
-    """Whether both columns of values rise with the columns of a grid, as decoded centers do."""
+    """Whether both columns of values increase with those of a grid, as decoded centers do."""
     with np.errstate(invalid="ignore", divide="ignore"):
         values = values - values.mean(axis=0, dtype=np.float64)
         grid = grid - grid.mean(axis=0)
@@ -96,7 +96,7 @@ def follows(values, grid):
 
 
 def fractions(name, boxes):
-    """Return boxes as float64; raise an error if they look like pixels, not 0 to 1."""
+    """Return boxes as float64; raise an error if they look like pixels, not numbers from 0 to 1."""
     largest = np.abs(boxes).max(initial=0)
     if 10 < largest < np.inf:
         raise MisreadError(

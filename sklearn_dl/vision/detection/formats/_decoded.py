@@ -1,4 +1,4 @@
-"""Formats with rows of a center, sides, objectness and classes, which the graph has decoded."""
+"""Formats whose graph decodes its boxes: rows of a center, sides, objectness and classes."""
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class DecodedTable(Format):
         return Candidates(corners(raw[:, :2], raw[:, 2:4]), scores[kept], best[kept])
 
     def check_found(self, table, found):
-        """Check the rows of the table that were found, as far as the family can be told.
+        """Raise an error if the rows that were found look like those of another family.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Yolov5(DecodedTable):
     expects = "one output of shape (n_boxes, 5 + n_classes), with three boxes for each cell"
 
     def is_likely(self, facts):
-        """Whether the metadata has no task: these files do not state one."""
+        """Whether the metadata has no task; these files do not state one."""
         return facts.task is None
 
 
@@ -97,14 +97,14 @@ class YoloxDecoded(DecodedTable):
     expects = "one output of shape (n_boxes, 5 + n_classes), with one box for each cell"
 
     def is_likely(self, facts):
-        """Whether the output is not called as YOLOv6 calls its own, of the same shape."""
+        """Whether the name of the output is not that of YOLOv6, whose output has the same shape."""
         return super().is_likely(facts) and "outputs" not in facts.shapes
 
     def check_found(self, table, found):
         if len(found) and table[:, :4].max() <= 8:
             raise MisreadError(
-                f'format="{self.name}" reads boxes in pixels, but no number of the {len(table)} '
-                "boxes is above 8: they look like numbers that are not decoded yet."
+                f'format="{self.name}" reads boxes in pixels, but no coordinate of the '
+                f"{len(table)} boxes is above 8: they look like numbers that are not decoded yet."
             )
         if len(found) and table[:, 4].min() > 0.99:
             raise MisreadError(
@@ -113,7 +113,7 @@ class YoloxDecoded(DecodedTable):
 
 
 class Yolov6(DecodedTable):
-    """YOLOv6: there is no objectness, and the column for it contains 1.
+    """YOLOv6, which has no objectness: the column for it contains 1.
 
     Li et al., YOLOv6, 2022; releases from 2.0 on.
     """
@@ -125,7 +125,7 @@ class Yolov6(DecodedTable):
     )
 
     def is_likely(self, facts):
-        """Whether the output is not called as YOLOX calls its own, of the same shape."""
+        """Whether the name of the output is not that of YOLOX, whose output has the same shape."""
         return super().is_likely(facts) and "output" not in facts.shapes
 
     def check_found(self, table, found):

@@ -56,7 +56,7 @@ class PpYoloe(Format):
         return None if columns is None else columns - 4
 
     def is_likely(self, facts):
-        """Whether no output is called as YOLOv5, YOLOX or YOLOv6 call theirs, of the same shape."""
+        """Whether no output has a name of YOLOv5, YOLOX or YOLOv6, which have the same shape."""
         others = {"output", "outputs", "output0"}
         return super().is_likely(facts) and not others & facts.shapes.keys()
 
@@ -74,7 +74,7 @@ class PpYoloe(Format):
 
 
 class PicoDet(Format):
-    """Class probabilities for each of three or four grids, then as many tables of distances.
+    """A table of class probabilities for each of 3 or 4 grids, then a table of distances for each.
 
     A row belongs to a cell. Its distances from the middle of the cell to the four edges of the box
     are distributions: logits of the distances 0, 1, ... in cells. Yu et al., PP-PicoDet, 2021,

@@ -1,4 +1,4 @@
-"""All formats by name, and the choice of one by "auto"."""
+"""All formats by name, and the choice of a format by "auto"."""
 
 from sklearn_dl.vision.detection.formats._base import Format
 from sklearn_dl.vision.detection.formats._decoded import Yolov5, Yolov6, YoloxDecoded
@@ -35,7 +35,7 @@ FORMATS = {one.name: one for one in _ALL}
 
 
 def fitting_formats(facts):
-    """Return the names of the formats that match the shapes, with their own anchors.
+    """Return the names of the formats that match the shapes, if they use their default anchors.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def choose_format(facts, size_for):
     if len(likely) == 1:
         return FORMATS[likely[0]]
     seen = ", ".join(f"{name!r} {shape}" for name, shape in facts.shapes.items())
-    start = f'format="auto" cannot tell the format: the outputs of one image are {seen}, and '
+    start = f'format="auto" cannot find the format: the outputs of one image are {seen}, and '
     if likely:
         raise ValueError(f"{start}these formats match: {likely}. Set `format` to one of them.")
     if fits:

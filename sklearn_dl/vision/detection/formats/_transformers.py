@@ -90,10 +90,10 @@ class RtDetr(Detr):
 
 
 class RtDetrDecoded(Format):
-    """Numbers of classes, boxes x0, y0, x1, y1 in pixels, and scores, of the best queries.
+    """Class indices, boxes x0, y0, x1, y1 in pixels, and scores, of the best queries.
 
-    This is what RT-DETR and D-FINE (Peng et al., 2024) give as their authors export them, with the
-    sizes of the images as a second input, "orig_target_sizes". Boxes that overlap are kept.
+    The authors of RT-DETR and of D-FINE (Peng et al., 2024) export their networks in this form. The
+    sizes of the images are a second input, "orig_target_sizes". Boxes that overlap are kept.
     """
 
     name = "rt-detr-decoded"
@@ -119,7 +119,7 @@ class RtDetrDecoded(Format):
         return [i for (i,) in found] if len(sizes) <= 1 else None
 
     def n_classes(self, facts, chosen):
-        """Return the number of labels: the outputs do not tell."""
+        """Return the number of labels, because the outputs do not show the number of classes."""
         return facts.n_labels
 
     def decode(self, outputs, context):

@@ -48,9 +48,9 @@ class Yolov8(Format):
 
 
 class Yolov8Seg(Yolov8):
-    """As Yolov8, with 32 mask coefficients below, and the masks' prototypes as another output.
+    """As Yolov8, with 32 more rows of mask coefficients, and mask prototypes as another output.
 
-    Boxes and classes are read; coefficients and prototypes are left aside.
+    Boxes and classes are read; coefficients and prototypes are ignored.
     """
 
     name = "yolov8-seg"
@@ -76,9 +76,9 @@ class Yolov8Seg(Yolov8):
 
 
 class Yolov8Pose(Yolov8):
-    """As Yolov8, with the coordinates of keypoints below, which are left aside.
+    """As Yolov8, with more rows of keypoint coordinates, which are ignored.
 
-    The number of classes cannot be told from the shape.
+    The shape does not show the number of classes.
     """
 
     name = "yolov8-pose"
@@ -99,15 +99,15 @@ class Yolov8Pose(Yolov8):
         return facts.n_labels
 
     def is_likely(self, facts):
-        """Whether the metadata has this task; from the shape, keypoints could be classes."""
+        """Whether the metadata has this task. By the shape, keypoints could be classes."""
         return facts.task == self._task
 
 
 class Yolov10(Format):
     """One table: each row has x0, y0, x1, y1 in pixels, a score and the number of a class.
 
-    This is what YOLOv10 and YOLO26 give, which find each object once, and what Ultralytics exports
-    with ``nms=True``. Wang et al., YOLOv10, 2024. Boxes that overlap are kept.
+    YOLOv10 and YOLO26, which find each object once, have such outputs, and so have the exports of
+    Ultralytics with ``nms=True``. Wang et al., YOLOv10, 2024. Boxes that overlap are kept.
     """
 
     name = "yolov10"
@@ -119,7 +119,7 @@ class Yolov10(Format):
         return [0] if shape is not None and shape[1] in (None, 6) else None
 
     def n_classes(self, facts, chosen):
-        """Return the number of labels: the outputs do not tell."""
+        """Return the number of labels, because the outputs do not show the number of classes."""
         return facts.n_labels
 
     def is_likely(self, facts):

@@ -14,9 +14,9 @@ from sklearn_dl.vision.detection.formats._checks import (
 class Yolov2(Format):
     """One grid: raw tx, ty, tw, th, objectness and classes of each cell and anchor.
 
-    Raw means that no sigmoid, softmax or exponential is applied yet. Redmon and Farhadi, YOLO9000,
-    2017. The defaults are the settings of Tiny YOLOv2 in ML.NET's sample: 416 pixels, levels 0 to
-    255, 5 anchors in grid cells.
+    Raw means that no sigmoid, softmax or exponential was applied. Redmon and Farhadi, YOLO9000,
+    2017. The defaults are the settings of Tiny YOLOv2 in ML.NET's sample: 416 pixels, levels from 0
+    to 255, 5 anchors in grid cells.
     """
 
     name = "yolov2"

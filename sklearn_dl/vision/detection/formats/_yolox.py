@@ -19,7 +19,7 @@ from sklearn_dl.vision.detection.formats._checks import (
 
 
 class Yolox(Format):
-    """One table: each row has the center, sides, objectness and classes of a cell of three grids.
+    """One table: each row has the center, sides, objectness and classes of a cell.
 
     The centers are relative to their cells, and the sides are logarithms; the unit is the stride
     of the grid (8, 16 or 32). Objectness and classes are probabilities. Ge et al., YOLOX, 2021.
@@ -48,7 +48,7 @@ class Yolox(Format):
         return None if shape[1] is None else shape[1] - 5
 
     def is_likely(self, facts):
-        """Whether the output is not called as YOLOv6 calls its own, of the same shape."""
+        """Whether the name of the output is not that of YOLOv6, whose output has the same shape."""
         return super().is_likely(facts) and "outputs" not in facts.shapes
 
     def decode(self, outputs, context):
