@@ -2,6 +2,7 @@
 
 from numbers import Integral, Real
 
+from scipy.stats import loguniform
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -14,6 +15,7 @@ from sklearn_dl.training._fit import positive_weights
 from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._network_regressor import PartialFitRegressorMixin
 from sklearn_dl.training._predictor import Predictor
+from sklearn_dl.training._search_space import Searched
 from sklearn_dl.utils._messages import names_labels, naming_labels
 from sklearn_dl.utils._sklearn import Interval, StrOptions
 
@@ -190,6 +192,11 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "max_epochs": [Interval(Integral, 0, None, closed="left")],
     }
+    # a bi-encoder's embeddings are good already: higher rates spoil them for texts of other domains
+    _searched_if_bi_encoder = {
+        **TextEstimator._searched_if_trained,
+        "learning_rate": Searched(loguniform(2e-6, 5e-5), loguniform(1e-6, 2e-4)),
+    }
     _allowed_columns = {2}
     _problem: Similarities
 
@@ -330,6 +337,11 @@ class SentenceSimilarityRegressor(PartialFitRegressorMixin, TextEstimator):
 
     def _trains(self):
         return self.trainable_layers != 0 and self.max_epochs > 0
+
+    def _searched(self):
+        if self.architecture == "cross-encoder":
+            return super()._searched()
+        return self._searched_if_bi_encoder if self._trains() else {}
 
     def _new_problem(self, y):
         if self.architecture == "bi-encoder":

@@ -12,6 +12,7 @@ from sklearn_dl.text._text_transformer import TextTransformerMixin
 from sklearn_dl.training._classes import Classes
 from sklearn_dl.training._labels import Labels
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
+from sklearn_dl.training._search_space import C_OF_HEAD, C_OF_INITIAL_HEAD, Searched
 from sklearn_dl.utils._sklearn import Interval
 
 
@@ -211,6 +212,12 @@ class TextClassifier(TextTransformerMixin, NetworkClassifierMixin, TextEstimator
         **LONG_TEXTS_CONSTRAINTS,
         **NetworkClassifierMixin._classifier_constraints,
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+    }
+    _searched_if_frozen = C_OF_HEAD
+    _searched_if_trained = {
+        **TextEstimator._searched_if_trained,
+        **C_OF_INITIAL_HEAD,
+        "label_smoothing": Searched(None, [0.0, 0.1]),
     }
     _allowed_columns = {1, 2}
     _head_task = "sequence"

@@ -4,6 +4,7 @@ import os
 from numbers import Integral, Real
 from typing import Any, cast
 
+from scipy.stats import loguniform, uniform
 from sklearn.exceptions import NotFittedError
 
 from sklearn_dl.models._folder import find_folder
@@ -14,6 +15,7 @@ from sklearn_dl.training._estimator import TrainedEstimator, fit_method
 from sklearn_dl.training._fitted import Fitted
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import Problem
+from sklearn_dl.training._search_space import Searched
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._sklearn import Interval
 
@@ -63,6 +65,14 @@ class TextEstimator(TrainedEstimator):
         "warmup_ratio": [Interval(Real, 0, 1, closed="both")],
         "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
         **TrainedEstimator._training_constraints,
+    }
+    _searched_if_trained = {
+        "learning_rate": Searched(loguniform(2e-5, 5e-4), loguniform(1e-5, 1e-3)),
+        "max_epochs": Searched([2, 3, 4], [2, 3, 4, 6, 10]),
+        "batch_size": Searched([16, 32], [8, 16, 32]),
+        "trainable_layers": Searched(None, [1, 2, "all"]),
+        "weight_decay": Searched(None, loguniform(1e-3, 1e-1)),
+        "warmup_ratio": Searched(None, uniform(0, 0.2)),
     }
 
     @fit_method

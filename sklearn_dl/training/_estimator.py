@@ -19,6 +19,7 @@ from sklearn_dl.training._fitted_network import FittedNetwork
 from sklearn_dl.training._predictor import Predictor
 from sklearn_dl.training._problem import PARTIAL_FIT, WARM_START, Problem
 from sklearn_dl.training._rows import Rows
+from sklearn_dl.training._search_space import SearchSpaceMixin
 from sklearn_dl.utils._base import all_or_nothing
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import HasMethods, Interval, RealNotInt, StrOptions
@@ -29,7 +30,7 @@ def fit_method(fit):
     return all_or_nothing(with_callbacks(fit))
 
 
-class TrainedEstimator(CallbackSupportMixin, ModelEstimator):
+class TrainedEstimator(SearchSpaceMixin, CallbackSupportMixin, ModelEstimator):
     """Base of the estimators whose network `sklearn_dl.training` fits.
 
     A subclass has the parameters below. Its `fit` is decorated with `fit_method` and calls `_fit`.

@@ -1,6 +1,7 @@
 """ImageClassifier: classifies images, by transfer learning."""
 
 from sklearn_dl.training._network_classifier import NetworkClassifierMixin
+from sklearn_dl.training._search_space import C_OF_HEAD, C_OF_INITIAL_HEAD
 from sklearn_dl.vision._image_estimator import ImageEstimator
 
 
@@ -187,6 +188,8 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         **ImageEstimator._parameter_constraints,
         **NetworkClassifierMixin._classifier_constraints,
     }
+    _searched_if_frozen = {**C_OF_HEAD, **ImageEstimator._searched_if_frozen}
+    _searched_if_trained = {**C_OF_INITIAL_HEAD, **ImageEstimator._searched_if_trained}
 
     def __init__(
         self,

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import loguniform
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import Resize, width_and_height
 from sklearn_dl.training._estimator import TrainedEstimator, fit_method
+from sklearn_dl.training._search_space import Searched
 from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
 from sklearn_dl.utils._sklearn import Interval, StrOptions
@@ -95,6 +97,15 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
     _parameter_constraints: dict = {
         **TrainedOnImages._parameter_constraints,
         "augment": [StrOptions({"standard"}), tuple, list, callable, None],
+    }
+    _searched_if_frozen = {"augment": Searched(None, [None, "standard"])}
+    _searched_if_trained = {
+        "learning_rate": Searched(loguniform(3e-5, 2e-3), loguniform(1e-5, 1e-2)),
+        "max_epochs": Searched([3, 5, 8], [3, 5, 8, 12]),
+        "batch_size": Searched([16, 32], [16, 32, 64]),
+        "trainable_layers": Searched(None, [1, 3, "all"]),
+        "weight_decay": Searched(None, loguniform(1e-3, 1e-1)),
+        **_searched_if_frozen,
     }
 
     @fit_method

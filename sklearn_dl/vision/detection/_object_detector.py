@@ -3,11 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.stats import loguniform
 
 from sklearn_dl.images._loader import load_column
 from sklearn_dl.images._resizer import width_and_height
 from sklearn_dl.metrics._boxes import detection_dtype
 from sklearn_dl.training._estimator import fit_method
+from sklearn_dl.training._search_space import Searched
 from sklearn_dl.utils._columns import object_array
 from sklearn_dl.utils._messages import names_labels
 from sklearn_dl.utils._optional import needed_by
@@ -226,6 +228,19 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
         "score_threshold": [Interval(Real, 0, 1, closed="both")],
         "iou_threshold": [Interval(Real, 0, 1, closed="both")],
         "max_detections": [Interval(Integral, 1, N_CANDIDATES, closed="both")],
+    }
+    # of the head, which is always trained
+    _searched_if_frozen = {
+        "learning_rate": Searched(loguniform(1e-3, 1e-2), loguniform(3e-4, 3e-2)),
+        "max_epochs": Searched([8, 12, 16], [8, 12, 16, 24]),
+        "batch_size": Searched([4, 8], [2, 4, 8, 16]),
+        "weight_decay": Searched(None, loguniform(1e-5, 1e-2)),
+        "augment": Searched(None, [None, "standard"]),
+    }
+    _searched_if_trained = {
+        **_searched_if_frozen,
+        "learning_rate": Searched(loguniform(3e-5, 1e-3), loguniform(1e-5, 3e-3)),
+        "trainable_layers": Searched(None, [1, 3, "all"]),
     }
 
     def __init__(
