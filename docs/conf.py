@@ -137,6 +137,7 @@ EXAMPLES = [
     "explanations.py",
     "frozen_or_fine_tuned.py",
     "text_grid_search.py",
+    "search_with_optuna.py",
     "similarity_search.py",
     "mixed_columns.py",
     "mixed_text_and_numbers.py",
