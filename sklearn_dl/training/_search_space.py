@@ -87,11 +87,11 @@ class SearchSpaceMixin:
         network that is not trained: all candidates then share its features.
 
         The small space of text estimators is the grid with which BERT was fine-tuned [1]_: 2, 3 or
-        4 epochs and batches of 16 or 32 rows, but with learning rates up to 5e-4, because smaller
-        encoders learn best with higher ones [2]_. The large space also has the 10 epochs and the
+        4 epochs and batches of 16 or 32 rows. But its learning rates go up to 5e-4, because smaller
+        encoders are fine-tuned with higher ones [2]_. The large space also has the 10 epochs and the
         weight decay of 0.1 of RoBERTa [3]_. The learning rates of bi-encoders lie around that of
-        Sentence-BERT [4]_, and those of image networks around the defaults. `C` is searched over a
-        part of the range that was searched for CLIP's features [5]_.
+        Sentence-BERT [4]_. Those of image networks lie around the defaults, and reach down to 3e-5.
+        `C` is searched over a part of the range that was searched for CLIP's features [5]_.
 
         The large space trains up to 3 of the last layers, or all of them. Replace the list if the
         network has fewer layers.
@@ -101,13 +101,12 @@ class SearchSpaceMixin:
         .. [1] Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language
            Understanding, 2019, appendix A.3.
         .. [2] Clark et al., ELECTRA: Pre-training Text Encoders as Discriminators Rather Than
-           Generators, 2020, appendix B.
-        .. [3] Liu et al., RoBERTa: A Robustly Optimized BERT Pretraining Approach, 2019, appendix
-           C.
+           Generators, 2020.
+        .. [3] Liu et al., RoBERTa: A Robustly Optimized BERT Pretraining Approach, 2019.
         .. [4] Reimers and Gurevych, Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks,
            2019.
         .. [5] Radford et al., Learning Transferable Visual Models From Natural Language
-           Supervision, 2021, section 3.2.
+           Supervision, 2021.
 
         Examples
         --------
