@@ -50,6 +50,7 @@ html_logo = "_static/logo.svg"
 html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["tables.js"]
 html_context = {"default_mode": "auto"}
 # pages without a section of their own have nothing to list on the left
 ALONE = ["from_mlnet", "benchmarks", "security", "changes", "contributing"]

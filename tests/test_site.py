@@ -116,6 +116,61 @@ def test_a_page_in_a_browser(browser, address, page_name, width, scheme):
     page.close()
 
 
+# each text of the article that is cut off, needs sideways scrolling, or has only a few letters in a
+# line; code may scroll in its own block
+SIDEWAYS = """() => {
+    const article = document.querySelector('article');
+    const {left, right} = article.getBoundingClientRect();
+    const scrolls = e => e.scrollWidth > e.clientWidth + 1
+        && /auto|scroll|hidden/.test(getComputedStyle(e).overflowX);
+    const isWide = text => {
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const lines = [...range.getClientRects()].filter(line => line.width);
+        if (lines.some(line => line.left < left - 1 || line.right > right + 1)) return true;
+        let e = text.parentElement;
+        while (getComputedStyle(e).display == 'inline') e = e.parentElement;
+        if (lines.length > 1 && e.clientWidth < 140) return true;
+        for (; e != article; e = e.parentElement) if (scrolls(e)) return true;
+        return false;
+    };
+    const texts = document.createTreeWalker(article, NodeFilter.SHOW_TEXT);
+    const found = [];
+    while (texts.nextNode()) {
+        const text = texts.currentNode, e = text.parentElement;
+        if (!text.data.trim() || !e.checkVisibility()) continue;
+        if (e.closest('pre, script, .output_subarea')) continue;
+        if (isWide(text)) found.push(text.data.trim().slice(0, 60));
+    }
+    return found;
+}"""
+
+
+def test_a_phone_shows_each_text_without_scrolling_sideways(browser, address):
+    names = [path.relative_to(SITE).as_posix() for path in sorted(SITE.rglob("*.html"))]
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    wide = {}
+    for name in names:
+        if name.startswith("_static/") or name == "search.html":  # the theme's own
+            continue
+        page.goto(f"{address}/{name}")
+        if found := page.evaluate(SIDEWAYS):
+            wide[name] = found
+    assert wide == {}
+    page.close()
+
+
+def test_a_phone_shows_the_cells_of_a_row_below_each_other_with_their_columns(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(f"{address}/from_mlnet.html")
+    cells = page.locator("table.table tbody tr").first.locator("td")
+    shown = "cell => [getComputedStyle(cell, '::before').content, cell.getBoundingClientRect().top]"
+    columns, tops = zip(*[cell.evaluate(shown) for cell in cells.all()], strict=True)
+    assert columns == ('"ML.NET: "', '"sklearn_dl: "', '"what differs: "')
+    assert tops == tuple(sorted(set(tops)))
+    page.close()
+
+
 def test_the_table_of_parameters_is_whole():
     from tests.test_parameters import PARAMETERS
 
