@@ -88,9 +88,10 @@ class SearchSpaceMixin:
 
         The small space of text estimators is the grid with which BERT was fine-tuned [1]_: 2, 3 or
         4 epochs and batches of 16 or 32 rows. But its learning rates go up to 5e-4, because smaller
-        encoders are fine-tuned with higher ones [2]_. The large space also has the 10 epochs and the
-        weight decay of 0.1 of RoBERTa [3]_. The learning rates of bi-encoders lie around that of
-        Sentence-BERT [4]_. Those of image networks lie around the defaults, and reach down to 3e-5.
+        encoders are fine-tuned with higher ones [2]_. The large space also has the 10 epochs and
+        the weight decay of 0.1 of RoBERTa [3]_. The learning rates of bi-encoders lie around that
+        of Sentence-BERT [4]_. Those of image networks lie around the defaults, and reach down to
+        3e-5.
         `C` is searched over a part of the range that was searched for CLIP's features [5]_.
 
         The large space trains up to 3 of the last layers, or all of them. Replace the list if the
