@@ -37,7 +37,7 @@ class ImageExplanationDisplay:
         Score of the explained class for each image: its probability, or the decision function of an
         estimator without `predict_proba`, or the prediction of a regressor.
     labels : array-like of shape (n_samples,), default=None
-        The explained class of each image. None: the estimator is a regressor.
+        The explained class, or column of y, of each image. None: a regressor of one target.
 
     Attributes
     ----------
@@ -117,8 +117,8 @@ class ImageExplanationDisplay:
             Name or position of the column with the images, if X has several columns. The other
             columns stay as they are.
         class_of_interest : label, default=None
-            The class whose score is explained. None: for each image, the class with the highest
-            score.
+            The class whose score is explained; the column of y if y has several labels or targets.
+            None: for each image, the one with the highest score.
         n_patches : int or (int, int), default=8
             Number of patches of an image from top to bottom and from left to right. It is at most
             the number of pixels.
@@ -143,7 +143,7 @@ class ImageExplanationDisplay:
             `image_shape` does not suit the images.
         TypeError
             If the estimator is not a regressor and has neither `predict_proba` nor
-            `decision_function`, or if it predicts several outputs.
+            `decision_function`.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ImportError

@@ -115,14 +115,15 @@ class MistakesDisplay:
             If `y` has missing values or not as many rows as X, or if `column` does not exist.
         TypeError
             If the estimator has neither `predict_proba` nor `decision_function`, or if it predicts
-            several outputs.
+            numbers or several labels.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         """
         respond, classes = response(estimator)
         if classes is None:
             raise TypeError(
-                f"{type(estimator).__name__} is a regressor, and mistakes are those of classes."
+                f"{type(estimator).__name__} predicts no classes, but numbers or several labels: "
+                "there are no mistakes to order."
             )
         return cls.from_predictions(
             X,

@@ -21,7 +21,7 @@ class Explanation:
     scores : ndarray of shape (n_samples,), dtype float64
         Score of the explained class for each whole row.
     labels : ndarray of shape (n_samples,) or None
-        The explained class of each row. None: the estimator is a regressor.
+        The explained class of each row. None: the estimator is a regressor of one target.
     """
 
     effects: list
@@ -44,7 +44,7 @@ def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest
     without : callable(row, part)
         Returns the cell of a row without one of its parts.
     class_of_interest : label or None
-        The class to explain. None: of each row, the class with the highest score.
+        The class to explain, or the column of y. None: of each row, the one with the highest score.
     batch_size : int
         How many rows the estimator predicts in one call.
 
@@ -82,18 +82,27 @@ def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest
         changed = scores_of(rows, lambda i: without(rows[i], parts[i]))
         changes = scores[rows] - changed[np.arange(len(rows)), chosen[rows]]
     effects = np.split(changes, np.cumsum(n_parts)[:-1])
+    if classes is None and whole.shape[1] > 1:
+        classes = np.arange(whole.shape[1])
     return Explanation(effects, scores, None if classes is None else classes[chosen])
 
 
 def response(estimator):
-    """The function that returns an estimator's scores, of shape (n, n_classes), and its classes.
+    """The function that returns an estimator's scores, and the classes of their columns.
 
-    As in scikit-learn's displays, `predict_proba` comes before `decision_function`. Regressors have
-    one column and no classes.
+    As in scikit-learn's displays, `predict_proba` comes before `decision_function`. Several labels
+    or targets have the numbers of their columns as their classes.
+
+    Returns
+    -------
+    respond : callable(X)
+        Returns scores of shape (n_samples, n_columns), dtype float64.
+    classes : ndarray of shape (n_columns,), or None
+        None: there are no classes; the columns are several labels or the targets of a regressor.
     """
     check_is_fitted(estimator)
     if is_regressor(estimator):
-        return lambda X: np.asarray(estimator.predict(X), dtype=float).reshape(-1, 1), None
+        return lambda X: np.asarray(estimator.predict(X), dtype=float).reshape(len(X), -1), None
     for name in ("predict_proba", "decision_function"):
         if hasattr(estimator, name) and hasattr(estimator, "classes_"):
             break
@@ -102,30 +111,28 @@ def response(estimator):
             f"{type(estimator).__name__} has neither predict_proba nor decision_function with "
             "classes_, and is not a regressor: there is no score to explain."
         )
-    classes = estimator.classes_
-    if isinstance(classes, list):
-        raise TypeError(
-            f"{type(estimator).__name__} predicts several outputs (its classes_ are a list), which "
-            "cannot be explained together: explain one of its estimators_."
-        )
 
     def respond(X):
-        scores = np.asarray(getattr(estimator, name)(X), dtype=float)
+        scores = getattr(estimator, name)(X)
+        if isinstance(scores, list):  # several labels, in scikit-learn's form
+            scores = np.column_stack([of_label[:, 1] for of_label in scores])
+        scores = np.asarray(scores, dtype=float)
         if scores.ndim == 1:  # a decision function of two classes
             scores = np.column_stack([-scores, scores])
         return scores
 
-    return respond, np.asarray(classes)
+    has_several_labels = np.ndim(estimator.classes_[0]) > 0
+    return respond, None if has_several_labels else np.asarray(estimator.classes_)
 
 
 def _chosen(scores, classes, class_of_interest):
     """The column of the class that is explained, for each row."""
     if class_of_interest is None:
         return scores.argmax(axis=1)
-    known = [] if classes is None else classes.tolist()
+    known = list(range(scores.shape[1])) if classes is None else classes.tolist()
     if class_of_interest not in known:
         raise ValueError(
-            f"class_of_interest={class_of_interest!r} is not a class of the estimator; "
-            + ("it is a regressor." if classes is None else f"it has {brief(known)}.")
+            f"class_of_interest={class_of_interest!r} is not one of {brief(known)}"
+            + (", the columns of y." if classes is None else ", the classes of the estimator.")
         )
     return np.full(len(scores), known.index(class_of_interest))

@@ -40,7 +40,7 @@ class TextExplanationDisplay:
         Score of the explained class for each text: its probability, or the decision function of an
         estimator without `predict_proba`, or the prediction of a regressor.
     labels : array-like of shape (n_samples,), default=None
-        The explained class of each text. None: the estimator is a regressor.
+        The explained class, or column of y, of each text. None: a regressor of one target.
 
     Attributes
     ----------
@@ -115,8 +115,8 @@ class TextExplanationDisplay:
             Name or position of the column with the texts, if X has several columns. The other
             columns stay as they are.
         class_of_interest : label, default=None
-            The class whose score is explained. None: for each text, the class with the highest
-            score.
+            The class whose score is explained; the column of y if y has several labels or targets.
+            None: for each text, the one with the highest score.
         token_pattern : str, default=r"\w+(?:['\u2019-]\w+)*"
             Regular expression of what is left out at once. ``r"\w"`` leaves out single characters,
             as for Chinese; ``r"[^.!?]+[.!?]*"`` leaves out sentences, which is faster for long
@@ -134,7 +134,7 @@ class TextExplanationDisplay:
             If a row is not a text, or if `column` or `class_of_interest` does not exist.
         TypeError
             If the estimator is not a regressor and has neither `predict_proba` nor
-            `decision_function`, or if it predicts several outputs.
+            `decision_function`.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ImportError

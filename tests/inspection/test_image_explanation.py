@@ -192,7 +192,7 @@ def test_bad_input(tmp_path):
         explained(clf, [image()], fill_color="median")
     with pytest.raises(ValueError, match=r"fill_color=\(1, 2\) needs one number per channel"):
         explained(clf, [image()], fill_color=(1, 2))
-    with pytest.raises(ValueError, match="class_of_interest='blue' is not a class"):
+    with pytest.raises(ValueError, match="class_of_interest='blue' is not one of"):
         explained(clf, [image()], class_of_interest="blue")
 
 

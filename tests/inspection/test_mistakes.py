@@ -154,5 +154,5 @@ def test_bad_input():
         MistakesDisplay.from_predictions("ab", ["a", "b"], ["a", "a"])
     with pytest.raises(ValueError, match="leave out `ax`"):
         mistakes([np.zeros((4, 4), np.uint8)] * 5).plot(ax=object())
-    with pytest.raises(TypeError, match="LinearRegression is a regressor"):
+    with pytest.raises(TypeError, match="LinearRegression predicts no classes"):
         MistakesDisplay.from_estimator(LinearRegression().fit([[1], [2]], [1, 2]), [[1]], [1])
