@@ -1,8 +1,8 @@
-"""Photographs to labels, some of them unreadable
-==============================================
+"""Label images, some of them unreadable
+=====================================
 
-A pretrained classifier on a folder of photographs. The pipeline needs no fit. Photographs are
-decoded while others are scored, so a folder of 100,000 takes the memory of a few.
+A pretrained network classifies the images of a folder. The pipeline needs no fit. Images are
+decoded and scored in small batches, so memory stays constant, even for 100,000 images.
 """
 
 import warnings
@@ -19,10 +19,10 @@ from sklearn_dl.inspection import ImageGridDisplay
 from sklearn_dl.models import model_card
 
 # %%
-# Photographs that scikit-image carries, what is on them, and a file that is no photograph. With
-# your own: ``pd.read_csv("mine.csv")``, and as ``folder`` the one that the paths start from.
+# The table has images of scikit-image and their labels, and a file that is not an image. For your
+# own images, use ``pd.read_csv("mine.csv")``, and the folder that the paths start from.
 folder = Path(skimage.data_dir)
-photos = pd.DataFrame(
+images = pd.DataFrame(
     {
         "file": ["chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "README.txt"],
         "label": ["tabby", "espresso", "missile", "moped", "unreadable"],
@@ -30,13 +30,14 @@ photos = pd.DataFrame(
 )
 
 # %%
-# A card says what a network is for, and what it wants to see.
+# The card of a network says what it is for, and how its pixels must be scaled.
 card = model_card("efficientnet-lite0")
 print(card.task, "|", card.license, "|", card.preprocessing)
 
 # %%
-# ``root`` keeps the paths inside one folder. With ``on_error="nan"`` a file that cannot be read
-# costs a warning and its own row; with the default, "raise", an error that names row and path.
+# ``root`` allows only paths inside one folder. With ``on_error="nan"``, a file that cannot be read
+# gets the label "unreadable", and a warning. With the default, "raise", an error names the row and
+# the path.
 pipe = make_pipeline(
     ImageLoader(root=folder, on_error="nan"),
     ImageResizer(224, 224),
@@ -45,14 +46,15 @@ pipe = make_pipeline(
     ScoreClassifier(card.labels, activation="softmax", on_error="nan", missing="unreadable"),
 )
 with warnings.catch_warnings(record=True, action="always") as caught:
-    photos["predicted"] = pipe.predict(photos["file"])
-print(photos.to_string(index=False))
-print("accuracy:", accuracy_score(photos["label"], photos["predicted"]))
+    images["predicted"] = pipe.predict(images["file"])
+print(images.to_string(index=False))
+print("accuracy:", accuracy_score(images["label"], images["predicted"]))
 print("warning:", str(caught[0].message).replace(str(folder), "..."))
 
 # %%
-# :meth:`~sklearn_dl.ScoreClassifier.top_k` gives the runners-up; here of those that can be read.
-files = photos["file"][photos["predicted"] != "unreadable"]
+# :meth:`~sklearn_dl.ScoreClassifier.top_k` returns the best labels of each image. Here it gets the
+# images that can be read.
+files = images["file"][images["predicted"] != "unreadable"]
 labels, scores = pipe[-1].top_k(pipe[:-1].transform(files), 3)
 ImageGridDisplay.from_predictions([folder / file for file in files], labels, scores, n_columns=4)
 plt.show()

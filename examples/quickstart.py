@@ -1,16 +1,16 @@
 """Quickstart
 ==========
 
-Photographs through a pretrained ImageNet network, and a text classifier that is trained here.
+A pretrained ImageNet network labels images, and a text classifier is trained.
 
 .. code-block:: bash
 
-    python examples/quickstart.py [photo ...] [--output contact_sheet.png]
+    python examples/quickstart.py [image ...] [--output contact_sheet.png]
 
-Without arguments it takes photographs that scikit-learn and scikit-image carry. The network comes
-inside a package and is turned into ONNX at the first run (about 15 seconds, once). The texts are
-first sentences of docstrings (``_docstrings.py``); in their place you can have a table of your own,
-``pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+Without arguments, the script uses images of scikit-learn and scikit-image. The network comes in a
+package, and is exported to ONNX in the first run (about 15 seconds, once). The texts are the first
+sentences of docstrings (``_docstrings.py``). For your own texts, use ``pd.read_csv("mine.csv")``,
+with the columns ``text`` and ``label``.
 """
 
 import argparse
@@ -50,22 +50,22 @@ PACKAGED = [
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Photographs through a pretrained ImageNet network, and a text classifier that "
-        "is trained here."
+        description="Label images with a pretrained ImageNet network, and train a text classifier."
     )
-    parser.add_argument("photos", nargs="*", type=Path, default=PACKAGED)
+    parser.add_argument("images", nargs="*", type=Path, default=PACKAGED)
     parser.add_argument("--output", type=Path, default=Path("contact_sheet.png"))
     arguments = parser.parse_args()
-    label_photographs(arguments.photos, arguments.output)
+    label_images(arguments.images, arguments.output)
     classify_texts()
 
 
 # %%
-# Lazy steps say what is to be done to a photograph; the scorer asks for it batch by batch.
+# The image steps only note what to do with an image. The scorer computes the pixels, batch by
+# batch.
 # :class:`~sklearn_dl.ScoreClassifier` turns the scores of the network into labels.
 
 
-def label_photographs(photos, output):
+def label_images(images, output):
     imagenet_labels = model_card("efficientnet-lite0").labels
     pipe = make_pipeline(
         ImageLoader(),
@@ -75,24 +75,24 @@ def label_photographs(photos, output):
         ScoreClassifier(imagenet_labels, activation="softmax"),
     )
     print("loading the network (exported to ONNX at the first run) ...")
-    pipe.predict(photos[:1])
+    pipe.predict(images[:1])
 
     started = time.perf_counter()
-    labels, scores = pipe[-1].top_k(pipe[:-1].transform(photos), 3)
+    labels, scores = pipe[-1].top_k(pipe[:-1].transform(images), 3)
     seconds = time.perf_counter() - started
 
-    for photo, best, score in zip(photos, labels, scores, strict=True):
+    for image, best, score in zip(images, labels, scores, strict=True):
         guesses = ", ".join(f"{label} {s:.2f}" for label, s in zip(best, score, strict=True))
-        print(f"{photo.name:>20}  {guesses}")
-    print(f"{len(photos)} photographs in {seconds:.2f} s")
+        print(f"{image.name:>20}  {guesses}")
+    print(f"{len(images)} images in {seconds:.2f} s")
 
-    display = ImageGridDisplay.from_predictions(photos, labels, scores, n_columns=4)
+    display = ImageGridDisplay.from_predictions(images, labels, scores, n_columns=4)
     display.figure_.savefig(output)
     print(f"contact sheet: {output.resolve()}")
 
 
 # %%
-# A :class:`~sklearn_dl.TextClassifier` is fitted on texts and labels as any other classifier is.
+# A :class:`~sklearn_dl.TextClassifier` is fitted to texts and labels like any other classifier.
 
 
 def classify_texts():
@@ -100,16 +100,17 @@ def classify_texts():
     X_train, X_test, y_train, y_test = train_test_split(
         table["text"], table["label"], train_size=400, test_size=400, random_state=1
     )
-    print(f"\nwhich library does a sentence describe? training on {len(X_train)} ...")
+    print(f"\nwhich library does a sentence describe? training on {len(X_train)} sentences ...")
     started = time.perf_counter()
     clf = TextClassifier(random_state=0).fit(X_train, y_train)
     seconds = time.perf_counter() - started
     for text, label in zip(X_test[:4], clf.predict(X_test[:4]), strict=True):
         print(f"{label:>20}  {shorten(text, 80)}")
-    print(f"{clf.score(X_test, y_test):.0%} of {len(X_test)} others right, after {seconds:.1f} s")
+    accuracy = clf.score(X_test, y_test)
+    print(f"accuracy on {len(X_test)} other sentences: {accuracy:.0%}, trained in {seconds:.1f} s")
 
 
 # %%
-# Both, with what they print and the contact sheet.
+# Run both. The output and the contact sheet are below.
 if __name__ == "__main__":
     main()
