@@ -1,8 +1,8 @@
-"""Real text that is on every machine: what numpy, scipy, pandas and scikit-learn say they do.
+"""Real texts that need no download: docstrings of numpy, scipy, pandas and scikit-learn.
 
-The first sentences of the docstrings of public functions, classes and methods: thousands of short
-texts that people wrote, labelled by the library that they come from. The examples import this. In
-place of `load_docstrings()` you can have your own table: ``pandas.read_csv("mine.csv")``.
+`load_docstrings` returns the first sentences of the docstrings of public functions, classes and
+methods: thousands of short texts, labelled with the library that they come from. The examples use
+it. You can use your own table instead: ``pandas.read_csv("mine.csv")``.
 """
 
 import inspect
@@ -21,24 +21,24 @@ AREAS = {
     "inspection linear_model manifold metrics mixture model_selection multiclass naive_bayes "
     "neighbors neural_network pipeline preprocessing semi_supervised svm tree utils",
 }
-# the line with which a compiled function begins: "out = add(x1, x2, /)"
+# the first line of the docstring of a compiled function: "out = add(x1, x2, /)"
 SIGNATURE = re.compile(r"^([\w, ]+ = )?[\w.]+\(.*\)( -> .*)?$")
 SECTION = re.compile(r"^(Attributes|Examples|Notes|Raises|References|See Also)\n-{3,}$", re.M)
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
 def load_docstrings():
-    """A frame with a row for each sentence, in the same order wherever the versions are the same.
+    """Return a frame with a row for each sentence. The versions of the packages decide the order.
 
-    Columns: ``text``; ``label``, the library; ``area``, its module; ``name`` of what is described;
-    ``kind`` of it; the number of its ``parameters``; the number of ``lines`` of its docstring; the
-    ``sections`` of its docstring, such as "Notes".
+    Columns: ``text``, the sentence; ``label``, the library; ``area``, the module; ``name`` and
+    ``kind`` of the function, class or method; ``parameters``, their number; ``lines``, the length
+    of its docstring; ``sections`` of its docstring, such as "Notes".
     """
     rows = []
     for library, areas in AREAS.items():
         for area in areas.split(" "):
             module = import_module(f"{library}.{area}".rstrip("."))
-            # scikit-learn lists experimental names that are not there unless one asks for them
+            # scikit-learn lists experimental names that do not exist before they are enabled
             for name in sorted(set(module.__all__) & set(vars(module))):
                 thing = getattr(module, name)
                 rows.append(described(thing, name, library, area))
@@ -47,7 +47,7 @@ def load_docstrings():
                     for key in own:
                         rows.append(described(getattr(thing, key), f"{name}.{key}", library, area))
     table = pd.DataFrame([row for row in rows if row])
-    # what two libraries say tells nothing of either
+    # a sentence of two libraries has no single label
     shared = table.groupby("text")["label"].transform("nunique") > 1
     return table[~shared].drop_duplicates("text", ignore_index=True)
 

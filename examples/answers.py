@@ -1,16 +1,16 @@
-"""Answers: find the default of a parameter in its documentation
-=============================================================
+"""Answer questions: find the default of a parameter
+=================================================
 
-The documentation of a function or a class describes its parameters, one after another. The
-question is "What is the default of max_iter in KMeans?", and the context is a piece of that
-documentation. It describes up to three parameters, so the question has to be read, too.
+A question is "What is the default of max_iter in KMeans?", and its context is a part of the
+documentation of ``KMeans``. The context describes up to three parameters, so the answer depends on
+the question.
 
-The packaged encoder learns half of this: what a default looks like, but not which one is meant. The
-page shows how to find out such a thing, which a single score would hide.
+The packaged encoder learns only half of the task: it finds a default, but not the one that the
+question asks for. A single score would hide this. The example shows how to find it out.
 
-The contexts are real: they come from scikit-learn's docstrings. The questions and the answers are
-made up by the rule below. A rule could answer them all, since it has made them; the network does
-not know the rule. With a data set of your own: ``X, y = load_squad("mine.json", return_X_y=True)``.
+The contexts are real: they come from scikit-learn's docstrings. The script makes the questions and
+answers by a rule that the network does not know. For a data set of your own, use
+``X, y = load_squad("mine.json", return_X_y=True)``.
 """
 
 import inspect
@@ -25,15 +25,15 @@ from sklearn_dl import QuestionAnswerer
 from sklearn_dl.metrics import answer_f1_score, exact_match_score
 
 # %%
-# The parameters of each public function and class: a line with the name, the type and the default,
-# and the first sentence of what is said about it.
+# Collect the parameters of each public function and class: the name, the type with the default, and
+# the first sentence of the description.
 SECTION = re.compile(r"^Parameters\n-{3,}\n((?:.*\n)*?)(?=.+\n-{3,}$|\Z)", re.M)
 PARAMETER = re.compile(r"^(\w+) ?: ?(.+)\n((?:[ \t]+.*\n|\n)+)", re.M)
 DEFAULT = re.compile(r"default=(.+)$")
 
 
 def parameters_of(thing):
-    """(name, type and default, first sentence) of each parameter."""
+    """Return (name, type and default, first sentence) of each parameter."""
     docstring = (inspect.getdoc(thing) or "").replace("\\\n", "")
     section = SECTION.search(docstring)
     return [
@@ -49,8 +49,8 @@ for area in AREAS["sklearn"].split(" "):
         documented[owner] = parameters_of(getattr(module, owner))
 
 # %%
-# A row for each parameter: its context starts with the parameter, or one or two before it. The
-# answer is (text, start). A parameter without a default is a question without an answer: None.
+# The table has a row for each parameter. The context starts with this parameter, or with one or two
+# parameters before it. The answer is (text, start), or None if the parameter has no default.
 rows = []
 rng = np.random.default_rng(0)
 for owner, parameters in documented.items():
@@ -64,13 +64,13 @@ for owner, parameters in documented.items():
         question = f"What is the default of {name} in {owner}?"
         rows.append((question, " ".join(lines), answer, owner))
 table = pd.DataFrame(rows, columns=["question", "context", "answer", "owner"])
-table = table[table["context"].str.len() <= 400]  # short ones, so that the page takes minutes
+table = table[table["context"].str.len() <= 400]  # long ones would take more time
 print(f"{len(table)} parameters, {table['answer'].isna().mean():.0%} of them without a default")
 for column, cell in table.iloc[10].items():
     print(f"{column}: {cell}")
 
 # %%
-# Functions and classes to learn from, and others to test.
+# Train on some functions and classes, and test on others.
 owners = rng.permutation(table["owner"].unique())
 is_test = table["owner"].isin(owners[: len(owners) // 3])
 train = table[~is_test].sample(500, random_state=0)
@@ -79,9 +79,9 @@ answerer = QuestionAnswerer(random_state=0)
 answerer.fit(train[["question", "context"]], train["answer"].tolist())
 
 # %%
-# An answer matches exactly if it is the same text, but for letter case and punctuation. The F1
-# score also counts answers that share some of the words. The rival reads no question: it answers
-# with the first default of the context.
+# An answer is an exact match if it is the same text, apart from letter case and punctuation. The F1
+# score also counts answers that share some of the words. The rival ignores the question: it returns
+# the first default in the context.
 found = answerer.predict(test[["question", "context"]])
 y_test = test["answer"].tolist()
 first_defaults = test["context"].str.extract(r"default=(.+?)\. ", expand=False).fillna("").tolist()
@@ -95,8 +95,8 @@ scores = {
 print(pd.DataFrame(scores).T.round(2))
 
 # %%
-# Does it look for a default at all, and does it find the right one? The last column says how often
-# it answers "no answer".
+# How often is the answer a default, and how often is it the right one? The last column is the share
+# of "no answer".
 has_answer = test["answer"].notna().to_numpy()
 starts = np.array([-1 if answer is None else answer[1] for answer in y_test])
 preceding = [
@@ -118,14 +118,14 @@ n_defaults = test.loc[has_answer, "context"].str.count("default=")
 print(f"a default drawn at random is the right one in {(1 / n_defaults).mean():.0%} of the rows")
 
 # %%
-# It has learned what a default looks like and, less well, when a context has none. It has not
-# learned to look for the parameter that the question names: among the defaults of a context, it
-# does no better than chance. The packaged encoder was made for comparing sentences, and is weak at
-# this task. An encoder that was pretrained for questions
-# and answers is given as ``QuestionAnswerer("folder")``.
+# The network has learned to find defaults and, less well, to say when a context has none. It has
+# not learned to look for the parameter in the question: among the defaults of a context, it is no
+# better than chance. The packaged encoder was made for comparing sentences, and is weak at this
+# task. If you have an encoder that was pretrained for questions and answers, use
+# ``QuestionAnswerer("folder")``.
 #
-# ``top_k`` shows how undecided it is: the three best answers to one question, with their
-# probabilities. Each is a part of the context: ``context[start:end]`` is the answer.
+# ``top_k`` shows how uncertain the network is. It returns the three best answers to a question,
+# with their probabilities. Each answer is ``context[start:end]``.
 row = test[has_answer].iloc[[0]]
 (best,) = answerer.top_k(row[["question", "context"]], 3)
 print(row["question"].item())

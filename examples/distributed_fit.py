@@ -1,16 +1,16 @@
-"""One fit by two processes
-========================
+"""Fit one estimator with two processes
+====================================
 
-Which library does a sentence document? Two processes, on one machine or on two, train one model.
+Which library does a sentence describe? Two processes, on one or two machines, train one network.
 
 .. code-block:: bash
 
     torchrun --nproc-per-node 2 examples/distributed_fit.py
 
-or, by one, ``python examples/distributed_fit.py``. Each process runs this whole script with the
-same rows; ``fit`` shares every batch out among them, and all end with the same weights. Across
-machines it is torchrun's ``--nnodes`` and ``--rdzv-endpoint``. In place of the docstrings you can
-have your own table: ``pandas.read_csv("mine.csv")``, the same in every process.
+To use one process, run ``python examples/distributed_fit.py``. Each process runs this whole script
+with the same rows. ``fit`` divides each batch among the processes, and all of them end with the
+same weights. With several machines, add torchrun's ``--nnodes`` and ``--rdzv-endpoint``. For your
+own texts, use ``pandas.read_csv("mine.csv")``, with the same table in every process.
 """
 
 import os
@@ -29,4 +29,4 @@ clf.fit(train["text"], train["label"])
 
 if os.environ.get("RANK", "0") == "0":
     accuracy = clf.score(test["text"], test["label"])
-    print(f"{len(train)} sentences trained on, accuracy on {len(test)} others: {accuracy:.2f}")
+    print(f"{len(train)} training sentences, accuracy on {len(test)} others: {accuracy:.2f}")

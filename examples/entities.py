@@ -1,12 +1,12 @@
-"""Entities: find the names of functions, classes and numbers in sentences
-==========================================================================
+"""Find entities: functions, classes and numbers in sentences
+==========================================================
 
-A recogniser learns from sentences in which a rule has found the entities. It is then tested on a
-library that it has not seen. Does it only know names by heart, or also what names look like, and
-where they stand?
+A recogniser learns to find three kinds of entities in sentences of three libraries. It is then
+tested on a library that it has not seen. Does it only know names by heart, or does it also use
+their spelling and context?
 
-The sentences are real: they are those of docstrings. The labels are made up by the rule below,
-which knows all public names. People usually mark the entities of a few hundred sentences by hand.
+The sentences are real: they come from docstrings. The rule below makes the labels; it knows all
+public names. Usually, people mark the entities of a few hundred sentences by hand.
 """
 
 import inspect
@@ -23,8 +23,9 @@ from sklearn_dl.inspection import EntityDisplay
 from sklearn_dl.metrics import entity_precision_recall_fscore_support
 
 # %%
-# Public functions and classes of each library, and the sentences of their docstrings. Names that
-# are also English words, such as "sum", are left out: they have no underscore and no capital.
+# Collect the public functions and classes of each library, and the sentences of their docstrings.
+# Names without an underscore or a capital letter, such as "sum", are left out, because they may be
+# English words.
 kinds, sentences = {}, {}
 for library, areas in AREAS.items():
     sentences[library] = []
@@ -42,8 +43,8 @@ for library, areas in AREAS.items():
             sentences[library] += [s for part in prose for s in SENTENCE_END.split(part)]
 
 # %%
-# The rule: a word that is a public name, or a number. Markup around names is removed, because it
-# would give them away. The entities of a text are (start, end, label), in characters.
+# The rule: an entity is a word that is a public name, or a number. Markup around names is removed,
+# because it would reveal them. The entities of a text are (start, end, label), in characters.
 MARKUP = re.compile(r":\w+:|[`*~]")
 WORD = re.compile(r"\d+(?:\.\d+)?\b|\w+")
 
@@ -71,7 +72,7 @@ X_test, y_test = rows_of(["sklearn"], 0, 200)
 print(len(X_train), "sentences to learn from,", len(X_test), "of another library to test")
 
 # %%
-# The encoder reads small letters only, so the recogniser also learns the shapes of words.
+# The encoder ignores letter case, so the recogniser also learns the shapes of words.
 recognizer = EntityRecognizer(max_epochs=3, random_state=0).fit(X_train, y_train)
 found = recognizer.predict(X_test)
 scores = entity_precision_recall_fscore_support(y_test, found)
@@ -84,8 +85,7 @@ print(
 )
 
 # %%
-# How many of the names occur in no sentence that it has learned from, and how many of these does
-# it find?
+# Some entities are in no training sentence. How many are there, and how many of them does it find?
 known = {text[a:b] for text, row in zip(X_train, y_train, strict=True) for a, b, _ in row}
 new = [
     (start, end, label) in set(row[["start", "end", "label"]].tolist())
@@ -103,6 +103,6 @@ plt.show()
 print(recognizer.predict_frame(X_test[:5]).round(3).to_string(index=False))
 
 # %%
-# Tags are another view of the same: one for each word of ``text.split()``.
+# ``predict_tags`` returns the same entities as tags, one for each word of ``text.split()``.
 tags = recognizer.predict_tags(X_test[:1])[0]
 print(list(zip(X_test[0].split(), tags, strict=True)))

@@ -1,8 +1,8 @@
 """Train here, use there: from pixels to a label in one ONNX file
 ===============================================================
 
-A pipeline of image steps becomes one file that takes pixels of any size. Resizing, colour
-conversion and scaling are inside, with Pillow's arithmetic. The program that uses the file only has
+A pipeline of image steps becomes one file that takes pixels of any size. The file resizes images,
+converts colours and scales pixels exactly as Pillow does. The program that uses the file only has
 to decode the image and to apply its EXIF rotation.
 """
 

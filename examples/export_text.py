@@ -5,8 +5,8 @@ A fitted text classifier becomes one file that takes strings and returns labels.
 inside. ONNX Runtime runs the file in C#, Java, C++ or JavaScript, or, as here, in a Python process
 without scikit-learn and torch.
 
-The texts are the first sentences of docstrings, the labels the libraries that they come from
-(``_docstrings.py``).
+The texts are the first sentences of docstrings, and the labels are the libraries that they come
+from (``_docstrings.py``).
 """
 
 import json

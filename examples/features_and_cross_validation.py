@@ -1,12 +1,12 @@
 """Features of a network, and learning curves
 ==========================================
 
-A new task from few photographs: pretrained features, then scikit-learn.
+A pretrained network computes features, and scikit-learn learns a new task from few images.
 
-Faces against other patches (scikit-image's ``lfw_subset``), of which a part of 18 x 18 pixels is
-taken at random: faces in photographs do not all have the nose in the middle. The pretrained
-pipeline, cut one step earlier, is a feature extractor that is cross-validated and grid-searched
-like any other transformer.
+The task is to tell faces from other images (scikit-image's ``lfw_subset``). The images are random
+parts of 18 x 18 pixels, so that the noses of the faces are not all in the middle. Without its last
+layer, the pretrained network is a transformer like any other: it can be cross-validated, and used
+in a grid search.
 """
 
 import matplotlib.pyplot as plt
@@ -31,7 +31,7 @@ ImageGridDisplay.from_predictions(patches[::20], labels[::20], image_size=100)
 plt.show()
 
 # %%
-# The baseline: pixels as they are. Its rival: what the last layer but one of the network says.
+# The baseline uses the pixels. Its rival uses the features before the last layer of the network.
 pixels = make_pipeline(
     ImageLoader(colors="L"),
     PixelExtractor(colors="L", layout="flat", scale=1 / 255),
@@ -47,7 +47,7 @@ features = make_pipeline(
 )
 
 # %%
-# How many photographs does each need?
+# How many images does each need?
 _, axes = plt.subplots(layout="constrained")
 for name, pipe in {"pixels": pixels, "features": features}.items():
     display = LearningCurveDisplay.from_estimator(
@@ -66,7 +66,7 @@ axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# The size of the picture and the layer are parameters as any other.
+# The size of the images and the layer are parameters like any other.
 search = GridSearchCV(
     features,
     {
@@ -78,5 +78,5 @@ search = GridSearchCV(
 search.fit(patches, labels)
 
 # %%
-# What it found.
+# The best candidate.
 print(round(search.best_score_, 3), search.best_params_)

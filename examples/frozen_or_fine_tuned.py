@@ -1,11 +1,11 @@
 """Frozen or fine-tuned? Learning curves
 =====================================
 
-How many labelled texts does it take before fine-tuning an encoder is worth it?
+How many labelled texts do you need before it pays to fine-tune an encoder?
 
-The texts are first sentences of docstrings and the classes are four libraries
-(``_docstrings.py``). With a table of your own: ``table = pd.read_csv("mine.csv")``, with the
-columns ``text`` and ``label``.
+The texts are the first sentences of docstrings, and the classes are four libraries
+(``_docstrings.py``). For your own texts, use ``table = pd.read_csv("mine.csv")``, with the columns
+``text`` and ``label``.
 """
 
 import time
@@ -22,9 +22,9 @@ from sklearn_dl import TextClassifier
 table = load_docstrings()
 
 # %%
-# The rivals: words; the encoder as it is, with a logistic regression on its vectors; its last two
-# layers trained too, starting from that logistic regression. (``trainable_layers="all"`` is the
-# default, and takes longer.)
+# There are three rivals: TF-IDF, which counts words; a frozen encoder, with a logistic regression
+# on its embeddings; and an encoder whose last two layers are trained too, starting from that
+# logistic regression. (The default, ``trainable_layers="all"``, takes longer.)
 rivals = {
     "TF-IDF": make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10)),
     "frozen": TextClassifier(trainable_layers=0),
@@ -32,7 +32,7 @@ rivals = {
 }
 
 # %%
-# Each is fitted on 60, 180 and 540 sentences and scored on 500 others, twice.
+# Each rival is fitted on 60, 180 and 540 sentences and scored on 500 others, for two splits.
 _, axes = plt.subplots(layout="constrained")
 for name, rival in rivals.items():
     started = time.perf_counter()
@@ -54,8 +54,8 @@ axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# Where there are few sentences, what the encoder has read elsewhere counts most: both of its curves
-# are far above that of the words. With more sentences the words catch up with the frozen encoder,
-# since docstrings are full of words that give the library away. Fine-tuning is not behind at any
-# size, is ahead by a few hundredths at most, and takes the most time. The bars are the deviation of
-# two splits only, so the order of curves that are as near as that should not be trusted.
+# With few sentences, pretraining helps most: both curves of the encoder are far above that of
+# TF-IDF. With more sentences, TF-IDF reaches the frozen encoder, because many words in docstrings
+# are typical of one library. The fine-tuned encoder is never worse than the others, better by at
+# most a few hundredths, and takes the most time. The bars show the deviation of only two splits, so
+# do not trust the order of curves whose bars overlap.

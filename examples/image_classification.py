@@ -1,10 +1,11 @@
-"""Photographs to classes, and the worst mistakes
-==============================================
+"""Classify images, and look at the worst mistakes
+===============================================
 
-A new task from a few hundred photographs, in seconds; and where it goes wrong.
+A classifier learns three classes from a few hundred images, in seconds. Which images does it get
+wrong?
 
-Brick, grass and gravel: scikit-image's three textures, cut into tiles. In place of ``load_tiles()``
-you can have your own folder: a list of paths, and a list of labels.
+The images are tiles of three textures of scikit-image: brick, grass and gravel. For images of your
+own, use a list of paths and a list of labels instead of ``load_tiles()``.
 """
 
 import time
@@ -20,7 +21,7 @@ from sklearn_dl.inspection import ImageGridDisplay
 
 
 def load_tiles(size=32):
-    """Tiles of the textures, made harder by noise, and the names of the textures."""
+    """Return tiles of the textures, with noise, and the names of the textures."""
     rng = np.random.default_rng(0)
     tiles, labels = [], []
     for name in ("brick", "grass", "gravel"):
@@ -38,8 +39,8 @@ tiles, labels = load_tiles()
 print(f"{len(tiles)} tiles of {tiles[0].shape[0]} x {tiles[0].shape[1]} pixels")
 
 # %%
-# The network is left as it is; only a logistic regression on its features is solved. Each tile is
-# predicted by a classifier that has not seen it.
+# The network is frozen: only a logistic regression is fitted to its features. In the
+# cross-validation, each tile is predicted by a classifier that has not been trained on it.
 clf = ImageClassifier(image_size=64)
 started = time.perf_counter()
 probabilities = cross_val_predict(clf, tiles, labels, cv=3, method="predict_proba")
@@ -48,25 +49,25 @@ predicted = np.unique(labels)[probabilities.argmax(axis=1)]
 print(classification_report(labels, predicted))
 
 # %%
-# What is taken for what.
+# Which classes does it confuse?
 ConfusionMatrixDisplay.from_predictions(labels, predicted)
 plt.show()
 
 # %%
-# The worst mistakes: those that it was surest of. Look at them before anything else is tuned; with
-# photographs of your own some turn out to be mistakes of the labels.
+# The worst mistakes are those with the highest probabilities. Look at them before you tune
+# anything: in your own images, some may turn out to be wrong labels.
 sure = probabilities.max(axis=1)
 wrong = np.flatnonzero(predicted != labels)
 worst = wrong[sure[wrong].argsort()[::-1]][:10]
-captions = [[f"is {labels[i]}", f"taken for {predicted[i]} {sure[i]:.2f}"] for i in worst]
+captions = [[f"true: {labels[i]}", f"predicted: {predicted[i]} {sure[i]:.2f}"] for i in worst]
 ImageGridDisplay.from_predictions([tiles[i] for i in worst], captions)
 plt.show()
 
 # %%
-# Freeze or fine-tune? Freeze first: it takes seconds, has nothing to tune but ``C``, and is hard to
-# beat with a few hundred photographs that look like photographs. Fine-tune where the pictures look
-# unlike those that the network knows (microscopes, drawings, satellites), where there are
-# thousands of them, or where the frozen features leave you short; and compare on rows held out.
+# Frozen or fine-tuned? Try the frozen network first. It takes seconds, and you only tune ``C``.
+# With a few hundred images, fine-tuning is often no better. Fine-tune if your images look unlike
+# those of ImageNet (drawings, or images of microscopes and satellites), if you have thousands of
+# them, or if frozen features are not good enough. Compare both on rows that were held out.
 X_train, X_test, y_train, y_test = train_test_split(
     tiles, labels, test_size=0.5, random_state=0, stratify=labels
 )

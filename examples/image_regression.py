@@ -1,8 +1,9 @@
 """Images to numbers: how far is a face turned?
 ==============================================
 
-The angle of a picture is hard for features that were made to tell objects apart, whichever way
-they are turned. So here the layers of the network are trained, on a few hundred images.
+Pretrained features distinguish objects, whichever way they are turned. So they contain little
+about angles. Here, the layers of the network are trained to predict the angle of a face, with a few
+hundred images.
 """
 
 import time
@@ -18,7 +19,10 @@ from sklearn_dl.inspection import ImageGridDisplay
 
 
 def turned(faces, n_views, seed):
-    """Faces turned by up to 45 degrees, without the corners, which would tell; and the angles."""
+    """Return faces that are turned by up to 45 degrees, and the angles.
+
+    The corners are cut off, because they would reveal the angle.
+    """
     rng = np.random.default_rng(seed)
     images, angles = [], []
     for face in faces:
@@ -35,12 +39,12 @@ X_test, y_test = turned(faces[80:], n_views=6, seed=1)
 print(f"{len(X_train)} images of 80 people to learn from, {len(X_test)} of 20 others")
 
 # %%
-# Frozen, the network's features tell the angle roughly.
+# A head on the features of the frozen network predicts the angle roughly.
 frozen = ImageRegressor(image_size=64).fit(X_train, y_train)
 print(f"R² of a head on frozen features: {frozen.score(X_test, y_test):.2f}")
 
 # %%
-# With all layers trained, they tell it well.
+# With all layers trained, the network predicts it well.
 regressor = ImageRegressor(image_size=64, trainable_layers="all", max_epochs=8, random_state=0)
 started = time.perf_counter()
 regressor.fit(X_train, y_train)
@@ -48,13 +52,13 @@ print(f"fit: {time.perf_counter() - started:.0f} s")
 print(f"R² with trained layers: {regressor.score(X_test, y_test):.2f}")
 
 # %%
-# Each image of the test set: its angle, and what is predicted.
+# The true and the predicted angle of each test image.
 predicted = regressor.predict(X_test)
 PredictionErrorDisplay.from_predictions(y_test, predicted, kind="actual_vs_predicted")
 plt.show()
 
 # %%
-# Turned back by the predicted angles, the faces stand upright.
+# If the faces are turned back by the predicted angles, they are upright.
 upright = [image.rotate(-angle) for image, angle in zip(X_test[:10], predicted[:10], strict=True)]
 ImageGridDisplay.from_predictions(upright, [f"{angle:.0f}°" for angle in predicted[:10]])
 plt.show()

@@ -1,10 +1,8 @@
 """A Keras network as a step of a grid search
 ==========================================
 
-A network was trained elsewhere. Its hidden layer becomes columns, in place of the pixels;
-scikit-learn searches what comes after it.
-
-The network travels inside the pickle of the winner.
+The hidden layer of a trained network replaces the pixels of images, and scikit-learn searches for
+the best steps after it. The pickle of the best pipeline contains the network.
 """
 
 import pickle
@@ -28,7 +26,7 @@ X_pretrain, X_rest, y_pretrain, y_rest = train_test_split(X, y, train_size=900, 
 X_train, X_test, y_train, y_test = train_test_split(X_rest, y_rest, train_size=100, random_state=0)
 
 # %%
-# Another team's network, trained on 900 digits; we have 100.
+# Another team has trained this network on 900 digits. We have only 100 digits.
 tf.keras.utils.set_random_seed(0)
 inputs = tf.keras.Input((64,), name="pixels")
 hidden = tf.keras.layers.Dense(64, activation="relu", name="hidden")(inputs)
@@ -39,7 +37,7 @@ path = Path(tempfile.mkdtemp(), "hidden.keras")
 tf.keras.Model(inputs, hidden).save(path)
 
 # %%
-# Does its hidden layer help, and how much should the classifier be regularised?
+# Does the hidden layer help, and how much regularisation does the classifier need?
 pipe = make_pipeline(TensorFlowScorer(path), PCA(), LogisticRegression(max_iter=1000))
 search = GridSearchCV(
     pipe,
@@ -56,7 +54,7 @@ print(f"best: {'the hidden layer' if used else 'the pixels'}, {search.best_score
 print(f"on {len(y_test)} other digits: {search.score(X_test, y_test):.3f}")
 
 # %%
-# The best candidate with the hidden layer, and with the pixels in its place.
+# The best candidates with the hidden layer, and with the pixels instead.
 results = pd.DataFrame(search.cv_results_)
 with_network = results["param_tensorflowscorer"] != "passthrough"
 results["columns"] = with_network.map({True: "the hidden layer", False: "the pixels"})
@@ -67,7 +65,7 @@ best.plot(logx=True, marker="o", xlabel="C of the classifier", ylabel="accuracy 
 plt.show()
 
 # %%
-# One file to take elsewhere: the network is inside.
+# The pickle contains the network, so it also works after the file is deleted.
 data = pickle.dumps(search.best_estimator_)
 path.unlink()
 again = pickle.loads(data)

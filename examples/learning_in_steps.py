@@ -4,7 +4,7 @@
 Each call of ``partial_fit`` continues the training on new rows. It does not need the rows of
 earlier calls, so all rows together need not fit into memory.
 
-The texts are the first sentences of docstrings (``_docstrings.py``). With a file of your own:
+The texts are the first sentences of docstrings (``_docstrings.py``). For a file of your own, use
 ``for chunk in pd.read_csv("mine.csv", chunksize=100): ...``
 """
 
@@ -45,8 +45,8 @@ axes.legend(loc="lower right")
 plt.show()
 
 # %%
-# The rows must come in a mixed order. A network that is trained further on rows of only one class
-# forgets the other classes.
+# Shuffle the rows. If the training continues with rows of only one class, the network forgets the
+# other classes.
 one = train[train["label"] == "scipy"][:100]
 forgetful = clone(clf).set_params(verbose=0)
 for rows in (train[:100], one, one, one):

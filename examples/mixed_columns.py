@@ -1,14 +1,13 @@
-"""Photographs, texts, numbers and a category in one grid search
-=============================================================
+"""Combine images, texts, numbers and a category in one grid search
+================================================================
 
-A table has a photograph in each row, a field note, two numbers and a category. One
-:class:`~sklearn.compose.ColumnTransformer` takes them all, and one
-:class:`~sklearn.model_selection.GridSearchCV` is over all of it.
+Each row of a table has an image, a note, two numbers and a category. A
+:class:`~sklearn.compose.ColumnTransformer` combines them, and a
+:class:`~sklearn.model_selection.GridSearchCV` searches over the parameters of all steps.
 
-The photographs are tiles of three surfaces that scikit-image carries, small and made worse by
-noise. The other columns are made up, and say something of the surface, not everything. The
-photographs go through one network, the notes through another, the rest through what one always
-used.
+The images are small tiles of three surfaces from scikit-image, with noise. The other columns are
+made up, and contain some information about the surface. One network computes features of the
+images, and another one embeddings of the notes.
 """
 
 import matplotlib.pyplot as plt
@@ -52,7 +51,7 @@ for surface, place in PLACES.items():
         said = PHRASES[surface] if rng.random() < 0.5 else ANYWHERE
         rows.append(
             {
-                "photo": tile.clip(0, 255).astype(np.uint8),
+                "image": tile.clip(0, 255).astype(np.uint8),
                 "note": f"{rng.choice(ANYWHERE)}; {rng.choice(said)}",
                 "temperature": rng.normal(20 if surface == "brick" else 15, 4),
                 "moisture": rng.normal(0.4 if surface == "grass" else 0.2, 0.15),
@@ -60,14 +59,15 @@ for surface, place in PLACES.items():
                 "surface": surface,
             }
         )
-table = pd.DataFrame(rows).sample(frac=1, random_state=0)  # an index out of order, as in real life
-print(table.drop(columns="photo").head().round(2).to_string())
-ImageGridDisplay.from_predictions(table["photo"][:5], table["surface"][:5], image_size=120)
+table = pd.DataFrame(rows).sample(frac=1, random_state=0)  # the index is not sorted
+print(table.drop(columns="image").head().round(2).to_string())
+ImageGridDisplay.from_predictions(table["image"][:5], table["surface"][:5], image_size=120)
 plt.show()
 
 # %%
-# Each kind of column has its own steps. A list of names selects a frame, one name alone a column.
-photo = make_pipeline(
+# Each kind of column has its own steps. A list of names selects a frame; a single name selects one
+# column.
+image = make_pipeline(
     ImageLoader(),
     ImageResizer(64, 64),
     PixelExtractor(offset=127, scale=1 / 128),
@@ -76,7 +76,7 @@ photo = make_pipeline(
 )
 columns = ColumnTransformer(
     [
-        ("photo", photo, ["photo"]),
+        ("image", image, ["image"]),
         ("note", make_pipeline(TextEncoder(), StandardScaler()), "note"),
         ("numbers", StandardScaler(), ["temperature", "moisture"]),
         ("category", OneHotEncoder(sparse_output=False), ["place"]),
@@ -85,16 +85,17 @@ columns = ColumnTransformer(
 )
 
 # %%
-# The size of the picture, the classifier's regularisation, and whether a kind of column is used at
-# all are parameters as any other. Here: all kinds, all but one, and each alone.
-kinds = ["photo", "note", "numbers", "category"]
+# The size of the images, the regularisation of the classifier, and whether a kind of column is used
+# are parameters like any other. The grid tries all kinds, all kinds except one, and each kind
+# alone.
+kinds = ["image", "note", "numbers", "category"]
 
 
 def without(dropped):
     return {f"columntransformer__{kind}": ["drop"] for kind in dropped}
 
 
-grid = [{"columntransformer__photo__imageresizer": [ImageResizer(32, 32), ImageResizer(64, 64)]}]
+grid = [{"columntransformer__image__imageresizer": [ImageResizer(32, 32), ImageResizer(64, 64)]}]
 grid += [without([kind]) for kind in kinds]
 grid += [without([other for other in kinds if other != kind]) for kind in kinds]
 search = GridSearchCV(
@@ -105,8 +106,8 @@ search = GridSearchCV(
 search.fit(table, table["surface"])
 
 # %%
-# What each kind contributes: the best candidate of each choice of columns. With 180 rows a
-# difference of two or three hundredths means nothing.
+# How much does each kind contribute? The figure shows the best candidate for each choice of
+# columns. With 180 rows, differences of two or three hundredths mean nothing.
 print("best:", round(search.best_score_, 3), search.best_params_)
 results = pd.DataFrame(search.cv_results_)
 used = np.array([results[f"param_columntransformer__{kind}"] != "drop" for kind in kinds]).T
@@ -118,6 +119,6 @@ axes.bar_label(axes.containers[0], fmt="%.2f", padding=3)
 plt.show()
 
 # %%
-# With pandas output the features keep their names and the rows theirs.
+# With pandas output, the features have names, and the rows keep their index.
 features = columns.set_output(transform="pandas").fit_transform(table)
 print(features.iloc[:3, [0, 1, -4, -3, -1]].round(2).to_string())

@@ -1,12 +1,12 @@
-"""Texts beside numbers and categories
-===================================
+"""Combine texts with numbers and categories
+=========================================
 
-One :class:`~sklearn.compose.ColumnTransformer` for descriptions of functions and for what can be
-counted about them.
+Which library does a function come from?
 
-Which library does a function come from? Its description says much, and the numbers of its
-parameters and of the lines of its documentation say something too. The table is made from
-docstrings (``_docstrings.py``); with your own: ``table = pd.read_csv("mine.csv")``.
+A :class:`~sklearn.compose.ColumnTransformer` combines the description of a function with two
+numbers, those of its parameters and of the lines of its documentation, and with a category. The
+table is made from docstrings (``_docstrings.py``). For your own table, use
+``table = pd.read_csv("mine.csv")``.
 """
 
 import matplotlib.pyplot as plt
@@ -26,8 +26,8 @@ train, test = train_test_split(table, train_size=700, test_size=1000, random_sta
 print(test[["text", "parameters", "lines", "kind", "label"]].head().to_string(index=False))
 
 # %%
-# A column of texts is one column name, as for
-# :class:`~sklearn.feature_extraction.text.TfidfVectorizer`; the others are lists of names.
+# Select the column of texts by one name, as for
+# :class:`~sklearn.feature_extraction.text.TfidfVectorizer`, and other columns by lists of names.
 text = (TextEncoder(), "text")
 numbers = (StandardScaler(), ["parameters", "lines"])
 categories = (OneHotEncoder(sparse_output=False), ["kind"])
@@ -43,13 +43,13 @@ for name, steps in {
     print(f"{name:>22}: accuracy {accuracy_score(test['label'], predicted):.3f}")
 
 # %%
-# How many of each library's sentences are found.
+# The recall is the share of each library's sentences that get the right label.
 axes = pd.DataFrame(recalls, index=pipe.classes_).plot.bar(rot=0, ylabel="recall", ylim=(0, 1))
 axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
 plt.show()
 
 # %%
-# With pandas output the features keep their names and the rows theirs.
+# With pandas output, the features have names, and the rows keep their index.
 columns = make_column_transformer(text, numbers, verbose_feature_names_out=False)
 features = columns.set_output(transform="pandas").fit_transform(train[:100])
 print(features.iloc[:3, [0, 1, -2, -1]].round(3).to_string())

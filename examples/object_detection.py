@@ -1,11 +1,11 @@
-"""A pretrained detector: characters on images
-===========================================
+"""Use a pretrained detector: characters on images
+===============================================
 
-``DetectionScorer`` applies a detector that somebody has trained. This one comes inside a package
+``DetectionScorer`` applies a pretrained detector. The one of this example comes in a package
 (``pip install "sklearn-dl[detection]"``), and was trained to find the characters of captchas. How
 well does it find letters that are drawn on other images?
 
-With a file of your own, for example Tiny YOLOv2 as in ML.NET's object detection sample, it is ::
+With a file of your own, such as Tiny YOLOv2 from ML.NET's object detection sample, the code is ::
 
     detector = DetectionScorer("tinyyolov2-8.onnx", format="yolov2", classes=VOC_CLASSES)
     detections = detector.predict(["street.jpg", "dogs.jpg"])
@@ -30,7 +30,7 @@ COLORS = ["white", "black", "gold", "magenta", "cyan", "lime"]
 # %%
 # Letters on images of scikit-image, and the boxes around them.
 def with_letters(name, rng, n_letters=6, size=60):
-    """An image of scikit-image with letters, and where these are."""
+    """Return an image of scikit-image with letters on it, and the boxes of the letters."""
     image = Image.fromarray(getattr(skimage.data, name)()).convert("RGB").resize((600, 400))
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(size)
@@ -48,25 +48,27 @@ rng = np.random.default_rng(0)
 X, y = zip(*[with_letters(name, rng) for name in BACKGROUNDS], strict=True)
 
 # %%
-# Nothing is learned, so there is no ``fit``. The shapes of the outputs agree with three formats, so
-# the format must be named. There is one structured array per image, or one table of all.
+# Nothing is learned, so there is no ``fit``. The shapes of the outputs match three formats, so you
+# must name the format. ``predict`` returns a structured array for each image, ``predict_frame`` one
+# table.
 detector = DetectionScorer("ddddocr-detector", format="yolox", classes=["character"])
 found = detector.predict(X)
 print(found[0])
 print(detector.predict_frame(X).round(2).head())
 
 # %%
-# The true boxes, and what was found.
+# The true boxes and the detections.
 DetectionDisplay.from_predictions(X[:3], found[:3], y_true=y[:3])
 plt.show()
 
 # %%
-# How good is it? The mean average precision at an overlap of 0.5, as COCO's evaluation computes it.
+# The score is the mean average precision at an overlap of 0.5, as COCO's evaluation computes it.
 print("mAP50:", round(detector.score(X, y), 3))
 
 # %%
-# Thresholds are parameters, and are searched as any other. Average precision likes a low one: it
-# hardly minds doubtful boxes at the end of the list. People who look at the boxes may.
+# A grid search can choose thresholds, like any other parameter. A low threshold is good for the
+# average precision, which hardly suffers from boxes with low scores. If people look at the boxes, a
+# higher one is better.
 search = GridSearchCV(
     detector,
     {"score_threshold": [0.05, 0.3, 0.6]},
@@ -76,8 +78,8 @@ search = GridSearchCV(
 print(search.cv_results_["mean_test_score"].round(3), search.best_params_)
 
 # %%
-# Small objects in a large image are lost when it is resized to the network's input. With ``tile=``,
-# it is read in tiles that overlap, and the detections are merged.
+# When a large image is resized to the network's input, small objects are lost. With ``tile=``, the
+# image is read in overlapping tiles, and the detections are merged.
 large = Image.new("RGB", (2400, 1600))
 truth = []
 for i in range(16):

@@ -1,10 +1,10 @@
 """Several labels for each text: which sections does a docstring have?
 ====================================================================
 
-A docstring may have notes, references and examples, or none of them. Can they be predicted from its
-first sentence?
+A docstring may have sections such as notes, references and examples, or none of them. Can they be
+predicted from its first sentence?
 
-The texts are the first sentences of docstrings (``_docstrings.py``). With a table of your own:
+The texts are the first sentences of docstrings (``_docstrings.py``). For your own texts, use
 ``table = pd.read_csv("mine.csv")``, with a column ``text``, and a column of 0 and 1 for each label.
 """
 
@@ -19,7 +19,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn_dl import TextClassifier
 
 # %%
-# Lists of labels become a matrix with a column for each label. This is the `y` of a fit.
+# Lists of labels become a matrix with a column for each label. The matrix is `y`.
 table = load_docstrings()
 binarizer = MultiLabelBinarizer()
 labels = binarizer.fit_transform(table["sections"])
@@ -29,8 +29,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# A logistic regression for each label, on frozen embeddings. The dummy ignores the sentences: it
-# predicts for each label what is more frequent.
+# With a frozen encoder, a logistic regression is fitted for each label. The dummy ignores the
+# sentences: it predicts a label if most rows have it.
 frozen = TextClassifier(trainable_layers=0).fit(X_train, y_train)
 dummy = DummyClassifier(strategy="most_frequent").fit(X_train, y_train)
 for name, clf in {"most frequent": dummy, "frozen": frozen}.items():

@@ -1,13 +1,13 @@
 """Search documentation by meaning
 ===============================
 
-Which function of four libraries does what I have in mind?
+Which function of four libraries does what I need?
 
-A bi-encoder turns each sentence into a vector, and :class:`~sklearn.neighbors.NearestNeighbors`
-finds the nearest ones. Then the encoder learns from pairs of sentences what is meant by similar.
-The sentences are the first ones of docstrings (``_docstrings.py``); with your own:
-``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``, and in place of
-``pairs_of`` your pairs.
+An encoder turns each sentence into an embedding, and :class:`~sklearn.neighbors.NearestNeighbors`
+finds the nearest ones. Then the encoder is fine-tuned on pairs of sentences, to learn another
+meaning of "similar". The texts are the first sentences of docstrings (``_docstrings.py``). For your
+own texts, use ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``, and
+your pairs instead of ``pairs_of``.
 """
 
 import time
@@ -21,13 +21,14 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn_dl import SentenceSimilarityRegressor, TextEncoder
 
 # %%
-# An index of all sentences, by a pretrained encoder that needs no fit.
+# A pretrained encoder makes an index of all sentences. It needs no fit.
 table = load_docstrings()
 encoder = TextEncoder()
 started = time.perf_counter()
-vectors = encoder.transform(table["text"])
-print(f"{len(vectors)} sentences in {time.perf_counter() - started:.1f} s, {vectors.shape[1]} wide")
-index = NearestNeighbors(n_neighbors=3, metric="cosine").fit(vectors)
+embeddings = encoder.transform(table["text"])
+print(f"{len(embeddings)} embeddings of {embeddings.shape[1]} numbers each")
+print(f"{time.perf_counter() - started:.1f} s")
+index = NearestNeighbors(n_neighbors=3, metric="cosine").fit(embeddings)
 
 
 def search(questions, encode):
@@ -45,8 +46,9 @@ search(
 
 
 # %%
-# Other people mean other things by "similar". Here: do two sentences describe the same library?
-# 1 and 0 are the similarities to learn, as likely as each other; the test's sentences are others.
+# "Similar" can have another meaning. Here, two sentences are similar if they describe the same
+# library: half of the pairs have the similarity 1, the others 0. The test pairs have sentences that
+# are not in the training pairs.
 def pairs_of(sentences, n_pairs):
     first, second = (sentences.sample(4 * n_pairs, replace=True, random_state=i) for i in (1, 2))
     same = (first["label"].to_numpy() == second["label"].to_numpy()).astype(float)
@@ -71,7 +73,7 @@ axes[0].legend()
 plt.show()
 
 # %%
-# Its ``embed`` takes the place of the encoder's ``transform``. The answers may well be worse than
-# those above: it has learned what it was told, and that was not to answer questions.
+# Its method ``embed`` replaces ``transform`` of the encoder. The results may be worse than those
+# above: this model has learned to recognise libraries, not to answer questions.
 index.fit(model.embed(table["text"]))
 search(["how do I remove repeated rows"], model.embed)

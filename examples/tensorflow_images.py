@@ -1,10 +1,10 @@
 """The same network in TensorFlow and in ONNX
 ==========================================
 
-ML.NET's image pipeline, twice: the two scorers take the same steps and give the same numbers.
+The two scorers have the same steps before and after them, and give the same probabilities.
 
-A small network learns faces from scikit-image's 200 pictures of 25 x 25 pixels, is saved by Keras
-and written as ONNX.
+Keras trains a small network to recognise faces, with 200 images of 25 x 25 pixels from
+scikit-image. The network is saved as a SavedModel, and written as an ONNX file too.
 """
 
 import tempfile
@@ -30,14 +30,14 @@ from sklearn_dl import (
 from sklearn_dl.inspection import ImageGridDisplay
 
 LABELS = ["face", "other"]
-photos = [np.uint8(255 * np.clip(photo, 0, 1)) for photo in lfw_subset()]
+images = [np.uint8(255 * np.clip(image, 0, 1)) for image in lfw_subset()]
 X_train, X_test, y_train, y_test = train_test_split(
-    photos, np.repeat(LABELS, 100), random_state=0, stratify=np.repeat(LABELS, 100)
+    images, np.repeat(LABELS, 100), random_state=0, stratify=np.repeat(LABELS, 100)
 )
 
 
 def preparation(layout):
-    """The steps before the network."""
+    """Return the steps before the network."""
     return [
         ImageLoader(),
         ImageResizer(32, 32),
@@ -46,7 +46,7 @@ def preparation(layout):
 
 
 # %%
-# Train it somewhere, keep the SavedModel: these lines could be another program.
+# Train the network and save it. Another program could do this.
 tf.keras.utils.set_random_seed(0)
 network = tf.keras.Sequential(
     [
@@ -64,14 +64,14 @@ folder = Path(tempfile.mkdtemp())
 network.export(folder / "faces", verbose=False)
 
 # %%
-# Use it here: photographs to labels, in one pipeline.
+# A pipeline uses the SavedModel, from images to labels.
 faces = make_pipeline(
     *preparation("NHWC"), TensorFlowScorer(folder / "faces"), ScoreClassifier(LABELS)
 )
 print(f"TensorFlow: accuracy {accuracy_score(y_test, faces.predict(X_test)):.2f}")
 
 # %%
-# The same network in ONNX, whose images have the channels first.
+# Write the same network in ONNX. There, the channels of the images come first.
 nodes, constants, before = [], [], "pixels"
 for i, layer in enumerate(network.layers):
     if weights := layer.get_weights():
@@ -112,7 +112,8 @@ print(f"largest difference of a probability: {difference:.1e}")
 assert difference < 1e-5
 
 # %%
-# The probability of a face, by both, for the ten photographs of which they are least sure.
+# The probability of a face, computed by both, for the ten images with the least certain
+# predictions.
 unsure = in_onnx.max(axis=1).argsort()[:10]
 ImageGridDisplay.from_predictions(
     [X_test[i] for i in unsure],

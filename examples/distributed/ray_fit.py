@@ -1,7 +1,7 @@
-"""One fit that several workers of Ray share, by Ray Train's TorchTrainer.
+"""Share one fit among several workers of Ray, with Ray Train's TorchTrainer.
 
     python ray_fit.py                    # starts Ray with two CPUs on this machine
-    python ray_fit.py 127.0.0.1:6379     # uses a cluster that runs
+    python ray_fit.py 127.0.0.1:6379     # uses a running cluster
 
 Each worker runs `train` with the same rows. `fit` divides each batch among the workers, and all of
 them end with the same weights. The first worker saves the fitted classifier in a checkpoint, below

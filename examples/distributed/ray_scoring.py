@@ -1,11 +1,11 @@
-"""Tables of texts and of images, scored on Ray.
+"""Score tables of texts and of images on Ray.
 
     python ray_scoring.py                    # starts Ray with two CPUs on this machine
-    python ray_scoring.py 127.0.0.1:6379     # uses a cluster that runs
+    python ray_scoring.py 127.0.0.1:6379     # uses a running cluster
 
-The workers need the same packages as this process, and must see the images under the same paths. A
-table of your own: ``ray.data.read_parquet("reviews")``, and ``scored.write_parquet("scored")`` in
-place of ``scored.to_pandas()``, so that no row comes to this process.
+The workers need the same packages as this process, and the images under the same paths. For a table
+of your own, use ``ray.data.read_parquet("reviews")``, and ``scored.write_parquet("scored")``
+instead of ``scored.to_pandas()``, so that no row comes to this process.
 """
 
 import sys
@@ -22,18 +22,18 @@ from sklearn_dl.scoring import image_pipeline
 
 GOOD = ["a fine film", "simply great", "great fun", "a joy to watch", "warm and clever"]
 BAD = ["dull and slow", "what a bore", "slow and boring", "a waste of time", "flat and silly"]
-PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+IMAGES = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
 PAGES = ["page.png", "text.png"]
 
 
 def score_texts():
-    # float32: in bfloat16 a text's probabilities change a little with the others in its batch
+    # float32: in bfloat16, probabilities depend slightly on the other texts in the batch
     classifier = TextClassifier(trainable_layers=0, precision="float32")
     classifier.fit(GOOD + BAD, ["good"] * len(GOOD) + ["bad"] * len(BAD))
     texts = [f"{first}, but {then}" for first in GOOD for then in BAD]
     table = pd.DataFrame({"text": texts})
 
-    # each block is scored as a whole: some per worker, so that all of them have work to the end
+    # each block is scored as a whole: with several per worker, no worker is idle for long
     frame = ray.data.from_pandas(table).repartition(4)
     scored = predict_partitions(frame, classifier, "text", "predict_proba").to_pandas()
 
@@ -46,7 +46,7 @@ def score_texts():
 
 def score_images():
     pipeline = image_pipeline("efficientnet-lite0")
-    table = pd.DataFrame({"path": [str(Path(skimage.data_dir, name)) for name in PHOTOGRAPHS]})
+    table = pd.DataFrame({"path": [str(Path(skimage.data_dir, name)) for name in IMAGES]})
     frame = ray.data.from_pandas(table).repartition(2)
     scored = predict_partitions(frame, pipeline, "path").to_pandas()
 
@@ -75,7 +75,7 @@ if __name__ == "__main__":
         ray.init(sys.argv[1])
     else:
         ray.init(num_cpus=2, include_dashboard=False)
-    # otherwise blocks come in the order in which they are ready
+    # otherwise, blocks come in the order in which they are finished
     ray.data.DataContext.get_current().execution_options.preserve_order = True
     score_texts()
     score_images()

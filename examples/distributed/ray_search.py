@@ -1,7 +1,7 @@
-"""A grid search of a pipeline whose fits run on Ray.
+"""Run the fits of a grid search on Ray.
 
     python ray_search.py                    # starts Ray with two CPUs on this machine
-    python ray_search.py 127.0.0.1:6379     # uses a cluster that runs
+    python ray_search.py 127.0.0.1:6379     # uses a running cluster
 
 The workers need the same packages as this process. A task carries only the name of the built-in
 model, which each worker finds in its own packages. For a model at a path that all machines share,
@@ -30,7 +30,7 @@ LABELS = (["good"] * len(GOOD) + ["bad"] * len(BAD)) * 2
 
 
 def make_search(memory):
-    # float32: in bfloat16 an embedding changes a little with the other texts in its batch
+    # float32: in bfloat16, an embedding depends slightly on the other texts in its batch
     encoder = TextEncoder(precision="float32", memory=memory)
     pipeline = Pipeline([("encode", encoder), ("classify", LogisticRegression())])
     grid = {"classify__C": [0.1, 1.0, 10.0], "encode__max_length": [16, 128]}

@@ -1,4 +1,4 @@
-"""A WSGI application whose workers each load a classifier after the fork.
+"""Serve predictions with gunicorn: each worker loads the classifier after the fork.
 
     CLASSIFIER=classifier.joblib gunicorn --config gunicorn.conf.py serve_gunicorn:app
     curl -d '["a fine film", "so slow"]' http://127.0.0.1:8000/predict
@@ -25,7 +25,7 @@ def save_classifier(path):
 
 
 def load(n_threads):
-    """Load the classifier in this process; each of its calls computes in `n_threads` threads."""
+    """Load the classifier in this process. Each of its calls computes in `n_threads` threads."""
     global classifier
     classifier = joblib.load(os.environ["CLASSIFIER"]).set_params(n_threads=n_threads)
     # the first prediction loads the network

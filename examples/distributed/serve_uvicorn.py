@@ -1,9 +1,9 @@
-"""A server that loads a classifier once and predicts in several threads.
+"""Serve predictions with uvicorn: load the classifier once, and predict in several threads.
 
     python serve_uvicorn.py classifier.joblib 8000
     curl -d '["a fine film", "so slow"]' http://127.0.0.1:8000/predict
 
-If the file does not exist, a small classifier is fitted and saved there first.
+If the file does not exist, the server first fits a small classifier and saves it there.
 """
 
 import os

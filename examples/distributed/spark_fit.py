@@ -1,12 +1,12 @@
-"""One fit that several executors of Spark share, by Spark's TorchDistributor.
+"""Share one fit among several executors of Spark, with Spark's TorchDistributor.
 
     python spark_fit.py spark://127.0.0.1:7077
 
-Each executor runs `train` with the same rows. `fit` divides each batch among them, and all of them
-end with the same weights. What the first one returns comes back to this process. The executors need
-the same packages as this process (``PYSPARK_PYTHON`` names their Python). On one machine, use
-torchrun: with ``local_mode=True``, all processes write what they return to one file at once, and
-it may come back damaged.
+Each executor runs `train` with the same rows. `fit` divides each batch among the executors, and all
+of them end with the same weights. The first executor returns its classifier to this process. The
+executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python). On one
+machine, use torchrun: with ``local_mode=True``, all processes write their results to the same file
+at the same time, and may damage it.
 """
 
 import sys

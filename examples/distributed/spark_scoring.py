@@ -1,12 +1,12 @@
-"""Tables of texts and of images, scored by Spark.
+"""Score tables of texts and of images on Spark.
 
     python spark_scoring.py                           # local mode: threads of one machine
-    python spark_scoring.py spark://127.0.0.1:7077    # a cluster that runs
+    python spark_scoring.py spark://127.0.0.1:7077    # uses a running cluster
 
 The executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python), and
-must see the images under the same paths. A table of your own: ``spark.read.parquet("reviews")``,
-and ``scored.write.parquet("scored")`` in place of ``scored.toArrow()``, so that no row comes to
-this process. Local mode does not try a failed task again; a cluster does, up to four times.
+the images under the same paths. For a table of your own, use ``spark.read.parquet("reviews")``, and
+``scored.write.parquet("scored")`` instead of ``scored.toArrow()``, so that no row comes to this
+process. Local mode does not try a failed task again; a cluster does, up to four times.
 """
 
 import os
@@ -25,23 +25,23 @@ from sklearn_dl.scoring import image_pipeline
 
 GOOD = ["a fine film", "simply great", "great fun", "a joy to watch", "warm and clever"]
 BAD = ["dull and slow", "what a bore", "slow and boring", "a waste of time", "flat and silly"]
-PHOTOGRAPHS = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
+IMAGES = ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"]
 PAGES = ["page.png", "text.png"]
 
 
 def score_texts(spark):
-    # float32: in bfloat16 a text's probabilities change a little with the others in its batch
+    # float32: in bfloat16, probabilities depend slightly on the other texts in the batch
     classifier = TextClassifier(trainable_layers=0, precision="float32")
     classifier.fit(GOOD + BAD, ["good"] * len(GOOD) + ["bad"] * len(BAD))
     texts = [f"{first}, but {then}" for first in GOOD for then in BAD]
     rows = list(enumerate(texts, start=100))
 
-    # a partition is scored in batches of `spark.sql.execution.arrow.maxRecordsPerBatch` rows; some
-    # partitions per core, so that all of them have work to the end
+    # a partition is scored in batches of `spark.sql.execution.arrow.maxRecordsPerBatch` rows; with
+    # several partitions per core, no core is idle for long
     frame = spark.createDataFrame(rows, ["id", "text"]).repartition(4)
     scored = predict_partitions(frame, classifier, "text", "predict_proba").toArrow().to_pandas()
 
-    # a repartitioned frame has another order: `id` says which row is which
+    # a repartitioned frame has a different order: `id` identifies the rows
     scored = scored.sort_values("id", ignore_index=True)
     print(scored.head(3))
     assert scored["text"].tolist() == texts
@@ -51,7 +51,7 @@ def score_texts(spark):
 
 def score_images(spark):
     pipeline = image_pipeline("efficientnet-lite0")
-    paths = [str(Path(skimage.data_dir, name)) for name in PHOTOGRAPHS]
+    paths = [str(Path(skimage.data_dir, name)) for name in IMAGES]
     frame = spark.createDataFrame([[path] for path in paths], ["path"])
     rows = predict_partitions(frame, pipeline, "path").collect()
 
@@ -80,7 +80,7 @@ def find_objects(spark):
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        # otherwise Spark listens on the network, too
+        # otherwise Spark also listens on the network
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     master = sys.argv[1] if len(sys.argv) > 1 else "local[2]"

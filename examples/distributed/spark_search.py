@@ -1,7 +1,7 @@
-"""A grid search whose fits run on Spark's executors.
+"""Run the fits of a grid search on Spark's executors.
 
     python spark_search.py                           # local mode: threads of one machine
-    python spark_search.py spark://127.0.0.1:7077    # a cluster that runs
+    python spark_search.py spark://127.0.0.1:7077    # uses a running cluster
 
 The executors need the same packages as this process (``PYSPARK_PYTHON`` names their Python). A task
 carries only the name of the built-in model, which each executor finds in its own packages. For a
@@ -32,7 +32,7 @@ def make_search(memory):
     classifier = TextClassifier(
         max_epochs=1,
         memory=memory,
-        # the same bits here and there: they depend on the number of threads
+        # the last digits depend on the number of threads: use the same number everywhere
         n_threads=1,
         random_state=0,
     )
@@ -62,7 +62,7 @@ def main():
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
-        # otherwise Spark listens on the network, too
+        # otherwise Spark also listens on the network
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     master = sys.argv[1] if len(sys.argv) > 1 else "local[2]"
     spark = SparkSession.builder.master(master).config("spark.ui.enabled", "false").getOrCreate()

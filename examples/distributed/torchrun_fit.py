@@ -1,11 +1,11 @@
-"""One fit that several processes share, started by torchrun.
+"""Share one fit among several processes that torchrun starts.
 
     OMP_NUM_THREADS=8 torchrun --nproc-per-node 2 torchrun_fit.py classifier.joblib
 
 Each process runs this whole script with the same rows. `fit` divides each batch among the
-processes, and all of them end with the same weights; the first one writes the file, which any
-process can load. A process computes in ``OMP_NUM_THREADS`` threads; torchrun sets 1 unless it is
-set. With several machines, add torchrun's ``--nnodes`` and ``--rdzv-endpoint``.
+processes, and all of them end with the same weights. The first process writes the file, which any
+process can load. A process computes in ``OMP_NUM_THREADS`` threads; without this variable, torchrun
+sets it to 1. With several machines, add torchrun's ``--nnodes`` and ``--rdzv-endpoint``.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Export a text classifier and a pretrained image classifier for JavaScript.
 
-``python export_models.py`` writes ``text.onnx`` and ``image.onnx`` beside this file. With
-``--rows``, it also writes what ``check.mjs`` compares: ``exact_text.onnx``, and 200 texts and 200
+``python export_models.py`` writes ``text.onnx`` and ``image.onnx`` to the folder of this file. With
+``--rows``, it also writes the files for ``check.mjs``: ``exact_text.onnx``, and 200 texts and 200
 images with the labels that the estimators predict.
 """
 
@@ -22,11 +22,11 @@ from sklearn_dl.scoring import image_pipeline
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from _docstrings import load_docstrings  # noqa: E402 - it lies beside this folder
+from _docstrings import load_docstrings  # noqa: E402 - it is in the folder above
 
 
 def crops(n_crops):
-    """Random parts of images, of different sizes."""
+    """Return random parts of images, of different sizes."""
     rng = np.random.default_rng(0)
     images = [*load_sample_images().images, skimage.data.cat(), skimage.data.coffee()]
     made = []
@@ -39,7 +39,7 @@ def crops(n_crops):
 
 
 def main(folder, with_rows):
-    """Write the models to a folder, and if `with_rows`, the rows to compare."""
+    """Write the models to a folder. If `with_rows`, also write the rows to compare."""
     table = load_docstrings()
     train, test = train_test_split(table, train_size=600, test_size=200, random_state=0)
     clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])

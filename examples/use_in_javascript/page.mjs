@@ -1,4 +1,4 @@
-// Classify the sentence that is typed, and the image that is chosen.
+// Classify a sentence or an image that the user enters.
 
 import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 

@@ -277,7 +277,7 @@ def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
     monkeypatch.setattr("sklearn_dl.TextClassifier", LearnsNothing)
     monkeypatch.syspath_prepend(ROOT / "examples")
     runpy.run_path(str(ROOT / "examples" / "distributed_fit.py"))
-    said = "180 sentences trained on, accuracy on 60 others: 0.33\n"
+    said = "180 training sentences, accuracy on 60 others: 0.33\n"
     assert capsys.readouterr() == ("" if rank else said, "")
 
 
@@ -285,7 +285,7 @@ def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
 def test_the_example_prints_once():
     out, _ = torchrun("examples/distributed_fit.py")
     (line,) = out.splitlines()
-    assert "180 sentences trained on, accuracy on 60 others: 0." in line
+    assert "180 training sentences, accuracy on 60 others: 0." in line
 
 
 @pytest.mark.parametrize("name", ["frozen objects", "objects"])
