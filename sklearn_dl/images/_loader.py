@@ -42,8 +42,8 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         them in the environment. None: paths are local, and a URL is an error, because nothing is
         downloaded.
     colors : {"RGB", "RGBA", "L"}, default="RGB"
-        Colour channels, in their order: "RGB", for example, or "L" for grey levels. With "RGB" and
-        "L", transparent images are composited on black.
+        Colour channels in their order, such as "RGB", or "L" for grey levels. With "RGB" and "L",
+        transparent images are composited on black.
     exif_transpose : bool, default=True
         Turn images upright, as their EXIF orientation says.
     on_error : {"raise", "nan"}, default="raise"

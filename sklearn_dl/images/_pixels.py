@@ -37,9 +37,8 @@ class PixelExtractor(
     Parameters
     ----------
     colors : str, default="RGB"
-        Colour channels, in their order: "RGB", for example, or "L" for grey levels. Each of "R",
-        "G", "B" and "A" may be used once ("BGR"). Without "A", the alpha of "RGBA" images is left
-        out.
+        Colour channels in their order, such as "RGB", or "L" for grey levels. Each of "R", "G", "B"
+        and "A" may be used once ("BGR"). Without "A", the alpha of "RGBA" images is left out.
     layout : {"NCHW", "NHWC", "flat"}, default="NCHW"
         Order of the axes. "NCHW" and "NHWC" are lazy. "flat" is a dense array of shape
         (n_samples, C * H * W), with the values in the order of "NCHW".

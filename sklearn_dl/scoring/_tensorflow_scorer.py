@@ -25,8 +25,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to the folder of a SavedModel, a folder with numbered versions (the highest is used),
         a frozen graph (`.pb`) or a Keras file (`.keras`, `.h5`, `.hdf5`). A tf.Module and a
-        keras.Model are also accepted. The name of a repository in the Hugging Face cache
-        ("owner/name") stands for its folder.
+        keras.Model are also accepted. A repository in the Hugging Face cache can be given by its
+        name ("owner/name").
     inputs : dict of str to columns, or None, default=None
         For each input of the graph, the column or columns of X that it gets: a name, a position,
         or a list or slice of these. None: a graph with one input gets all of X; for several inputs,

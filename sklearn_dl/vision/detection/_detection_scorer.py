@@ -62,8 +62,8 @@ class DetectionScorer(DetectorMixin, ModelEstimator):
         stretched. "pad_end": as "pad", with the image at the upper left. None: the mode of the
         format.
     colors : str, default=None
-        Colour channels, in their order: "RGB", for example, or "L" for grey levels. None: those of
-        the format.
+        Colour channels in their order, such as "RGB", or "L" for grey levels. None: those of the
+        format.
     offset, scale : float or sequence of float, default=None
         A network gets ``(pixel - offset) * scale`` for each pixel of 0 to 255. Both are one number
         for all channels, or one for each channel in the order of `colors`. None: the numbers of the
