@@ -10,7 +10,7 @@ from sklearn_dl.utils._optional import needed_by
 
 
 class TextTransformerMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
-    """Embeddings of the fitted encoder, for a TextEstimator. List this mixin before it."""
+    """Embeddings of the fitted encoder. Put this mixin to the left of TextEstimator."""
 
     _network: Any
     _where: Any

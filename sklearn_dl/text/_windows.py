@@ -15,8 +15,8 @@ CHARACTERS_AT_ONCE = 2**19
 class Windows(NamedTuple):
     """The windows of some documents. Each document has at least one window.
 
-    A document is a text, or the second text of a pair; the first text of the pair (a question) is
-    in each of its windows. The tokens of a document are counted without special tokens, without
+    A document is a text, or the second text of a pair. The first text of the pair (a question) is
+    then part of each window. The tokens of a document are counted without special tokens, without
     those of a question and without those of the encoder's default prompt.
 
     Attributes

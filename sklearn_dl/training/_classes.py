@@ -99,7 +99,7 @@ class Classes(Classification):
         if not self._may_lack_classes and np.ptp(targets) == 0:
             label = self.classes[targets[:1]].tolist()[0]
             raise ValueError(
-                f"{self.purpose} needs at least two classes, but the rows to learn from are all of "
+                f"{self.purpose} needs at least two classes, but the training rows are all of "
                 f"one class: {label!r}."
             )
 

@@ -24,7 +24,7 @@ class Scorer:
     ----------
     estimator : TrainedEstimator
     where : Where
-        Resolved.
+        It must be resolved.
     held_out : Examples
         The validation rows that can be read.
     data : Data

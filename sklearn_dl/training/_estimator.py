@@ -26,7 +26,7 @@ from sklearn_dl.utils._sklearn import HasMethods, Interval, RealNotInt, StrOptio
 
 
 def fit_method(fit):
-    """Decorate a `fit`: it calls the callbacks, and an error leaves the estimator as it was."""
+    """Decorate a `fit`: callbacks are called, and an error leaves the estimator unchanged."""
     return all_or_nothing(with_callbacks(fit))
 
 

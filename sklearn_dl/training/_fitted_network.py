@@ -82,7 +82,7 @@ class FittedNetwork(ABC):
             return read._replace(values=np.full((len(rows), len(head.bias)), np.nan))
         with np.errstate(over="ignore", invalid="ignore"):
             outputs = head(read.values.astype(np.float64, copy=False))
-        # the bias of a class without rows to learn from is -inf, which is not an error
+        # the bias of a class without training rows is -inf, which is not an error
         bad = (~np.isfinite(outputs) & (head.bias != -np.inf)).any(axis=1)
         errors = dict(read.errors)
         for position in np.flatnonzero(bad).tolist():

@@ -84,7 +84,7 @@ class Labels(Classification):
     def refuse(self, targets):
         if not self._may_lack_classes and (targets == targets[:1]).all():
             raise ValueError(
-                f"{self.purpose} needs rows with different labels, but all rows to learn from have "
+                f"{self.purpose} needs rows with different labels, but all training rows have "
                 f"the same labels ({counted(len(targets), 'row')})."
             )
 

@@ -55,8 +55,7 @@ class Problem(ABC):
     - if the network is not trained: `fit_head`;
     - if the network is trained: `has_outputs_of` and `scaled_head` if the model's folder contains a
       head, `strata` if some rows are to be held out, `start`, `initial_head` if the network has no
-      head yet, `goals`, `losses` for each batch, and `evaluate` for the
-      validation rows.
+      head yet, `goals`, `losses` for each batch, and `evaluate` for the validation rows.
 
     Only `losses` needs torch.
 

@@ -116,13 +116,13 @@ class Answers(Problem):
         n_lost, n_answers = (has_answer & ~is_found & ~is_long).sum(), has_answer.sum()
         if is_long.any():
             warn_user(
-                f"{is_long.sum()} of {n_answers} answers to learn from have more than "
+                f"{is_long.sum()} of {n_answers} training answers have more than "
                 f"max_answer_length={self.max_answer_length} tokens: `predict` cannot find such "
                 "answers."
             )
         if n_lost:
             warn_user(
-                f"No window contains all tokens of {n_lost} of {n_answers} answers to learn from: "
+                f"No window contains all tokens of {n_lost} of {n_answers} training answers: "
                 'they are learned as "no answer". Raise window_overlap or max_length.'
             )
         return goals

@@ -283,7 +283,8 @@ class QuestionAnswerer(TextEstimator):
             start, has no start and does not occur exactly once in its context, no row has an
             answer, a question leaves no room for a context, the model is a static embedding, the
             tokenizer is written in Python, a checkpoint belongs to another fit, or the loss is no
-            longer finite. Errors of rows name the row. The estimator is left as it was.
+            longer finite. If the error is about a row, it names the row. The estimator is left as
+            it was.
         FileNotFoundError
             If `model` is neither a folder nor a registered model.
         ImportError

@@ -70,7 +70,7 @@ def best_spans(tokens, k, max_answer_length, allow_no_answer):
     Returns
     -------
     spans : ndarray of shape (n_spans,) of SPAN_DTYPE
-        At most `k` spans, the best first, at least one. The scores are probabilities: the softmax
+        At least one span and at most `k`, the best first. The scores are probabilities: the softmax
         over everything that was compared. Start and end of "no answer" are -1; it is the result if
         there are no spans.
     """

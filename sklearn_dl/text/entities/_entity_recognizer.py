@@ -268,7 +268,7 @@ class EntityRecognizer(TextEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples,) or (n_samples, 1)
-            Texts, or lists of words, whichever kind `fit` got.
+            Texts, or lists of words. This may be a different kind than `fit` got.
 
         Returns
         -------

@@ -32,8 +32,8 @@ class WordFeed(Feed):
         found = read_words(tokenizer, rows, torch.get_num_threads(), has_shapes)
         if not len(found.words):
             raise ValueError(
-                "The tokenizer leaves out all characters of the words to learn from: set a model "
-                "that reads their language."
+                "The tokenizer leaves out all characters of the training words: set a model that "
+                "reads their language."
             )
         windows = found.windows
         kept, index, n_words = np.unique(found.of_window, return_inverse=True, return_counts=True)

@@ -30,7 +30,7 @@ class WordEntities(NamedTuple):
     Attributes
     ----------
     spans : list of list of (int, int, str)
-        For each row, first word, last word + 1 and label of its entities.
+        For each entity of each row: first word, last word + 1, label.
     n_words : int ndarray of shape (n_rows,)
     """
 

@@ -79,13 +79,13 @@ def test_a_window_without_the_whole_answer_has_the_goal_no_answer(encoder):
 def test_an_answer_that_no_window_has_as_a_whole_is_counted(encoder):
     answerer = quick(encoder, max_length=20, window_overlap=0).fit(PAIRS, GOLDS)
     y = ["the plot is slow a cat", "cat"]
-    with pytest.warns(UserWarning, match="No window contains all tokens of 1 of 2 answers"):
+    with pytest.warns(UserWarning, match="No window contains all tokens of 1 of 2 training"):
         assert "cat" in goals_of(answerer, LONG[:2], y)
 
 
 def test_answers_of_too_many_tokens_are_counted(encoder):
     answerer = quick(encoder, max_answer_length=2)
-    with pytest.warns(UserWarning, match="4 of 16 answers to learn from have more than max_answer"):
+    with pytest.warns(UserWarning, match="4 of 16 training answers have more than max_answer"):
         answerer.fit(X, Y)
     assert all(len(answer.split()) <= 2 for answer in answerer.predict(PAIRS)["answer"])
 
