@@ -1,4 +1,4 @@
-"""Columns as cells that a dictionary can hold, and the dictionaries of `LabelKeyMapper`."""
+"""The dictionaries of `LabelKeyMapper`, and the conversion of columns to cells for them."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from numbers import Number
@@ -42,7 +42,7 @@ _KIND_OF_TYPE: dict = {
 
 
 def hashable_cells(column):
-    """The cells of `column` as Python objects: equal values are equal objects with equal hashes.
+    """The cells of `column` as Python objects, so that equal values have equal hashes.
 
     Dates become `datetime.datetime`, so that a date in days equals the same date in nanoseconds.
     Dates with a time zone are converted to UTC, so that one moment has one key.
@@ -62,7 +62,7 @@ def hashable_cells(column):
     cells = column.tolist()
     times = (date, timedelta, np.datetime64, np.timedelta64)
     if column.dtype.kind == "O" and any(issubclass(t, times) for t in set(map(type, cells))):
-        # most cells do not change, and rows with the same moment often share one object
+        # convert each object once: rows with the same moment often share one object
         others = {
             id(cell): cell
             for cell in cells
@@ -87,7 +87,7 @@ def _time_cell(cell):
     if isinstance(cell, datetime) and cell.tzinfo not in (None, UTC):
         try:
             return cell.astimezone(UTC)
-        except OverflowError:  # at the ends of the calendar; it still compares as a moment
+        except OverflowError:  # at the ends of the calendar; the cell still compares as a moment
             return cell
     if isinstance(cell, (np.datetime64, np.timedelta64)):
         return time_cells(np.asarray([cell]))[0]
@@ -95,7 +95,7 @@ def _time_cell(cell):
 
 
 def first_rows(column, where):
-    """The rows that hold a value for the first time, in ascending order.
+    """The first row of each distinct value, in ascending order.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def first_rows(column, where):
             first.setdefault(cell, i)
         except TypeError:
             raise ValueError(
-                f"Row {i} of {where} holds a {type(cell).__name__}, which cannot have a key: "
+                f"Row {i} of {where} has a {type(cell).__name__}, which cannot have a key: "
                 "pass strings, numbers, booleans or dates."
             ) from None
     return np.array([i for cell, i in first.items() if not has_no_key(cell)], dtype=np.intp)
@@ -153,7 +153,7 @@ def kind_of(column, cells):
     if kinds == {"dates"}:
         if any(getattr(cell, "tzinfo", None) is not None for cell in cells):
             return "dates with a time zone"
-        if types == {np.datetime64}:  # with nanoseconds: it is unknown whether they had a zone
+        if types == {np.datetime64}:  # with nanoseconds: they may have had a time zone before
             return "mixed"
     return kinds.pop() if len(kinds) == 1 else "mixed"
 
@@ -200,7 +200,7 @@ def _sortable_times(cells):
 
 
 def decode(dictionary, keys):
-    """Replace keys by their values; 0 by NaN, NaT or (if the dtype has neither) None.
+    """Replace keys by their values, and 0 by NaN, NaT or (if the dtype has neither) None.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def decode(dictionary, keys):
     Returns
     -------
     values : ndarray of shape (n,)
-        If a key is 0, integers become float64 if that keeps them exact, and else objects.
+        If a key is 0, integers become float64 if that keeps them exact, and objects otherwise.
     """
     if keys.all():
         return dictionary[keys - 1]
@@ -230,7 +230,7 @@ def decode(dictionary, keys):
 
 
 def side_by_side(columns):
-    """Stack columns into a 2-D array, of objects if no other dtype keeps all values unchanged.
+    """Stack columns into a 2-D array; its dtype is object if no other keeps all values unchanged.
 
     Parameters
     ----------
@@ -287,12 +287,12 @@ def whole_numbers(column, n_keys, where):
     if numbers.dtype.kind in "iuf":
         valid = (numbers >= 0) & (numbers <= n_keys) & (numbers == np.floor(numbers))
     else:
-        # cell by cell, so that the message names the cell that is not a number, and not row 0
+        # cell by cell, so that the message names the cell that is not a number
         valid = np.array([_is_key(cell, n_keys) for cell in numbers])
     if not valid.all():
         row = int(np.argmin(valid))
         raise RowsError(
-            f"Row {row} of {where} holds {numbers[row]!r}, which is not a key: keys are the whole "
+            f"Row {row} of {where} has {numbers[row]!r}, which is not a key: keys are the whole "
             f"numbers from 0 to {n_keys}.",
             row,
         )

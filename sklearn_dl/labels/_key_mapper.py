@@ -33,17 +33,17 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
     Parameters
     ----------
     order : {"occurrence", "value"}, default="occurrence"
-        Which values get the lower keys. "occurrence": those that `fit` sees first. "value": the
-        smaller ones (numbers by size, strings by code points: "A" < "Z" < "a").
+        The order of the values in a dictionary. "occurrence": the order in which `fit` sees them.
+        "value": sorted (numbers by size, strings by code points: "A" < "Z" < "a").
     max_keys : int, default=1_000_000
-        Largest number of values in a dictionary. The values that `fit` sees first are kept, for
-        both values of `order`; the other values get the key 0. Ignored if `keys` is set.
+        Largest number of values in a dictionary. With any `order`, the values that `fit` sees first
+        are kept, and the other values get the key 0. Ignored if `keys` is set.
     keys : array-like of shape (n_keys,), default=None
-        A given dictionary: its values, which are used for all columns; the value ``keys[0]`` gets
-        the key 1. It must not contain missing values, empty strings or duplicates. With
-        ``order="value"`` the values are sorted first. None: `fit` learns the dictionaries from X.
+        The values of the dictionary for all columns; ``keys[0]`` gets the key 1. They must not
+        contain missing values, empty strings or duplicates. With ``order="value"`` they are sorted
+        first. None: `fit` learns the dictionaries from X.
     shared : bool, default=False
-        Whether all columns share one dictionary. Its values are then taken row by row, and within a
+        Whether all columns share one dictionary. `fit` then reads the values row by row, and each
         row from left to right.
 
     Attributes
@@ -65,13 +65,13 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
 
     Notes
     -----
-    `fit` and `transform` are ML.NET's MapValueToKey, `inverse_transform` is its MapKeyToValue.
-    None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string are missing values. As in
-    ML.NET, values are matched exactly (case and spaces matter), and a column must hold the same
-    kind of values as its dictionary: neither strings nor booleans are looked up among numbers. In
-    object columns of several kinds, Python's equality decides, so True equals 1. Integers are
+    `fit` and `transform` correspond to ML.NET's MapValueToKey, and `inverse_transform` to its
+    MapKeyToValue. None, NaN, NaT, `pandas.NA` and, as in ML.NET, the empty string are missing
+    values. As in ML.NET, case and spaces matter, and a column must have the same kind of values as
+    its dictionary: strings and booleans do not match numbers. If an object column has several
+    kinds of values, they match if they are equal in Python, so True matches 1. Integers are
     compared as integers, even beyond 2**53, and even if the column also has missing values or
-    floats. Dates with a time zone are moments: the same moment has the same key in every zone, and
+    floats. A date with a time zone has the same key as the same moment in another zone, and
     `inverse_transform` returns it in UTC if `fit` saw it in polars or pyarrow. Dates without a time
     zone are a different kind.
 
@@ -136,7 +136,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         ------
         ValueError
             If `keys` contains missing or duplicate values, or values of a different kind from a
-            column of X; if a cell is not hashable; if ``order="value"`` and values cannot be
+            column of X; if a cell is not hashable; or if ``order="value"`` and the values cannot be
             sorted.
         """
         self._validate_params()
@@ -183,7 +183,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
             try:
                 out[:, j] = np.fromiter(map(table.get, cells, repeat(0)), np.int64, len(cells))
             except TypeError:
-                first_rows(column, self._where(j))  # its error names the cell that is not hashable
+                first_rows(column, self._where(j))  # raises an error that names the unhashable cell
                 raise
         return out[:, 0] if one_dimensional else out
 
@@ -199,9 +199,9 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         Returns
         -------
         values : ndarray of the shape of X
-            With the dtype of the column, or with one that holds the values of all columns. In a
-            column of numbers, the key 0 becomes NaN (integers become float64 if that keeps them
-            exact); in a column of dates it becomes NaT; else it becomes None in an object array.
+            The dtype is that of the column, or one that can hold the values of all columns. The key
+            0 becomes NaN in a column of numbers (integers become float64 if that keeps them exact),
+            NaT in a column of dates, and None in an object array otherwise.
 
         Raises
         ------

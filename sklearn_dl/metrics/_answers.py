@@ -18,41 +18,41 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def exact_match_score(y_true, y_pred):
-    """Share of the answers that equal a true answer, but for case, punctuation and articles.
+    """Share of the answers that equal a true answer, ignoring case, punctuation and articles.
 
     Parameters
     ----------
     y_true : sequence of n_samples rows
         The true answers of each question: a text, ``(text, start)``, SQuAD's
-        ``{"text": [...], "answer_start": [...]}`` with any number of answers, or what
-        :meth:`sklearn_dl.QuestionAnswerer.predict` returns. None, "" or empty lists: the question
-        has no answer.
+        ``{"text": [...], "answer_start": [...]}`` with any number of answers, or the result of
+        :meth:`sklearn_dl.QuestionAnswerer.predict`. None, "" or empty lists: the question has no
+        answer.
     y_pred : sequence of n_samples rows
         The predicted answers in one of these forms, at most one for each question.
 
     Returns
     -------
     score : float
-        The mean over the rows, from 0 to 1. If a question has several true answers, the best of
-        them counts. Where there is no true answer, only "no answer" is right.
+        The mean over the rows, from 0 to 1. If a question has several true answers, the one that
+        gives the best score counts. If it has none, only "no answer" is right.
 
     Raises
     ------
     ValueError
         If the numbers of rows differ or are 0.
     RowError
-        A ValueError with the number of the row, if an answer is missing (NaN) or malformed, or a
-        row of `y_pred` has several answers.
+        A ValueError with the number of the row. It is raised if an answer is missing (NaN) or
+        malformed, or if a row of `y_pred` has several answers.
 
     See Also
     --------
-    answer_f1_score : The overlap of the words; it also counts answers that are partly right.
+    answer_f1_score : The overlap of the words, which also rewards partly right answers.
 
     Notes
     -----
-    This is "exact" of SQuAD 2.0's own evaluation [1]_, divided by 100. Texts are compared in lower
+    This is "exact" in SQuAD 2.0's own evaluation [1]_, divided by 100. Texts are compared in lower
     case, without ASCII punctuation, without the words "a", "an" and "the", and with single spaces.
-    True answers of which nothing is left are ignored. Only the texts count, not where they start.
+    True answers that are empty after this are ignored. Only the texts count, not their starts.
     ML.NET's QuestionAnswer has no metrics.
 
     References
@@ -81,8 +81,8 @@ def answer_f1_score(y_true, y_pred):
     Returns
     -------
     score : float
-        The mean over the rows, from 0 to 1. If a question has several true answers, the best of
-        them counts. Where there is no true answer, "no answer" scores 1, and all else 0.
+        The mean over the rows, from 0 to 1. If a question has several true answers, the one that
+        gives the best score counts. If it has none, "no answer" scores 1, and any answer scores 0.
 
     Raises
     ------
@@ -91,12 +91,12 @@ def answer_f1_score(y_true, y_pred):
 
     See Also
     --------
-    exact_match_score : The share of answers that are right as a whole.
-    sklearn_dl.QuestionAnswerer : Its `score` is this one.
+    exact_match_score : The share of answers that are completely right.
+    sklearn_dl.QuestionAnswerer : Its `score` is this score.
 
     Notes
     -----
-    This is "f1" of SQuAD 2.0's own evaluation [1]_, divided by 100. The texts are prepared as
+    This is "f1" in SQuAD 2.0's own evaluation [1]_, divided by 100. The texts are prepared as
     for :func:`exact_match_score`. ML.NET's QuestionAnswer has no metrics.
 
     References
@@ -127,22 +127,22 @@ def gold_answers(y, name):
     Returns
     -------
     answers : list of list of (str, int or None)
-        For each row, the texts of its answers and where they start; None if `y` does not say where.
-        Empty where there is no answer.
+        For each row, the texts of its answers and their starts. A start is None if `y` does not
+        have it. The list is empty if there is no answer.
 
     Raises
     ------
     RowsError
         If an answer is missing (NaN) or malformed. The message names the row.
     ValueError
-        If `y` is not rows.
+        If `y` is not a sequence of rows.
     """
     names = getattr(getattr(y, "dtype", None), "names", None) or ()
     if "answer" in names:
         answers = y["answer"].tolist()
         rows = list(zip(answers, y["start"].tolist(), strict=True)) if "start" in names else answers
     else:
-        # an array of polars' structs would not have the names of their fields
+        # an array of the structs of polars would not have the names of the fields
         rows = y.to_list() if is_series(y) and hasattr(y, "to_list") else target_rows(y, name)
     answers = []
     for number, row in enumerate(rows):
@@ -154,7 +154,7 @@ def gold_answers(y, name):
 
 
 def f1_of_answer(gold_texts, predicted):
-    """F1 score of the words that an answer shares with a true answer, the best of several.
+    """F1 score of the words that an answer shares with the best of the true answers.
 
     Parameters
     ----------
@@ -185,18 +185,18 @@ def _f1(gold, found):
 
 
 def _normalized_golds(gold_texts):
-    """The true answers of which something is left; "" if the question has no answer."""
+    """The normalized true answers that are not empty; [""] if there are none."""
     return [text for text in map(_normalized, gold_texts) if text] or [""]
 
 
 def _normalized(text):
-    """A text as SQuAD's evaluation compares it."""
+    """A text in the form that SQuAD's evaluation compares."""
     text = text.lower().translate(_NO_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
 def _mean_score(y_true, y_pred, score):
-    """Mean over the rows of a score of the true texts and the predicted text."""
+    """Mean over the rows of ``score(true_texts, predicted_text)``."""
     true, predicted = gold_answers(y_true, "y_true"), gold_answers(y_pred, "y_pred")
     check_consistent_length(true, predicted)
     if not true:
@@ -204,13 +204,13 @@ def _mean_score(y_true, y_pred, score):
     scores = []
     for row, (golds, found) in enumerate(zip(true, predicted, strict=True)):
         if len(found) > 1:
-            raise RowError(f"y_pred has {len(found)} answers, but one can be scored.", row)
+            raise RowError(f"y_pred has {len(found)} answers, but only one can be scored.", row)
         scores.append(score([text for text, _ in golds], found[0][0] if found else ""))
     return float(np.mean(scores))
 
 
 def _read_answers(row):
-    """The (text, start) of one row."""
+    """The answers of one row: list of (text, start)."""
     if row is None:
         return []
     if isinstance(row, str):
@@ -229,7 +229,7 @@ def _read_answers(row):
 
 
 def _read_squad(row):
-    """The answers of SQuAD's dict of texts and starts; one text needs no list."""
+    """The answers in SQuAD's dict of texts and starts; a single text need not be in a list."""
     if "text" not in row:
         raise RowError(f"the dict must have the key 'text', but has {brief(list(row))}")
     texts = _as_list(row["text"])
@@ -249,7 +249,7 @@ def _as_list(values):
 
 
 def _read_pair(text, start):
-    """The answer that starts there, in a list that is empty if the text is."""
+    """The answer with this text and start, in a list; [] if the text is empty."""
     texts = _read_text(text)
     if not isinstance(start, Integral) or isinstance(start, bool):
         raise RowError(f"the start of {brief(text)} must be an integer, but is {brief(start)}")
@@ -259,7 +259,7 @@ def _read_pair(text, start):
 
 
 def _read_text(text):
-    """The answer with this text, in a list that is empty if the text is."""
+    """The answer with this text, in a list; [] if the text is empty."""
     if not isinstance(text, str):
         raise RowError(f"the text of an answer must be a string, but is {brief(text)}")
     return [(str(text), None)] if text else []

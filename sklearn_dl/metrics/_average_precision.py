@@ -28,19 +28,20 @@ def mean_average_precision_score(
         The detections of each image: arrays with the same fields and ``score``, as
         :meth:`sklearn_dl.DetectionScorer.predict` returns them.
     iou_thresholds : float, sequence of float or "coco", default=0.5
-        Smallest intersection over union at which a detection is right. With several thresholds,
+        Smallest intersection over union with which a detection is right. With several thresholds,
         the score is the mean over them. "coco": 0.50, 0.55, ..., 0.95.
     average : {"macro", "weighted", "micro"}, default="macro"
         "macro": the mean over the classes in `y_true`, as in COCO. "weighted": this mean, weighted
         by the number of objects of each class. "micro": the average precision of the detections
         of all classes, ranked together.
     max_detections : int, default=100
-        Largest number of detections per image and class that count: those with the highest scores.
+        Largest number of detections per image and class that count. Those with the highest scores
+        are kept.
 
     Returns
     -------
     score : float
-        From 0 to 1. NaN, with an `UndefinedMetricWarning`, if `y_true` has no object at all.
+        From 0 to 1. NaN, with an `UndefinedMetricWarning`, if `y_true` has no objects.
 
     Raises
     ------
@@ -56,12 +57,13 @@ def mean_average_precision_score(
     Notes
     -----
     This is COCO's evaluation [1]_ without crowds and area ranges, and agrees with pycocotools.
-    The detections of an image and class are matched by falling score. Each is matched to the object
-    that it overlaps most among those not yet matched. Precision is made to fall with recall, and
-    its mean over 101 recalls is taken. ML.NET's MAP50 differs: it matches by falling overlap
-    and ignores the scores, counts boxes as one pixel wider and higher, integrates over all
-    recalls, returns 1 if there is no object, and fails on a predicted class that `y_true` does not
-    contain.
+    The detections of an image and class are matched in order of decreasing score. Each detection
+    is matched to the object with the largest overlap among those that are not yet matched. The
+    precision at a recall is the highest precision at this or any higher recall. The average
+    precision is its mean over 101 recalls. ML.NET's MAP50 differs: it ignores the scores and
+    matches in order of decreasing overlap, treats boxes as one pixel wider and higher, integrates
+    over all recalls, returns 1 if there are no objects, and fails if a predicted class is absent
+    from `y_true`.
 
     References
     ----------
@@ -83,7 +85,7 @@ def mean_average_precision_score(
     rankings, n_objects, _ = _rankings(y_true, y_pred, iou_thresholds, max_detections)
     if not n_objects.sum():
         warnings.warn(
-            "y_true has no object at all: the mean average precision is not defined.",
+            "y_true has no objects: the mean average precision is not defined.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
@@ -112,7 +114,8 @@ def average_precision_per_class(y_true, y_pred, *, iou_thresholds=0.5, max_detec
     Returns
     -------
     average_precisions : dict of label to float
-        One for each class in `y_true` or `y_pred`, sorted; NaN for a class that is not in `y_true`.
+        One for each class in `y_true` or `y_pred`, sorted. NaN if the class is absent from
+        `y_true`.
 
     Raises
     ------
@@ -179,12 +182,12 @@ def _rankings(y_true, y_pred, iou_thresholds, max_detections):
 
 
 def _matched(overlaps, thresholds):
-    """Which detections of an image and class match an object that no earlier detection matched.
+    """Find the detections of an image and class that match an object not matched before.
 
     Parameters
     ----------
     overlaps : float ndarray of shape (n_detections, n_objects)
-        Intersection over union, with the detections by falling score.
+        Intersection over union; the detections are in order of decreasing score.
     thresholds : float ndarray of shape (n_thresholds,)
 
     Returns
@@ -198,7 +201,7 @@ def _matched(overlaps, thresholds):
     for t, threshold in enumerate(thresholds):
         free = np.ones(n_objects, dtype=bool)
         for d in range(n_detections):
-            # among equal overlaps, the last object, as in pycocotools
+            # the last object among those with equal overlap, as in pycocotools
             candidates = np.where(free, overlaps[d], -1.0)[::-1]
             best = n_objects - 1 - int(candidates.argmax())
             if free[best] and overlaps[d, best] >= min(threshold, 1 - 1e-10):
@@ -257,5 +260,5 @@ def _checked(image, row, name, more):
     if more:
         values = np.column_stack([values, image["score"]])
     if not np.isfinite(values).all():
-        raise ValueError(f"{name}[{row}] holds NaN or infinity.")
+        raise ValueError(f"{name}[{row}] has NaN or infinity.")
     return image

@@ -3,8 +3,8 @@
 import numpy as np
 
 BOX_FIELDS = ("x0", "y0", "x1", "y1")
-# of a label in a file: every box takes as much memory as the longest label; the longest names of
-# published data sets have 70 letters
+# largest number of characters of a label in a file, because all labels of an array take as much
+# memory as the longest one; the longest names in published data sets have 70 letters
 LONGEST_LABEL = 200
 
 
@@ -19,7 +19,7 @@ def make_detections(boxes, labels, scores=None):
         x0, y0, x1, y1 in pixels: left, top, right and bottom edge.
     labels : array-like of shape (n_objects,)
     scores : array-like of shape (n_objects,), default=None
-        None: each score is 1.0, for objects that are known.
+        None: each score is 1.0, for true objects.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def make_detections(boxes, labels, scores=None):
     Raises
     ------
     ValueError
-        If the lengths differ, or an edge is not finite or is on the wrong side of the opposite one.
+        If the lengths differ, or a box is not finite or has x0 > x1 or y0 > y1.
 
     Examples
     --------
@@ -83,8 +83,8 @@ def sorted_labels(images):
     distinct = {label for image in images if len(image) for label in image["label"].tolist()}
     if len({isinstance(label, str) for label in distinct}) > 1:
         raise ValueError(
-            "Labels are strings in one of y_true and y_pred, and numbers in the other: set "
-            "the parameter `classes` of DetectionScorer, or use numbers as labels in y_true."
+            "Some labels in y_true and y_pred are strings, and others are numbers: set the "
+            "parameter `classes` of DetectionScorer, or use numbers as labels in y_true."
         )
     return sorted(distinct)
 
@@ -95,8 +95,7 @@ def check_boxes(boxes):
     Raises
     ------
     ValueError
-        If the shape is not (n, 4), or an edge is not finite or is on the wrong side of the opposite
-        one.
+        If the shape is not (n, 4), or a box is not finite or has x0 > x1 or y0 > y1.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     if boxes.size == 0:
@@ -123,7 +122,7 @@ def box_iou(boxes_a, boxes_b):
     Parameters
     ----------
     boxes_a : array-like of shape (n, 4)
-        x0, y0, x1, y1: the positions of the edges, so a box is x1 - x0 wide.
+        x0, y0, x1, y1: the positions of the edges. The width of a box is x1 - x0.
     boxes_b : array-like of shape (m, 4)
 
     Returns
@@ -134,8 +133,7 @@ def box_iou(boxes_a, boxes_b):
     Raises
     ------
     ValueError
-        If a shape is not (n, 4), or an edge is not finite or is on the wrong side of the opposite
-        one.
+        If a shape is not (n, 4), or a box is not finite or has x0 > x1 or y0 > y1.
 
     Examples
     --------
@@ -167,14 +165,16 @@ def non_max_suppression(boxes, scores, labels=None, *, iou_threshold=0.45, max_d
     labels : array-like of shape (n,), default=None
         Boxes with different labels do not suppress each other. None: all have the same label.
     iou_threshold : float, default=0.45
-        A box is dropped if its intersection over union with a better one is larger than this.
+        A box is dropped if its intersection over union with a better box that is kept is larger
+        than this.
     max_detections : int or None, default=None
         Largest number of boxes that are kept. None: no limit.
 
     Returns
     -------
     kept : int ndarray of shape (n_kept,)
-        Positions of the kept boxes, by falling score. Boxes with equal scores keep their order.
+        Positions of the kept boxes, in order of decreasing score. Boxes with equal scores keep
+        their order.
 
     Raises
     ------

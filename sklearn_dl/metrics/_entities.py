@@ -12,7 +12,7 @@ from sklearn_dl.utils._messages import RowError
 
 
 def entity_f1_score(y_true, y_pred, *, scheme="auto", average="micro", zero_division="warn"):
-    """F1 score of entities: one is right if its start, its end and its label are.
+    """F1 score of entities. An entity is right if its start, its end and its label are right.
 
     Parameters
     ----------
@@ -21,20 +21,20 @@ def entity_f1_score(y_true, y_pred, *, scheme="auto", average="micro", zero_divi
         a structured array with these fields, as :func:`make_entities` makes it. An empty row has
         no entities.
     y_pred : sequence of n_samples rows
-        What was predicted, in one of these forms: that of
+        The predicted entities in one of these forms, for example the result of
         :meth:`sklearn_dl.EntityRecognizer.predict` or of its `predict_tags`. If one of `y_true` and
-        `y_pred` is tags and the other is spans, the spans must count words, not characters.
+        `y_pred` has tags and the other has spans, the spans must count words, not characters.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
-        What the tags of both mean. "auto": IO if every tag but "O" in `y_true` starts with "I-",
-        BIO if each entity starts with "B-", and an error for any other tags. If `y_true` is spans
-        or has no entities, `y_pred` tells the scheme in the same way. If `y_true` is IO, `y_pred`
-        may be IO or BIO.
+        The scheme of the tags in `y_true` and `y_pred`. "auto": IO if every tag in `y_true` except
+        "O" starts with "I-", BIO if each entity starts with "B-", and an error for any other tags.
+        If `y_true` has spans or no entities, the tags in `y_pred` determine the scheme in the same
+        way. If `y_true` is IO, `y_pred` may be IO or BIO.
     average : {"micro", "macro", "weighted"} or None, default="micro"
         "micro": the score of the entities of all labels together. "macro": the mean over the
         labels in `y_true` or `y_pred`. "weighted": this mean, weighted by the number of entities
         in `y_true`. None: the score of each label.
     zero_division : {"warn", 0.0, 1.0, np.nan}, default="warn"
-        The score where neither `y_true` nor `y_pred` has an entity. "warn": 0.0, with an
+        The score if neither `y_true` nor `y_pred` has an entity. "warn": 0.0, with an
         `UndefinedMetricWarning`. NaN is left out of averages.
 
     Returns
@@ -47,9 +47,9 @@ def entity_f1_score(y_true, y_pred, *, scheme="auto", average="micro", zero_divi
     ValueError
         If the numbers of rows differ, or a parameter is out of range.
     RowError
-        A ValueError with the number of the row: if a row is missing or malformed, if its entities
-        overlap, if tags in `y_true` are illegal, if "auto" cannot tell the scheme, or if the
-        numbers of tags differ.
+        A ValueError with the number of the row. It is raised if a row is missing or malformed, if
+        its entities overlap, if tags in `y_true` are illegal, if "auto" cannot determine the
+        scheme, or if the numbers of tags differ.
 
     See Also
     --------
@@ -59,9 +59,9 @@ def entity_f1_score(y_true, y_pred, *, scheme="auto", average="micro", zero_divi
     Notes
     -----
     For legal tags, this is the score of seqeval [1]_ with ``mode="strict"``. An illegal sequence of
-    tags in `y_pred`, such as an "I-" that nothing begins, is not an entity, as in seqeval. In
-    `y_true` it is an error: seqeval drops it silently. IO, which seqeval does not know, counts as
-    BIO: neighbours with the same label are one entity. ML.NET's NamedEntityRecognition has no
+    tags in `y_pred`, such as an "I-" without a "B-" before it, is not an entity, as in seqeval. In
+    `y_true` it raises an error, while seqeval ignores it silently. seqeval does not know IO; here,
+    neighbours with the same label are one entity in IO. ML.NET's NamedEntityRecognition has no
     metrics.
 
     References
@@ -99,22 +99,22 @@ def entity_precision_recall_fscore_support(
     beta : float, default=1.0
         The weight of recall in the F-score.
     labels : sequence of str, default=None
-        The labels that count, and their order if `average` is None. None: all labels in `y_true`
-        or `y_pred`, sorted.
+        The labels that count, in the order of the results if `average` is None. None: all labels in
+        `y_true` or `y_pred`, sorted.
     scheme
         As in :func:`entity_f1_score`.
     average : {"micro", "macro", "weighted"} or None, default=None
         As in :func:`entity_f1_score`.
     zero_division : {"warn", 0.0, 1.0, np.nan}, default="warn"
-        Precision where nothing is predicted, recall where `y_true` has no entity, and F-score where
-        both hold. "warn": 0.0, with an `UndefinedMetricWarning`. NaN is left out of averages.
+        The precision if `y_pred` has no entity, the recall if `y_true` has none, and the F-score if
+        neither has one. "warn": 0.0, with an `UndefinedMetricWarning`. NaN is left out of averages.
 
     Returns
     -------
     precision, recall, fscore : float or float64 ndarray of shape (n_labels,)
         From 0 to 1. Arrays if `average` is None.
     support : None or int64 ndarray of shape (n_labels,)
-        Number of entities of each label in `y_true`. None if there is an average.
+        Number of entities of each label in `y_true`. None if `average` is not None.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def entity_precision_recall_fscore_support(
 
     See Also
     --------
-    entity_f1_score : The F1 score alone, for `make_scorer`; its notes say how entities are counted.
+    entity_f1_score : Only the F1 score, for `make_scorer`. Its Notes say how entities are counted.
     sklearn.metrics.precision_recall_fscore_support : The same for classes.
 
     Examples
@@ -147,13 +147,13 @@ def entity_precision_recall_fscore_support(
 
 
 def _scores(y_true, y_pred, scheme, *, average, labels=None, **params):
-    """Precision, recall, F-score and support; scikit-learn computes them from counts."""
+    """Precision, recall, F-score and support, which scikit-learn computes from counts."""
     if average not in (None, "micro", "macro", "weighted"):
         raise ValueError(f"average={average!r} must be 'micro', 'macro', 'weighted' or None.")
     right, missed, wrong = _counts(*_read_both(y_true, y_pred, scheme))
     labels = sorted({*right, *missed, *wrong}) if labels is None else _checked_labels(labels)
-    # 0 stands for "no entity", so that a label is one of three kinds of pairs of classes;
-    # the first pair is there to have one
+    # scikit-learn gets pairs of classes with weights: 0 means "no entity", and each label has the
+    # pairs right, missed and wrong; the first pair is there so that the lists are not empty
     true, predicted, weights = [0], [0], [1]
     for code, label in enumerate(labels, start=1):
         true += [code, code, 0]
@@ -161,7 +161,7 @@ def _scores(y_true, y_pred, scheme, *, average, labels=None, **params):
         weights += [right[label], missed[label], wrong[label]]
     codes = list(range(1, len(labels) + 1))
     if not codes and average is not None:
-        codes = [1]  # without a label, averages are not defined, as for one without entities
+        codes = [1]  # averages over no labels are as undefined as those of a label without entities
     precision, recall, fscore, support = precision_recall_fscore_support(
         true, predicted, labels=codes, average=average, sample_weight=weights, **params
     )
@@ -185,7 +185,7 @@ def _read_both(y_true, y_pred, scheme):
     if scheme == "auto" and any(spans and n_tags is not None for spans, n_tags in pairs):
         scheme = true.scheme
     if scheme == "IO":
-        scheme = "auto"  # `predict_tags` gives BIO after IO
+        scheme = "auto"  # `predict_tags` returns BIO for an estimator that was fitted on IO
     predicted = read_entities(y_pred, "y_pred", scheme=scheme, strict=False)
     check_consistent_length(true.spans, predicted.spans)
     for row, (n_true, n_pred) in enumerate(zip(true.n_tags, predicted.n_tags, strict=True)):
@@ -197,13 +197,13 @@ def _read_both(y_true, y_pred, scheme):
 
 
 def _refuse_characters(entities, n_tags, name):
-    """Raise an error where a span ends after the last word that the other `y` has a tag for."""
+    """Raise an error if a span ends after the last word, where the other `y` has a tag per word."""
     for row, (spans, n_words) in enumerate(zip(entities.spans, n_tags, strict=True)):
         if spans and n_words is not None and spans[-1][1] > n_words:
             raise RowError(
                 f"the entity {spans[-1]} of {name} ends after the last of "
-                f"{counted(n_words, 'tag')}. Spans that are compared with tags must count words, "
-                "not characters.",
+                f"{counted(n_words, 'tag')}. If spans are compared with tags, they must count "
+                "words, not characters.",
                 row,
             )
 

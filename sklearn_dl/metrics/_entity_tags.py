@@ -14,7 +14,7 @@ ENTITY_DTYPE = np.dtype(
     [("start", np.int64), ("end", np.int64), ("label", object), ("score", np.float64)]
 )
 
-# for each scheme, its prefixes, and what each of them means in BIOES
+# for each scheme, its prefixes, and the meaning of each prefix in BIOES
 SCHEMES = {
     "IO": {"I": "I"},
     "BIO": {"B": "B", "I": "I"},
@@ -30,9 +30,9 @@ class EntityRows(NamedTuple):
 
     # for each row, its (start, end, label), sorted by start
     spans: list[list[tuple[int, int, str]]]
-    # for each row its number of tags, or None if it holds spans
+    # for each row, its number of tags, or None if it has spans
     n_tags: list[int | None]
-    # of the rows of tags; None if there are none
+    # the scheme of the rows of tags, or None if there are none
     scheme: str | None
 
 
@@ -46,7 +46,7 @@ def make_entities(spans, scores=None):
     spans : sequence of n_entities (int, int, str)
         Start, end (exclusive) and label of each entity. Start and end count characters or words.
     scores : array-like of shape (n_entities,), default=None
-        None: each score is 1.0, for entities that are known.
+        None: each score is 1.0, for true entities.
 
     Returns
     -------
@@ -87,13 +87,13 @@ def read_entities(y, name, *, scheme="auto", strict=True):
     Parameters
     ----------
     y : list, tuple, ndarray or Series of n_samples rows
-        A row whose items are strings is a row of tags. Other rows hold (start, end, label), or are
-        structured arrays with these fields. An empty row has no entities.
+        A row of strings has tags. Other rows have items (start, end, label), or are structured
+        arrays with these fields. An empty row has no entities.
     name : str
         Name of `y` in messages.
     scheme : {"auto", "IO", "BIO", "IOB1", "BILOU", "BIOES"}, default="auto"
-        What the tags mean. "auto": IO if every tag but "O" starts with "I-", BIO if each entity
-        starts with "B-" (or if all tags are "O"), and an error for any other tags.
+        The scheme of the tags. "auto": IO if every tag except "O" starts with "I-", BIO if each
+        entity starts with "B-" (or if all tags are "O"), and an error for any other tags.
     strict : bool, default=True
         Whether an illegal sequence of tags is an error. If not, its words are not entities, as in
         seqeval's strict mode. Tags that the scheme does not have are always an error.
@@ -105,10 +105,10 @@ def read_entities(y, name, *, scheme="auto", strict=True):
     Raises
     ------
     RowsError
-        If a row is missing, malformed or illegal, if its entities overlap, or if "auto" cannot tell
-        the scheme. The message names the row and the place.
+        If a row is missing, malformed or illegal, if its entities overlap, or if "auto" cannot
+        determine the scheme. The message names the row and the place.
     ValueError
-        If `y` is not rows, or the scheme is unknown.
+        If `y` is not a sequence of rows, or the scheme is unknown.
     """
     if scheme != "auto" and scheme not in SCHEMES:
         raise ValueError(f"scheme={scheme!r} must be one of {['auto', *SCHEMES]}.")
@@ -134,7 +134,7 @@ def read_entities(y, name, *, scheme="auto", strict=True):
 
 
 def spans_of_tags(tags, scheme, *, strict=True):
-    """The entities that the tags of one row mean.
+    """Convert the tags of one row to entities.
 
     Parameters
     ----------
@@ -151,11 +151,12 @@ def spans_of_tags(tags, scheme, *, strict=True):
     Raises
     ------
     RowError
-        If a tag is not of the scheme, or `strict` and the sequence is illegal. It has no `row`.
+        If a tag does not belong to the scheme, or if the sequence is illegal and `strict` is True.
+        The error has no `row`.
     """
     spans = []
     closes = scheme in ("BILOU", "BIOES")
-    start = None  # first word of the entity that the words before belong to
+    start = None  # first word of the open entity
     before, label_before = "O", None
     # after the last word, "O" ends an open entity
     for word, tag in enumerate((*tags, "O")):
@@ -186,7 +187,7 @@ def spans_of_tags(tags, scheme, *, strict=True):
 
 
 def tags_of_spans(spans, n_words, scheme):
-    """The tags of one row.
+    """Convert the entities of one row to tags.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def tags_of_spans(spans, n_words, scheme):
     Raises
     ------
     RowError
-        If a span ends after the last word. It has no `row`.
+        If a span ends after the last word. The error has no `row`.
     """
     prefix_of = {kind: prefix for prefix, kind in SCHEMES[scheme].items()}
     tags = ["O"] * n_words
@@ -247,7 +248,7 @@ class _NotOfScheme(RowError):
 
 
 def _parsed_tag(tag, scheme, word):
-    """What the prefix of a tag means in BIOES, and its label."""
+    """The meaning of a tag's prefix in BIOES, and the tag's label."""
     if not isinstance(tag, str):
         raise RowError(f"word {word} has the tag {brief(tag)}, which is not a string")
     try:
@@ -267,7 +268,7 @@ def _split_tag(tag, scheme):
 
 
 def _illegal(strict, tags, word, why):
-    """Raise an error if the sequence must be legal."""
+    """Raise an error if `strict`, because the sequence of tags is illegal."""
     if strict and word < len(tags):
         raise _NotOfScheme(f"the tag {brief(tags[word])} of word {word} {why}")
     if strict:

@@ -1,4 +1,4 @@
-"""The objects of each image as structured arrays, from each form that users have them in."""
+"""Conversion of the objects of each image to structured arrays, from all accepted forms."""
 
 from collections.abc import Mapping
 
@@ -24,8 +24,8 @@ def objects_of_images(y, X, n_images, name, *, scored):
         Each item is a structured array, a dict, or None. A frame has one row per object, as
         `DetectionScorer.predict_frame` returns it.
     X : column of n_images images
-        A frame's column ``image`` refers to its rows: by index label if it is a frame or a Series
-        of pandas, else by position.
+        If `y` is a frame, its column ``image`` refers to the rows of X: by index label if X is a
+        pandas frame or Series, else by position.
     n_images : int
     name : str
         Name of `y` in messages.
@@ -57,9 +57,9 @@ def objects_of_images(y, X, n_images, name, *, scored):
 
 
 def objects_of_image(y, name, *, scored):
-    """The objects of one image, checked: as `objects_of_images`, without None.
+    """The objects of one image, checked: like `objects_of_images`, but `y` must not be None.
 
-    A frame is the part of a `predict_frame` that is about this image.
+    If `y` is a frame, it has the rows of this image from the result of `predict_frame`.
     """
     if is_frame(y):
         columns = _columns(y, name, scored)
@@ -84,8 +84,8 @@ def _from_frame(frame, X, n_images, name, scored):
     index, images = row_index(X), columns["image"]
     if index is not None and not index.is_unique:
         raise ValueError(
-            f"The index of X has a label more than once, so the column 'image' of `{name}` does "
-            "not tell which image it means: use X.reset_index(drop=True) before predict_frame."
+            f"The index of X has a label more than once, so the column 'image' of `{name}` is "
+            "ambiguous: use X.reset_index(drop=True) before predict_frame."
         )
     if index is None:
         rows = np.array([_position(image, n_images) for image in images.tolist()], dtype=int)
@@ -102,13 +102,13 @@ def _from_frame(frame, X, n_images, name, scored):
 
 
 def _position(image, n_images):
-    """The position in X that a cell of the column "image" means; -1 if there is none."""
+    """A cell of the column "image" if it is a position in X, else -1."""
     return image if image in range(n_images) else -1
 
 
 def _columns(frame, name, scored):
     """The columns of a tidy frame, by their names."""
-    # the estimator, here None, is for errors about other containers
+    # only errors about other containers use the estimator, which is None here
     cells, names, _ = split_columns(frame, None)
     columns = dict(zip(names, cells, strict=True))
     _check_keys(columns, ["image", *_wanted(scored)], name, scored)
@@ -143,7 +143,7 @@ def _box_rows(columns):
 
 
 def _checked(boxes, labels, scores, name):
-    """`make_detections`, with the name of what is wrong; scores and labels must be there."""
+    """`make_detections` whose errors contain `name`; scores and labels must not be missing."""
     try:
         objects = make_detections(boxes, labels, scores)
     except ValueError as error:

@@ -24,8 +24,8 @@ def spearman_score(y_true, y_pred, *, sample_weight=None):
     Returns
     -------
     score : float
-        From -1 to 1: 1 if `y_pred` orders the rows as `y_true` does. NaN, with an
-        `UndefinedMetricWarning`, if one of the two is constant.
+        From -1 to 1. It is 1 if `y_pred` orders the rows in the same way as `y_true`. NaN, with an
+        `UndefinedMetricWarning`, if `y_true` or `y_pred` is constant.
 
     Raises
     ------
@@ -39,8 +39,8 @@ def spearman_score(y_true, y_pred, *, sample_weight=None):
 
     Notes
     -----
-    Equal values share the mean of their ranks; without weights this is
-    :func:`scipy.stats.spearmanr`, the figure that STS benchmarks report.
+    Equal values get the mean of their ranks. Without weights, the score is that of
+    :func:`scipy.stats.spearmanr`, which STS benchmarks report.
 
     Examples
     --------

@@ -356,7 +356,7 @@ def test_what_does_not_match():
         draw([IMAGE] * 2, FOUND)
     with pytest.raises(ValueError, match="'cat' of an object is not in `classes`"):
         draw(IMAGE, FOUND, classes=["$dog$"])
-    with pytest.raises(ValueError, match="Labels are strings in one of y_true and y_pred"):
+    with pytest.raises(ValueError, match="Some labels in y_true and y_pred are strings"):
         draw(IMAGE, FOUND, y_true=make_detections([[0, 0, 1, 1]], [3]))
     with pytest.raises(ValueError, match="51 images would need 102 panels, but at most 100"):
         draw([IMAGE] * 51, [FOUND] * 51, y_true=[TRUE] * 51)

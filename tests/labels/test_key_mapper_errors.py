@@ -46,12 +46,12 @@ def test_wrong_keys_are_errors(keys, X, message):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ([1, 3], "Row 1 of column 0 holds .*3.*, which is not a key: .* from 0 to 2"),
+        ([1, 3], "Row 1 of column 0 has .*3.*, which is not a key: .* from 0 to 2"),
         ([0, 1, -1], "Row 2 of column 0"),
-        ([1.0, 1.5], "Row 1 of column 0 holds .*1.5"),
-        ([1.0, np.nan], "Row 1 of column 0 holds .*nan"),
-        ([1, None], "Row 1 of column 0 holds None"),
-        ([1, "a"], "Row 1 of column 0 holds 'a'"),
+        ([1.0, 1.5], "Row 1 of column 0 has .*1.5"),
+        ([1.0, np.nan], "Row 1 of column 0 has .*nan"),
+        ([1, None], "Row 1 of column 0 has None"),
+        ([1, "a"], "Row 1 of column 0 has 'a'"),
         ([True], "Row 0 of column 0"),
         ([[1, 1]], "X has 2 columns of keys, but LabelKeyMapper was fitted on 1 column"),
     ],
@@ -71,7 +71,7 @@ def test_what_is_not_a_key_cannot_be_inverted(keys, message):
         (np.empty((2, 0)), "0 feature"),
         (np.zeros((1, 1, 1)), "3 dimensions"),
         (np.array([1j]), "Complex data not supported"),
-        (["a", ["b"], {}], "Row 1 of column 0 holds a list"),
+        (["a", ["b"], {}], "Row 1 of column 0 has a list"),
         ([["a", "b"], ["c"]], "Row 1 has 1 column, but row 0 has 2"),
     ],
     ids=["string", "empty", "no rows", "no columns", "3-D", "complex", "list in a cell", "ragged"],
@@ -87,7 +87,7 @@ def test_transform_refuses_what_does_not_match_the_keys():
         ValueError, match="are numbers, but the values in its dictionary are strings"
     ):
         mapper.transform([1, 2])
-    with pytest.raises(ValueError, match="Row 1 of column 0 holds a list"):
+    with pytest.raises(ValueError, match="Row 1 of column 0 has a list"):
         LabelKeyMapper().fit(["a", 1]).transform(["a", ["b"]])
     assert mapper.transform(np.array([np.nan])).tolist() == [0]
     with pytest.raises(TypeError, match="Sparse data"):

@@ -125,7 +125,7 @@ def test_perfect_and_empty():
     assert mean_average_precision_score(y_true, y_true, iou_thresholds=1.0) == 1.0
     nothing = [image[:0] for image in y_true]
     assert mean_average_precision_score(y_true, nothing) == 0.0
-    with pytest.warns(UndefinedMetricWarning, match="has no object at all"):
+    with pytest.warns(UndefinedMetricWarning, match="has no objects"):
         assert np.isnan(mean_average_precision_score(nothing, y_true))
 
 
@@ -159,5 +159,5 @@ def test_wrong_input_is_an_error(y_true, y_pred, options, message):
 
 def test_nan_is_named():
     bad = make_detections([[0, 0, 1, 1]], ["a"], [np.nan])
-    with pytest.raises(ValueError, match=r"y_pred\[1\] holds NaN"):
+    with pytest.raises(ValueError, match=r"y_pred\[1\] has NaN"):
         mean_average_precision_score([bad[:0]] * 2, [bad[:0], bad])
