@@ -1,4 +1,4 @@
-"""Export fitted estimators: to ONNX, and to files of skops."""
+"""Export fitted estimators to ONNX, and list the types that skops may load from a file."""
 
 from sklearn_dl.export._save_tokenizer import save_tokenizer
 from sklearn_dl.export._to_onnx import to_onnx

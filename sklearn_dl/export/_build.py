@@ -1,4 +1,4 @@
-"""Build the model of an export: from an estimator and a sample of X to an onnx.ModelProto."""
+"""Build the onnx.ModelProto of an export, from an estimator and a sample of X."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sklearn.compose import ColumnTransformer
 
 from sklearn_dl._version import __version__
 
-# the modules that are not used here register their converters
+# these modules register their converters when they are imported
 from sklearn_dl.export import _labels, _scorers, _text, _token_predictors  # noqa: F401
 from sklearn_dl.export._exporter import Exporter
 from sklearn_dl.export._inputs import first_step, made_up_sample, read_sample
@@ -35,7 +35,7 @@ from sklearn_dl.export.vision import (  # noqa: F401
 )
 
 _MIN_OPSET = 18
-# protobuf can write no larger message
+# protobuf cannot write larger messages
 _MAX_BYTES = 2**31 - 1
 
 
@@ -56,11 +56,12 @@ class Built(NamedTuple):
         Number of rows of each run.
     has_images : bool
     score_threshold : float or None
-        The parameter of the detector, if there is one. Its outputs have no rows: each run takes
-        one image.
+        The parameter of the detector, if there is one. Each run of a detector takes one image, so
+        its outputs have no rows.
     token_outputs : callable(values) -> dict of str to list of ndarray, or None
-        If the outputs of the model belong to tokens, which `predict` does not return: it computes
-        the outputs for the tokens of each row of `values`, without padding.
+        A function for models whose outputs belong to tokens, because `predict` does not return
+        these outputs. It computes the outputs for the tokens of each row of `values`, without
+        padding.
     """
 
     model: onnx.ModelProto
@@ -80,7 +81,7 @@ class Built(NamedTuple):
 
 
 def build(estimator, X, text, resize, target_opset):
-    """Build the model of an estimator; parameters are those of `to_onnx`.
+    """Build the model of an estimator. The parameters are those of `to_onnx`.
 
     Returns
     -------
@@ -138,7 +139,7 @@ def build(estimator, X, text, resize, target_opset):
 
 
 def _fill(exporter, estimator, table):
-    """Add all that the estimator computes, and make the results outputs: dict of Output."""
+    """Add what the estimator computes to the graph; return its outputs as a dict of Output."""
     if hasattr(estimator, "predict"):
         outputs = exporter.predict(estimator, table)
     else:
@@ -170,7 +171,7 @@ def check_columns(estimator, table):
     names = getattr(estimator, "feature_names_in_", None)
     width = getattr(estimator, "n_features_in_", None)
     if names is not None and table.names is not None:
-        # a ColumnTransformer finds its columns by their names, among others too
+        # a ColumnTransformer finds its columns by their names, so X may have other columns too
         chooses = isinstance(first_step(estimator), ColumnTransformer)
         fits = {*names} <= {*table.names} if chooses else list(names) == list(table.names)
         shown = f"the columns {list(table.names)}", f"{list(names)}"

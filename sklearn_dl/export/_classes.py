@@ -22,7 +22,7 @@ def class_outputs(probabilities, dtype, classes, exporter):
     Parameters
     ----------
     probabilities : Value of shape (N, n_classes)
-        In the order of the classes. The first of equal ones is predicted.
+        In the order of the classes. If several are equal, the first one is predicted.
     dtype : dtype
         Of `probabilities`.
     classes : ndarray of shape (n_classes,)
@@ -71,12 +71,12 @@ def several_labels(outputs, classes, exporter):
     classes : list of ndarray
         The two classes of each label.
     exporter : Exporter
-        It refuses other classes than 0 and 1.
+        It refuses classes other than 0 and 1.
 
     Returns
     -------
     outputs : dict of str to Output
-        "label" of shape (N, n_labels), and "probabilities" of shape (N, n_labels) of the class 1.
+        "label" of shape (N, n_labels), and "probabilities" of the class 1, of shape (N, n_labels).
     """
     if any(list(pair) != [0, 1] for pair in classes):
         exporter.refuse(

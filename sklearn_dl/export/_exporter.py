@@ -72,9 +72,9 @@ class Exporter:
     ----------
     graph : Graph
     path : list of str
-        Names of the steps that lead to the estimator that is exported now, for messages.
+        Names of the steps that lead to the estimator that is being exported, for messages.
     metadata : dict of str to str
-        What the file says about itself; converters may add to it.
+        The metadata of the file. Converters may add to it.
     sources : dict of str to (str or None)
         The licence of each network in the graph, by its sha256. None: it is not known.
     n_rows : int or "N"
@@ -82,8 +82,8 @@ class Exporter:
     tokens : dict of str to TokenInput
         The inputs that take token ids, by their names.
     score_threshold : float or None
-        The parameter of the detector, if there is one. Its outputs have no rows: each run takes
-        one image.
+        The parameter of the detector, if there is one. Each run of a detector takes one image, so
+        its outputs have no rows.
     token_outputs : callable or None
         As in `Built`.
     """
@@ -136,25 +136,25 @@ class Exporter:
         return made
 
     def value(self, block):
-        """The Value of a block; the input of the graph is made if it does not exist yet."""
+        """Return the Value of a block. If the block is an input of the graph, add it if needed."""
         if block.value is not None:
             return block.value
         shape: tuple = ("N", block.width)
         if block.kind == "images":
-            # ONNX Runtime takes sizes of one name for equal
+            # for ONNX Runtime, sizes with the same name are equal, so each image column has its own
             shape = ("N", f"{block.name}__H", f"{block.name}__W", len(block.mode))
         elif block.kind == "tensor":
             shape = ("N", *block.shape)
         return self.input(block.name, block.dtype, shape)
 
     def text_value(self, block, form):
-        """The Value of a column of texts in a form, "string" or "utf8"."""
+        """Return the Value of a column of texts as "string" or "utf8"."""
         if form == "utf8":
             return self.input(block.name, np.uint8, ("N", f"{block.name}__n_bytes"))
         return self.value(block)
 
     def token_input(self, token_input):
-        """The input of the file that a TokenInput describes, made if it does not exist yet."""
+        """Return the input that a TokenInput describes. Add it if it does not exist yet."""
         columns = "__".join(token_input.columns)
         name = f"{columns}__{token_input.kind}"
         if self.tokens.setdefault(name, token_input) != token_input:
@@ -166,7 +166,7 @@ class Exporter:
         return self.input(name, np.int64, ("N", f"{columns}__length"))
 
     def finish_inputs(self, columns, outputs):
-        """Bring the inputs into the order of the columns, and shorten names of token ids.
+        """Sort the inputs by the order of the columns, and shorten the names of token inputs.
 
         Parameters
         ----------
@@ -200,13 +200,13 @@ class Exporter:
         self.graph.sort_inputs({name: renamed.get(name, name) for name in order})
 
     def input(self, name, dtype, shape):
-        """The input of the graph with this name, which is made if it does not exist yet.
+        """Return the input of the graph with this name. Add it if it does not exist yet.
 
         Raises
         ------
         ValueError
-            If it exists with another dtype: a text enters in two forms, or a column has the name
-            of an input for token ids.
+            If it exists with another dtype, because a text is read in two forms, or because a
+            column has the name of an input for token ids.
         """
         kind = np.dtype(dtype), tuple(shape)
         if name not in self._inputs:
@@ -219,16 +219,16 @@ class Exporter:
             )
         if known != kind:
             self.refuse(
-                f"the column {name!r} would enter both as strings and as {self.text!r}",
+                f"the model would need the column {name!r} both as strings and as {self.text!r}",
                 'Set text="string".',
             )
         return value
 
     def concatenated(self, table, dtype=None):
-        """All columns of a table as one Value of shape (N, width), and its dtype.
+        """Return all columns of a table as one Value of shape (N, width), and its dtype.
 
-        Numbers of different dtypes get the dtype that numpy gives them. Strings beside numbers are
-        refused.
+        Numbers of different dtypes get the dtype that numpy's promotion gives. Strings together
+        with numbers are refused.
 
         Parameters
         ----------
@@ -245,15 +245,15 @@ class Exporter:
             if block.kind != "columns":
                 self.refuse(
                     f"it takes columns of numbers or strings, but gets {block.kind}",
-                    "Convert them first, for example by an OnnxScorer or by "
+                    "Convert them first, for example with an OnnxScorer or with "
                     'PixelExtractor(layout="flat").',
                 )
         dtypes = {block.dtype for block in table.blocks}
         if object in dtypes and len(dtypes) > 1:
             self.refuse(
-                "it takes columns of strings and of numbers together, which ONNX cannot hold in "
-                "one tensor",
-                "Select columns of one type for it, by a ColumnTransformer.",
+                "it takes columns of strings and of numbers together, but a tensor of ONNX has one "
+                "type",
+                "Select columns of one type for it with a ColumnTransformer.",
             )
         if dtype is None:
             dtype = np.dtype(object) if object in dtypes else np.result_type(*dtypes)
@@ -308,20 +308,20 @@ class Exporter:
         self.n_rows = n_rows
 
     def made_from(self, sha256, model):
-        """Note that the graph holds the network with this hash; `model` is the parameter."""
+        """Record that the graph has the network with this hash. `model` is the parameter."""
         licence = None
         if isinstance(model, str) and model in list_models():
             licence = model_card(model).license
         self.sources[sha256] = licence
 
     def refuse_nan(self, estimator):
-        """Raise a ValueError if the estimator masks rows that cannot be read."""
+        """Raise a ValueError if the estimator has ``on_error="nan"``."""
         if estimator.on_error == "nan":
             self.refuse(
-                'on_error="nan" is not possible in an ONNX model, which cannot skip a row',
-                'Call set_params(on_error="raise"): the estimator need not be fitted again.',
+                'on_error="nan" is not possible, because an ONNX model cannot skip a row',
+                'Call set_params(on_error="raise"). The estimator need not be fitted again.',
             )
 
     def refuse(self, why, what_to_do) -> NoReturn:
-        """Raise the ValueError that the estimator at hand cannot be exported."""
+        """Raise a ValueError: the estimator that is being exported cannot be exported."""
         raise ValueError(f"{' > '.join(self.path)} cannot be exported: {why}. {what_to_do}")

@@ -1,4 +1,4 @@
-"""The tokens of the first window of each row, for models whose outputs belong to tokens."""
+"""FirstWindows: the tokens of the first window of each row, for models with outputs for tokens."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ from sklearn_dl.text.entities._word_tokens import read_words
 
 
 class FirstWindows:
-    """A Tokenizer that cuts texts as estimators do that read windows, after the first one.
+    """A Tokenizer that keeps the first window of each text, as estimators that read windows cut it.
 
-    It has those methods of Tokenizer that the check of an exported model needs.
+    It has only the methods of Tokenizer that `verify_model` needs.
 
     Parameters
     ----------

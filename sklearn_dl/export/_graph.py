@@ -10,9 +10,9 @@ from onnx_ir.passes import Sequential, common
 # names of the domains of operators
 ML = "ai.onnx.ml"
 MICROSOFT = "com.microsoft"
-# as the end of a slice: the end of the array
+# as the end of a slice, it means the end of the array
 END = np.iinfo(np.int64).max
-# the version of the operators of a domain other than the standard one
+# the versions of the operators of the other domains
 _VERSIONS = {ML: 3, MICROSOFT: 1}
 
 
@@ -51,8 +51,7 @@ class Graph:
             Domain of the operator: the standard one, `ML` or `MICROSOFT`.
         n_outputs : int, default=1
         dtype : dtype or None, default=None
-            The dtype of the only output, which onnx must be told where it does not know the
-            operator.
+            The dtype of the only output. It must be given for operators that onnx does not know.
         **attributes : int, float, str, list of these, onnx.TensorProto, or Graph
             A Graph is the body of a Loop or If; its nodes may use values of this graph.
 
@@ -74,7 +73,7 @@ class Graph:
         return outputs[0] if n_outputs == 1 else outputs
 
     def constant(self, array):
-        """Add a constant, or find the one that is equal.
+        """Add a constant, or return an equal one that exists already.
 
         Parameters
         ----------
@@ -90,7 +89,7 @@ class Graph:
             array = np.asarray(array)
             of_kind = {"f": np.float32, "i": np.int64}
             array = array.astype(of_kind.get(array.dtype.kind, array.dtype))
-        # ONNX Runtime and numpy may order the bytes of an array in another way
+        # the array may have its elements in another order in memory
         array = np.array(array, order="C")
         kind = array.dtype.kind
         content = tuple(map(str, array.ravel())) if kind in "OU" else array.tobytes()
@@ -101,7 +100,7 @@ class Graph:
         return self._constants[key]
 
     def integers(self, array):
-        """Add a constant of int64, which is stored in as few bytes as its values need.
+        """Add a constant of int64. It is stored in the smallest type that can hold its values.
 
         Parameters
         ----------
@@ -148,7 +147,7 @@ class Graph:
         self._graph.outputs.append(made)
 
     def sort_inputs(self, names):
-        """Rename the inputs and bring them into order: dict of the new names by the old ones."""
+        """Rename and sort the inputs. `names` has the new name of each old name, in order."""
         values = {value.name: value for value in self._graph.inputs}
         self._graph.inputs.clear()
         for old, new in names.items():
@@ -179,7 +178,7 @@ class Graph:
                 known = self._graph.opset_imports.get(domain, 1)
                 self._graph.opset_imports[domain] = max(known, version)
         graph = made.graph
-        # an input of older models that is also an initializer is a constant
+        # in older models, an initializer is also an input; such an input is a constant
         for value in list(graph.inputs):
             if value.name in inputs:
                 ir.convenience.replace_all_uses_with(
@@ -198,7 +197,7 @@ class Graph:
             graph.remove(node)
             node.name = None
             for value in node.outputs:
-                # their shapes name sizes of the other model
+                # the shapes have names of sizes of the other model
                 value.name = value.shape = None
                 # onnx infers the types, except for operators that it does not know
                 if node.domain in ("", "ai.onnx", ML):
@@ -233,7 +232,7 @@ class Graph:
             _IdentityPass(),
             common.TopologicalSortPass(),
             common.NameFixPass(),
-            # stack traces with local paths, among others
+            # this removes stack traces with local paths, among others
             common.ClearMetadataAndDocStringPass(),
         )(made)
         for value in list(self._graph.inputs):
@@ -248,9 +247,9 @@ class Graph:
 
 
 def _rename_inner(graph):
-    """Give the values in subgraphs names that depend on the graph only, and are used nowhere else.
+    """Give the values in subgraphs unique names that depend on the graph only.
 
-    skl2onnx counts the subgraphs of a process in them.
+    The names of skl2onnx contain the number of subgraphs that the process has made so far.
     """
     bodies: dict[int, ir.Graph] = {}
     for number, node in enumerate(ir.traversal.RecursiveGraphIterator(graph)):
@@ -293,7 +292,7 @@ class _IdentityPass(ir.passes.InPlacePass):
 
 
 def ir_type(dtype):
-    """The type of ONNX tensors with a dtype of numpy (strings: ``str`` or object)."""
+    """Return the type of ONNX tensors for a dtype of numpy (for strings: ``str`` or object)."""
     dtype = np.dtype(dtype)
     return ir.DataType.STRING if dtype.kind in "OU" else ir.DataType.from_numpy(dtype)
 

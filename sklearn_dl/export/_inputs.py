@@ -1,4 +1,4 @@
-"""The inputs of an exported file, as a sample of X describes them."""
+"""Read the inputs of an exported file from a sample of X."""
 
 from collections.abc import Mapping
 
@@ -35,13 +35,13 @@ def read_sample(X, estimator):
         Its blocks are inputs of the graph that have not been made yet.
     values : dict of str to ndarray
         For each block, by its name: the values that the input takes (strings, numbers, or uint8
-        images of shape (n_samples, H, W, C)). The images of a column may differ in size; then the
-        values are an object array of images.
+        images of shape (n_samples, H, W, C)). If the images of a column differ in size, the values
+        are an object array of images.
 
     Raises
     ------
     ValueError
-        If X has no rows, or a column holds something that cannot enter a graph.
+        If X has no rows, or a column has values that a graph cannot take.
     """
     if hasattr(X, "shape") and X.shape[:1] == (0,):
         raise ValueError(_NO_ROWS)
@@ -94,7 +94,7 @@ def _numbers(X):
 
 
 def made_up_sample(estimator):
-    """Rows for an estimator that takes texts, questions or images: some texts, or noise.
+    """Make rows for an estimator that takes texts, questions or images: texts, or random images.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def made_up_sample(estimator):
 
 
 def first_step(estimator):
-    """The estimator that gets X: the first step of a pipeline, inside a search too."""
+    """Return the estimator that gets X: the first step of a pipeline, which may be in a search."""
     while True:
         if hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -130,7 +130,7 @@ def first_step(estimator):
 
 
 def _named(blocks, values):
-    """Give columns without names the names text, image or X; several get a number."""
+    """Give columns without names the name text, image or X, with a number if there are several."""
     made, given = [], {}
     for kind in ("text", "image", "X"):
         group = [b for b in blocks if _kind(b) == kind]

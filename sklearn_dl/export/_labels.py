@@ -1,4 +1,4 @@
-"""LabelKeyMapper, both ways, and ScoreClassifier."""
+"""Export LabelKeyMapper, in both directions, and ScoreClassifier."""
 
 import numpy as np
 
@@ -19,14 +19,14 @@ def _keys(mapper, table, exporter):
     for j, values in enumerate(mapper.keys_):
         _check_kind(exporter.select(table, [j]), values, exporter)
         found = positions(table, j, values, exporter)
-        # the position after the last one stands for a cell without a key, and becomes 0
+        # a cell without a key has the position after the last one, which becomes 0
         key = graph.Mod(graph.Add(found, 1), len(values) + 1)
         keys.append(graph.Unsqueeze(key, [1]))
     return columns(graph.Concat(*keys, axis=1), np.int64, len(keys))
 
 
 def _check_kind(column, values, exporter):
-    """Refuse bools where the dictionary has numbers, and numbers where it has bools."""
+    """Refuse bools if the mapper was fitted on numbers, and numbers if it was fitted on bools."""
     kinds = {column.blocks[0].dtype.kind, values.dtype.kind}
     if "b" in kinds and kinds & set("iuf"):
         maps, gets = ("bools", "numbers") if values.dtype.kind == "b" else ("numbers", "bools")
@@ -39,8 +39,8 @@ def _check_kind(column, values, exporter):
 def keys_to_values(mapper, table, exporter):
     """The table of `LabelKeyMapper.inverse_transform`.
 
-    ONNX has no missing strings and no missing bools: the key 0 becomes the empty string, and is an
-    error among bools. Integers become float64, so that the key 0 can become NaN.
+    ONNX has no missing strings and no missing bools. Among strings, the key 0 becomes the empty
+    string; among bools, it is an error. Integers become float64, so that the key 0 can become NaN.
     """
     graph = exporter.graph
     blocks = []
@@ -79,11 +79,11 @@ def _decision(classifier, table, exporter):
 
 
 def _scores(classifier, table, exporter):
-    """One score for each label as a Value, its dtype, and the ColumnLabels."""
+    """Return one score for each label as a Value, its dtype, and the ColumnLabels."""
     if classifier.on_error == "nan":
         exporter.refuse(
             'on_error="nan" returns missing labels, which ONNX does not have',
-            'Call set_params(on_error="raise"): it need not be fitted again.',
+            'Call set_params(on_error="raise"). It need not be fitted again.',
         )
     given = classifier.classes_ if classifier.classes is None else classifier.classes
     columns = column_labels(given, classifier)
@@ -96,7 +96,7 @@ def _scores(classifier, table, exporter):
 
 
 def _joined(scores, places, activation, graph):
-    """One column of scores for each label: `places` is the label of each column."""
+    """Join columns of scores of the same label. `places` is the label of each column."""
     reduce = {
         "softmax": graph.ReduceLogSumExp,
         "sigmoid": graph.ReduceMax,
@@ -110,7 +110,7 @@ def _joined(scores, places, activation, graph):
 
 
 def _probabilities(scores, is_one_column, dtype, activation, graph):
-    """What `scoring._probabilities.probabilities` computes."""
+    """Compute what `scoring._probabilities.probabilities` computes."""
     zero, one = dtype.type(0), dtype.type(1)
     if activation is None:
         if is_one_column:

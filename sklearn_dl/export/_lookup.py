@@ -62,17 +62,17 @@ def _of_floats(cells, values, exporter):
     if np.isnan(values).any():
         equal = graph.Or(equal, graph.And(graph.IsNaN(cells), np.isnan(values).reshape(1, -1)))
     unknown = len(values)
-    # no more than one value is equal
+    # at most one value is equal
     offsets = graph.Where(equal, np.arange(unknown).reshape(1, -1) - unknown, 0)
     return graph.Add(graph.ReduceSum(offsets, [1], keepdims=0), unknown)
 
 
 def _numbers(values, exporter):
-    """The values as an array of numbers; they are an object array if others were beside them."""
+    """Return the values as numbers. They are an object array if other values were among them."""
     if values.dtype.kind in "OU":
         values = np.array([np.nan if is_missing(value) else value for value in values.tolist()])
     if values.dtype.kind not in "biuf":
-        _refuse_type("other values", "numbers", exporter)
+        _refuse_type("values other than numbers", "numbers", exporter)
     return values
 
 

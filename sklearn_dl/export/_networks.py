@@ -6,7 +6,7 @@ from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from sklearn_dl.runtimes.torch._device import Where, torch_settings
 
 _PURPOSE, _EXTRA = "to_onnx", "export"
-# where heads are read from a live network
+# heads are read from live networks on the CPU
 CPU = Where("cpu", "float32", _PURPOSE, _EXTRA)
 
 
@@ -27,7 +27,7 @@ def torch_outputs(exporter, make_module, inputs, sizes, examples):
     -------
     output : Value
     """
-    # under another default dtype, torch would write constants of that dtype
+    # with another default dtype of torch, constants would have that dtype
     with torch_settings():
         model = torch_to_onnx(
             make_module,
@@ -42,7 +42,7 @@ def torch_outputs(exporter, make_module, inputs, sizes, examples):
 
 
 def head_outputs(exporter, head, features):
-    """Add a LinearHead to the graph, which computes in float64 as the estimator does.
+    """Add a LinearHead to the graph. It computes in float64, as the estimator does.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Numbers of a graph, with Python's operators."""
+"""Number: a tensor of numbers in a graph, with Python's operators."""
 
 import numpy as np
 import onnx_ir as ir
@@ -24,7 +24,7 @@ def _unary(operator):
 class Number:
     """A tensor of numbers in a graph: ``(2 * x + y).floor()`` adds three nodes.
 
-    Numbers and arrays of Python beside it get its dtype, float64 for example.
+    If the other operand is a number or an array, it is converted to the dtype of the Number.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Number:
         A Value must have it.
     """
 
-    # so that an array on the left does not compute element by element
+    # without it, an array on the left would compute element by element
     __array_ufunc__ = None
 
     def __init__(self, graph, value, dtype=np.float64):
@@ -93,7 +93,7 @@ class Number:
         return self.apply("ReduceMin", self, **attributes)
 
     def sum(self, axis):
-        """The sums along an axis, which stays with size 1."""
+        """The sums along an axis, which is kept with size 1."""
         return self.apply("ReduceSum", self, self.graph.constant([axis]))
 
     def unsqueeze(self, axis):
@@ -101,7 +101,7 @@ class Number:
         return self.apply("Unsqueeze", self, self.graph.constant([axis]))
 
     def item(self, index):
-        """The numbers at an int, or at a list of these, along the first axis."""
+        """The numbers at one position, or at a list of positions, along the first axis."""
         return self.apply("Gather", self, self.graph.constant(index))
 
     def where(self, condition, otherwise):

@@ -9,14 +9,15 @@ from sklearn_dl.runtimes.onnx._graph import cut
 
 
 class NeedsOpset(Exception):
-    """A model has newer operators than the export; its argument is their version."""
+    """A model has newer operators than the export. The argument is their version."""
 
 
 def embedded(exporter, content, outputs, inputs, parameter, constants=()):
     """Add an ONNX model to the graph of an export.
 
-    If the model has a fixed batch size, so has the exported file. It is 1 for models with dynamic
-    quantization, where the result of a row depends on the other rows of a run.
+    If the model has a fixed batch size, the exported file has the same. Models with dynamic
+    quantization get a batch size of 1, because the result of a row depends on the other rows of a
+    run.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def embedded(exporter, content, outputs, inputs, parameter, constants=()):
             )
     inputs, kinds = dict(inputs), {}
     for value in model.graph.input:
-        # numpy lacks some types: they are cast, as when the model is scored
+        # inputs whose type numpy does not have are cast, as in scoring
         if value.name in inputs and _type_of(value) in CAST_INPUTS:
             to = value.type.tensor_type.elem_type
             inputs[value.name] = exporter.graph.Cast(inputs[value.name], to=to)
@@ -81,7 +82,7 @@ def _type_of(value):
 
 
 def _at_opset(model, exporter, name):
-    """The model with the standard operators of the export's version."""
+    """Convert the model to the export's version of the standard operators."""
     versions = {entry.domain: entry.version for entry in model.opset_import}
     version = versions.get("", versions.get("ai.onnx", exporter.graph.opset))
     if version > exporter.graph.opset:
@@ -107,10 +108,10 @@ def _at_opset(model, exporter, name):
 
 
 def skip_zip_maps(model):
-    """Replace outputs of a parsed model that are maps with tables, in place.
+    """Replace the outputs of a parsed model that are maps by tables, in place.
 
-    A ZipMap gives a map from labels to scores for each row. ONNX Runtime sorts it by label; so
-    are the columns of the table.
+    A ZipMap gives a map from labels to scores for each row. ONNX Runtime sorts it by label. The
+    columns of the table are sorted in the same way.
     """
     maker = {name: node for node in model.graph.node for name in node.output}
     for output in model.graph.output:

@@ -1,4 +1,4 @@
-"""Export problems: from the outputs of a head to predictions.
+"""Export problems, which turn the outputs of a head into predictions.
 
 A new kind of problem adds one function, decorated with `predictions_of`.
 """
@@ -53,7 +53,7 @@ def classes(problem, outputs, exporter):
 
 @predictions_of(Labels)
 def labels(problem, outputs, exporter):
-    """A logit for each label."""
+    """For each label, whether its logit is positive, and the sigmoid of the logit."""
     graph, values = exporter.graph, problem.classes
     dtype = _dtype(values.dtype)
     is_positive = graph.Greater(outputs, np.float64(0))
@@ -68,7 +68,7 @@ def labels(problem, outputs, exporter):
 
 @predictions_of(Numbers, Similarities, Cosines)
 def numbers(problem, outputs, exporter):
-    """Outputs in the units of y."""
+    """The outputs, converted to the units of y."""
     graph = exporter.graph
     value = graph.Add(
         graph.Mul(outputs, np.asarray(problem.slope, np.float64)),

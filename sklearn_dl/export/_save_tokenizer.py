@@ -1,4 +1,4 @@
-"""Save the tokenizer of an estimator, for models that take token ids."""
+"""save_tokenizer: saves the tokenizer of an estimator, for models that take token ids."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sklearn_dl.text.entities._words import Shape
 def save_tokenizer(estimator, folder):
     """Save the tokenizer of a fitted text estimator, or of a pipeline with one.
 
-    A model that :func:`to_onnx` has made with ``text="token_ids"`` takes the token ids of this
+    A model that :func:`to_onnx` made with ``text="token_ids"`` takes the token ids of this
     tokenizer.
 
     Parameters
@@ -29,15 +29,15 @@ def save_tokenizer(estimator, folder):
     Raises
     ------
     ValueError
-        If the estimator has no text estimator, or several with different tokenizers, or if its
+        If the estimator has no text estimator, or has several with different tokenizers, or if the
         tokenizer is written in Python and has no ``tokenizer.json``.
 
     Notes
     -----
-    The package tokenizers truncates texts to `max_length` and pads them, as the files say:
-    ``Tokenizer.from_file("tokenizer.json").encode_batch(texts)``. The others read `max_length`
-    from the files, but use it only if they are told to: transformers with
-    ``tokenizer(texts, padding=True, truncation=True)``, and transformers.js with
+    The package tokenizers truncates texts to `max_length` and pads them, as the files define:
+    ``Tokenizer.from_file("tokenizer.json").encode_batch(texts)``. Other packages read `max_length`
+    from the files, but truncate and pad only with these options: in transformers
+    ``tokenizer(texts, padding=True, truncation=True)``, and in transformers.js
     ``tokenizer(texts, {padding: true, truncation: true})``. transformers.js also needs
     ``return_token_type_ids: true`` if the model has the input `token_type_ids`.
 
@@ -45,11 +45,11 @@ def save_tokenizer(estimator, folder):
     text.
 
     For an EntityRecognizer, ``tokenizer_config.json`` also holds `tags`, the tags in the order of
-    the model's `logits`, and, if the model has the input `word_shape`, the names of the shapes in
-    the order of their numbers, as `word_shapes`.
+    the model's `logits`. If the model has the input `word_shape`, it also holds `word_shapes`, the
+    names of the shapes in the order of their numbers.
 
-    For a QuestionAnswerer, the files are for pairs of a question and its context, of which only the
-    context is truncated: ``Tokenizer.encode_batch([(question, context)])``, or with transformers
+    For a QuestionAnswerer, the files are for pairs of a question and its context. Only the context
+    is truncated: ``Tokenizer.encode_batch([(question, context)])``, or in transformers
     ``tokenizer(questions, contexts, padding=True, truncation="only_second")``.
     """
     found: dict = {}
@@ -77,7 +77,7 @@ def save_tokenizer(estimator, folder):
 
 
 def _about_words(recognizer):
-    """What a program must know to make the inputs and to read the outputs for words."""
+    """Return the settings with which a program makes inputs and reads outputs for words."""
     about = {"tags": recognizer._problem.tags}
     if recognizer._network.has_word_shapes(recognizer._where()):
         about["word_shapes"] = [shape.name for shape in Shape]

@@ -13,7 +13,7 @@ from sklearn_dl.scoring._constants import fill
 
 @transforms(OnnxScorer)
 def export_onnx_scorer(scorer, table, exporter):
-    """Export the graph of an OnnxScorer, with what it does to X before."""
+    """Export the graph of an OnnxScorer, and the preparation of its inputs."""
     scorer._validate_params()
     exporter.refuse_nan(scorer)
     session = fill(scorer._any_session(), scorer.constants, False)
@@ -37,7 +37,7 @@ def export_onnx_scorer(scorer, table, exporter):
                 "Name other tensors in `outputs`.",
             )
         value, row = made[spec.name], spec.row_shape
-        if row is None:  # the rank is not known; an output of a file must have one
+        if row is None:  # the rank is not known, but an output of the file must have one
             value, row = exporter.graph.Flatten(value, axis=1), (None,)
         outputs[spec.name] = Output(value, spec.dtype, (exporter.n_rows, *row))
     return Table(_blocks(scorer, outputs, exporter), None, outputs)
@@ -45,10 +45,10 @@ def export_onnx_scorer(scorer, table, exporter):
 
 @transforms(TensorFlowScorer)
 def export_tensorflow_scorer(scorer, table, exporter):
-    """Refuse: the graph of a TensorFlowScorer is not in ONNX."""
+    """Refuse a TensorFlowScorer, because its graph is not in ONNX."""
     exporter.refuse(
         "it runs a TensorFlow graph",
-        "Convert the graph to ONNX, for example by tf2onnx, and score it with an OnnxScorer.",
+        "Convert the graph to ONNX, for example with tf2onnx, and score it with an OnnxScorer.",
     )
 
 
@@ -89,7 +89,7 @@ def _selected(scorer, table, session, exporter):
 
 
 def _fed(scorer, table, spec, exporter):
-    """The value of one input: columns cast to its dtype, and reshaped to its rows."""
+    """Return the value of one input: columns, cast to its dtype and reshaped to its row shape."""
     block, row = table.blocks[0], spec.row_shape
     if len(table.blocks) == 1 and block.kind != "columns":
         value, dtype = exporter.value(block), block.dtype
@@ -107,7 +107,10 @@ def _fed(scorer, table, spec, exporter):
 
 
 def _constant(constant, rows, exporter):
-    """The value of an input that is the same for all rows; `rows` is the value of another one."""
+    """Return the value of an input that is the same for all rows.
+
+    `rows` is the value of another input, which has the number of rows.
+    """
     graph = exporter.graph
     value = graph.constant(constant.value)
     if not constant.by_row:
@@ -118,7 +121,7 @@ def _constant(constant, rows, exporter):
 
 
 def _blocks(scorer, outputs, exporter):
-    """What `transform` of the scorer returns, as blocks; none if it is a dict, or mixes types."""
+    """Return the result of the scorer's `transform` as blocks; none for a dict or mixed types."""
     if scorer.output_shape == "native":
         if len(outputs) > 1:
             return ()
@@ -131,7 +134,7 @@ def _blocks(scorer, outputs, exporter):
     common = np.dtype(object) if object in dtypes else np.result_type(*dtypes)
     try:
         widths = _widths(scorer, outputs, exporter)
-    except NotFittedError:  # a step that needs the number of columns has fitted the scorer
+    except NotFittedError:  # no later step needs the number of columns: it would fit the scorer
         ((value, dtype, _),) = outputs.values()
         return (Block("tensor", dtype, 1, exporter.graph.Flatten(value, axis=1), shape=(None,)),)
     blocks = []
@@ -147,7 +150,7 @@ def _widths(scorer, outputs, exporter):
     rows = [output.shape[1:] for output in outputs.values()]
     widths = [None if None in row else int(np.prod(row)) for row in rows]
     if widths.count(None) == 1:
-        # fit has scored a row if the graph does not state the sizes
+        # if the graph does not state the sizes, `fit` has scored a row
         n_columns = len(scorer.get_feature_names_out())
         widths[widths.index(None)] = n_columns - sum(width or 0 for width in widths)
     elif None in widths:

@@ -27,7 +27,7 @@ class Block:
     mode : {"L", "RGB", "RGBA"}
         Colours of images.
     shape : tuple of int or str
-        Sizes of a row of a tensor, or of images after a resizing, as far as they are known.
+        Sizes of a row of a tensor, or of resized images, as far as they are known.
     """
 
     kind: Literal["columns", "images", "tensor"]
@@ -52,7 +52,7 @@ class Table(NamedTuple):
     names : tuple of str or None
         Names of all columns. None: they have no names.
     outputs : dict of str to Output or None
-        The outputs of the file if no step follows. None: there is one, `features`.
+        The outputs of the file if no step follows. None: the only output is `features`.
     """
 
     blocks: tuple[Block, ...]

@@ -33,7 +33,7 @@ def export_decision(classifier, table, exporter):
 
 
 def _outputs(estimator, table, exporter):
-    """What the head computes, or the network without a head: a Value of float64."""
+    """Return the outputs of the head, or of a network without a head: a Value of float64."""
     exporter.refuse_nan(estimator)
     predictor = estimator._present_predictor()
     features = _features(estimator, predictor.network, table, exporter)
@@ -65,7 +65,7 @@ def export_encoder(encoder, table, exporter):
 
 
 def _features(estimator, network, table, exporter):
-    """What FittedTextNetwork.features computes: a Value of float32 or float64."""
+    """Compute what FittedTextNetwork.features computes: a Value of float32 or float64."""
     texts = select_texts(table, exporter)
     if network.reading == "together" or len(texts) == 1:
         return _embeddings(estimator, network, texts, exporter, "pooled")
@@ -85,7 +85,7 @@ def _features(estimator, network, table, exporter):
 
 
 def select_texts(table, exporter):
-    """The columns of texts of a table, as a list of one or two Tables."""
+    """Return the columns of texts of a table, as a list of one or two Tables."""
     for block in table.blocks:
         if not block.is_text:
             exporter.refuse(
@@ -96,20 +96,20 @@ def select_texts(table, exporter):
 
 
 def _embeddings(estimator, network, texts, exporter, method, apart=False):
-    """The embeddings of texts, or of pairs; with `apart`, of all first texts, then all second."""
+    """Return embeddings of texts or pairs; with `apart`, those of all first texts come first."""
     if getattr(estimator, "long_texts", None) == "windows":
         exporter.refuse(
-            'long_texts="windows" is not possible in an ONNX model, which reads a text at once',
-            'Call set_params(long_texts="truncate"): the model then reads only the beginning of a '
-            "long text, and the estimator need not be fitted again.",
+            'long_texts="windows" is not possible, because an ONNX model reads one window per text',
+            'Call set_params(long_texts="truncate"). The model then reads only the beginning of a '
+            "long text. The estimator need not be fitted again.",
         )
     tokenizer = network.tokenizer(estimator.max_length)
     module = network.network_to_train(torch.device("cpu")).eval()
     accept_network(estimator, network, module, exporter)
     if module.sees_padding and apart:
         exporter.refuse(
-            "its encoder also reads padding, so that the two texts of a pair cannot be padded to "
-            "one length",
+            "its encoder does not ignore padding, so the two texts of a pair cannot be padded to "
+            "the same length",
             "Use another encoder.",
         )
     rows = _token_rows(tokenizer, texts, exporter, apart)
@@ -118,7 +118,7 @@ def _embeddings(estimator, network, texts, exporter, method, apart=False):
 
 
 def accept_network(estimator, network, module, exporter):
-    """Check that a network can be part of the file, and note in the file what it is.
+    """Check that a network can be part of the file, and record it in the metadata.
 
     Parameters
     ----------
@@ -145,11 +145,11 @@ def network_outputs(module, method, inputs, exporter):
     Parameters
     ----------
     module : TextNetwork
-        It is changed: its attention is set to the one that can be exported.
+        It is changed: it gets an implementation of attention that can be exported.
     method : str
         Name of the method.
     inputs : dict of str to Value
-        Int64 of shape (N, length), by the names of the arguments; the first two are ids and mask.
+        int64 of shape (N, length), by the names of the arguments. The first two are ids and mask.
     exporter : Exporter
 
     Returns
@@ -167,7 +167,7 @@ def network_outputs(module, method, inputs, exporter):
 
 
 class _Method(torch.nn.Module):
-    """One method of a TextNetwork as a module; `more` names the arguments after ids and mask."""
+    """One method of a TextNetwork as a module. `more` names the arguments after ids and mask."""
 
     def __init__(self, network, method, more):
         super().__init__()
@@ -184,7 +184,7 @@ class _Method(torch.nn.Module):
 
 
 def _token_rows(tokenizer, texts, exporter, apart):
-    """The token ids of texts: inputs of the file, or computed from its inputs."""
+    """Return the token ids of texts: inputs of the file, or computed from its inputs."""
     blocks = [text.blocks[0] for text in texts]
     if exporter.text == "token_ids" and all(block.value is None for block in blocks):
         if not apart:
@@ -202,20 +202,20 @@ def _token_rows(tokenizer, texts, exporter, apart):
     except UnknownTokenizer as error:
         exporter.refuse(
             f"its tokenizer cannot be written as ONNX operators ({error})",
-            'Set text="token_ids": the tokenizer then runs outside of the file; '
+            'Set text="token_ids". The tokenizer then runs outside of the file; '
             "export.save_tokenizer saves it.",
         )
 
 
 def _token_inputs(names, tokenizer, exporter):
-    """The inputs of the file for the tokens of one column, or of a pair that is read together."""
+    """Return the file's inputs for the tokens of a column, or of two columns read together."""
     kinds = ["input_ids", "attention_mask"] + ["token_type_ids"] * tokenizer.takes_types
     made = [exporter.token_input(TokenInput(kind, tuple(names), tokenizer)) for kind in kinds]
     return TokenRows(*made, *[None] * (3 - len(made)))
 
 
 def _stacked(values, fill, exporter):
-    """Two Values on top of each other; if `fill` is not None, padded to equal width with it."""
+    """Stack the rows of two Values. If `fill` is not None, pad them with it to equal width."""
     if values[0] is None:
         return None
     graph = exporter.graph

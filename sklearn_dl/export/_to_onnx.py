@@ -29,7 +29,7 @@ def to_onnx(
 ) -> "onnx.ModelProto":
     """Export a fitted estimator or pipeline as one ONNX model, from raw text or pixels to labels.
 
-    ONNX Runtime runs the model in any language, without Python and without a library of custom
+    ONNX Runtime can run the model from any language, without Python and without a library of custom
     operators.
 
     Parameters
@@ -39,19 +39,19 @@ def to_onnx(
         changed.
     X_sample : array-like of n_samples rows, default=None
         Some rows of data. They define the names, types and shapes of the model's inputs: texts,
-        images as uint8 arrays of shape (H, W), (H, W, 3) or (H, W, 4), or numbers. None, for
-        estimators that take one column of texts or images, or questions and contexts: `to_onnx`
-        makes up texts or random images.
+        images as uint8 arrays of shape (H, W), (H, W, 3) or (H, W, 4), or numbers. It may be None
+        for estimators that take one column of texts or images, or questions and contexts; then
+        `to_onnx` makes up texts or random images.
     text : {"string", "utf8", "token_ids"}, default="string"
         How the model takes texts. "string": as a tensor of strings. "utf8": as bytes of UTF-8,
         uint8 of shape [N, n_bytes], padded with 0. "token_ids": as token ids, which a tokenizer
-        makes outside of the model; :func:`save_tokenizer` saves it. The first two need a
-        tokenizer like that of BERT (WordPiece) or RoBERTa (byte-level BPE without a normalizer).
-        EntityRecognizer and QuestionAnswerer need "token_ids".
+        outside of the model computes; :func:`save_tokenizer` saves this tokenizer. The first two
+        need a tokenizer like that of BERT (WordPiece) or RoBERTa (byte-level BPE without a
+        normalizer). EntityRecognizer and QuestionAnswerer need "token_ids".
     weights : {"float32", "float16", "int8"}, default="float32"
-        How the weights of networks are stored. "float16" takes half the space of "float32", and
-        "int8" about a quarter: 32 weights share a scale. ONNX Runtime converts them back when it
-        loads the model.
+        How the weights of networks are stored. "float16" takes half the space of "float32". "int8"
+        takes about a quarter; 32 weights share a scale. ONNX Runtime converts the weights back when
+        it loads the model.
     resize : {"exact", "fast"}, default="exact"
         How images are resized. "exact": with Pillow's arithmetic, as the estimator does. "fast":
         bilinear and bicubic resizing by the operator Resize, which gives other pixel values.
@@ -59,8 +59,8 @@ def to_onnx(
         Version of the standard operators, at least 18. None: 18, or the version of a newer ONNX
         model inside the estimator.
     verify : bool, default=True
-        Whether to run the model on `X_sample` and to compare its results with those of the
-        estimator. The Notes say how much they may differ.
+        Whether to run the model on `X_sample`, and to compare its results with those of the
+        estimator. The Notes state how much they may differ.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a line for each stage.
 
@@ -92,37 +92,40 @@ def to_onnx(
 
     Inputs: one for each column that the estimator uses, of shape [N, 1], with the name and the type
     of the column. Columns without names are called `text` and `image` (if there are several:
-    `text_1`, `text_2`); an array of numbers is `X` [N, n_features], of its own dtype. Images: uint8
-    [N, H, W, C]; all images in a run have one size. Token ids: `input_ids`, `attention_mask` and,
-    if the encoder takes them, `token_type_ids`, int64 [N, length]; if there are several columns of
-    texts, the names start with ``<column>__``.
+    `text_1`, `text_2`). An array of numbers is `X` [N, n_features], with the dtype of the array.
+    Images are uint8 [N, H, W, C]; all images in a run must have the same size. Token ids are
+    `input_ids`, `attention_mask` and, if the encoder takes them, `token_type_ids`, int64
+    [N, length]; if there are several columns of texts, the names start with ``<column>__``.
 
     Outputs of classifiers: `label` [N] ([N, n_labels] for several labels) and, if they have
     `predict_proba`, `probabilities` float32 [N, n_classes] in the order of `classes_`. Clusterers
     and outlier detectors: `label` [N]. Regressors: `prediction` [N] or [N, n_outputs].
-    Transformers: `features` [N, n_features]; an OnnxScorer at the end keeps the names of its
-    tensors. Object detectors, for one image in a run: `boxes` [n, 4] (left, top, right and bottom
-    edge in pixels of the image), `scores` [n] and `labels` [n].
+    Transformers: `features` [N, n_features]; if the last step is an OnnxScorer, the outputs keep
+    the names of its tensors. Object detectors, which take one image in a run: `boxes` [n, 4] (left,
+    top, right and bottom edge in pixels of the image), `scores` [n] and `labels` [n].
 
     EntityRecognizer: `logits` float32 [N, length, n_tags] for all tokens. The tags are in
     `metadata_props`, in this order: O, then B- and I- of each of `classes_`. The tag of a word is
-    that of its first token. If an encoder that ignores letter case was trained, the model also
-    takes `word_shape` int64 [N, length]: for each token the number of its word's shape, which is
-    the position in `word_shapes` of `metadata_props`, and 0 for other tokens and padding.
+    that of its first token. If the fit trained an encoder that ignores letter case, the model also
+    takes `word_shape` int64 [N, length]. It has the number of the word's shape for each token of a
+    word, and 0 for other tokens and padding. The number is the position of the shape in
+    `word_shapes` of `metadata_props`.
 
     QuestionAnswerer: `start_logits` and `end_logits` float32 [N, length], for the tokens of a
     question and its context together. They are not masked: an answer starts and ends in the
     context, and "no answer" at the first token.
 
-    These two models read one window per row: of a longer text, only the first one is compared.
+    These two models read one window per row. `verify` compares only the first window of a long
+    text.
 
     If a network has a fixed batch size, N is that size.
 
-    `verify` compares with predictions of the estimator in float32. Numbers may differ by 1e-5
-    (relative to those above 1), by 6e-3 if they come from images, by 2e-3 if ``weights="float16"``
-    and by 0.05 if ``weights="int8"``. Labels must be equal, unless the two best classes tie; with
-    "int8", they are not compared. With ``resize="fast"``, a larger difference is a warning. For
-    logits of tokens, the softmax is compared: over the tags, or over the tokens of a row.
+    `verify` compares the results with predictions of the estimator in float32. Numbers may differ
+    by 1e-5, by 6e-3 if they are computed from images, by 2e-3 if ``weights="float16"``, and by 0.05
+    if ``weights="int8"``; these differences are relative for numbers above 1. Labels must be equal,
+    unless the two best classes tie; with "int8", they are not compared. With ``resize="fast"``, a
+    larger difference causes a warning, not an error. Instead of logits of tokens, their softmax is
+    compared: over the tags, or over the tokens of a row.
 
     With ``text="string"``, the model contains one operator that only ONNX Runtime has
     (`Tokenizer` of the domain `com.microsoft`); with "utf8" and "token_ids", all operators of text

@@ -49,7 +49,7 @@ def export_answers(answerer, table, exporter):
 
 
 def _outputs(estimator, table, exporter, names):
-    """What the head computes for each token.
+    """Return the outputs of the head for each token.
 
     Parameters
     ----------
@@ -57,33 +57,33 @@ def _outputs(estimator, table, exporter, names):
     table : Table
     exporter : Exporter
     names : list of str
-        Names of the outputs of the file. If there are several, each is one output of the head.
+        Names of the outputs of the file. If there are several, each is one column of the head.
 
     Returns
     -------
     outputs : Value
         float32 of shape (N, length, n_outputs).
     length : str
-        Name of the number of tokens.
+        Name of the size that is the number of tokens.
     """
     exporter.refuse_nan(estimator)
     blocks = [text.blocks[0] for text in select_texts(table, exporter)]
     if exporter.text != "token_ids":
         exporter.refuse(
-            "its outputs belong to tokens, and only a tokenizer outside of the file knows where "
-            "these stand in a text",
+            "its outputs belong to tokens, and only a tokenizer outside of the file can find the "
+            "places of tokens in a text",
             'Set text="token_ids"; export.save_tokenizer saves the tokenizer.',
         )
     if any(block.value is not None for block in blocks):
         exporter.refuse(
-            "its texts are computed by the steps before it, but enter the file as token ids",
+            "the steps before it compute its texts, but the file takes token ids",
             "Export the estimator without these steps.",
         )
     predictor = estimator._present_predictor()
     network, head = predictor.network, predictor.linear_head(CPU)
     own = network.on(torch.device("cpu"), "float32")
     has_shapes = own.word_shapes is not None
-    # exported with the same weights, but another implementation of attention
+    # the copy has the same weights, but gets another implementation of attention
     module = copy.deepcopy(own)
     tokenizer = network.tokenizer(estimator.max_length)
     windows = FirstWindows(tokenizer, estimator.window_overlap, has_shapes)
@@ -103,7 +103,7 @@ def _outputs(estimator, table, exporter, names):
 
 
 def _own_outputs(network, head, windows, columns, names, values):
-    """What the estimator's network and head compute for the first window of each row.
+    """Compute the outputs of the estimator's network and head for the first window of each row.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The types of this package that a skops file may contain."""
+"""trusted_types: the types of this package that a skops file may contain."""
 
-# Not on the list: TensorFlowScorer and its model. A file could set allow_unsafe_ops=True, and then
-# its graph could read and write files.
+# TensorFlowScorer and its model are not in this list: a file could set allow_unsafe_ops=True, and
+# then its graph could read and write files.
 _TYPES = (
     "images._loader.ImageLoader",
     "images._pixels.PixelExtractor",
@@ -47,18 +47,19 @@ _TYPES = (
 
 
 def trusted_types():
-    """The types of this package that `skops.io.load` may make of a file.
+    """Return the types of this package that `skops.io.load` may create from a file.
 
-    skops stores fitted estimators without pickle: loading a file makes objects of the types that
-    you trust, and runs no code of the file's author. scikit-learn's own types are trusted by skops.
-    Networks in the file are checked when they are loaded, as the files of strangers are.
+    skops stores fitted estimators without pickle. It loads a file by creating objects of the types
+    that you trust; it does not run code of the file's author. It trusts the types of scikit-learn
+    itself. Networks in the file are checked when they are loaded, because the file may come from a
+    stranger.
 
     Returns
     -------
     types : list of str
-        Full names, to pass as `trusted`. Three kinds of types are not among them:
+        Full names, for the parameter `trusted` of `skops.io.load`. The list does not contain
         :class:`~sklearn_dl.TensorFlowScorer` (a file could set ``allow_unsafe_ops=True``),
-        functions that you passed as parameters, and the types of other packages. See
+        functions that you passed as parameters, or the types of other packages. See
         :func:`skops.io.get_untrusted_types`.
 
     Notes

@@ -21,7 +21,7 @@ _TOLERANCES = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05}
 _TOLERANCE_OF_RESIZED = 6e-3
 _LABELS = ("label", "labels")
 _OBJECTS = ("boxes", "scores", "labels")
-# a box may differ by this number of pixels where a number may differ by 1
+# the tolerance of the edges of a box, in pixels, is this multiple of the tolerance of numbers
 _PIXELS = 100
 
 
@@ -50,7 +50,7 @@ def verify_model(built, weights, resize):
         tolerance = max(tolerance, _TOLERANCE_OF_RESIZED)
     made = run_model(built)
     with float32_only(), parallel_config("sequential"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of texts that are cut, for example
+        warnings.simplefilter("ignore")  # about texts that are cut, for example
         expected = _expected(built, made)
         if built.score_threshold is not None:
             for row in range(built.n_sampled):
@@ -85,14 +85,14 @@ def run_model(built):
     data = built.model.SerializeToString()
     try:
         session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime has a class per status code, none of them public
+    except Exception as error:  # ONNX Runtime's error classes are not public
         raise ValueError(f"ONNX Runtime cannot load the exported model: {error}") from error
     names = [output.name for output in session.get_outputs()]
     results: dict[str, list] = {name: [None] * built.n_sampled for name in names}
     for rows in _runs(built):
         outputs = session.run(names, _feeds(built, rows))
         for name, output in zip(names, outputs, strict=True):
-            # the outputs of a detector are those of one image
+            # the outputs of a detector belong to one image
             each = output if built.score_threshold is None else [output]
             if np.ndim(each) == 0 or len(each) != len(rows):
                 raise ValueError(
@@ -105,7 +105,7 @@ def run_model(built):
 
 
 def _check_strings(built):
-    """Raise a ValueError if a column of strings that the model takes has a cell without one."""
+    """Raise a ValueError if a column of strings that the model takes has another value."""
     taken = {value.name for value in built.model.graph.input}
     taken.update(column for token in built.tokens.values() for column in token.columns)
     for name, cells in built.values.items():
@@ -116,15 +116,15 @@ def _check_strings(built):
             if not all(isinstance(part, str) for part in cell):
                 raise ValueError(
                     f"X_sample: row {row} of column {name!r} is {cell[0]!r}, but a tensor of "
-                    "strings holds strings only, none of them missing. Leave the row out, or "
-                    "fill it."
+                    "strings has strings only, and no missing values. Leave the row out, or "
+                    "replace the value."
                 )
 
 
 def _runs(built):
-    """Lists of rows that one run of the model can take: images of one size, N rows if N is fixed.
+    """Yield the rows of each run of the model: with images of one size, and N rows if N is fixed.
 
-    The last row is repeated in a list that is too short.
+    If a list would be too short, its last row is repeated.
     """
     groups: dict[tuple, list] = {}
     for row in range(built.n_sampled):
@@ -138,7 +138,7 @@ def _runs(built):
 
 
 def _feeds(built, rows):
-    """What the inputs of the model get for some rows of the sample."""
+    """Return the values of the model's inputs for some rows of the sample."""
     feeds, tokens = {}, {}
     for value in built.model.graph.input:
         name = value.name
@@ -175,7 +175,7 @@ def as_utf8(texts):
 
 
 def _expected(built, made):
-    """What the estimator gives for the rows of the sample: dict of str to list, as `made`."""
+    """Return the estimator's results for the rows of the sample: dict of str to list, as `made`."""
     estimator, X = built.estimator, built.X
     if built.token_outputs is not None:
         return built.token_outputs(built.values)
@@ -215,7 +215,7 @@ def _expected(built, made):
 def _to_probabilities(made, expected):
     """Turn the logits of tokens into probabilities, in place: of tags, or of the tokens of a row.
 
-    What the model has for padding, at the end of each row, is left out.
+    The outputs for padding, at the end of each row, are left out.
     """
     for name, rows in expected.items():
         own = [row[: len(wanted)] for row, wanted in zip(made[name], rows, strict=True)]
@@ -224,9 +224,9 @@ def _to_probabilities(made, expected):
 
 
 def _match_objects(made, expected, row, rare):
-    """Bring the objects that both have found in an image into one order, in place.
+    """Sort the objects that both have found in an image in the same order, in place.
 
-    Objects with nearly equal scores may have swapped places. An object that only one of the two has
+    Objects with nearly equal scores may have been swapped. An object that only one of the two has
     found is left out if its score is at most `rare`, which is a little above the threshold.
     """
     one, other = ([np.asarray(of[name][row]) for name in _OBJECTS] for of in (made, expected))
@@ -246,9 +246,10 @@ def _compare(made, expected, tolerance, compares_labels):
     Returns
     -------
     largest : float
-        The largest difference of numbers. Numbers above 1 count relative to their size.
+        The largest difference of numbers. Differences of numbers above 1 are relative.
     fault : str or None
-        A sentence about the row that differs the most. None: none differs by more than `tolerance`.
+        A sentence about the row that differs the most, or None if no row differs by more than
+        `tolerance`.
     """
     largest, fault = 0.0, None
     ties = _ties(expected, tolerance)
@@ -256,7 +257,7 @@ def _compare(made, expected, tolerance, compares_labels):
         for row, wanted in enumerate(rows):
             seen = np.asarray(made[name][row])
             if name in _LABELS or seen.dtype.kind in "OUS":
-                # tensors of strings have no None
+                # a missing string is the empty string in a tensor
                 wanted = np.asarray(wanted)
                 if wanted.dtype == object:
                     wanted = np.where(missing_mask(wanted), "", wanted)
@@ -273,10 +274,10 @@ def _compare(made, expected, tolerance, compares_labels):
 
 
 def _ties(expected, tolerance):
-    """The rows whose label is undecided within the tolerance.
+    """Return the rows whose label is not certain, because two probabilities are nearly equal.
 
-    These are the rows whose two highest probabilities are equal. With several labels, a label is
-    predicted where its probability exceeds 0.5: these are the rows with a probability of 0.5.
+    With several labels, a label is predicted if its probability exceeds 0.5. Then these are the
+    rows with a probability of nearly 0.5.
     """
     found: set[int] = set()
     if not {"label", "probabilities"} <= expected.keys():

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-# smaller constants are left as they are: sizes, settings of operators, biases
+# smaller constants (sizes, settings of operators, biases) do not change
 _MIN_SIZE = 1024
 _BLOCK = 32
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
@@ -13,8 +13,8 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 def compress(model, weights):
     """Store the weights of a model as "float16" or "int8", in place.
 
-    The model turns them back into their own type. ONNX Runtime does this once, when it loads the
-    model. Numbers that are too large for float16 stay as they are.
+    The model converts them back to their original type. ONNX Runtime does this once, when it loads
+    the model. A tensor with numbers that are too large for float16 does not change.
 
     Parameters
     ----------

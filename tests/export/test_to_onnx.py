@@ -226,6 +226,6 @@ def test_cells_among_strings_that_are_none(cell):
     frame = pd.DataFrame({"word": ["a", "b", cell], "other": [cell, "a", "b"]})
     encoder = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["word"]))
     encoder.fit(pd.DataFrame({"word": ["a", "b", "c"], "other": ["a", "b", "c"]}))
-    with pytest.raises(ValueError, match=r"X_sample: row 2 of column 'word' is .*strings only"):
+    with pytest.raises(ValueError, match=r"X_sample: row 2 of column 'word' is .*strings only,"):
         to_onnx(encoder, frame)
     to_onnx(encoder, frame.head(2))

@@ -1,6 +1,7 @@
 """Gradient boosting.
 
-skl2onnx cannot convert histogram gradient boosting with onnx 1.23, and adds trees in float32.
+skl2onnx is not used: it cannot convert histogram gradient boosting with onnx 1.23, and it adds
+trees in float32.
 """
 
 import numpy as np
@@ -31,7 +32,7 @@ def _classifier(classifier, table, exporter):
     raw = _raw(classifier, table, exporter)
     if len(classes) > 2:
         return _class_outputs(raw, classes, exporter)
-    # the second class is predicted where both are equal
+    # if both are equal, the second class is predicted
     reached = graph.Squeeze(graph.GreaterOrEqual(raw, np.float64(0)), [1])
     place = graph.Cast(reached, to=int(ir_type(np.int64)))
     logits = graph.Mul(raw, np.float64(2)) if classifier.loss == "exponential" else raw
@@ -40,7 +41,7 @@ def _classifier(classifier, table, exporter):
 
 
 def _class_outputs(raw, classes, exporter):
-    """The outputs for logits of all classes, or of the second of two."""
+    """The outputs for the logits of all classes, or for the logit of the second of two classes."""
     graph, one = exporter.graph, np.float64(1)
     if len(classes) == 2:
         # an operator Sigmoid of float64 is missing in some builds of ONNX Runtime
@@ -64,7 +65,7 @@ def _decision(classifier, table, exporter):
 @predicts(HistGradientBoostingRegressor)
 def _histogram_regressor(regressor, table, exporter):
     raw = _histogram_raw(regressor, table, exporter)
-    if regressor.loss in ("gamma", "poisson"):  # their link is the logarithm
+    if regressor.loss in ("gamma", "poisson"):  # their link function is the logarithm
         raw = exporter.graph.Exp(raw)
     return prediction(raw, 1, exporter)
 
@@ -104,10 +105,10 @@ def _histogram_tree(nodes, target, n_targets):
 
 
 def _raw(estimator, table, exporter):
-    """As `_histogram_raw`."""
+    """As `_histogram_raw`, for GradientBoostingClassifier and GradientBoostingRegressor."""
     if estimator.init not in (None, "zero"):
         exporter.refuse(
-            "it starts from the predictions of another estimator",
+            "it starts from the predictions of another estimator (`init`)",
             "Fit it with init=None or init='zero'.",
         )
     trees = [

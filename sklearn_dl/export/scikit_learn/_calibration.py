@@ -1,4 +1,4 @@
-"""Classifiers that change the predictions of another one: calibration, and thresholds."""
+"""Classifiers that change the predictions of another classifier: calibration and thresholds."""
 
 import numpy as np
 from sklearn.calibration import CalibratedClassifierCV
@@ -30,7 +30,7 @@ def _of_fold(fold, table, exporter):
         return graph.Softmax(graph.Mul(_logits(given, method, graph), np.float64(scaling.beta_)))
     places = np.searchsorted(fold.classes, fold.estimator.classes_)
     columns = {}
-    # of two classes, there are scores of the second one only
+    # if there are two classes, there are scores of the second one only
     for j, (place, calibrator) in enumerate(
         zip(places[-given.width :], fold.calibrators, strict=True)
     ):
@@ -78,7 +78,7 @@ def interpolated(value, x, y, graph):
     if len(x) == 1:
         return graph.Expand(y.reshape(1, 1), graph.Shape(value))
     value = graph.Clip(value, x[0], x[-1])
-    # the number of inner knots that are reached is the position of the interval
+    # the position of the interval is the number of inner knots that are not above the value
     reached = graph.Cast(
         graph.GreaterOrEqual(value, x[1:-1].reshape(1, -1)), to=int(ir_type(np.int64))
     )
@@ -91,7 +91,7 @@ def interpolated(value, x, y, graph):
 
 @predicts(FixedThresholdClassifier)
 def _fixed_threshold(classifier, table, exporter):
-    # with a FrozenEstimator or another fitted one, `fit` may not have been called
+    # if the estimator was already fitted (FrozenEstimator), `fit` may not have been called
     estimator = getattr(classifier, "estimator_", classifier.estimator)
     threshold, pos_label = classifier.threshold, classifier.pos_label
     return _thresholded(classifier, estimator, threshold, pos_label, table, exporter)
@@ -114,7 +114,7 @@ def _thresholded(classifier, estimator, threshold, pos_label, table, exporter):
     if threshold == "auto":
         bound = 0.5 if method == "predict_proba" else 0.0
     if method == "predict_proba":
-        # probabilities are float32 here: the one that was chosen as threshold must reach it
+        # probabilities are float32 here, and the one that gave the threshold must reach it
         bound -= 1e-7
     is_first = pos_label is not None and pos_label == classifier.classes_[0]
     if is_first:

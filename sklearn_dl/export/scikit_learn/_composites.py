@@ -1,4 +1,4 @@
-"""Composites of scikit-learn: each of their steps is exported on its own."""
+"""Composites of scikit-learn. Each of their steps is exported separately."""
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -59,9 +59,9 @@ def _column_transformer(transformer, table, exporter):
 
 
 def _places(transformer, table, exporter):
-    """A function from the columns that the ColumnTransformer was fitted on to those of the table.
+    """Return a function that maps a column of the ColumnTransformer's `fit` to one of the table.
 
-    If both have names, columns may be in another order, and there may be others.
+    If both have names, the table may have its columns in another order, and more columns.
     """
     fitted = getattr(transformer, "feature_names_in_", None)
     if fitted is None or table.names is None:
@@ -95,7 +95,7 @@ def _feature_union(union, table, exporter):
 
 
 def _weighted(table, weight, exporter):
-    """The columns of a table times the weight of its transformer."""
+    """Multiply the columns of a table by the weight of their transformer."""
     if weight is None:
         return table
     blocks = []
@@ -127,8 +127,9 @@ def _function_transformer(transformer, table, exporter):
     if isinstance(owner, LabelKeyMapper) and function == owner.inverse_transform:
         return keys_to_values(owner, table, exporter)
     exporter.refuse(
-        "it calls a Python function, which a file cannot hold",
-        "Do what it does before the file, or use a transformer without a function.",
+        "it calls a Python function, which an ONNX file cannot contain",
+        "Apply the function before you run the exported model, or use a transformer without a "
+        "function.",
     )
 
 
@@ -172,7 +173,7 @@ def _frozen_decision(frozen, table, exporter):
 def _transformed_target(regressor, table, exporter):
     if regressor.transformer is not None or regressor.func is not None:
         exporter.refuse(
-            "it changes predictions back by a transformer or a function",
-            "Export its regressor_ instead, and change its predictions back outside the file.",
+            "it maps predictions back with a transformer or a function",
+            "Export its regressor_ instead, and map the predictions back outside the file.",
         )
     return exporter.predict(regressor.regressor_, table)

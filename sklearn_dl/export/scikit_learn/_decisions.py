@@ -1,6 +1,6 @@
-"""What `decision_function` of a classifier computes, for the classifiers that contain it.
+"""Export the `decision_function` of a classifier that is a part of another classifier.
 
-A classifier with a function of its own is decorated with `decides`; skl2onnx knows many others.
+Functions decorated with `decides` export it for some classifiers; skl2onnx does for many others.
 """
 
 from typing import NamedTuple
@@ -59,14 +59,14 @@ def of_logits(logits, n_classes, exporter):
 
 
 def scores(estimator, table, exporter, methods=("decision_function", "predict_proba")):
-    """Add the result of the first of some methods that a classifier has.
+    """Add the result of a classifier's method: the first one in `methods` that it has.
 
     Returns
     -------
     scores : Scores
-        Of two classes: the scores of the second one, as scikit-learn takes them.
+        If there are two classes: the scores of the second one, as scikit-learn uses them.
     method : str
-        The method.
+        The name of the method.
     """
     method = next((name for name in methods if hasattr(estimator, name)), None)
     if method is None:

@@ -1,7 +1,7 @@
 """Encoders of categories: OneHotEncoder, OrdinalEncoder and TargetEncoder.
 
-Each category of a column has a row of numbers, and the row of a cell is gathered. skl2onnx leaves
-out some parameters of the encoders, and rounds categories that are floats.
+Each category of a column has a row of numbers. The graph gathers the row of each cell. skl2onnx is
+not used: it ignores some parameters of the encoders, and rounds categories that are floats.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from sklearn_dl.utils._columns import is_missing
 
 @transforms(OneHotEncoder)
 def _one_hot(encoder, table, exporter):
-    """For each category a row with a 1, without the dropped category's column."""
+    """Make a row with a 1 for each category, without the column of the dropped category."""
     rows = []
     for j, categories in enumerate(encoder.categories_):
         codes, n_codes, infrequent = _codes(categories.tolist(), encoder, j)
@@ -67,7 +67,7 @@ def _target(encoder, table, exporter):
 
 
 def _codes(categories, encoder, j):
-    """Codes of the categories of column j: infrequent ones share the last code.
+    """Return the codes of the categories of column j. Infrequent ones share the last code.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def _codes(categories, encoder, j):
     infrequent : int or None
         The code of the infrequent categories.
     """
-    # the attribute does not exist if no parameter asks for infrequent categories
+    # without parameters for infrequent categories, the attribute does not exist
     infrequent = getattr(encoder, "infrequent_categories_", [None] * (j + 1))[j]
     if infrequent is None:
         return np.arange(len(categories)), len(categories), None
@@ -89,15 +89,16 @@ def _codes(categories, encoder, j):
 
 
 def _gathered(categories, rows, dtype, table, exporter):
-    """The rows of all cells.
+    """Gather the rows of all cells.
 
     Parameters
     ----------
     categories : list of ndarray
         For each column of the table.
     rows : list of ndarray of shape (n_categories, width) or (n_categories + 1, width)
-        For each column: what its categories become, and last what an unknown cell becomes. Without
-        it, ONNX Runtime raises an error for an unknown cell, as scikit-learn does.
+        For each column: the rows of its categories, and at the end the row of unknown cells. If
+        the last one is missing, ONNX Runtime raises an error for an unknown cell, as scikit-learn
+        does.
     dtype : dtype
         Of the result.
     table : Table

@@ -1,7 +1,7 @@
-"""Estimators of scikit-learn that combine the predictions of others, which may be of this package.
+"""Estimators of scikit-learn that combine the predictions of other estimators.
 
-skl2onnx converts some of them too, but only with estimators that it knows inside, all of which
-would get the same tensor.
+skl2onnx converts some of them too, but only if it can convert the inner estimators, and if all of
+these get the same tensor. Here, the inner estimators may be those of this package.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ def _voting_classifier(voting, table, exporter):
 
 
 def _votes(outputs, voting, n_classes, exporter):
-    """Probabilities of a classifier, or 1 for its label: float64 of shape (N, n_classes)."""
+    """Return the probabilities of a classifier, or 1 for its label: float64 (N, n_classes)."""
     if voting == "soft":
         return exporter.cast(outputs["probabilities"].value, np.float32, np.float64)
     # the classifiers were fitted on the positions of the labels
@@ -65,7 +65,7 @@ def _voting_regressor(voting, table, exporter):
 
 
 def _named(ensemble):
-    """The names and fitted estimators, without those that were dropped."""
+    """Return the names and the fitted estimators, without those that were dropped."""
     names = [name for name, estimator in ensemble.estimators if estimator != "drop"]
     return list(zip(names, ensemble.estimators_, strict=True))
 
@@ -97,7 +97,7 @@ def _stacked(stacking, table, exporter):
             (output, *_) = exporter.predict(estimator, table, name).values()
             value, dtype, width = graph.Unsqueeze(output.value, [1]), output.dtype, 1
         else:
-            # of two classes, one column is kept
+            # if there are two classes, only one column is kept
             (value, width), _ = scores(estimator, table, exporter, (method,))
             dtype = np.dtype(np.float64)
         blocks.append(Block("columns", dtype, width, value))
@@ -138,7 +138,7 @@ def _bagging_classifier(bagging, table, exporter):
             continue
         value = _votes(outputs, "soft", bagging.n_classes_, exporter)
         if len(estimator.classes_) < bagging.n_classes_:
-            # a bag may be without some of the classes, which are positions of labels here
+            # a bag may lack some classes; here, `classes_` are positions of labels
             value = exporter.graph.MatMul(value, np.eye(bagging.n_classes_)[estimator.classes_])
         parts.append(value)
     mean = exporter.graph.Div(exporter.graph.Sum(*parts), np.float64(len(parts)))
@@ -153,7 +153,7 @@ def _bagging_regressor(bagging, table, exporter):
 
 
 def _bags(bagging, table, exporter):
-    """The estimators, each with the columns that it gets."""
+    """Yield each estimator with the columns that it gets."""
     table = table._replace(names=None)
     for estimator, columns in zip(bagging.estimators_, bagging.estimators_features_, strict=True):
         yield estimator, exporter.select(table, np.asarray(columns).tolist())
@@ -180,7 +180,7 @@ def _self_training(classifier, table, exporter):
 
 @predicts(OneVsRestClassifier)
 def _one_vs_rest(classifier, table, exporter):
-    """The class with the highest score, or each label whose score is high enough."""
+    """Predict the class with the highest score, or all labels whose scores reach a threshold."""
     graph = exporter.graph
     given = [scores(estimator, table, exporter) for estimator in classifier.estimators_]
     value = graph.Concat(*(of_class.value for of_class, _ in given), axis=1)

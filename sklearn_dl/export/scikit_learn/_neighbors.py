@@ -1,7 +1,7 @@
 """Nearest neighbours by the Euclidean distance.
 
-skl2onnx compares a row with one row of the training data after the other, and its weights by
-distance are wrong. It converts the other metrics.
+skl2onnx is used only for other metrics: it compares a row with the training rows one after the
+other, and its weights for ``weights="distance"`` are wrong.
 """
 
 import numpy as np
@@ -45,13 +45,13 @@ def _neighbors(estimator, table, exporter):
     """The positions of the neighbours, int64 of shape (N, k), and their weights in float64."""
     if estimator.weights not in ("uniform", "distance"):
         exporter.refuse(
-            "its weights are a Python function, which a file cannot hold",
+            "its weights are a Python function, which an ONNX file cannot contain",
             "Use weights='uniform' or weights='distance'.",
         )
     graph = exporter.graph
     known = estimator._fit_X
     known = np.asarray(known.toarray() if issparse(known) else known, np.float64)
-    # differences of large numbers would lose digits
+    # without centering, differences of large numbers would lose digits
     center = known.mean(axis=0)
     known = known - center
     value, _ = exporter.concatenated(table, np.dtype(np.float64))
@@ -66,7 +66,7 @@ def _neighbors(estimator, table, exporter):
         return places, None
     differences = graph.Sub(graph.Unsqueeze(value, [1]), graph.Gather(known, places, axis=0))
     distances = graph.Sqrt(graph.ReduceSum(graph.Mul(differences, differences), [2], keepdims=0))
-    # a row that equals known rows has only these as neighbours
+    # if a row equals some training rows, only these are its neighbours
     is_equal = graph.Equal(distances, np.float64(0))
     is_equal_number = exporter.cast(is_equal, np.dtype(bool), np.float64)
     any_equal = graph.Greater(graph.ReduceSum(is_equal_number, [1], keepdims=1), np.float64(0))
@@ -75,7 +75,7 @@ def _neighbors(estimator, table, exporter):
 
 
 def _weighted_mean(y, places, weights, graph):
-    """The mean of the rows of y at the neighbours: a Value of shape (N, n_columns)."""
+    """The weighted mean of the rows of y of the neighbours: a Value of shape (N, n_columns)."""
     of_neighbors = graph.Gather(y, places, axis=0)
     if weights is None:
         return graph.ReduceMean(of_neighbors, [1], keepdims=0)

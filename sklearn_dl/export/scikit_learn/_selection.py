@@ -48,7 +48,7 @@ def _selected_prediction(selector, table, exporter):
 
 @transforms(SimpleImputer)
 def _imputed(imputer, table, exporter):
-    """Statistics in place of missing numbers, and marks of these if the imputer adds them."""
+    """Replace missing numbers by statistics, and add the imputer's indicator if it has one."""
     value, dtype = exporter.concatenated(table)
     if dtype.kind == "O":
         exporter.refuse(
@@ -59,7 +59,7 @@ def _imputed(imputer, table, exporter):
         value, dtype = exporter.cast(value, dtype, np.float64), np.dtype(np.float64)
     graph = exporter.graph
     missing = _missing(value, dtype, imputer, exporter)
-    # a column in which `fit` saw no value has no statistic, and is left out
+    # a column without values in `fit` has no statistic, and is left out
     kept = [j for j, number in enumerate(imputer.statistics_) if not is_missing(number)]
     fill = np.asarray(imputer.statistics_)[kept].astype(dtype).reshape(1, -1)
     parts = [

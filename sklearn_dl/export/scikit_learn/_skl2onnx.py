@@ -1,6 +1,7 @@
-"""One estimator through skl2onnx: its graph, tried on a few rows beside the estimator itself.
+"""Convert one estimator with skl2onnx, and compare the graph with the estimator on a few rows.
 
-skl2onnx leaves out some parameters silently, and some of its graphs do not load.
+The comparison is needed because skl2onnx silently ignores some parameters, and because some of its
+graphs do not load.
 """
 
 import copy
@@ -26,12 +27,12 @@ _TYPES: dict = {
     np.dtype(object): StringTensorType,
 }
 _ML_VERSION = 3
-# wide, because the rows may be far from those that the estimator was fitted on
+# large, because the rows may differ much from those that the estimator was fitted on
 _TOLERANCE = 1e-3
 
 
 class Converted(NamedTuple):
-    """An estimator as a graph of its own.
+    """An estimator as a separate model.
 
     Attributes
     ----------
@@ -42,7 +43,7 @@ class Converted(NamedTuple):
     results : list of ndarray
         Its outputs for the rows.
     expected : dict of str to ndarray
-        What the methods of the estimator return for the rows.
+        The results of the estimator's methods for the rows.
     """
 
     model: onnx.ModelProto
@@ -52,13 +53,13 @@ class Converted(NamedTuple):
 
 
 def known_options(estimator):
-    """The names of the options that its converter takes."""
+    """Return the names of the options that the converter of an estimator takes."""
     alias = sklearn_operator_name_map.get(type(estimator))
     return (get_converter(alias).get_allowed_options() if alias else None) or {}
 
 
 def converted(estimator, methods, dtype, width, opset, options):
-    """Convert an estimator, and check that the graph gives what its methods return.
+    """Convert an estimator, and check that the graph gives the same results as its methods.
 
     Parameters
     ----------
@@ -93,9 +94,9 @@ def converted(estimator, methods, dtype, width, opset, options):
 
 
 def _model(estimator, dtype, width, opset, options):
-    """The graph of an estimator; parameters are those of `converted`."""
+    """Return the graph of an estimator. The parameters are those of `converted`."""
     known = known_options(estimator)
-    # arrays of probabilities; no locale of the machine
+    # probabilities become arrays, not maps; the locale does not depend on the machine
     usual = {"zipmap": False, "locale": "C"}
     options = {name: usual[name] for name in usual if name in known} | options
     with warnings.catch_warnings():
@@ -110,12 +111,12 @@ def _model(estimator, dtype, width, opset, options):
         )
     for part in (model, *model.functions):
         for domain in part.opset_import:
-            # it states the lowest version that its nodes need
+            # skl2onnx states the lowest version that the nodes need
             of_domain = {"": min(opset, _latest()), ML: _ML_VERSION}
             domain.version = of_domain.get(domain.domain, domain.version)
     if opset > _latest():
         model = onnx.version_converter.convert_version(model, opset)
-    # some of the shapes that it states are wrong
+    # some of the shapes that skl2onnx states are wrong
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -127,11 +128,11 @@ def _latest():
 
 
 def _run(model, rows):
-    """Names of the outputs of a model, and what ONNX Runtime computes for them."""
+    """Run a model with ONNX Runtime; return the names of its outputs, and the outputs."""
     ort = import_onnxruntime(extra="export", purpose="to_onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised
+    options.log_severity_level = 4  # log nothing: failures raise errors
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
@@ -139,7 +140,7 @@ def _run(model, rows):
 
 
 def _expected(estimator, methods, dtype, width):
-    """A few rows, and what the methods of an estimator return for them."""
+    """Return a few rows, and the results of the estimator's methods for them."""
     failures = []
     for rows in _rows(estimator, methods, dtype, width):
         try:
@@ -151,7 +152,7 @@ def _expected(estimator, methods, dtype, width):
 
 
 def _rows(estimator, methods, dtype, width):
-    """Arrays of rows; an estimator may refuse some of them."""
+    """Return several arrays of rows, because an estimator may refuse some of them."""
     if dtype.kind == "O":
         words = list(getattr(estimator, "vocabulary_", ["word"]))[:100]
         joined = [sign.join(words) for sign in (" ", ", a ", "-", " it's ")]
@@ -160,13 +161,13 @@ def _rows(estimator, methods, dtype, width):
     normal = np.random.default_rng(0).standard_normal((16, width))
     normal *= np.geomspace(0.1, 10, 16).reshape(-1, 1)
     if "transform" in methods:
-        normal[0] = 0  # predictors may have ties there
+        normal[0] = 0  # for transformers only: predictors may have ties there
     return [rows.astype(dtype) for rows in (normal, abs(normal), np.ones_like(normal))]
 
 
 def _called(estimator, method, rows):
-    """What a method of an estimator returns for an array, whatever frame it was fitted on."""
-    if not get_tags(estimator).input_tags.two_d_array:  # of texts
+    """Call a method of an estimator with an array, even if the estimator was fitted on a frame."""
+    if not get_tags(estimator).input_tags.two_d_array:  # it takes texts
         rows = rows[:, 0]
     unnamed = copy.copy(estimator)
     for name in ("feature_names_in_", "_sklearn_output_config"):
@@ -178,7 +179,7 @@ def _called(estimator, method, rows):
 
 
 def _check_equal(method, got, want, expected):
-    """Raise a ValueError if an output is far from what a method of the estimator returned."""
+    """Raise a ValueError if an output differs much from the result of the estimator's method."""
     if method == "decision_function" and want.ndim == 1:
         got = got[:, 1]
     if not isinstance(got, np.ndarray) or got.size != want.size:

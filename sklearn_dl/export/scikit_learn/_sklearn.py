@@ -1,7 +1,7 @@
-"""Single estimators of scikit-learn, as skl2onnx converts them.
+"""Export single estimators of scikit-learn with skl2onnx.
 
-These are the estimators that no other function of this folder exports. An estimator of another
-package is exported in the same way if its user registered a converter with skl2onnx.
+It is used for all estimators that no other function in this folder exports. Estimators of other
+packages are exported in the same way, if the user registered a converter with skl2onnx.
 """
 
 import copy
@@ -30,7 +30,7 @@ from sklearn_dl.export._table import Output, columns
 from sklearn_dl.export.scikit_learn._decisions import Scores, decides, decision
 from sklearn_dl.export.scikit_learn._skl2onnx import converted, known_options
 
-# scikit-learn casts X to float32 before these
+# these estimators cast X to float32
 _TREES = (IsolationForest, RandomTreesEmbedding)
 # skl2onnx refuses these values of a parameter, which only choose a sparse result
 _SPARSE = (
@@ -40,7 +40,7 @@ _SPARSE = (
 # their `transform` is the second output of skl2onnx
 _DISTANCES = (KMeans, MiniBatchKMeans)
 _INT64 = int(ir_type(np.int64))
-# values of parameters that skl2onnx leaves out silently
+# values of parameters that skl2onnx ignores silently
 _LEFT_OUT = (
     (MaxAbsScaler, "clip", True),
     (SVC, "break_ties", True),
@@ -71,7 +71,7 @@ def _transform(estimator, table, exporter):
 
 
 def _dense(estimator):
-    """The estimator, with a dense array as its output if its parameters say that it is sparse."""
+    """Return the estimator, with the parameters changed so that its output is not sparse."""
     for cls, name, sparse, dense in _SPARSE:
         if isinstance(estimator, cls) and getattr(estimator, name) == sparse:
             estimator = copy.copy(estimator)
@@ -85,7 +85,7 @@ def predictions(estimator, table, exporter):
     methods = {"predict": 0}
     if hasattr(estimator, "predict_proba"):
         methods["predict_proba"] = 1
-    # without it, linear classifiers without probabilities exist for float32 only
+    # without this option, skl2onnx converts classifiers without probabilities to float32 only
     raw = len(methods) == 1 and "raw_scores" in known_options(estimator)
     options = {"raw_scores": True} if raw else {}
     predicted, *probabilities = _added(estimator, methods, table, exporter, **options)
@@ -94,7 +94,7 @@ def predictions(estimator, table, exporter):
     shape = ("N", *shape[1:])
     if is_regressor(estimator):
         return {"prediction": Output(value, predicted.dtype, shape)}
-    # skl2onnx makes integers of all numbers
+    # skl2onnx converts all labels that are numbers to integers
     dtype = known_labels(predicted.expected.ravel()[:1], exporter).dtype
     outputs = {"label": Output(exporter.cast(value, predicted.dtype, dtype), dtype, shape)}
     for made in probabilities:
@@ -107,7 +107,7 @@ def predictions(estimator, table, exporter):
 def _sgd(classifier, table, exporter):
     graph = exporter.graph
     value, width = decision(classifier, table, exporter)
-    # probabilities of 0 and 1 have ties, which skl2onnx takes for its labels
+    # skl2onnx computes labels from probabilities, which tie when they are 0 or 1
     if width == 1:
         place = graph.Cast(graph.Greater(graph.Squeeze(value, [1]), np.float64(0)), to=_INT64)
     else:
@@ -141,7 +141,7 @@ def _decision(estimator, table, exporter):
     (made,) = _added(estimator, {"decision_function": 1}, table, exporter, raw_scores=True)
     width = 1 if made.expected.ndim == 1 else made.expected.shape[1]
     value = exporter.cast(made.value, made.dtype, np.float64)
-    if width == 1:  # of two classes, skl2onnx has both
+    if width == 1:  # skl2onnx has the scores of both classes
         value = exporter.graph.Gather(value, [1], axis=1)
     return Scores(value, width)
 
@@ -189,7 +189,7 @@ def _added(estimator, methods, table, exporter, **options):
 
 
 def _dtypes(estimator, dtype):
-    """The dtypes in which an estimator may get its input; the first that works is taken."""
+    """Return the dtypes of the input to try. The first one that works is used."""
     if dtype.kind == "O":
         return [dtype]
     single, double = np.dtype(np.float32), np.dtype(np.float64)
@@ -204,7 +204,7 @@ def _refuse_because_of(error, exporter):
     try:
         exporter.refuse(
             f"skl2onnx {skl2onnx.__version__} cannot convert it ({reason})",
-            "Replace it by another estimator, or register a converter for it by "
+            "Replace it by another estimator, or register a converter for it with "
             "skl2onnx.update_registered_converter.",
         )
     except ValueError as refusal:

@@ -1,8 +1,8 @@
 """Decision trees and forests.
 
-skl2onnx converts most of them too. But its files do not load for float64, it forgets where the
-missing values of a node go, and sums of rounded shares break ties in another way. The trees here
-compare and add in float64, as scikit-learn does.
+skl2onnx converts most of them too, but it has three faults: its models do not load for float64, it
+ignores to which side missing values go, and it sums rounded shares, so that ties break in another
+way. The trees here compare and add in float64, as scikit-learn does.
 """
 
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def _classifier(classifier, table, exporter):
     mean, n_targets = _mean(classifier, table, exporter)
     if classifier.n_outputs_ == 1:
         return class_outputs(mean, np.float64, classifier.classes_, exporter)
-    # the outputs have the same number of columns: that of the largest number of classes
+    # all outputs have the same number of columns: the largest number of classes
     width = n_targets // classifier.n_outputs_
     outputs = []
     for j, classes in enumerate(classifier.classes_):
@@ -67,18 +67,18 @@ def _mean(estimator, table, exporter):
         for each in getattr(estimator, "estimators_", [estimator])
     ]
     total = tree_sum(trees, rounded(table, exporter), exporter)
-    # the sum is divided after it: shares of 1 / n_trees would not add up to equal numbers
+    # divide the sum, not the shares: shares of 1 / n_trees would not add up to equal numbers
     return exporter.graph.Div(total, np.float64(len(trees))), trees[0].values.shape[1]
 
 
 def rounded(table, exporter):
-    """The table as a Value of float64 whose numbers are those of float32: what trees compare."""
+    """Return the table as a Value of float64, rounded to float32, as trees compare it."""
     value, _ = exporter.concatenated(table, np.dtype(np.float32))
     return exporter.cast(value, np.float32, np.float64)
 
 
 def tree_of(tree, values):
-    """The Tree of a `tree_` of scikit-learn, with these values."""
+    """Return the Tree of a `tree_` of scikit-learn, with these values."""
     return Tree(
         tree.children_left,
         tree.children_right,

@@ -17,7 +17,7 @@ _BOUNDARY, _SPACE, _WHITE, _LETTER, _NUMBER, _OTHER = range(6)
 # the code of a character is its code point plus this; higher codes are special tokens
 _FIRST = 2
 _SPECIAL = N_POINTS + _FIRST
-# number of characters that are looked at together
+# number of characters that are examined together
 _BLOCK = 64
 
 
@@ -67,7 +67,7 @@ class ByteLevel:
             codes = strip_white_space(graph, self._special, _SPECIAL, codes, is_white)
             kinds = self._kinds_of(graph, codes)
         symbols, begins = _bytes(graph, codes, _word_starts(graph, codes, kinds))
-        # the beginning of a row is a word of one token, which has an id of its own
+        # the beginning of a row is a word of one token, which has its own id
         special = [token.id for token in self._special]
         row = 1 + max(*self._tokens_of_bytes, *special, *map(max, self._merges))
         ids = [*self._tokens_of_bytes, row, *special]
@@ -89,23 +89,24 @@ class ByteLevel:
 def _word_starts(graph, codes, kinds):
     r"""Where GPT-2's regular expression begins a word, as a Value: bool [n].
 
-    It is 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+    The expression is 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
     """
 
     def is_(values, *some):
-        """Which values are one of some; one or two."""
+        """Which values are equal to one of one or two numbers."""
         found = [graph.Equal(values, one) for one in some]
         return found[0] if len(found) == 1 else graph.Or(*found)
 
     before, after = shifted(graph, kinds, 1, _BOUNDARY), shifted(graph, kinds, -1, _BOUNDARY)
     is_white, was_white = is_(kinds, _SPACE, _WHITE), is_(before, _SPACE, _WHITE)
-    # white space is one word, but before a character, its last is another, or a space begins one
+    # a run of white space is one word; but if another character follows, the last white space
+    # begins a new word, and if it is a space, the character continues this word
     ends = graph.Greater(after, _WHITE)
     starts = graph.And(is_white, graph.Or(graph.Not(was_white), ends))
     differs = graph.Not(graph.Or(graph.Equal(kinds, before), is_(before, _SPACE)))
     starts = graph.Or(starts, graph.And(graph.Greater(kinds, _WHITE), differs))
     starts = graph.Or(starts, is_(kinds, _BOUNDARY))
-    # 's and the like, where an apostrophe begins a word
+    # contractions such as 's, if an apostrophe begins a word
     code = {c: ord(c) + _FIRST for c in "'stmdrevl"}
     apostrophe = graph.And(is_(codes, code["'"]), graph.Not(is_(before, _SPACE, _OTHER)))
     first, second = shifted(graph, codes, -1, PADDING), shifted(graph, codes, -2, PADDING)
@@ -121,9 +122,9 @@ def _word_starts(graph, codes, kinds):
 
 
 def _bytes(graph, codes, starts):
-    """The bytes of UTF-8 of characters, and at which of them words begin.
+    """The bytes of characters in UTF-8, and whether a word begins at each of them.
 
-    256 is the beginning of a row, higher numbers are special tokens.
+    256 is the beginning of a row. Higher numbers are special tokens.
     """
     points = graph.Sub(codes, _FIRST)
     first = points
@@ -145,10 +146,10 @@ def _bytes(graph, codes, starts):
 
 
 def _kinds(pre_tokenizer):
-    """The kind of each code point, read from the pre-tokenizer: ndarray of shape (0x110000,)."""
+    """Find the kind of each code point with the pre-tokenizer: ndarray of shape (0x110000,)."""
 
     def one_word(before, texts):
-        """Which of these texts, all of one length, make one word with the character before."""
+        """Which of these texts, which have equal lengths, make one word with `before`."""
         texts = [before + text for text in texts]
         words = pre_tokenizer.pre_tokenize_str("\n".join(texts))
         starts = np.array([start for _, (start, _) in words])
@@ -159,7 +160,7 @@ def _kinds(pre_tokenizer):
     points = np.array([*CHARACTERS, *(start for start, _ in ALIKE)])
     kinds = np.zeros(N_POINTS, dtype=np.uint8)
     kinds[points] = _WHITE
-    # most characters are letters or others: whole blocks of them need no closer look
+    # most characters are letters or others, so most blocks have characters of one kind only
     for size in (_BLOCK, 1):
         for before, kind in (("a", _LETTER), ("!", _OTHER), ("1", _NUMBER)):
             blocks = points[: len(points) // size * size].reshape(-1, size)
@@ -175,7 +176,7 @@ def _kinds(pre_tokenizer):
 
 
 def _tokens_of_bytes(parts):
-    """The tokens of all bytes that occur in UTF-8; 0 for others."""
+    """The tokens of all bytes that occur in UTF-8, and 0 for the other bytes."""
     vocabulary = parts.model["vocab"]
     tokens = [0] * 256
     # characters in which all of these bytes occur
@@ -190,7 +191,7 @@ def _tokens_of_bytes(parts):
 
 
 def _merges(model):
-    """The merges, by rank: the two tokens, and what they become."""
+    """The merges, by rank: for each, the two tokens, and the token that they become."""
     for option in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
         if model[option]:
             raise UnknownTokenizer(f"its model has {option}={model[option]!r}")

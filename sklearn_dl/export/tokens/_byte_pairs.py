@@ -11,22 +11,22 @@ _NOTHING = np.iinfo(np.int64).max
 
 
 def merge_pairs(graph, merges, n_tokens, tokens, words, n_words):
-    """Merge neighbouring tokens of words, as long as there is a pair that can be merged.
+    """Merge neighbouring tokens of words, until no pair can be merged.
 
-    Among the pairs of a word, the one of the lowest rank is merged first; of equal ones, the left
-    one.
+    In each word, the pair of the lowest rank is merged first. If several have this rank, the left
+    one is merged first.
 
     Parameters
     ----------
     graph : Graph
     merges : list of (int, int, int)
-        Two tokens and what they become, by rising rank.
+        Two tokens, and the token that they become, by increasing rank.
     n_tokens : int
-        All tokens are below it.
+        All tokens are less than this number.
     tokens : Value
         int64 [n]
     words : Value
-        int64 [n]: the number of the word that each token belongs to, which never falls.
+        int64 [n]: the number of the word that each token belongs to. The numbers never decrease.
     n_words : Value
         int64 [1]
 
@@ -35,7 +35,7 @@ def merge_pairs(graph, merges, n_tokens, tokens, words, n_words):
     tokens, words : Value
         int64 [n_left]
     """
-    # tokens are counted from 1, because symbol 0 of a trie leads nowhere
+    # tokens are counted from 1, because no cell of a trie follows symbol 0
     ranks = {(left + 1, right + 1): rank for rank, (left, right, _) in enumerate(merges)}
     trie = build_double_array(ranks, n_tokens + 1)
     tables = {
@@ -52,10 +52,10 @@ def merge_pairs(graph, merges, n_tokens, tokens, words, n_words):
 
 
 def _alone(merges):
-    """Which merges must be done one by one, because others may have to be done before the next.
+    """Which merges must be done one at a time, because other merges may come before the next one.
 
-    These are merges whose result is merged at a lower rank. They exist where several merges have
-    the same result.
+    These are merges whose result is part of a merge with a lower rank. They exist if several merges
+    have the same result.
     """
     lowest: dict[int, int] = {}
     for rank, (left, right, _) in enumerate(merges):
@@ -81,7 +81,7 @@ def _round(opset, tables):
     rank = body.Where(is_pair, body.Gather(tables["rank"], pair), _NOTHING)
     lowest = body.ScatterElements(tables["nothing"], word, rank, reduction="min")
     is_lowest = body.And(is_pair, body.Equal(rank, body.Gather(lowest, word)))
-    # where pairs overlap (a a a), every second one is merged
+    # if pairs overlap (a a a), every second pair is merged
     begins = body.And(
         is_lowest, body.Not(body.Concat([False], body.Slice(is_lowest, [0], [-1]), axis=0))
     )

@@ -1,7 +1,7 @@
-"""How a tokenizer reads characters, as tables that are read from the tokenizer itself.
+"""Tables of how a tokenizer reads characters. The tokenizer itself computes them.
 
-A text is a row of *codes*, one for each character. A code stands for the *symbols* that the
-normalizer makes of the character: none (it is removed), one, or several. Characters that are in no
+A text is a row of *codes*, one for each character. A code stands for the *symbols* to which the
+normalizer converts the character: none (it is removed), one, or several. Characters that are in no
 piece of the vocabulary share symbols, so that there are far fewer codes than characters.
 """
 
@@ -17,17 +17,17 @@ from sklearn_dl.export.tokens._unicode import ALIKE, CHARACTERS, N_POINTS, SURRO
 
 # kinds of symbols: a word is a run of symbols of one kind, or one isolated symbol
 SPACE, LETTER, OTHER, ISOLATED = range(4)
-# the first symbols: none, the beginning of a row, and for each kind what is in no piece
+# the first symbols: none, the beginning of a row, and for each kind, characters in no piece
 NOTHING, ROW, _UNKNOWN = 0, 1, 2
 _FIRST_KINDS = [SPACE, SPACE, SPACE, LETTER, OTHER, ISOLATED]
-# normalizers that turn each character into others without regard to its neighbours; NFD and NFKD,
-# also as a part of BertNormalizer, sort accents besides
+# normalizers that convert each character independently of its neighbours, except that NFD and NFKD,
+# which may be a part of BertNormalizer, sort accents
 _NORMALIZERS = {"BertNormalizer", "Lowercase", "NFD", "NFKD", "StripAccents"}
 # pre-tokenizers that split texts by the kinds of single characters
 _PRE_TOKENIZERS = {"BertPreTokenizer", "Whitespace", "WhitespaceSplit"}
-# number of characters that are looked at together
+# number of characters that are examined together
 _BLOCK = 64
-# a letter that normalizers neither change nor make of others
+# a letter that normalizers do not change, and to which they convert no other character
 _BETWEEN = "\u01bb"
 
 
@@ -39,7 +39,7 @@ class Characters(NamedTuple):
     codes : int32 ndarray of shape (0x110000,)
         The code of each character.
     symbols : int32 ndarray of shape (n_codes, n)
-        The symbols of each code, filled up with NOTHING.
+        The symbols of each code, padded with NOTHING.
     kinds : int32 ndarray of shape (n_symbols,)
         The kind of each symbol.
     symbols_of : dict of str to dict of int to int
@@ -69,7 +69,7 @@ def read_characters(parts):
     Raises
     ------
     UnknownTokenizer
-        If it may depend on its neighbours how the tokenizer reads a character.
+        If the tokenizer may read a character differently, depending on its neighbours.
     """
     allow("normalizer", parts.normalizers, _NORMALIZERS)
     only("pre-tokenizer", parts.pre_tokenizers, _PRE_TOKENIZERS)
@@ -77,13 +77,13 @@ def read_characters(parts):
     symbols_of, kinds = _number_symbols(
         parts.model["vocab"], {c for row in readings.values() for c in row}
     )
-    # codes by their symbols, and by what else distinguishes them
+    # codes by their symbols, and by a str that distinguishes codes with equal symbols
     numbers: dict[tuple, int] = {((), "padding"): PADDING, ((ROW,), "beginning"): BEGINNING}
     special = {}
     for token in parts.special:
         special[token.content] = numbers[(len(kinds),), "special token"] = len(numbers)
         kinds.append(ISOLATED)
-    # special tokens are found by the codes of their characters, which are their own therefore
+    # special tokens are found by the codes of their characters, so each of these has its own code
     own = set("".join(special))
     unknown_letter = (_UNKNOWN + LETTER,), ""
     codes = np.full(N_POINTS, numbers.setdefault(unknown_letter, len(numbers)), dtype=np.int32)
@@ -101,9 +101,10 @@ def read_characters(parts):
 
 
 def _readings(parts):
-    """What the tokenizer makes of each character, as a dict of lists of (character, kind).
+    """Return how the tokenizer reads each character, as a dict of lists of (character, kind).
 
-    It lacks those characters of no special token that become one letter of no piece.
+    A character is left out if it becomes one letter that is in no piece, and is in no special
+    token.
     """
     characters = list(map(chr, [*CHARACTERS, *(start for start, _ in ALIKE)]))
     made = _normalized(parts.backend.normalizer, characters)
@@ -112,7 +113,7 @@ def _readings(parts):
     in_pieces = set("".join(parts.model["vocab"]))
     in_special = {character for token in parts.special for character in token.content}
     if any(map(_sorts_accents, parts.normalizers)):
-        # a word with a letter that is in no piece is unknown, in any order
+        # other letters do not matter: a word with a letter that is in no piece is always unknown
         _check_order([c for c in normalized if c in in_pieces or c in kinds])
     readings = {}
     for character, becomes in zip(characters, made, strict=True):
@@ -120,19 +121,19 @@ def _readings(parts):
         if is_letter and becomes not in in_pieces and character not in in_special:
             continue
         row = [(c, kinds.get(c, LETTER)) for c in becomes]
-        # the spaces that are put around a Chinese character isolate it
+        # the normalizer puts spaces around a Chinese character, which isolate it
         if [kind == SPACE for _, kind in row] == [True, False, True]:
             row = [(row[1][0], ISOLATED)]
         readings[character] = row
     for space in WHITE_SPACE:
-        # special tokens may take the white space beside them
+        # special tokens may include the white space beside them
         if any(kind != SPACE for _, kind in readings.get(space, [(space, LETTER)])):
-            raise UnknownTokenizer(f"it reads the white space {space!r} as part of a word")
+            raise UnknownTokenizer(f"it reads the white space {space!r} as a part of a word")
     return readings
 
 
 def _normalized(normalizer, characters):
-    """What the normalizer makes of each character, as a list of str."""
+    """Return the str to which the normalizer converts each character, as a list."""
     if normalizer is None:
         return characters
     made = normalizer.normalize_str(_BETWEEN.join(characters)).split(_BETWEEN)
@@ -142,7 +143,7 @@ def _normalized(normalizer, characters):
 
 
 def _kinds(pre_tokenizer, characters):
-    """The kinds of normalized characters, as a dict. It lacks letters."""
+    """Return the kinds of normalized characters, as a dict without letters."""
 
     def count_words(texts):
         """The number of words in each of these texts, which have the same length."""
@@ -153,7 +154,7 @@ def _kinds(pre_tokenizer, characters):
     blocks = [characters[k : k + _BLOCK] for k in range(0, len(characters), _BLOCK)]
     n_words = count_words(["x" + "".join(block).ljust(_BLOCK, "x") + "x" for block in blocks])
     others = [c for block, n in zip(blocks, n_words, strict=True) if n != 1 for c in block]
-    # the number of words that "xccx" makes tells the kind of c
+    # the number of words in "xccx" shows the kind of c
     n_words = count_words([f"x{c}{c}x" for c in others])
     kind_of = {1: LETTER, 2: SPACE, 3: OTHER, 4: ISOLATED}
     kinds = {c: kind_of[n] for c, n in zip(others, n_words.tolist(), strict=True)}
@@ -195,7 +196,7 @@ def _number_symbols(pieces, seen):
     counts = Counter("".join(pieces))
     kinds = list(_FIRST_KINDS)
     symbols_of: dict[str, dict[int, int]] = {}
-    # frequent symbols have low numbers: the trie becomes denser
+    # frequent symbols have low numbers, so that the trie is denser
     for c in sorted(counts, key=lambda c: (-counts[c], c)):
         for kind in (LETTER, OTHER, ISOLATED):
             if (c, kind) in seen:

@@ -1,4 +1,4 @@
-"""A trie in two arrays, which a graph follows with additions and lookups alone."""
+"""A trie in two arrays, which a graph can follow with additions and lookups only."""
 
 from itertools import count
 from typing import NamedTuple
@@ -18,8 +18,8 @@ class DoubleArray(NamedTuple):
         `check` is -1 at positions that are not used. ``base[s] + c`` is a position in `check` for
         every cell `s` and every symbol `c` below `n_symbols`.
     value, length : int64 ndarray of shape (n_cells,)
-        Value and length of the longest sequence that the way to this cell begins with; -1 and 0 if
-        no sequence does.
+        Value and length of the longest sequence that is a prefix of the path to this cell, or -1
+        and 0 if there is none.
     """
 
     base: np.ndarray
@@ -41,7 +41,7 @@ def build_double_array(sequences, n_symbols):
     -------
     trie : DoubleArray
     """
-    # nodes are numbered in an order in which parents come before their children
+    # parents have lower numbers than their children
     children: list[dict[int, int]] = [{}]
     values, lengths = [-1], [0]
     for sequence, value in sorted(sequences.items()):
@@ -54,7 +54,7 @@ def build_double_array(sequences, n_symbols):
                 values.append(values[node])
                 lengths.append(lengths[node])
             node = known
-        # shorter sequences come first in the order, so that longer ones inherit from them
+        # a sequence comes after its prefixes, so that its nodes inherit their values
         values[node], lengths[node] = value, len(sequence)
     bases = _bases(children)
     cell = np.zeros(len(children), dtype=np.int64)
@@ -78,10 +78,11 @@ def build_double_array(sequences, n_symbols):
 
 
 def _bases(children):
-    """A base for each node, so that no two nodes have a child in the same cell.
+    """Choose a base for each node, so that no two nodes have a child in the same cell.
 
-    The nodes with most children choose first, and take the lowest base that is free. The free
-    cells are the bits of an int, which has no end: shifts and ands try all bases at once.
+    The nodes with the most children come first. Each takes the lowest base that is free. The free
+    cells are the bits of a Python int, which has infinitely many bits: operations on bits try all
+    bases at once.
     """
     bases = np.zeros(len(children), dtype=np.int64)
     # the root's base is 0, and its own cell is taken
@@ -94,7 +95,7 @@ def _bases(children):
         base = (fits & -fits).bit_length() - 1
         free ^= sum(1 << symbol for symbol in children[node]) << base
         bases[node] = base
-    # a single child fits into any cell that its symbol is not beyond
+    # a single child fits into any free cell that is not before its symbol
     cells = (cell for cell in count() if free >> cell & 1)
     single = [(min(below), node) for node, below in enumerate(children) if node and len(below) == 1]
     for symbol, node in sorted(single):
@@ -103,21 +104,21 @@ def _bases(children):
 
 
 def follow(graph, trie, symbol, n_steps):
-    """Follow a trie in a graph, from many places at once.
+    """Follow a trie in a graph, from many positions at once.
 
     Parameters
     ----------
     graph : Graph
     trie : DoubleArray
     symbol : callable(k) -> Value
-        int64 [n]: for each place, the symbol `k` steps after it. 0 leads nowhere.
+        int64 [n]: for each position, the symbol `k` steps after it. No cell follows symbol 0.
     n_steps : int
         Length of the longest sequence.
 
     Returns
     -------
     values, lengths : Value
-        int64 [n]: value and length of the longest sequence that begins at each place.
+        int64 [n]: value and length of the longest sequence that begins at each position.
     """
     base, check = graph.integers(trie.base), graph.integers(trie.check)
     # the base of the root is 0

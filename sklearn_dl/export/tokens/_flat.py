@@ -4,15 +4,15 @@ from sklearn_dl.export._graph import END
 
 
 def without(graph, values, left_out):
-    """All values of an array of any shape that differ from `left_out`, as a flat array."""
+    """Return the values of an array that differ from `left_out`, as a flat array."""
     values = graph.Reshape(values, [-1])
     return graph.Compress(values, graph.Not(graph.Equal(values, left_out)))
 
 
 def shifted(graph, values, k, fill):
-    """The value `k` places before each place of a flat array, or behind it if `k` is negative.
+    """Shift a flat array by `k` positions to the right, or to the left if `k` is negative.
 
-    At places without such a value, it is `fill`.
+    The free positions are filled with `fill`.
     """
     padding = [fill] * abs(k)
     if k > 0:

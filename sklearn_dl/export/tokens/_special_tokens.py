@@ -24,14 +24,14 @@ def replace_special(graph, special, code_of, codes):
     Returns
     -------
     codes : Value
-        int64 [n]. The code of a special token is where its first character was, and PADDING where
-        its others were.
+        int64 [n]. The first character of a special token is replaced by the code of the token, and
+        its other characters by PADDING.
     """
     if not special:
         return codes
     letters = sorted(set("".join(special)))
     numbers = {letter: number for number, letter in enumerate(letters, 1)}
-    # 0, also of the last, for what is in no special token
+    # 0: the character is in no special token; the last entry, 0 too, is for all higher codes
     number_of_code = np.zeros(2 + max(map(code_of, letters)), dtype=np.int64)
     number_of_code[[code_of(letter) for letter in letters]] = list(numbers.values())
     sequences = {tuple(numbers[c] for c in content): code for content, code in special.items()}
@@ -39,7 +39,7 @@ def replace_special(graph, special, code_of, codes):
     longest = max(map(len, special))
     padded = graph.Concat(codes, np.full(longest, PADDING), axis=0)
     small = graph.Min(padded, len(number_of_code) - 1)
-    # few characters begin a special token: only these are followed
+    # the trie is followed only from characters that can begin a special token, which are few
     begins = np.isin(number_of_code, [sequence[0] for sequence in sequences])
     at = graph.Reshape(graph.NonZero(graph.Gather(begins, small)), [-1])
 
@@ -57,7 +57,7 @@ def replace_special(graph, special, code_of, codes):
 
 
 def strip_white_space(graph, special, first_code, codes, is_white):
-    """Remove white space beside special tokens that take it.
+    """Remove the white space beside special tokens that include it.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def strip_white_space(graph, special, first_code, codes, is_white):
     codes : Value
         int64 [n]
     is_white : Value
-        bool [n]: which codes are white space.
+        bool [n]: whether each code is white space.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def strip_white_space(graph, special, first_code, codes, is_white):
     """
     takes_before = np.array([False, *(token.lstrip for token in special)])
     takes_behind = np.array([False, *(token.rstrip for token in special)])
-    # runs of white space, and what is beside them
+    # find the runs of white space, and the codes beside them
     before, after = shifted(graph, codes, 1, PADDING), shifted(graph, codes, -1, PADDING)
     begins = graph.And(is_white, graph.Not(shifted(graph, is_white, 1, False)))
     ends = graph.And(is_white, graph.Not(shifted(graph, is_white, -1, False)))

@@ -1,8 +1,8 @@
-"""The two ways in which texts enter a graph: as strings, or as bytes of UTF-8.
+"""The two forms of texts in a graph: strings, or bytes of UTF-8.
 
-A text becomes a row of codes, one for each character. What a code stands for is up to the
-tokenizer. Two codes are the same for all tokenizers: PADDING, where a row has no character, and
-BEGINNING, which can be put before a row.
+A text becomes a row of codes, one for each character. The tokenizer defines the codes. Two codes
+are the same for all tokenizers: PADDING, at positions of a row without a character, and BEGINNING,
+which can be put before a row.
 """
 
 import numpy as np
@@ -22,8 +22,8 @@ def codes_of_strings(graph, codes, texts):
     ----------
     graph : Graph
     codes : int ndarray of shape (0x110000,)
-        The code of each character. What is not a character, and private planes, have that of
-        UNASSIGNED: they would make up most of the table.
+        The code of each character. Code points that are not characters, and those of private
+        planes, get the code of UNASSIGNED, because they would fill most of the table.
     texts : list of Value
         Strings [N, 1].
 
@@ -32,7 +32,7 @@ def codes_of_strings(graph, codes, texts):
     codes : Value
         int64 [n_texts * N, n]
     """
-    # a row with a character is appended, because the split texts must have at least one column
+    # append a row with one character, because the split texts must have at least one column
     rows = graph.Concat(*(graph.Reshape(text, [-1]) for text in texts), ["a"], axis=0)
     options = {"mark": 0, "mincharnum": 1, "pad_value": "", "separators": [""]}
     split = graph.node("Tokenizer", rows, domain=MICROSOFT, dtype=str, **options)
@@ -58,12 +58,12 @@ def codes_of_bytes(graph, look_up, texts):
     look_up : callable(points) -> Value
         Returns the codes of code points.
     texts : list of Value
-        uint8 [N, n_bytes], filled up with zeros.
+        uint8 [N, n_bytes], padded with zeros.
 
     Returns
     -------
     codes : Value
-        int64 [n_texts * N, n]. Bytes that continue a character have PADDING.
+        int64 [n_texts * N, n]. The code is PADDING for bytes that continue a character.
     """
     # up to three bytes follow the first of a character
     widths = [graph.Shape(text, start=1, end=2) for text in texts]
@@ -75,7 +75,7 @@ def codes_of_bytes(graph, look_up, texts):
     rows = graph.Cast(graph.Concat(*padded, axis=0), to=ir.DataType.INT64)
     first, *others = (graph.Slice(rows, [k], [k - 3 if k < 3 else END], [1]) for k in range(4))
     point = total = first
-    # what the first byte of a character of 2, 3 or 4 bytes is at least
+    # the lowest first byte of a character of 2, 3 or 4 bytes
     for n_bytes, lead in (2, 0xC0), (3, 0xE0), (4, 0xF0):
         continued = graph.Sub(others[n_bytes - 2], 0x80)
         total = graph.Add(graph.Mul(total, 64), continued)
@@ -85,13 +85,13 @@ def codes_of_bytes(graph, look_up, texts):
     n_bytes = graph.ReduceMax(graph.Where(graph.Equal(first, 0), 0, number), [1])
     begins = graph.Or(graph.Less(first, 0x80), graph.Not(graph.Less(first, 0xC0)))
     inside = graph.Not(graph.Greater(number, n_bytes))
-    # bytes that are not UTF-8 must not lead outside of tables
+    # bytes that are not UTF-8 must not give positions outside of the tables
     codes = look_up(graph.Clip(point, 0, N_POINTS - 1))
     return graph.Where(graph.And(begins, inside), codes, PADDING)
 
 
 def look_up_points(graph, table, points):
-    """What a table says of each code point.
+    """Look up the value of each code point in a table.
 
     Parameters
     ----------

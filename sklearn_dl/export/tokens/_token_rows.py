@@ -1,4 +1,4 @@
-"""Rows of tokens in a graph: texts and pairs cut to a length, with special tokens, padded."""
+"""Rows of tokens in a graph: texts and pairs, truncated, with special tokens, and padded."""
 
 from typing import NamedTuple
 
@@ -8,15 +8,15 @@ from sklearn_dl.export._graph import END
 
 
 class TokenRows(NamedTuple):
-    """What a network reads. All are int64 [n_rows, length of the longest row].
+    """The inputs of a network. All are int64 [n_rows, length of the longest row].
 
     Attributes
     ----------
     ids, mask : Value
-        The tokens, padded on the right, and 1 where there is one.
+        The tokens, padded on the right, and a mask with 1 for tokens and 0 for padding.
     types : Value or None
-        The text of a pair that each token belongs to; 0 for single texts. None: the encoder takes
-        no types.
+        The text of a pair that each token belongs to, and 0 for single texts. None: the encoder
+        takes no types.
     """
 
     ids: ir.Value
@@ -32,7 +32,7 @@ class TokenStream(NamedTuple):
     ids : Value
         int64 [n_tokens]
     word_ends : Value
-        int64 [n_tokens]: for each token, the position behind the last token of its word.
+        int64 [n_tokens]: for each token, the position after the last token of its word.
     starts, counts : Value
         int64 [n_rows]: the position of the first token of each row, and the row's number of tokens.
     """
@@ -44,7 +44,7 @@ class TokenStream(NamedTuple):
 
 
 def token_stream(graph, ids, is_token, begins_word, begins_row):
-    """The TokenStream of the tokens at some of n places.
+    """Make a TokenStream from the tokens at some of n positions.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def token_stream(graph, ids, is_token, begins_word, begins_row):
     ids : Value
         int64 [n]
     is_token : Value
-        bool [n]: whether there is a token.
+        bool [n]: whether there is a token at this position.
     begins_word, begins_row : Value
-        bool [n]: whether a word begins at this place, and whether a row does.
+        bool [n]: whether a word begins at this position, and whether a row does.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def token_stream(graph, ids, is_token, begins_word, begins_row):
     n_tokens = graph.Shape(ids)
     n_before = graph.CumSum(graph.Cast(is_token, to=ir.DataType.INT64), 0, exclusive=1)
     word_starts = graph.Concat(graph.Compress(n_before, begins_word), n_tokens, axis=0)
-    # words are counted from 1: so this is the next word
+    # words are counted from 1, so this is the position of the next word in `word_starts`
     word = graph.CumSum(graph.Cast(begins_word, to=ir.DataType.INT64), 0)
     word_ends = graph.Gather(word_starts, graph.Compress(word, is_token))
     starts = graph.Compress(n_before, begins_row)
@@ -78,9 +78,9 @@ class Tokens(NamedTuple):
     Attributes
     ----------
     ids : Value
-        int64 [n_tokens]: the tokens of all rows, and maybe more, one row after the other.
+        int64 [n_tokens]: the tokens of all rows, one row after the other, and perhaps other tokens.
     starts, counts : Value
-        int64 [n_rows, 1]: where a row begins in `ids`, and how many tokens of it are used.
+        int64 [n_rows, 1]: where a row begins in `ids`, and how many of its tokens are used.
     """
 
     ids: ir.Value
@@ -89,7 +89,7 @@ class Tokens(NamedTuple):
 
 
 def cut_pair(graph, first, second, room):
-    """Cut pairs of texts to `room` tokens, the longer one first.
+    """Truncate pairs of texts to `room` tokens. The longer text of a pair is truncated first.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ def cut_pair(graph, first, second, room):
         The numbers of tokens that are left.
     """
     shorter, longer = graph.Min(first, second), graph.Max(first, second)
-    # what is cut off the longer text, until the two are equal
+    # truncate the longer text, until the two are equal
     left = graph.Max(shorter, graph.Sub(room, shorter))
-    # then what is cut off both
+    # then truncate both
     both = graph.Greater(graph.Add(shorter, left), room)
     fits = graph.Not(graph.Greater(graph.Add(first, second), room))
     shorter = graph.Where(both, room // 2, shorter)
@@ -116,7 +116,7 @@ def cut_pair(graph, first, second, room):
 
 
 def lay_out(graph, layout, texts, pad_id, takes_types):
-    """Put the tokens of texts and the special tokens into rows.
+    """Put the tokens of texts, and the special tokens, into rows.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def lay_out(graph, layout, texts, pad_id, takes_types):
     for segment in layout:
         end = graph.Add(end, 1 if segment.text is None else texts[segment.text].counts)
         ends.append(end)
-    # a run without rows has no longest one
+    # a run without rows has no longest row, so append a length of 0
     longest = graph.ReduceMax(graph.Concat(end, [[0]], axis=0), keepdims=0)
     columns = graph.Unsqueeze(graph.Range(0, longest, 1), [0])
     ids, types = graph.constant(pad_id), graph.constant(0)

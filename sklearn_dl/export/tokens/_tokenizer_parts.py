@@ -1,6 +1,6 @@
-"""The parts of a tokenizer that tokenizers of different kinds have in common.
+"""The parts that tokenizers of different kinds have in common.
 
-What a graph would not reproduce exactly is refused.
+A tokenizer is refused if a graph cannot reproduce it exactly.
 """
 
 import json
@@ -13,7 +13,7 @@ _POST_PROCESSORS = {"BertProcessing", "ByteLevel", "RobertaProcessing", "Templat
 
 
 class UnknownTokenizer(Exception):
-    """A tokenizer does what a graph would not reproduce exactly. The message says what it is."""
+    """A graph cannot reproduce a tokenizer exactly. The message states why."""
 
 
 class Segment(NamedTuple):
@@ -22,9 +22,9 @@ class Segment(NamedTuple):
     Attributes
     ----------
     text : int or None
-        Which text. None: a special token.
+        The number of the text. None: a special token.
     id : int
-        The special token; for a text, it has no meaning.
+        The id of the special token. For a text, it has no meaning.
     type : int
         The token type of this part.
     """
@@ -42,7 +42,7 @@ class SpecialToken(NamedTuple):
     content : str
     id : int
     lstrip, rstrip : bool
-        Whether it takes the white space before it, or behind it.
+        Whether it includes the white space before it, and after it.
     """
 
     content: str
@@ -60,7 +60,7 @@ class TokenizerParts(NamedTuple):
     normalizers, pre_tokenizers : list of dict
         The steps, as tokenizer.json describes them.
     model : dict
-        Likewise.
+        The model, as tokenizer.json describes it.
     special : list of SpecialToken
     layouts : list of two lists of Segment
         The tokens of a single text, and of a pair that is read together.
@@ -75,7 +75,7 @@ class TokenizerParts(NamedTuple):
 
 
 def read_parts(tokenizer):
-    """Take a tokenizer apart.
+    """Read the parts of a tokenizer.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def read_parts(tokenizer):
 
 
 def _steps(part, name):
-    """The steps of a part of the tokenizer: none, the part itself, or those of a Sequence."""
+    """Return the steps of a part of a tokenizer: none, the part itself, or those of a Sequence."""
     if part is None:
         return []
     if part["type"] != "Sequence":
@@ -120,7 +120,7 @@ def _steps(part, name):
 
 
 def allow(part, steps, kinds):
-    """Raise an UnknownTokenizer if one of the steps is of another kind than these."""
+    """Raise an UnknownTokenizer if a step is not of one of these kinds."""
     for step in steps:
         if step["type"] not in kinds:
             raise UnknownTokenizer(
@@ -130,7 +130,7 @@ def allow(part, steps, kinds):
 
 
 def only(part, steps, kinds):
-    """Return the only step. Raise an UnknownTokenizer if it is of another kind than these."""
+    """Return the only step. Raise an UnknownTokenizer if it is not of one of these kinds."""
     allow(part, steps, kinds)
     if len(steps) != 1:
         raise UnknownTokenizer(f"it has {len(steps)} {part}s instead of one")
@@ -138,28 +138,28 @@ def only(part, steps, kinds):
 
 
 def _special_tokens(config):
-    """The added tokens, if they are found in a text in the same way in any order."""
+    """Return the added tokens. Refuse them if the order in which they are found would matter."""
     added = config["added_tokens"]
     contents = {token["content"] for token in added}
     beginnings = {content[:stop] for content in contents for stop in range(1, len(content) + 1)}
     for token in added:
         content = token["content"]
-        # without a normalizer, it does not matter
+        # without a normalizer, `normalized` has no effect
         if token["normalized"] and config["normalizer"] is not None:
             raise UnknownTokenizer(f"its added token {content!r} is marked as normalized")
         if token["single_word"]:
             raise UnknownTokenizer(f"its added token {content!r} is marked as single_word")
         for start in range(1, len(content)):
             inner = {content[start:stop] for stop in range(start + 1, len(content))}
-            # in a text, it would matter which token is found first
+            # the result would depend on which token is found first
             if content[start:] in beginnings or inner & contents:
                 raise UnknownTokenizer(f"its added token {content!r} may overlap with another one")
     return [SpecialToken(*(token[name] for name in SpecialToken._fields)) for token in added]
 
 
 def _layouts(config, special):
-    """The Segments of single texts and of pairs, as the tokenizer itself lays out short ones."""
-    # a small tokenizer for which each text is one token, with the same post-processor
+    """Return the Segments of single texts and of pairs. Short texts show how they are laid out."""
+    # make a small tokenizer with the same post-processor, for which each text is one token
     added = {token["content"]: token["id"] for token in config["added_tokens"]}
     unknown = max(added.values(), default=0) + 1
     copied = tokenizers.Tokenizer(
@@ -173,7 +173,7 @@ def _layouts(config, special):
         tokens = zip(made.sequence_ids, made.ids, made.type_ids, strict=True)
         layout = [Segment(*token) for token in tokens]
         texts = sorted(segment.text for segment in layout if segment.text is not None)
-        # if a text is read twice, only the last time counts as a text
+        # if a text occurs twice, only the last occurrence has its number
         n_special = copied.num_special_tokens_to_add(pair is not None) if special else 0
         if texts != [0, 1][: 1 + (pair is not None)] or len(layout) != len(texts) + n_special:
             raise UnknownTokenizer("its post-processor does not use each text exactly once")

@@ -24,18 +24,19 @@ _MODELS: dict[str, Any] = {"WordPiece": WordPiece, "BPE": ByteLevel}
 def tokenize(graph, tokenizer, texts, form):
     """Add what `Tokenizer.encode` and `Tokenizer.pad` compute for a batch.
 
-    All rows of a run are padded to the longest of them.
+    All rows of a run are padded to the length of the longest one.
 
     Parameters
     ----------
     graph : Graph
     tokenizer : sklearn_dl.text._tokenizer.Tokenizer
     texts : list of Value
-        One or two. Two are read together.
+        One or two columns. Two are read together.
     form : {"string", "utf8"}
         "string": strings of shape [N, 1]. Characters of the private planes 15 and 16 are read like
-        unassigned ones, and with BPE, so is all that is not assigned in planes 4 to 14; JavaScript
-        cuts strings at NUL. "utf8": uint8 of shape [N, n_bytes], filled up with zeros.
+        unassigned code points. With BPE, all unassigned code points of the planes 4 to 14 are read
+        as the same code point. JavaScript cuts strings at NUL. "utf8": uint8 of shape
+        [N, n_bytes], padded with zeros.
 
     Returns
     -------
@@ -74,15 +75,15 @@ def tokenize(graph, tokenizer, texts, form):
 
 
 def _halves(graph, values):
-    """The values of the first texts of all rows, and of the second texts, of shape [N, 1] each."""
+    """Return the values of the first texts and of the second texts, each of shape [N, 1]."""
     values = graph.Reshape(values, [2, -1, 1])
     return graph.Gather(values, 0), graph.Gather(values, 1)
 
 
 def _counts_of_beginnings(graph, tokenizer, codes, stream):
-    """The numbers of tokens of the texts of pairs, after long texts have been shortened.
+    """Return the numbers of tokens of the texts of pairs, after long texts are shortened.
 
-    `Tokenizer.encode` shortens them before it reads the two texts together.
+    `Tokenizer.encode` shortens long texts before it reads the two texts together.
     """
     is_character = graph.Cast(graph.Not(graph.Equal(codes, PADDING)), to=ir.DataType.INT64)
     n_characters = graph.ReduceSum(is_character, [1], keepdims=0)
@@ -91,7 +92,7 @@ def _counts_of_beginnings(graph, tokenizer, codes, stream):
         graph.Greater(stream.counts, tokenizer.max_length),
     )
     last = graph.Add(stream.starts, tokenizer.max_length - 1)
-    # the last token of texts that are not long may be outside
+    # this position may be outside of the tokens if the text is not long
     last = graph.Min(last, graph.Shape(stream.ids))
     ends = graph.Gather(graph.Concat(stream.word_ends, [0], axis=0), last)
     return graph.Where(is_long, graph.Sub(ends, stream.starts), stream.counts)

@@ -1,8 +1,8 @@
-"""What Unicode says of its code points, as far as the export of tokenizers needs it."""
+"""Properties of Unicode's code points that the export of tokenizers needs."""
 
 N_POINTS = 0x110000
-# planes of 65,536 code points that hold nothing, or only private characters: in each of these
-# ranges, the first stands for all; the last two of a plane are never characters
+# ranges of code points that are treated alike, so that the first one stands for all: planes of
+# 65,536 code points that are unassigned or private; the last two of a plane are never characters
 ALIKE = [
     alike
     for plane in (*range(0x40000, 0xE0000, 0x10000), 0xE1000, 0xF0000, 0x100000)

@@ -72,7 +72,7 @@ class WordPiece:
         stream : TokenStream
         """
         characters = self._characters
-        # all rows become one
+        # join all rows into one
         codes = without(graph, codes, PADDING)
         codes = replace_special(
             graph, characters.special, lambda c: characters.codes[ord(c)], codes
@@ -87,13 +87,13 @@ class WordPiece:
         return token_stream(graph, ids, is_token, is_start, graph.Equal(symbols, ROW))
 
     def _longest_pieces(self, graph, symbols, is_start):
-        """The longest piece that begins at each symbol: its token, and its length (0: none).
+        """Find the longest piece that begins at each symbol: its token, and its length (0: none).
 
-        A piece that begins a word is found at the beginning of words only, one that continues a
-        word only elsewhere.
+        Pieces that begin a word are found only at the beginning of words. Pieces that continue a
+        word are found only elsewhere.
         """
-        # symbols that begin a word have numbers of their own in the trie, so that no piece reaches
-        # into the next word
+        # symbols that begin a word have separate numbers in the trie, so that no piece extends into
+        # the next word
         characters = self._characters
         n_symbols = len(characters.kinds)
         sequences = {
@@ -113,7 +113,7 @@ class WordPiece:
         return follow(graph, trie, lambda k: graph.Slice(padded, [k], [k - longest]), longest)
 
     def _spell_words(self, graph, is_start, pieces, lengths):
-        """The token at each symbol, and whether there is one.
+        """Find the token at each symbol, and whether there is one.
 
         Parameters
         ----------
@@ -132,18 +132,19 @@ class WordPiece:
         """
         n = graph.Shape(is_start)
         is_hole = graph.Equal(lengths, 0)
-        # where the next piece of the word begins; n: nowhere
+        # where the next piece of the word begins, or n if there is none
         following = graph.Add(graph.Range(0, graph.Squeeze(n), 1), lengths)
         no_next = graph.Or(is_hole, graph.Gather(graph.Concat(is_start, [True], axis=0), following))
         following = graph.Concat(graph.Where(no_next, n, following), n, axis=0)
-        # pieces begin where words begin, and where `following` leads: in each round twice as far
+        # pieces begin where words begin, and at the positions in `following`; each round goes twice
+        # as far as the one before
         begins = graph.Concat(is_start, [False], axis=0)
         for _ in range(ceil(log2(max(self._longest_word, 2)))):
             places = graph.Where(begins, following, n)
             begins = graph.ScatterElements(begins, places, graph.Expand(True, graph.Shape(places)))
             following = graph.Gather(following, following)
         begins = graph.Slice(begins, [0], [-1])
-        # words that have a hole or are too long
+        # words that have a symbol without a piece, or are too long, are unknown
         word = graph.Sub(graph.CumSum(graph.Cast(is_start, to=ir.DataType.INT64), 0), 1)
         first = graph.Reshape(graph.NonZero(is_start), [-1])
         ends = graph.Concat(graph.Slice(first, [1], [END]), n, axis=0)
@@ -156,7 +157,7 @@ class WordPiece:
 
 
 def _symbols(characters, piece):
-    """The rows of symbols that spell a piece: none, one, or several."""
+    """Return the sequences of symbols that spell a piece: none, one, or several."""
     kinds = (LETTER, OTHER, ISOLATED) if len(piece) == 1 else (LETTER, OTHER)
     symbols = [characters.symbols_of.get(c, {}) for c in piece]
     return [

@@ -1,1 +1,1 @@
-"""Images as graphs: resizing, colours, pixels, detectors and image estimators."""
+"""Converters of image steps and estimators: colours, resizing, pixels, detectors, classifiers."""

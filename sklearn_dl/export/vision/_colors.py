@@ -29,7 +29,7 @@ def load(graph, images, mode, colors):
     if mode == "L":
         images = graph.Concat(*[images] * 3, axis=3)
     elif mode == "RGBA":
-        # on black, a colour is multiplied by its alpha
+        # an image on a black background: each colour is multiplied by its alpha
         images = colors_of(graph, premultiplied(graph, images, Number(graph, False, bool)))
     if colors == "RGBA":
         return graph.Pad(images, [0, 0, 0, 0, 0, 0, 0, 1], np.uint8(255))
@@ -49,7 +49,7 @@ def colors_of(graph, images):
 
 
 def premultiplied(graph, images, is_copy):
-    """Multiply the colours of "RGBA" images by their alpha, unless `is_copy` (a Number: bool)."""
+    """Multiply the colours of "RGBA" images by alpha, unless `is_copy` (a Number of bool)."""
     colors, alpha = _colors_and_alpha(graph, images)
     opaque = Number(graph, 255, np.float32)
     products = (colors * opaque.where(is_copy, alpha) / 255).round()
@@ -57,7 +57,7 @@ def premultiplied(graph, images, is_copy):
 
 
 def unpremultiplied(graph, images, is_copy):
-    """Divide the colours of "RGBA" images by their alpha, unless `is_copy` (a Number: bool)."""
+    """Divide the colours of "RGBA" images by alpha, unless `is_copy` (a Number of bool)."""
     colors, alpha = _colors_and_alpha(graph, images)
     opaque = Number(graph, 255, np.float32)
     divisor = opaque.where(is_copy, opaque.where(alpha.equals(0), alpha))

@@ -18,14 +18,14 @@ from sklearn_dl.vision import DetectionScorer
 
 @predicts(DetectionScorer)
 def export_detector(detector, table, exporter):
-    """Export a DetectionScorer: images, its graph, the decoding of its outputs, suppression."""
+    """Export a DetectionScorer: image preparation, graph, decoding of outputs and suppression."""
     detector._validate_params()
     exporter.refuse_nan(detector)
     _refuse_callables(detector, exporter)
     if detector.tile is not None:
         exporter.refuse(
-            "it reads images in tiles, but the file reads each image whole",
-            "Set tile=None, and give the file one tile at a time.",
+            "it reads images in tiles, but the exported model reads whole images",
+            "Set tile=None, and pass one tile at a time to the exported model.",
         )
     block = images_of(table, exporter)
     reader = detector._reader(detector._any_session())
@@ -39,20 +39,21 @@ def export_detector(detector, table, exporter):
 def _refuse_callables(detector, exporter):
     if callable(detector.format):
         exporter.refuse(
-            "its `format` is a callable, and a file holds no Python",
+            "its `format` is a callable, but an ONNX file cannot contain Python code",
             "Set `format` to the name of a format, or export the network with an OnnxScorer and "
-            "decode its outputs where the file is used.",
+            "decode the outputs in the program that uses the file.",
         )
     for name, value in (detector.extra_inputs or {}).items():
         if callable(value):
             exporter.refuse(
-                f"extra_inputs[{name!r}] is a callable, and a file holds no Python",
+                f"extra_inputs[{name!r}] is a callable, but an ONNX file cannot contain Python "
+                "code",
                 "Pass an array, if it is the same for all images.",
             )
 
 
 def _pixels(reader, block, exporter):
-    """The network's input: pixels of the resized image; and the Placement of the image on it."""
+    """Return the network's input, which has the resized image, and the image's Placement in it."""
     block = loaded(block, exporter)
     where = placement(exporter.graph, exporter.value(block), reader.step)
     made = extract_with(reader.extractor(), resized(block, reader.step, exporter), exporter)
@@ -64,7 +65,8 @@ def _candidates(detector, reader, pixels, exporter):
     for spec in (reader.image_input, *(spec for spec, _ in reader.extra_inputs)):
         if spec.batch not in (None, 1):
             exporter.refuse(
-                f"its network takes {spec.batch} images at a time, but the file takes one",
+                f"its network takes {spec.batch} images at a time, but the exported model takes "
+                "one",
                 "Export the network with a batch size of 1.",
             )
     session = detector._any_session()
@@ -91,9 +93,9 @@ def _candidates(detector, reader, pixels, exporter):
 
 
 def _constant(reader, spec, value, exporter):
-    """The value of an input that is not the image, with a batch dimension of 1."""
+    """Return the value of an input other than the image, with a batch dimension of 1."""
     if callable(value):  # one of `KNOWN_INPUTS`; those of the user are refused
-        # they depend on the image only where its border does
+        # they depend on the image only if its border does
         if spec.name == "pixel_mask" and reader.step.mode not in ("fill", "crop"):
             exporter.refuse(
                 f"its input {spec.name!r} depends on the size of the image",
@@ -106,7 +108,7 @@ def _constant(reader, spec, value, exporter):
 
 
 def _row_shapes(session, reader, others):
-    """The shape of each output for one image: what the graph states, or else what it gives."""
+    """Return the shape of each output for one image: the shape in the graph, or that of a run."""
     shapes = {spec.name: spec.row_shape for spec in session.outputs}
     if all(shape is not None and None not in shape for shape in shapes.values()):
         return shapes
@@ -126,7 +128,7 @@ def _to_image(boxes, where):
 
 
 def _best(detector, reader, found, boxes, exporter):
-    """The outputs of the file: the candidates that stay, best first."""
+    """Return the outputs of the file: the candidates that are kept, best first."""
     graph = exporter.graph
     kept = graph.And(found.kept.value, have_area(boxes).value)
     boxes, inside, scores, classes = (

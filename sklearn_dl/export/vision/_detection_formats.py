@@ -10,7 +10,7 @@ from sklearn_dl.vision.detection.formats._boxes import cells
 from sklearn_dl.vision.detection.formats._paddle import PicoDet
 from sklearn_dl.vision.detection.formats._yolox import Yolox
 
-# a position beyond the end of each axis
+# as the end of a slice, it means the end of an axis
 _END = np.iinfo(np.int64).max
 
 
@@ -36,7 +36,7 @@ class Candidates(NamedTuple):
 
 
 class Decoding:
-    """What decoders need to know.
+    """What decoders need besides the outputs.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Decoding:
         self.n_classes = n_classes
 
     def decode(self, name, outputs):
-        """Add what the format `name` computes of the outputs for one image.
+        """Add what the format `name` computes from the outputs for one image.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Decoding:
         return _DECODERS[name](self, *tables)
 
     def reaches(self, scores, dtype=np.float64):
-        """Whether scores reach the threshold, rounded as numpy rounds it beside this dtype."""
+        """Whether scores reach the threshold, which numpy rounds when it compares this dtype."""
         return scores >= np.asarray(self.threshold, np.result_type(dtype, self.threshold))
 
 
@@ -236,10 +236,10 @@ def _sigmoid(logits):
 
 
 def _rounded(probabilities):
-    """Probabilities as multiples of 2**-40.
+    """Round probabilities to multiples of 2**-40.
 
-    ONNX Runtime computes exponentials of equal numbers with different last bits, depending on
-    their place. Ties of scores would break at random.
+    ONNX Runtime may compute exponentials of equal numbers with different last bits, depending on
+    their positions. Without rounding, ties of scores would break at random.
     """
     unit = 2.0**-40
     return (probabilities / unit).round() * unit

@@ -16,7 +16,7 @@ from sklearn_dl.images._resizer import Resize
 
 @transforms(ImageLoader)
 def export_loader(loader, table, exporter):
-    """Export an ImageLoader: images are arrays already, and get its colours."""
+    """Export an ImageLoader. Images are already arrays; their colours are converted."""
     loader._validate_params()
     exporter.refuse_nan(loader)
     block = images_of(table, exporter)
@@ -35,7 +35,7 @@ def export_resizer(resizer, table, exporter):
     if resizer.resample == "mlnet":
         exporter.refuse(
             'resample="mlnet" has no counterpart in ONNX operators',
-            'Set resample="bilinear" or another filter of Pillow, and fit again.',
+            'Set resample="bilinear", or another filter of Pillow, and fit again.',
         )
     step = Resize(
         resizer.width,
@@ -59,12 +59,12 @@ def export_extractor(extractor, table, exporter):
 
 
 def loaded(block, exporter, colors="RGB"):
-    """Images as an ImageLoader gives them; those that one gave already are returned as they are.
+    """Load images as an ImageLoader does, unless an earlier step has loaded them.
 
     Parameters
     ----------
     block : Block
-        Of kind "images". An ImageLoader has seen them if the block has a value.
+        Of kind "images". If it has a value, an ImageLoader has already loaded the images.
     exporter : Exporter
     colors : {"RGB", "RGBA", "L"}, default="RGB"
 
@@ -79,7 +79,7 @@ def loaded(block, exporter, colors="RGB"):
 
 
 def resized(block, step, exporter):
-    """Images after a resizing step.
+    """Apply a resizing step to images.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def resized(block, step, exporter):
 
 
 def filled(block, target, exporter):
-    """Images after a bilinear resizing to a size that the graph computes, which they fill.
+    """Stretch images to a size that the graph computes, with the bilinear filter.
 
     Parameters
     ----------
@@ -119,14 +119,14 @@ def filled(block, target, exporter):
 
 
 def _resizes_fast(exporter):
-    """Whether images are resized by the operator Resize; the metadata of the file tells it."""
+    """Return whether the operator Resize resizes images, and record it in the metadata."""
     is_fast = exporter.resize == "fast"
     exporter.metadata["resize"] = "fast" if is_fast else resize_rule()
     return is_fast
 
 
 def extract_with(extractor, block, exporter):
-    """Pixels as a PixelExtractor gives them.
+    """Extract pixels from images as a PixelExtractor does.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def extract(graph, images, mode, colors, layout, offset, scale, dtype):
 
 
 def images_of(table, exporter):
-    """The one column of images of a table."""
+    """Return the column of images of a table, which must have no other columns."""
     block = table.blocks[0]
     if len(table.blocks) > 1 or block.kind != "images":
         exporter.refuse(

@@ -23,7 +23,7 @@ from sklearn_dl.vision.detection._views import STEP, canvas_of
 
 @predicts(ObjectDetector)
 def export_detector(detector, table, exporter):
-    """Export an ObjectDetector: images on canvases, the network, peaks, suppression."""
+    """Export an ObjectDetector: images on canvases, the network, peaks and suppression."""
     detector._validate_params()
     exporter.refuse_nan(detector)
     exporter.fix_rows(1)
@@ -41,7 +41,7 @@ def export_detector(detector, table, exporter):
 
 
 def _canvas(size, image_size):
-    """(width, height) of the canvas for images of a `size`, as `canvas_of` computes it."""
+    """Return (width, height) of the canvas for images of a `size`, as `canvas_of` does."""
     if isinstance(image_size, tuple):
         return Number(size.graph, canvas_of((1, 1), image_size))
     wanted = size * (image_size / size.max())
@@ -67,7 +67,7 @@ def _network(network, pixels, detector, exporter):
     if isinstance(image_size, tuple):
         (width, height), sizes = canvas_of((1, 1), image_size).tolist(), {}
     else:
-        # as of all canvases; of other images, the maps may not fit together
+        # sides of canvases are multiples of STEP; with other sizes, the maps might not fit together
         width, height = 5 * STEP, 4 * STEP
         sizes = {2: STEP * torch.export.Dim("rows"), 3: STEP * torch.export.Dim("columns")}
     outputs = torch_outputs(
@@ -81,13 +81,13 @@ def _network(network, pixels, detector, exporter):
 
 
 def _on_a_graph(network, pixels, detector, exporter):
-    """Add an ONNX graph that computes the maps, and the head: what `_network` returns."""
+    """Add an ONNX graph that computes the maps, and the head. Return what `_network` returns."""
     content = network.whole_content().content
     names, sizes = graph_maps(content)
     spec = shared_session(content, names, 1, ["CPUExecutionProvider"]).inputs[0]
     if spec.batch not in (None, 1):
         exporter.refuse(
-            f"its network takes {spec.batch} images at a time, but the file takes one",
+            f"its network takes {spec.batch} images at a time, but the exported model takes one",
             "Export the network with a batch size of 1, and fit again.",
         )
     pixels = exporter.cast(pixels, np.dtype(np.float32), spec.dtype)
@@ -116,7 +116,7 @@ class _Detector(torch.nn.Module):
     ----------
     head : DetectionHead
     body : DetectionNetwork or None, default=None
-        None: the module takes maps, instead of pixels.
+        None: the module takes maps instead of pixels.
     """
 
     def __init__(self, head, body=None):
@@ -124,7 +124,7 @@ class _Detector(torch.nn.Module):
         self.head = head
         self.body = body
 
-    # torch's exporter takes no *args
+    # torch's exporter does not accept *args
     def forward(self, first, second=None, third=None):
         """Logits and distances in one tensor of shape (n, n_classes + 4, h, w)."""
         if self.body is not None:
@@ -167,7 +167,7 @@ def _candidates(outputs, stride, n_classes, graph):
 
 
 def _best(detector, boxes, scores, classes, exporter):
-    """The outputs of the file: the candidates that stay, best first."""
+    """Return the outputs of the file: the candidates that are kept, best first."""
     graph = exporter.graph
     kept = have_area(boxes) & (scores > 0) & (scores >= detector.score_threshold)
     boxes, scores, classes = (

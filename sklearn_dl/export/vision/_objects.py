@@ -1,4 +1,4 @@
-"""What the exports of detectors share: clipped boxes, and the outputs of their files."""
+"""Functions for the exports of all detectors: boxes, and the outputs of the files."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def twice(point):
 def have_area(boxes):
     """Whether boxes have an area: a Number, bool of shape (n,).
 
-    A box that lies outside the image has none after it was clipped.
+    After clipping, a box that lay outside the image has no area.
     """
     graph = boxes.graph
     edges = graph.Split(boxes.value, axis=1, num_outputs=4, n_outputs=4)

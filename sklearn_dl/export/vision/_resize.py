@@ -21,12 +21,12 @@ from sklearn_dl.images._resizer import CENTERING, pillow_color
 _TALL_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 # coefficients are multiples of 1 / _ONE
 _ONE = 1 << 22
-# filters with a counterpart in the operator Resize
+# filters of Pillow that the operator Resize also has
 _FAST = {"bilinear": "linear", "bicubic": "cubic"}
 
 
 class Placement(NamedTuple):
-    """Where the images and the resized images lie: what `Resize.placement` computes.
+    """Which part of the images is shown in which part of the output, as `Resize.placement` says.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Placement(NamedTuple):
     kept : Number
         The part of the images that is kept, as a box (x0, y0, x1, y1): float64 of shape (4,).
     placed : Number
-        The part of the output that it fills, as such a box: whole numbers, float64.
+        The part of the output that it fills, as a box of whole numbers, in float64.
     """
 
     size: Number
@@ -49,7 +49,7 @@ class Placement(NamedTuple):
 
 
 class _Axis(NamedTuple):
-    """One axis of a resizing: scalars, and the box in float32, as Pillow gets it."""
+    """One axis of a resizing, as scalars. The box is in float32, as in Pillow."""
 
     n_source: Number
     box_start: Number
@@ -83,7 +83,7 @@ class _Taps(NamedTuple):
 
 
 def placement(graph, images, step):
-    """Where a resizing step puts images.
+    """Compute where a resizing step puts images.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def resize(graph, images, step, fast=False, mode="RGB"):
 
 
 def resize_to(graph, images, target, resample, fast=False, mode="RGB"):
-    """Resize images, which fill the output, to a size that the graph computes.
+    """Stretch images to a size that the graph computes.
 
     Parameters
     ----------
@@ -182,17 +182,17 @@ def resize_to(graph, images, target, resample, fast=False, mode="RGB"):
 
 
 def resize_rule():
-    """How this Pillow resizes: for the metadata of a file."""
+    """Describe how the installed Pillow resizes, for the metadata of a file."""
     order = "vertically first if H > h and H - h > 2 (W - w)" if _TALL_FIRST else "across first"
     return f"as Pillow {PIL.__version__}, {order}"
 
 
 def _resized(graph, images, where, resample, fast, mode):
-    """Resize images without a border; parameters are those of `resize`."""
+    """Resize images without a border. The parameters are those of `resize`."""
     if resample == "nearest":
         return _nearest(graph, images, where)
     if mode == "RGBA":
-        # Pillow only copies images that have the size already
+        # Pillow copies images that already have this size, without premultiplied alpha
         same = where.size.equals(where.target)
         copies = same.item(0) & same.item(1)
         images = premultiplied(graph, images, copies)
@@ -221,7 +221,7 @@ def _exact(graph, images, where, resample):
     lost_rows = down.n_source - down.n_target
     lost_columns = across.n_source - across.n_target
     is_tall = (lost_rows > 0) & (lost_rows > lost_columns * 2)
-    # sizes without names: ONNX Runtime takes sizes of one name for equal, in the whole file
+    # sizes have no names: for ONNX Runtime, all sizes with the same name in a file are equal
     shape = (None,) * 4
     tall, wide = Graph(graph.opset), Graph(graph.opset)
     tall.output("tall", _horizontal(tall, _vertical(tall, images, rows), columns), np.uint8, shape)
@@ -230,7 +230,9 @@ def _exact(graph, images, where, resample):
 
 
 def _taps(axis, resample):
-    """The _Taps of one axis, and the range of its source pixels, from which they are counted.
+    """Compute the _Taps of one axis, and the range of source pixels that they use.
+
+    The positions of the taps are counted from the start of this range.
 
     Returns
     -------
@@ -251,7 +253,7 @@ def _taps(axis, resample):
     weights = weights / weights.sum(1)
     # half away from zero: the cast truncates
     units = (weights * _ONE + weights.sign() * 0.5).cast(np.int64)
-    # 128 for each digit makes them digits of a positive number
+    # adding 128 to each digit makes the number positive
     digits = (units + 0x808080).unsqueeze(1) / [[1], [1 << 8], [1 << 16]] % (1 << 8)
     first = start.min()
     # beyond `end` the weights are 0, but the pixels must exist
@@ -273,12 +275,12 @@ def _vector(number):
 def _vertical(graph, images, taps):
     """Resize axis 1 of images of shape (N, H, A, B); the result has shape (N, h, A, B)."""
     sizes = graph.Shape(images, start=2)
-    # a size of -1 would fail if N = 0; without Max, ONNX Runtime's optimizer would put it there
+    # without Max, ONNX Runtime's optimizer would use a size of -1, which fails if N = 0
     shape = graph.Max(graph.Concat([0, 0], graph.ReduceProd(sizes), axis=0), 0)
     flat = graph.Reshape(images, shape)
     taken = graph.Gather(flat, taps.positions, axis=1)
     digits = graph.MatMulInteger(taps.digits, taken, np.uint8(128))
-    # the sum fits into int32, even if a part of it does not: that wraps around
+    # the sum fits into int32; if a part of it does not, it wraps around, and the sum is still right
     sums = graph.MatMul(np.array([[1, 1 << 8, 1 << 16]], np.int32), digits)
     sums = Number(graph, sums, np.int32) + _ONE // 2
     levels = (sums.at_least(0).at_most(256 * _ONE - 1) / _ONE).cast(np.uint8)
@@ -294,7 +296,7 @@ def _horizontal(graph, images, taps):
 def _nearest(graph, images, where):
     for axis, dimension in zip(_axes(where), (2, 1), strict=True):
         scale = axis.scale
-        # Pillow adds up the steps, and each sum is rounded
+        # Pillow adds step after step, and rounds each sum
         first = _range(axis.n_target).equals(0)
         steps = (axis.start + scale * 0.5).where(first, scale)
         positions = graph.Cast(graph.CumSum(steps.value, 0), to=ir.DataType.INT64.value)
@@ -303,7 +305,7 @@ def _nearest(graph, images, where):
 
 
 def _fast(graph, images, where, mode):
-    """Resize by the operator Resize, from the box rounded to whole pixels."""
+    """Resize with the operator Resize, from the box rounded to whole pixels."""
     kept = where.kept.round()
     start, end = kept.item([1, 0]), kept.item([3, 2])
     end = end.at_least(start + 1)
@@ -362,7 +364,7 @@ def _sinc(x):
     return Number(x.graph, 1).where(is_zero, x.sin() / divisor)
 
 
-# how far a filter reaches, in pixels, and its weight at a distance
+# for each filter: how far it reaches, in pixels, and the function of its weight at a distance
 _FILTERS = {
     "box": (0.5, _box),
     "bilinear": (1.0, _bilinear),

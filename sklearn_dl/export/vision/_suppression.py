@@ -1,6 +1,6 @@
 """Non-maximum suppression in a graph, as in `sklearn_dl.metrics.non_max_suppression`.
 
-ONNX's NonMaxSuppression computes in float32, and its result is not sorted.
+It does not use ONNX's NonMaxSuppression, which computes in float32 and does not sort its result.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn_dl.export._number import Number
 
 
 def sorted_by_score(graph, scores):
-    """Positions by falling score; equal scores keep their order.
+    """Positions by decreasing score. Equal scores keep their order.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def sorted_by_score(graph, scores):
 
 
 def suppressed(graph, boxes, scores, classes, iou_threshold, max_detections):
-    """Positions of the boxes that are kept, by falling score.
+    """Positions of the boxes that are kept, by decreasing score.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _any(graph, values):
 
 
 def _step(opset, iou_threshold):
-    """The body of the loop: keep the first box, and drop its rivals."""
+    """The body of the loop: keep the first box, and drop the boxes that it suppresses."""
     body = Graph(opset)
     body.input("iteration", np.int64, ())
     body.input("go_on", bool, ())
