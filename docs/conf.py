@@ -24,14 +24,17 @@ extensions = [
     "myst_parser",
     "numpydoc",
     "parameter_table",
+    "site_links",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "sg_execution_times.rst"]
+# pages of times need scripts from other sites
+exclude_patterns = ["_build", "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 nitpicky = False
 myst_enable_extensions = ["colon_fence"]
@@ -163,5 +166,6 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "min_reported_time": 0,
     "capture_repr": ("_repr_html_", "__repr__"),
+    "reset_modules": ("matplotlib", "site_links.link_reprs"),
     "nested_sections": False,
 }

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 import sklearn_dl
 from sklearn_dl.models import _registry
+from sklearn_dl.utils._base import DeepEstimator
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,11 +73,20 @@ def test_the_reference_lists_every_public_name_once():
     assert set(listed) == public
 
 
-def test_html_reprs_link_to_the_reference():
+def test_html_reprs_link_to_the_reference_on_the_site_and_nowhere_else(monkeypatch):
     reference = (DOCS / "api.rst").read_text()
-    for name in sklearn_dl.__all__:
-        thing = getattr(sklearn_dl, name)
-        if isinstance(thing, type) and issubclass(thing, BaseEstimator):
-            link = thing.__new__(thing)._get_doc_link()
-            assert link.endswith(f"/generated/sklearn_dl.{name}.html")
-            assert f"   sklearn_dl.{name}\n" in reference
+    public = {name: getattr(sklearn_dl, name) for name in sklearn_dl.__all__}
+    estimators = {
+        name: thing.__new__(thing)
+        for name, thing in public.items()
+        if isinstance(thing, type) and issubclass(thing, BaseEstimator)
+    }
+    assert {estimator._get_doc_link() for estimator in estimators.values()} == {""}
+
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    for name in ("_doc_link_module", "_doc_link_template"):  # set by the next call, until the end
+        monkeypatch.setattr(DeepEstimator, name, "")
+    import_module("site_links").link_reprs({}, "quickstart.py")
+    for name, estimator in estimators.items():
+        assert estimator._get_doc_link() == f"../generated/sklearn_dl.{name}.html"
+        assert f"   sklearn_dl.{name}\n" in reference
