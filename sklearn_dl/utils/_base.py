@@ -43,6 +43,11 @@ class DeepEstimator(BaseEstimator):
     """
 
     _parameter_constraints: dict
+    # where scikit-learn's HTML repr links to
+    _doc_link_module = "sklearn_dl"
+    _doc_link_template = (
+        "https://sklearn-dl.readthedocs.io/en/stable/generated/sklearn_dl.{estimator_name}.html"
+    )
 
     def get_params(self, deep=True):
         """Return the parameters of this estimator.
