@@ -64,7 +64,7 @@ html_theme_options = {
     "logo": {"text": "sklearn_dl"},
     "navbar_align": "left",
     "header_links_before_dropdown": 5,
-    "secondary_sidebar_items": {"**": ["page-toc"], "from_mlnet": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "from_mlnet": [], "guide/comparison": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "pygments_light_style": "a11y-high-contrast-light",

@@ -19,10 +19,18 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted(p for p in DOCS.rglob("*.md") if p.relative_to(DOCS).parts[0] not in GENERATED),
 ]
+# these pages begin with blocks that read files of the user: tests/test_first_minute.py runs them
+STARTS = [ROOT / "README.md", DOCS / "index.md"]
+FIRST_MINUTE = 2
 
 
 def blocks(page):
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.M | re.S)
+
+
+def runnable(page):
+    """The blocks that need no files of the user."""
+    return blocks(page)[FIRST_MINUTE if page in STARTS else 0 :]
 
 
 def test_there_are_blocks():
@@ -34,11 +42,11 @@ def test_there_are_blocks():
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if runnable(p)], ids=lambda page: page.name)
 def test_blocks_run_and_print_what_they_say(page, capsys, monkeypatch):
     monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))  # a page registers models
     names: dict = {}
-    for block in blocks(page):
+    for block in runnable(page):
         lines = block.splitlines()
         for node in ast.parse(block).body:
             capsys.readouterr()
@@ -58,6 +66,16 @@ def test_links_between_pages_lead_somewhere():
             if path.parent.name == "gallery":  # made of the examples
                 path = ROOT / "examples" / path.with_suffix(".py").name
             assert path.exists(), f"{page.name}: {target}"
+
+
+def test_the_tree_of_estimators_has_a_link_for_each():
+    tree = (DOCS / "guide" / "when_to_use.md").read_text()
+    tree = re.search(r'<div class="decision-tree".*?</div>', tree, flags=re.S)[0]
+    linked = " ".join(re.findall(r"\[([^\]]+)\]\(", tree))
+    for name in sklearn_dl.__all__:
+        thing = getattr(sklearn_dl, name)
+        if isinstance(thing, type) and issubclass(thing, BaseEstimator):
+            assert re.search(rf"\b{name}\b", linked), name
 
 
 def test_the_reference_lists_every_public_name_once():
