@@ -94,6 +94,7 @@ class ImageExplanationDisplay:
         *,
         column=None,
         class_of_interest=None,
+        response_method="auto",
         n_patches=8,
         fill_color="mean",
         image_shape=None,
@@ -119,6 +120,10 @@ class ImageExplanationDisplay:
         class_of_interest : label, default=None
             The class whose score is explained; the column of y if y has several labels or targets.
             None: for each image, the one with the highest score.
+        response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+            Which score of a classifier is explained. "auto": `predict_proba`, or
+            `decision_function` if the classifier has no probabilities. With "decision_function",
+            patches have visible effects even if the probability is close to 1.
         n_patches : int or (int, int), default=8
             Number of patches of an image from top to bottom and from left to right. It is at most
             the number of pixels.
@@ -139,11 +144,10 @@ class ImageExplanationDisplay:
         sklearn_dl.images.ImageReadError
             If an image cannot be read.
         ValueError
-            If `column` or `class_of_interest` does not exist, or if `n_patches`, `fill_color` or
-            `image_shape` does not suit the images.
+            If `column` or `class_of_interest` does not exist, if `n_patches`, `fill_color` or
+            `image_shape` does not suit the images, or if `response_method` has another value.
         TypeError
-            If the estimator is not a regressor and has neither `predict_proba` nor
-            `decision_function`.
+            If a classifier does not have the method that `response_method` asks for.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ImportError
@@ -159,6 +163,7 @@ class ImageExplanationDisplay:
             [grid.n_patches for grid in grids],
             lambda row, patch: images[row].cell(grids[row].covered(images[row].pixels, patch)),
             class_of_interest=class_of_interest,
+            response_method=response_method,
             batch_size=max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, n_bytes))),
         )
         effects = [

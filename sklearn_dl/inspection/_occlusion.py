@@ -29,7 +29,17 @@ class Explanation:
     labels: np.ndarray | None
 
 
-def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest, batch_size):
+def explain(
+    estimator,
+    with_cells,
+    cells,
+    n_parts,
+    without,
+    *,
+    class_of_interest,
+    response_method,
+    batch_size,
+):
     """Explain the predictions of some rows.
 
     Parameters
@@ -45,6 +55,8 @@ def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest
         Returns the cell of a row without one of its parts.
     class_of_interest : label or None
         The class to explain, or the column of y. None: of each row, the one with the highest score.
+    response_method : {"auto", "predict_proba", "decision_function"}
+        As in `response`.
     batch_size : int
         How many rows the estimator predicts in one call.
 
@@ -59,7 +71,7 @@ def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest
     TypeError
         If the estimator has none of the methods.
     """
-    respond, classes = response(estimator)
+    respond, classes = response(estimator, response_method)
     require_rows(len(cells), estimator)
 
     def scores_of(rows, cell_of):
@@ -87,11 +99,15 @@ def explain(estimator, with_cells, cells, n_parts, without, *, class_of_interest
     return Explanation(effects, scores, None if classes is None else classes[chosen])
 
 
-def response(estimator):
+def response(estimator, response_method="auto"):
     """The function that returns an estimator's scores, and the classes of their columns.
 
-    As in scikit-learn's displays, `predict_proba` comes before `decision_function`. Several labels
-    or targets have the numbers of their columns as their classes.
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+        "auto": as in scikit-learn's displays, `predict_proba` comes before `decision_function`. A
+        regressor always predicts.
 
     Returns
     -------
@@ -100,16 +116,22 @@ def response(estimator):
     classes : ndarray of shape (n_columns,), or None
         None: there are no classes; the columns are several labels or the targets of a regressor.
     """
+    methods = ("predict_proba", "decision_function")
+    if response_method != "auto" and response_method not in methods:
+        raise ValueError(
+            f"response_method={response_method!r} must be 'auto' or one of {brief(methods)}."
+        )
     check_is_fitted(estimator)
     if is_regressor(estimator):
         return lambda X: np.asarray(estimator.predict(X), dtype=float).reshape(len(X), -1), None
-    for name in ("predict_proba", "decision_function"):
+    wanted = methods if response_method == "auto" else (response_method,)
+    for name in wanted:
         if hasattr(estimator, name) and hasattr(estimator, "classes_"):
             break
     else:
         raise TypeError(
-            f"{type(estimator).__name__} has neither predict_proba nor decision_function with "
-            "classes_, and is not a regressor: there is no score to explain."
+            f"{type(estimator).__name__} is not a regressor, and lacks classes_ or "
+            f"{' and '.join(wanted)}: there is no score to explain."
         )
 
     def respond(X):

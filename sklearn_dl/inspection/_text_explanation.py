@@ -97,6 +97,7 @@ class TextExplanationDisplay:
         *,
         column=None,
         class_of_interest=None,
+        response_method="auto",
         token_pattern=r"\w+(?:['\u2019-]\w+)*",
         ax=None,
     ):
@@ -117,6 +118,10 @@ class TextExplanationDisplay:
         class_of_interest : label, default=None
             The class whose score is explained; the column of y if y has several labels or targets.
             None: for each text, the one with the highest score.
+        response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
+            Which score of a classifier is explained. "auto": `predict_proba`, or
+            `decision_function` if the classifier has no probabilities. With "decision_function",
+            words have visible effects even if the probability is close to 1.
         token_pattern : str, default=r"\w+(?:['\u2019-]\w+)*"
             Regular expression of what is left out at once. ``r"\w"`` leaves out single characters,
             as for Chinese; ``r"[^.!?]+[.!?]*"`` leaves out sentences, which is faster for long
@@ -131,10 +136,10 @@ class TextExplanationDisplay:
         Raises
         ------
         ValueError
-            If a row is not a text, or if `column` or `class_of_interest` does not exist.
+            If a row is not a text, if `column` or `class_of_interest` does not exist, or if
+            `response_method` has another value.
         TypeError
-            If the estimator is not a regressor and has neither `predict_proba` nor
-            `decision_function`.
+            If a classifier does not have the method that `response_method` asks for.
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ImportError
@@ -151,6 +156,7 @@ class TextExplanationDisplay:
             [len(spans) for spans in words],
             lambda row, word: _without(texts[row], *words[row][word]),
             class_of_interest=class_of_interest,
+            response_method=response_method,
             batch_size=max(1, min(_CALL_ROWS, _CALL_CHARACTERS // (longest + 1))),
         )
         display = cls(texts, words, explanation.effects, explanation.scores, explanation.labels)

@@ -144,6 +144,20 @@ def test_classifiers_of_scikit_learn(clf):
         np.testing.assert_array_equal(effects, same)
 
 
+def test_response_method():
+    clf = make_pipeline(CountVectorizer(), LogisticRegression(C=100)).fit(TEXTS, LABELS)
+    explain = TextExplanationDisplay.from_estimator
+    display = explain(clf, ["good film"], response_method="decision_function", class_of_interest=0)
+    names = clf[0].get_feature_names_out().tolist()
+    expected = {word: -clf[1].coef_[0, names.index(word)] for word in ("good", "film")}
+    assert effects_of(display) == pytest.approx(expected)
+    svm = make_pipeline(CountVectorizer(), LinearSVC()).fit(TEXTS, LABELS)
+    with pytest.raises(TypeError, match="lacks classes_ or predict_proba: there is no score"):
+        explain(svm, ["good film"], response_method="predict_proba")
+    with pytest.raises(ValueError, match="response_method='predict' must be 'auto' or one of"):
+        explain(clf, ["good film"], response_method="predict")
+
+
 def test_a_regressor():
     class Sum(RegressorMixin, BaseEstimator):
         def fit(self, X, y=None):
@@ -276,7 +290,9 @@ def test_bad_input():
         explain(clf, ["a"], class_of_interest="maybe")
     with pytest.raises(NotFittedError):
         explain(make_pipeline(CountVectorizer(), LogisticRegression()), ["a"])
-    with pytest.raises(TypeError, match="CountVectorizer has neither predict_proba nor"):
+    with pytest.raises(
+        TypeError, match="CountVectorizer is not a regressor, and lacks classes_ or"
+    ):
         explain(CountVectorizer().fit(["a word"]), ["a"])
 
 
