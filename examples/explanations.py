@@ -3,8 +3,8 @@
 
 The worst mistakes of a classifier, the words that moved a prediction, and the regions of an image.
 
-The texts are first sentences of docstrings (``_docstrings.py``); the label is the library that they
-come from. The images are those of scikit-learn.
+The texts are the first sentences of docstrings (``_docstrings.py``); a label is the library that a
+sentence comes from. The images are those of scikit-learn.
 """
 
 import matplotlib.pyplot as plt

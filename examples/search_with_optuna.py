@@ -7,7 +7,7 @@ Every estimator that trains a network has a method ``search_space``. It returns 
 matter, with the values to try. scikit-learn's searches take them as they are; for Optuna, a
 function of five lines converts them.
 
-The texts are first sentences of docstrings (``_docstrings.py``). With a table of your own:
+The texts are the first sentences of docstrings (``_docstrings.py``). For your own texts, use
 ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
