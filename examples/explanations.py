@@ -1,5 +1,5 @@
 """Why did it predict that?
-=======================
+========================
 
 The worst mistakes of a classifier, the words that moved a prediction, and the regions of an image.
 
