@@ -1,4 +1,4 @@
-"""Pretrained models by name: verified local files, and what is known about them."""
+"""Pretrained models by name: their verified local files and their cards."""
 
 from sklearn_dl.models._cache import model_path
 from sklearn_dl.models._model_sources import (

@@ -32,7 +32,7 @@ def model_path(name: str, *, download: bool = False, verbose: int = 0) -> Path:
     name : str
         One of the names that :func:`list_models` returns.
     download : bool, default=False
-        Whether a hub may be contacted. Models of installed packages never need it.
+        Whether a hub may be contacted. Models in installed packages do not need one.
     verbose : int, default=0
         How much is printed. 0: nothing. 1: a progress bar for each file that is downloaded.
 
@@ -49,8 +49,7 @@ def model_path(name: str, *, download: bool = False, verbose: int = 0) -> Path:
     ImportError
         If the package with the weights, or one that the export needs, is not installed.
     ModelNotAvailableError
-        If the files would have to be downloaded and `download` is False, or if the hub refuses
-        the download.
+        If the files must be downloaded and `download` is False, or if the hub refuses the download.
     HubUnreachableError
         If the hub cannot be reached.
 
@@ -81,7 +80,7 @@ def _folder_of(entry: ModelEntry) -> Path:
 
 
 def torch_network(name: str, weights: bool = True):
-    """Return the torch module behind an exported model, up to its features; None if it has none.
+    """Return the torch module of an exported model, up to its features; None if it has none.
 
     With ``weights=False`` its weights are random, for a caller that replaces them.
     """
@@ -117,7 +116,7 @@ def _once(path: Path, read: Callable[[Path], Any]) -> Any:
 
 
 def _make(folder: Path, entry: ModelEntry, download: bool, verbose: int) -> None:
-    """Put a model's verified files into `folder`, which then exists as a whole or not at all."""
+    """Put a model's verified files into `folder`: it is complete afterwards, or does not exist."""
     if isinstance(entry.source, HubSource) and not download:
         state = "damaged" if folder.exists() else "not on this machine"
         raise ModelNotAvailableError(

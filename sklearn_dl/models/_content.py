@@ -1,4 +1,4 @@
-"""What the contents of all kinds of models have in common."""
+"""ModelContent: what the content of a model offers, whatever the kind of model."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, Self, TypeVar
@@ -12,8 +12,8 @@ _embedded: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
 def embedded(content: T, read: Callable[[], T]) -> T:
     """Return the content with all of its data, which `read` returns.
 
-    While one is in use, the same object is returned for the same content: a pickle that contains
-    several estimators, or one estimator several times, contains their model once.
+    While this object is in use, later calls for the same content return it as well. So a pickle
+    that contains several estimators, or one estimator several times, contains their model once.
     """
     key = type(content), content.sha256  # type: ignore[attr-defined]
     found = _embedded.get(key)

@@ -13,7 +13,7 @@ from sklearn_dl.utils._sklearn import StrOptions, clone_parametrized
 class _Carried(NamedTuple):
     """A model's content that came with a pickle, and the value of `model` that it belongs to.
 
-    In a pickle, the content None stands for that of the fitted network.
+    In a pickle, the content is None if it is that of the fitted network.
     """
 
     model: Any
@@ -26,13 +26,13 @@ EMBED_MODEL: list = ["boolean", StrOptions({"auto"})]
 def embeds(embed_model, model):
     """Whether a pickle contains the content of `model`, or only its hash.
 
-    With "auto" it has only the hash of a model that other processes find by its name.
+    With "auto", it contains only the hash if other processes can find the model by its name.
     """
     return not is_known_everywhere(model) if embed_model == "auto" else embed_model
 
 
 class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
-    """Estimator whose pickle contains the content of `model`, or its hash, as `embed_model` says.
+    """Estimator whose pickle contains the content of `model`, or only its hash: see `embed_model`.
 
     Subclasses have the parameters `model` and `embed_model`, and define how a model is found
     (`_find_content`). The content from a pickle is used as long as `model` has the value that was
@@ -119,7 +119,8 @@ class ModelEstimator(DeepEstimator, metaclass=ABCMeta):
                 raise
             raise FileNotFoundError(
                 f"{error} This estimator comes from a pickle without the pretrained weights: put "
-                "the model there, or make the pickle with embed_model=True where the model is."
+                "the model there, or pickle the estimator again with embed_model=True, on a "
+                "machine that has the model."
             ) from error
         if carried is not None and carried.content.sha256 != content.sha256:
             raise ValueError(

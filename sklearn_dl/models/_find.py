@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
     @property
     def identity(self) -> str | None:
-        """Hash that stands for the content, if this machine has made the file by an export.
+        """Hash that identifies the content, if the file was exported on this machine.
 
         The bytes of an export depend on the versions of the packages that made it.
         """
@@ -87,7 +87,7 @@ def find_path(model, wanted, parameter="model"):
             " Nothing is downloaded unless you ask for it. If this is a repository of the Hugging "
             f"Face hub, call sklearn_dl.models.pin({name!r}) once: it downloads the model and "
             f"registers its commit and hashes. Or run `hf download {name}`: it puts the model into "
-            "the Hugging Face cache, where it is found by this name."
+            "the Hugging Face cache, where this name finds it."
         )
     raise FileNotFoundError(
         shortened(

@@ -98,7 +98,7 @@ class FolderContent:
         return sum(map(self.size, names))
 
     def read_json(self, name, kind=dict):
-        """Parse a small JSON file; raise a ValueError if it does not hold a `kind`."""
+        """Parse a small JSON file; raise a ValueError if it does not contain a `kind`."""
         with self.open(name) as file:
             return parse_json(file.read(LARGEST_JSON + 1), name, kind)
 
@@ -188,7 +188,7 @@ def _file_names(folder):
     if "adapter_config.json" in small:
         raise ValueError(
             f"{folder} has an adapter (adapter_config.json), which only changes another network. "
-            "Merge the two with peft's merge_and_unload(), and pass the folder of the result."
+            "Merge both with peft's merge_and_unload(), and pass the folder of the merged network."
         )
     if _is_own_file(top / _WEIGHTS, top):
         weights = {_WEIGHTS}

@@ -1,7 +1,7 @@
 """Check and clean the small files of a model's folder before transformers reads them.
 
-transformers runs, downloads and imports what these files name. Therefore they are read here first,
-as JSON of limited size, and transformers gets cleaned copies. This module imports neither torch nor
+transformers runs, downloads and imports what these files name. Therefore this module reads them
+first, as JSON of limited size, and transformers gets cleaned copies. It imports neither torch nor
 transformers.
 """
 
@@ -26,7 +26,7 @@ _VOCABULARY_FILES = re.compile(
 )
 
 _HOW_TO_COMPUTE = ("attn_implementation", "_attn_implementation")
-# keys that say where a config came from or how to compute; results do not depend on them
+# keys for the origin of a config or the way to compute; results do not depend on them
 _DROPPED_FROM_CONFIG = {
     *("auto_map", "custom_pipelines", "name_or_path", "transformers_version", "gguf_file"),
     *("dtype", "torch_dtype", "use_kernels", "kernel_config", "experts_implementation"),
@@ -66,7 +66,7 @@ _DROPPED_FROM_TOKENIZER = {
     ),
 }
 _PATH = re.compile(r"_(file|files|path|paths|dir|directory)$")
-# options that do not name files, of SentencePiece and of BertJapaneseTokenizer's dictionaries
+# options of SentencePiece and of BertJapaneseTokenizer's dictionaries that do not name files
 _ALLOWED_OPTIONS = {
     "sp_model_kwargs": ("enable_sampling", "nbest_size", "alpha", "add_bos", "add_eos", "reverse"),
     "mecab_kwargs": ("do_lower_case", "never_split", "normalize_text", "mecab_dic"),
@@ -89,12 +89,12 @@ def parse_json(data, name, kind=dict):
     name : str
         Name of the file in messages.
     kind : type, default=dict
-        What the file must hold: a dict or a list.
+        What the file must contain: a dict or a list.
 
     Raises
     ------
     ValueError
-        If the file is too large, not JSON, nested too deeply or does not hold a `kind`.
+        If the file is too large, is not JSON, is nested too deeply or does not contain a `kind`.
     """
     if len(data) > LARGEST_JSON:
         raise ValueError(f"{name} is larger than {LARGEST_JSON // 2**20} MB, which is the limit.")
@@ -102,7 +102,7 @@ def parse_json(data, name, kind=dict):
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is not JSON that can be read: {error}") from error
+        raise ValueError(f"{name} is not JSON, or is damaged: {error}") from error
     if not isinstance(parsed, kind):
         wanted = "an object" if kind is dict else "a list"
         raise ValueError(f"{name} holds {short(parsed)}; it must hold {wanted}.")
@@ -124,8 +124,8 @@ def tensor_shapes(content):
     Raises
     ------
     ValueError
-        If a header is damaged or claims more than its file holds, or if two files hold the same
-        tensor.
+        If a header is damaged or claims more than its file contains, or if two files contain the
+        same tensor.
     """
     shapes: dict = {}
     for name in content.weights():
@@ -136,8 +136,8 @@ def tensor_shapes(content):
         twice = shapes.keys() & found.keys()
         if twice:
             raise ValueError(
-                f"{content.name}: {name} holds {short(min(twice))}, which another of its files "
-                "holds too; each tensor must be in one file."
+                f"{content.name}: {name} holds {short(min(twice))}, which another file holds too; "
+                "each tensor must be in one file only."
             )
         shapes |= found
     return shapes
@@ -220,7 +220,7 @@ def _clean_value(value, limits, reserved):
 
 
 class _Limits:
-    """The largest numbers that a config may contain if its weights have these shapes."""
+    """The largest numbers that a config may contain for weights of these shapes."""
 
     def __init__(self, shapes):
         held = f"the weights hold {len(shapes)} tensors"
@@ -339,7 +339,7 @@ def part_file(path, file, names):
     if name not in names:
         raise ValueError(
             f"it names the path {short(path)}; a path must lead to a folder directly inside the "
-            f"model's folder, with a {file} of its own"
+            f"model's folder, and this folder must contain {file}"
         )
     return name
 

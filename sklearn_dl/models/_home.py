@@ -8,7 +8,7 @@ from sklearn_dl.utils._optional import import_optional
 
 
 def home() -> Path:
-    """Return the folder that SKLEARN_DL_HOME names, by default one in the user's cache folder."""
+    """Return the folder that SKLEARN_DL_HOME names; by default, one in the user's cache folder."""
     given = os.environ.get("SKLEARN_DL_HOME")
     if given:
         return Path(given).expanduser().absolute()

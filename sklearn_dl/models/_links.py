@@ -6,7 +6,7 @@ from pathlib import Path
 def check_link(path, folder):
     """Raise an error if a model's file, with links followed, is outside the model's folder.
 
-    Links of the Hugging Face cache are followed too: a file below
+    Links inside the Hugging Face cache are allowed: a file below
     ``<repository>/snapshots/<commit>`` may be a link to a file of ``<repository>/blobs``.
 
     Parameters
@@ -21,7 +21,7 @@ def check_link(path, folder):
     ValueError
         If the file leads anywhere else.
     """
-    refused = f"{path} leads out of the model's folder {folder}: refused."
+    refused = f"{path} leads out of the model's folder {folder}, so it is not read."
     try:
         real, root = Path(path).resolve(), Path(folder).resolve()
     except (OSError, RuntimeError) as error:  # links in a circle, before Python 3.13

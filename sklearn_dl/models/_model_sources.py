@@ -17,7 +17,7 @@ class ModelNotAvailableError(OSError):
 
 
 class HubUnreachableError(ModelNotAvailableError):
-    """A download was asked for, and the hub did not answer or did not send the whole file."""
+    """During a download, the hub did not answer or did not send the whole file."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class HubSource:
     repo_id : str
         ``"owner/name"``.
     revision : str
-        The full commit, 40 hexadecimal digits. Branches and tags are refused: they can move.
+        The full commit, 40 hexadecimal digits. Branches and tags are refused, because they can
+        move to other commits.
     endpoint : str, default=None
         URL of the hub. None: huggingface_hub's default (``HF_ENDPOINT``). The user's access token
         is sent to the default hub only.
@@ -98,7 +99,8 @@ class HubSource:
         if not re.fullmatch(r"[0-9a-f]{40}", self.revision):
             raise ValueError(
                 f"revision must be a full commit (40 hexadecimal digits), got {self.revision!r}: "
-                "branches and tags move. The hub shows the commit under 'Files and versions'."
+                "branches and tags can move to other commits. The hub shows the commit under "
+                "'Files and versions'."
             )
 
     def __str__(self) -> str:
@@ -147,7 +149,7 @@ def hub_client(endpoint: str | None, what: str) -> Iterator[dict]:
     try:
         with _no_telemetry(constants):
             yield {"endpoint": address, "token": None if endpoint is None else False}
-    # huggingface_hub raises errors of its own, of httpx and of xet, which differ by version
+    # huggingface_hub raises its own errors and those of httpx and xet, which differ by version
     except Exception as error:
         answer = getattr(error, "response", None)
         if answer is not None and answer.status_code < 500:

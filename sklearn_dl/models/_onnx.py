@@ -38,7 +38,7 @@ class OnnxModel:
     ----------
     sha256 : str
         Hash of the graph's bytes, followed by those of its external data files. For a registered
-        model that was exported on this machine: the hash of what it was exported from.
+        model that was exported on this machine: hash of the files that it was exported from.
     data : bytes or None
         Bytes of the graph. None: they are read from `path` when needed.
     path : str or None
@@ -121,8 +121,7 @@ class GraphFacts:
     external : tuple of str
         External data files, relative to the model's folder.
     handles_nan : bool
-        Whether the graph has operators that give NaN and infinity a meaning (tree ensembles,
-        imputers).
+        Whether the graph has operators that handle NaN and infinity (tree ensembles, imputers).
     mixes_rows : bool
         Whether a row's result depends on the other rows of its run: values are quantized with a
         scale that is computed from all of them.
@@ -246,7 +245,10 @@ def graph_facts(content):
 @also_clear
 @lru_cache(maxsize=256)
 def _known_facts(sha256, embedded):
-    """Return an empty list for one content's facts, so that this cache keeps no model's bytes."""
+    """Return the list that keeps the facts about one content; it is empty at first.
+
+    The arguments do not contain the model's bytes, so this cache does not keep them.
+    """
     return []
 
 
@@ -292,7 +294,7 @@ def parse(data, name):
     refuse_pointer(data, name)
     try:
         model = onnx.load_model_from_string(data)
-    # the latter two come from protobuf's Python implementation
+    # protobuf's Python implementation raises the last two
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{name} is not an ONNX model, or is damaged: {error}") from error
     if not model.graph.node:

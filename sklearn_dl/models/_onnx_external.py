@@ -32,7 +32,7 @@ def open_file(path):
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    raise ValueError(f"{path} is not a regular file: refused.")
+    raise ValueError(f"{path} is not a regular file, so it is not read.")
 
 
 def data_file(location, path):
@@ -57,7 +57,7 @@ def data_file(location, path):
     FileNotFoundError
         If there is no such file.
     """
-    refused = f"{path} refers to data outside its folder ({location!r}): refused."
+    refused = f"{path} refers to data outside its folder ({location!r}), which are not read."
     folder = os.path.realpath(os.path.dirname(path))
     if "\0" in location or "\\" in location:  # ONNX paths have forward slashes
         raise ValueError(refused)
@@ -212,10 +212,10 @@ def share(weights, tensors, path):
     Parameters
     ----------
     weights : list of onnx.TensorProto
-        Weights of the main graph; ONNX Runtime takes them from memory.
+        Weights of the main graph; ONNX Runtime reads them from memory.
     tensors : list of onnx.TensorProto
-        All tensors of the model. The data of those in inner graphs, functions and attributes are
-        stored in the model itself.
+        All tensors of the model. Those in inner graphs, functions and attributes are stored in the
+        model itself.
     path : str
         The model's file.
 

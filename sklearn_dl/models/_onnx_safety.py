@@ -1,4 +1,4 @@
-"""Refuse ONNX graphs that could do harm, before they are run."""
+"""Refuse ONNX graphs that could do harm, before they run."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -102,8 +102,9 @@ def search(model, name):
             nodes.append(message)
             if message.op_type in _UNSAFE_OPS:
                 raise ValueError(
-                    f"{name} holds the operator {message.op_type} (node {message.name!r}), which "
-                    f"{_UNSAFE_OPS[message.op_type]}: refused. Export the model without it."
+                    f"{name} contains the operator {message.op_type} (node {message.name!r}), "
+                    f"which {_UNSAFE_OPS[message.op_type]}, so it was not loaded. Export the model "
+                    "without this operator."
                 )
         elif kind == "TensorProto":
             tensors.append(message)
@@ -134,7 +135,7 @@ def _check_calls(model, name):
     size += sum(times * n_nodes[key] for key, times in called.items())
     if deepest > _MAX_CALL_DEPTH:
         raise ValueError(
-            f"{name} nests calls of functions {deepest} deep; at most {_MAX_CALL_DEPTH} are "
+            f"{name} nests calls of functions {deepest} deep; at most {_MAX_CALL_DEPTH} levels are "
             "allowed."
         )
     if size > _MAX_NODES:

@@ -64,7 +64,7 @@ def pin(
     See Also
     --------
     list_models : Pinned models are among them.
-    register_model : Register a commit and hashes that you know, for this process.
+    register_model : Register a model whose commit and hashes you know, for this process only.
     """
     if name in registered():
         raise ValueError(f"{name!r} is the name of a registered model, which cannot be pinned.")
@@ -163,6 +163,6 @@ def _folder(announced, source, folder):
     if not any(name.endswith(".safetensors") for name in chosen):
         raise ModelNotAvailableError(
             f"the {source} has no model.safetensors, and weights in other formats can run code; it "
-            f'has {brief(names)}. Give file="..." to pin one file, such as an ONNX graph.'
+            f'has {brief(names)}. Pass file="..." to pin one file, such as an ONNX graph.'
         )
     return chosen

@@ -31,7 +31,7 @@ def find_model(name: str) -> ModelEntry:
 
 
 def list_models() -> list[str]:
-    """Return the names of the registered models; pinned models are among them.
+    """Return the names of all registered models, including the pinned ones.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def model_card(name: str) -> Bunch:
         A dictionary whose keys are also attributes. A value that is not known is None.
 
         name, task, source, license, homepage, preprocessing : str
-            Texts for people to read.
+            Free text.
         sha256 : dict of str
             Hash of each file of the source.
         size : int
@@ -153,8 +153,8 @@ def register_model(
     sha256 : dict of str, default=None
         SHA-256 hash (64 hexadecimal digits) of each file of the model, by the file's relative
         path. Other files of the source are left out. A file with a different hash is never used.
-        None, for a folder only: the hashes of all its files now. If a file changes later, register
-        the folder again.
+        None, for a folder only: the present hashes of all its files. If a file changes later,
+        register the folder again.
     file : str, default=None
         The file whose path :func:`model_path` returns. None: it returns the folder of all files.
     labels : iterable of str, default=None
@@ -189,7 +189,7 @@ def register_model(
     """
     if sha256 is None:
         if not isinstance(source, FolderSource):
-            raise ValueError("sha256 is needed: the hash of each file of the repository")
+            raise ValueError("sha256 is needed: pass the hash of each file of the repository")
         files = _files_of(Path(source.folder))
         sha256 = {file: file_digest(path) for file, path in files.items()}
         card.setdefault("size", sum(path.stat().st_size for path in files.values()))
@@ -275,7 +275,7 @@ _BUILT_IN = (
         task="sentence embedding",
         license="Apache-2.0",
         size=91_567_913,
-        inputs={"text": "str, English, the first 256 tokens count"},
+        inputs={"text": "str, English, only the first 256 tokens are used"},
         outputs={"embedding": "float32 [N, 384]"},
         preprocessing="the folder's own tokenizer; mean over the tokens, then unit length",
         homepage="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",

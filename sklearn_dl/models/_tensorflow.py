@@ -209,5 +209,8 @@ def _unpack(data, folder):
             path = PurePosixPath(member.filename)
             plain = not stat.S_ISLNK(member.external_attr >> 16)
             if path.is_absolute() or ".." in path.parts or "\\" in member.filename or not plain:
-                raise ValueError(f"The packed model holds the path {member.filename!r}: refused.")
+                raise ValueError(
+                    f"The packed model contains the unsafe path {member.filename!r}, so it was not "
+                    "unpacked."
+                )
         archive.extractall(folder)

@@ -22,7 +22,7 @@ def torch_to_onnx(make_module, examples, outputs, sizes, *, purpose, extra, opse
     make_module : callable() -> torch.nn.Module
         The module must be in evaluation mode, on the CPU.
     examples : dict of str to Tensor
-        For each input, by its name and in the order of the module's arguments, a value.
+        An example value of each input, by name, in the order of the module's arguments.
     outputs : list of str
         Names of the outputs.
     sizes : dict of str to dict of int to torch.export.Dim
@@ -37,7 +37,7 @@ def torch_to_onnx(make_module, examples, outputs, sizes, *, purpose, extra, opse
         Without stack traces and source paths of this machine.
     """
     torch = import_optional("torch", extra=extra, purpose=purpose)
-    # only now: the first import of torch sets these levels. The exporter's imports warn too
+    # after the first import of torch, which sets these levels; importing the exporter warns too
     with _silenced(), torch.random.fork_rng(devices=[]), torch.device("cpu"):
         import_optional("onnxscript", extra=extra, purpose=purpose)
         program = torch.onnx.export(

@@ -37,13 +37,13 @@ _loading = ForkSafeLock()
 _FETCHING = ("mra", "yoso", "timm_wrapper", "timm_backbone")
 # allowed parts of networks that consist of two networks
 _PARTS = ("modernbert", "ultrabert", "gemma3_text", "siglip_vision_model")
-# classes that no text encoder uses; some load other tokenizers or packages
+# classes that no text encoder uses; some of them load other tokenizers or packages
 _FOREIGN_TOKENIZERS = (
     *("AutoTokenizer", "RagTokenizer", "BioGptTokenizer", "CpmTokenizer", "CpmAntTokenizer"),
     *("FastSpeech2ConformerTokenizer", "FSMTTokenizer", "MistralCommonTokenizer"),
     *("NougatTokenizer", "Pop2PianoTokenizer", "VitsTokenizer", "Wav2Vec2PhonemeCTCTokenizer"),
 )
-# side of a map; published networks have 14
+# side of a feature map; published networks have 14
 _LARGEST_LEVIT = 32
 _LONGEST_REASON = 1000
 
@@ -93,7 +93,7 @@ def _read_config(content):
 
 
 def _names_of_config():
-    """Names of the attributes that every config has and that are not values."""
+    """Names of the attributes of every config that are not settings, such as its methods."""
     base = transformers.PreTrainedConfig
     values = {field.name for field in fields(base)} if is_dataclass(base) else set()
     return {
@@ -177,7 +177,7 @@ def load_tokenizer(content, config):
 
 
 def _check_tokenizer_class(name):
-    """Raise an error unless a name is a tokenizer's: transformers would find any of its classes."""
+    """Raise an error unless a name is a tokenizer's: transformers would use any of its classes."""
     backends = ("PythonBackend", "SentencePieceBackend")
     if not isinstance(name, str) or not ("Tokenizer" in name or name in backends):
         raise ValueError(f"tokenizer_class is {short(name)}; it must be the name of a tokenizer")
@@ -214,8 +214,8 @@ def load_model(content, model_class, config, state, shapes, may_lack, kind):
     shapes : dict of tuple of int
         Shapes of the weights; the network must not be larger.
     may_lack : callable
-        Says whether a tensor of this name is allowed to be missing in the weights, or to have a
-        different shape there.
+        Returns whether a tensor of this name may be missing in the weights, or have a different
+        shape there.
     kind : str
         What the network is, in messages.
 
@@ -279,17 +279,17 @@ def _without_costly_failure(model_class, may_lack):
 
 
 class _Budget(TorchFunctionMode):
-    """Raise an error inside if this thread makes a network that is larger than its weights.
+    """Context that raises an error if this thread makes a network that is larger than its weights.
 
-    transformers makes a network without memory, and then allocates memory for the tensors that the
-    weights lack.
+    transformers makes a network without allocating memory, and then allocates memory for the
+    tensors that the weights lack.
     """
 
     def __init__(self, config, shapes):
         super().__init__()
         self.config = config
         self.held = sum(math.prod(shape) for shape in shapes.values())
-        # a fused tensor of a file can be several of the network; the file can lack a pooler or head
+        # a tensor of the file can be several of the network; the file can lack a pooler or head
         self.n_elements = 2 * self.held + 2**25
         self.n_tensors = 8 * len(shapes) + 256
         self.n_held = len(shapes)

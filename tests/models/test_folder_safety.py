@@ -194,7 +194,7 @@ def index(model, weight_map):
 def test_a_tensor_in_two_files_is_refused(model):
     index(model, {"a": "one.safetensors", "b": "two.safetensors"})
     save_file({"a": np.zeros(1, np.float32)}, model / "two.safetensors")
-    with pytest.raises(ValueError, match=r"two\.safetensors holds 'a', which another of its files"):
+    with pytest.raises(ValueError, match=r"two\.safetensors holds 'a', which another file holds"):
         safety.tensor_shapes(find_folder(model))
 
 

@@ -83,7 +83,7 @@ def test_a_name_that_is_not_valid(name, folder):
     ids=["branch", "tag", "short", "upper case", "line end"],
 )
 def test_revision_must_be_a_commit(revision):
-    with pytest.raises(ValueError, match=re.escape(f"got {revision!r}: branches and tags move")):
+    with pytest.raises(ValueError, match=re.escape(f"got {revision!r}: branches and tags can")):
         HubSource("me/mine", revision)
 
 

@@ -46,7 +46,7 @@ def test_a_tensor_outside_the_folder_is_refused_wherever_it_is(tmp_path):
             OnnxScorer(path).transform(X)
         except ValueError as error:
             messages[".".join(place)] = str(error)
-    refused = f"{path} refers to data outside its folder ('../secret'): refused."
+    refused = f"{path} refers to data outside its folder ('../secret'), which are not read."
     assert {place: message for place, message in messages.items() if message != refused} == {}
 
 
@@ -132,14 +132,14 @@ def test_links_of_the_hugging_face_cache_that_lead_elsewhere(tmp_path, target):
     data = path.with_name("model.onnx_data")
     data.unlink()
     data.symlink_to(target)
-    assert_refused(path, r"refers to data outside its folder \('model\.onnx_data'\): refused")
+    assert_refused(path, r"refers to data outside its folder \('model\.onnx_data'\), which are not")
 
 
 def test_the_model_itself_may_not_name_the_blobs(tmp_path):
     path = hugging_face_cache(tmp_path)
     path.unlink()
     path.write_bytes(external(path.parent, location="../../../blobs/bb", name="made").read_bytes())
-    assert_refused(path, r"outside its folder \('\.\./\.\./\.\./blobs/bb'\): refused")
+    assert_refused(path, r"outside its folder \('\.\./\.\./\.\./blobs/bb'\), which are not read")
 
 
 # --- what the model says
@@ -170,7 +170,7 @@ def test_the_model_itself_may_not_name_the_blobs(tmp_path):
 )
 def test_locations_outside_the_folder_are_refused(tmp_path, location):
     path = save(two_layers_at(location), tmp_path)
-    assert_refused(path, "refers to data outside its folder .*refused")
+    assert_refused(path, "refers to data outside its folder .*which are not read")
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_a_location_that_is_not_text(tmp_path):
 def test_pipes_and_devices_do_not_hang(tmp_path):
     path = external(tmp_path)
     os.mkfifo(tmp_path / "model.pipe")
-    assert_refused(tmp_path / "model.pipe", r"model\.pipe is not a regular file: refused")
+    assert_refused(tmp_path / "model.pipe", r"model\.pipe is not a regular file, so it is not read")
     (tmp_path / "weights.bin").unlink()
     os.mkfifo(tmp_path / "weights.bin")
-    assert_refused(path, r"weights\.bin is not a regular file: refused")
-    assert_refused("/dev/zero", "/dev/zero is not a regular file: refused")
+    assert_refused(path, r"weights\.bin is not a regular file, so it is not read")
+    assert_refused("/dev/zero", "/dev/zero is not a regular file, so it is not read")
     (tmp_path / "weights.bin").unlink()
     (tmp_path / "weights.bin").symlink_to("/dev/zero")
     assert_refused(path, "refers to data outside its folder")
