@@ -1,1 +1,1 @@
-"""Speed and memory as ratios against named rivals: ``python -m benchmarks [name ...]``."""
+"""Benchmarks of speed, memory and quality against named rivals: ``python -m benchmarks [name]``."""

@@ -1,4 +1,4 @@
-"""Run benchmarks, print their tables, and with --write keep them in docs/benchmarks.md."""
+"""Run benchmarks and print their tables; with --write, write them to docs/benchmarks.md."""
 
 import argparse
 import datetime
@@ -61,7 +61,7 @@ def line(name, row):
 
 
 def processor():
-    """Its architecture and name, and whether it computes with bfloat16."""
+    """The architecture and the name of the CPU, and its instructions for bfloat16."""
     facts = [platform.machine()]
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -75,8 +75,8 @@ def processor():
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="name", help=str(NAMES))
-    parser.add_argument("--quick", action="store_true", help="small sizes: does it run?")
-    parser.add_argument("--write", action="store_true", help=f"put them into {DOCS.name}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, as a test")
+    parser.add_argument("--write", action="store_true", help=f"write to {DOCS.name}")
     arguments = parser.parse_args()
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in VERSIONS)
     made = (
@@ -85,16 +85,16 @@ def main():
     )
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
-    left_out: list[str] = []
+    skipped: list[str] = []
     for name in arguments.names or NAMES:
         module = importlib.import_module(f"benchmarks.{name}")
-        # speeds with and without bfloat16 have a table each
+        # speeds with and without bfloat16 are in separate tables
         part = f"{name} in {module.PRECISION}" if hasattr(module, "PRECISION") else name
         try:
             rows = module.run(arguments.quick)
         except FileNotFoundError as error:
             print(f"{part}: {error}\n", flush=True)
-            left_out.append(part)
+            skipped.append(part)
             continue
         (folder / f"{part.replace(' ', '_')}.json").write_text(
             json.dumps({"made": made, "rows": rows}, indent=1)
@@ -103,14 +103,14 @@ def main():
         print(f"{part}\n{table}\n", flush=True)
         if arguments.write:
             DOCS.write_text(renewed(DOCS.read_text(), part, f"{made}.\n\n{table}"))
-    if left_out:
-        raise SystemExit(f"left out, their files being not there: {', '.join(left_out)}")
+    if skipped:
+        raise SystemExit(f"These benchmarks were skipped for missing files: {', '.join(skipped)}.")
 
 
 def renewed(page, name, table):
-    """The page with the table of one benchmark between its marks, or at the end, replaced."""
+    """Replace the table of a benchmark between its marks, or append it with marks to the page."""
     before, mark, rest = page.partition(f"<!-- {name} -->\n")
-    # between the marks of a new table there is nothing
+    # the marks may have nothing between them yet
     _, end, after = rest.partition(f"<!-- end of {name} -->")
     if not end:
         return f"{page}\n<!-- {name} -->\n{table}\n<!-- end of {name} -->\n"

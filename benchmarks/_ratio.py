@@ -1,4 +1,4 @@
-"""A ratio of two ways to do the same work, interleaved in one process."""
+"""Ratio of the times of two ways to do the same work, which take turns in one process."""
 
 import time
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Ratio(NamedTuple):
-    """How many times as fast we are: rival's time over ours, median and 90 % interval."""
+    """The rival's time divided by ours: the median over pairs of runs, and its 90 % interval."""
 
     median: float
     low: float
@@ -21,7 +21,7 @@ class Ratio(NamedTuple):
 
 
 def compare(ours, rivals, n_pairs):
-    """Time `ours` beside each rival.
+    """Measure the times of `ours` and of each rival in turns.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ def compare(ours, rivals, n_pairs):
     Returns
     -------
     ratios : dict of str to Ratio
-        Of medians of seconds; the interval is a bootstrap of the median ratio.
+        For each rival, the median of the ratios of all pairs, with its bootstrap interval.
     """
     everyone = {"ours": ours, **rivals}
     for work in everyone.values():
         work(0)
     seconds: dict = {name: [] for name in everyone}
     for i in range(n_pairs):
-        # the order turns, so that none always follows the same neighbour
+        # the order rotates, so that none always comes first
         names = list(everyone)
         for name in names[i % len(names) :] + names[: i % len(names)]:
             started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Files that some benchmarks need, which others made and which are not distributed here.
+"""Data files of other authors, which some benchmarks need and this repository does not contain.
 
-They are looked for in ``../shared/data``, or ``$SKLEARN_DL_SHARED/data``.
+They must be in ``../shared/data`` or ``$SKLEARN_DL_SHARED/data``.
 """
 
 import os
@@ -28,8 +28,8 @@ ORIGINS = {
 
 
 def data(name):
-    """Path of one of the files."""
+    """Path of a data file."""
     path = DATA / name
     if not path.exists():
-        raise FileNotFoundError(f"{path} is not there; it comes from {ORIGINS[name]}")
+        raise FileNotFoundError(f"{path} does not exist; it comes from {ORIGINS[name]}")
     return path

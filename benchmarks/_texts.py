@@ -27,7 +27,7 @@ def polarity(seed):
 
 
 def reviews(seed):
-    """2,000 film reviews of some 750 words in random order, and "pos" or "neg"."""
+    """2,000 film reviews of about 750 words in random order, and "pos" or "neg"."""
     texts, labels = [], []
     with zipfile.ZipFile(data("text/movie_reviews.zip")) as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".txt")):
@@ -43,7 +43,7 @@ def issues(field, seed):
 
 
 def similarities(part):
-    """Pairs of sentences, their similarity from 0 to 5, and where they come from."""
+    """Pairs of sentences, their similarities from 0 to 5, and their sources."""
     rows = _table(f"stsb_ccbysa_{part}.tsv", quoting=csv.QUOTE_NONE)
     pairs = np.array([[row["sentence1"], row["sentence2"]] for row in rows], dtype=object)
     scores = np.array([float(row["score"]) for row in rows])

@@ -1,4 +1,4 @@
-"""Answers to questions: how good the packaged encoder is, on articles never trained on."""
+"""Quality of answers with the packaged encoder, on articles that it was not trained on."""
 
 import time
 
@@ -15,7 +15,7 @@ N_QUICK = 40
 
 
 def questions():
-    """Questions and answers of XQuAD in English: 839 to train, and 300 of other articles."""
+    """Questions and answers of XQuAD in English: 839 to train on, and 300 about other articles."""
     squad = load_squad(data("qa/xquad.en.json"))
     split = GroupShuffleSplit(1, test_size=0.3, random_state=2)
     ((train, test),) = split.split(squad.data, groups=squad.title)

@@ -1,4 +1,4 @@
-"""Blood cells (BCCD): how good a trained detector is, after how many CPU seconds."""
+"""Quality of a detector that is trained on blood cells (BCCD), and the CPU seconds of its fit."""
 
 import time
 
@@ -16,7 +16,7 @@ from sklearn_dl.models._torch_to_onnx import torch_to_onnx
 from sklearn_dl.vision.detection._decoding import candidates_of
 
 BARS = {"mAP50": 0.87, "COCO mAP": 0.49}
-SIZE = (480, 352)  # of the canvas of an image of 640 x 480
+SIZE = (480, 352)  # of the canvas for an image of 640 x 480
 
 
 def cells(split):
@@ -34,7 +34,7 @@ def scores(y_true, y_pred, max_detections=100):
 
 
 def fitted(X, y, seed, **params):
-    """A detector, and the CPU seconds of its fit."""
+    """A fitted detector, and the CPU seconds of its fit."""
     before = time.process_time()
     detector = ObjectDetector(random_state=seed, precision="float32", **params).fit(X, y)
     return detector, time.process_time() - before
@@ -76,7 +76,7 @@ def _text(found, seconds, bars):
 
 
 def _overfitting(X, y, params):
-    """The score of each epoch on other images."""
+    """How far the score on validation images is below its peak after the last epoch."""
     detector = ObjectDetector(
         random_state=0, precision="float32", early_stopping=True, n_iter_no_change=1000, **params
     )
@@ -160,7 +160,7 @@ class _Whole(torch.nn.Module):
 
 
 def _mosaics(detector, X, y):
-    """Mosaics of 4 x 4 images, read whole or in tiles."""
+    """Mosaics of 4 x 4 images, scored as a whole or in tiles."""
     network = detector._predictor.network
     whole = _Whole(network.content.network().body, network.live.head).eval()
     model = torch_to_onnx(

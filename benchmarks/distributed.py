@@ -1,8 +1,9 @@
-"""2,000 texts scored by dask, Ray and Spark on two workers of one thread, against two threads here.
+"""Scoring 2,000 texts with dask, Ray and Spark, against two threads in this process.
 
-What is timed: `predict_partitions`, the work on all partitions, and the results back in a table of
-pandas. What is not: the start of the engine, how the rows get there, and the first call, in which
-each worker loads the model.
+The engines have two workers with one thread each. The times include `predict_partitions`, the work
+on all partitions, and the transfer of the results to a pandas frame. They do not include the start
+of the engine, the transfer of the rows to it, and the first call, in which each worker loads the
+model.
 """
 
 import copy
@@ -22,9 +23,9 @@ from sklearn_dl.distributed import predict_partitions
 N_WORKERS = 2
 # several for each worker, because texts differ in length
 N_PARTITIONS = 4 * N_WORKERS
-# as the guide advises: workers keep the memory that torch frees for its next tensors
+# as the guide advises, so that workers keep the memory that torch frees for its next tensors
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "33554432"}
-# at most 1.3 times as long as here
+# at most 1.3 times as long as in this process
 BAR = round(1 / 1.3, 2)
 
 
@@ -88,7 +89,7 @@ def run(quick=False):
     texts, labels = polarity(0)
     n, n_pairs = (200, 2) if quick else (2000, 20)
     classifier = TextClassifier(trainable_layers=0).fit(texts[-200:], labels[-200:])
-    # a LocalCluster of dask sets OMP_NUM_THREADS=1 here, too
+    # dask's LocalCluster sets OMP_NUM_THREADS=1 in this process, too
     here = copy.copy(classifier).set_params(n_threads=N_WORKERS)
     table = pd.DataFrame({"text": texts[:n]})
     local = here.predict_proba(table["text"])
@@ -100,7 +101,7 @@ def run(quick=False):
                 return collect(predict_partitions(frame, classifier, "text", "predict_proba"))
 
             found = score(0).iloc[:, 1:].to_numpy(float)
-            # bfloat16 rounds by the batch
+            # the rounding of bfloat16 depends on the batch
             np.testing.assert_allclose(found, local, atol=1e-2)
             rivals = {"here": lambda i: here.predict_proba(table["text"])}
             ratio = compare(score, rivals, n_pairs)["here"]

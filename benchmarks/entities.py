@@ -1,4 +1,4 @@
-"""Entities: how good and how fast, beside transformers' Trainer and its pipeline."""
+"""Quality of EntityRecognizer, and its speed against transformers' Trainer and pipeline."""
 
 import tempfile
 import time
@@ -21,7 +21,7 @@ N_FITTED = 480  # more than one group of batches of similar length
 
 
 def sentences():
-    """Wikigold, split by blocks of neighbouring sentences: words and tags to train, and to test."""
+    """Words and tags of Wikigold to train and to test, split by blocks of consecutive sentences."""
     words, tags = load_conll(data("ner/wikigold.txt"), return_X_y=True)
     starts = range(SENTENCES_OF_BLOCK, len(words), SENTENCES_OF_BLOCK)
     blocks = np.array_split(np.arange(len(words)), starts)
@@ -33,7 +33,7 @@ def sentences():
 
 
 def trainer_fit(words, tags, labels, folder, seed):
-    """What a user writes with transformers.Trainer, after its own example of token classification.
+    """A fit with transformers.Trainer, like that in its own example of token classification.
 
     The first token of each word has the tag of the word.
     """
@@ -108,7 +108,7 @@ def _fits(X, y, n_pairs):
 
 
 def _predictions(model, X, n_pairs):
-    """Of texts; the weights of the pipeline do not matter for its speed."""
+    """Predictions for texts; the speed of the pipeline does not depend on its weights."""
     path = model_path("all-minilm-l6-v2")
     texts = [" ".join(words) for words in X]
     find = transformers.pipeline(

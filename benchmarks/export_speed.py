@@ -1,4 +1,4 @@
-"""Exported files: their speed beside the estimator, and the time that an export takes."""
+"""Speed of exported files against their estimator, and the time that an export takes."""
 
 import time
 
@@ -26,7 +26,7 @@ def run(quick=False):
 
 
 def _speed(quick):
-    """Predictions of a file beside those of the classifier and of transformers."""
+    """Predictions of a file against those of the classifier and of transformers."""
     texts, _ = issues("Description", 0)
     n, n_pairs = (64, 3) if quick else (600, 20)
     clf = TextClassifier(trainable_layers=1, max_epochs=1, random_state=0)
@@ -64,7 +64,7 @@ def _speed(quick):
 
 
 def _tokenizer(quick):
-    """The share of the tokenizer in the time of a file."""
+    """The share of the time of a file that its tokenizer takes."""
     texts = np.array([" ".join(["sockets"] * 126)] * 32, dtype=object).reshape(-1, 1)
     encoder = TextEncoder()
     model = to_onnx(encoder, texts[:1, 0])

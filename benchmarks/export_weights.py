@@ -1,4 +1,4 @@
-"""Small weights in exported files: size, accuracy and speed."""
+"""Size, accuracy and speed of exported files with small weights."""
 
 import logging
 import tempfile
@@ -18,7 +18,7 @@ _CHANNEL = {"per_channel": True}
 
 def run(quick=False):
     """Files with small weights, on two data sets."""
-    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's quantization warns of each node
+    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime's quantization warns about each node
     rows = []
     n_train, n_test = (64, 64) if quick else (1000, 600)
     sets = {"sentence polarity": polarity(0), "issue titles, 22 areas": issues("Title", 0)}
@@ -38,7 +38,7 @@ def run(quick=False):
                 files[kind] = onnx.load(path)
         seconds = _seconds(files, X, 2 if quick else 10)
         for kind, model in files.items():
-            # a row of a dynamically quantized graph depends on its batch: one row at a time
+            # one row at a time: a result of a dynamically quantized graph depends on its batch
             found = OnnxScorer(model, outputs="label").transform(X)[:, 0]
             n_equal, accuracy = (found == expected).sum(), (found == y).mean()
             text = (
@@ -50,7 +50,7 @@ def run(quick=False):
 
 
 def _seconds(files, X, n_pairs):
-    """The time of each file for batches of 16 rows, relative to float32."""
+    """The time of each file for batches of 16 rows, divided by that of the float32 file."""
     sessions = {kind: ort.InferenceSession(m.SerializeToString()) for kind, m in files.items()}
     batches = [X[start : start + 16].reshape(-1, 1) for start in range(0, min(len(X), 160), 16)]
 

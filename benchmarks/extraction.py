@@ -1,4 +1,4 @@
-"""Pixel extraction alone, against the ways to write it with numpy and Pillow."""
+"""Pixel extraction without other steps, against four ways to write it with numpy and Pillow."""
 
 import numpy as np
 from PIL import Image

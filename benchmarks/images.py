@@ -1,4 +1,4 @@
-"""Photographs through EfficientNet-Lite0, against three ways to write it by hand."""
+"""Scoring images with EfficientNet-Lite0, against four ways to write it by hand."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -9,7 +9,7 @@ from joblib import cpu_count
 from PIL import Image, ImageOps
 from sklearn.pipeline import make_pipeline
 
-from benchmarks._photographs import photographs
+from benchmarks._images import image_paths
 from benchmarks._ratio import compare
 from sklearn_dl import ImageLoader, ImageResizer, OnnxScorer, PixelExtractor
 from sklearn_dl.models import model_path
@@ -54,7 +54,7 @@ def numbers(image):
 
 
 def row_by_row(run):
-    """(a) As ML.NET does: one photograph after another, one row per session run."""
+    """(a) As ML.NET does it: one image after another, with one row in each session run."""
 
     def work(paths):
         out = []
@@ -67,7 +67,7 @@ def row_by_row(run):
 
 
 def eager_steps(run):
-    """(b) scikit-learn steps that hand whole lists on, scoring in batches of 32."""
+    """(b) scikit-learn steps that pass on whole lists; the last one scores batches of 32."""
 
     def work(paths):
         images = [load(path) for path in paths]
@@ -80,7 +80,7 @@ def eager_steps(run):
 
 
 def overlapped(run):
-    """(c1) The limit: threads decode at reduced scale the batches after the one being scored."""
+    """(c1) The limit: while one batch is scored, threads decode the next at reduced scale."""
 
     def work(paths):
         out = []
@@ -99,7 +99,7 @@ def overlapped(run):
 
 
 def side_by_side(run):
-    """(c2) The limit, another way: each thread decodes and scores batches of its own."""
+    """(c2) The limit in another way: each thread decodes and scores its own batches."""
 
     def work(paths):
         out = np.empty((len(paths), 1000), np.float32)
@@ -119,7 +119,7 @@ def side_by_side(run):
 
 
 def run(quick=False):
-    n_photographs, n_each, n_pairs = (64, 32, 5) if quick else (256, 64, 20)
+    n_images, n_each, n_pairs = (64, 32, 5) if quick else (256, 64, 20)
     every = session().run
     alone = session(1).run
     ways = {
@@ -137,14 +137,14 @@ def run(quick=False):
     assert thread_budget() == cpu_count()
     rows = []
     for long_side, bar in bars.items():
-        paths = photographs(long_side, n_photographs)
+        paths = image_paths(long_side, n_images)
 
         def part(i, paths=paths):
             start = i * n_each % len(paths)
             return paths[start : start + n_each]
 
         difference = np.abs(pipe.transform(part(0)) - ways["(c2) by hand: side by side"](part(0)))
-        # a hand-written loop ignores the fraction of a pixel by which `draft` rounds up
+        # `draft` rounds sizes up by a fraction of a pixel, which the hand-written loops ignore
         assert difference.mean() < 0.1, difference.mean()
         ratios = compare(
             lambda i: pipe.transform(part(i)),
@@ -154,7 +154,7 @@ def run(quick=False):
         for name, ratio in ratios.items():
             rows.append(
                 {
-                    "what": f"photographs of {long_side} pixels",
+                    "what": f"images of {long_side} pixels",
                     "rival": name,
                     "bar": bar[name.split()[0]],
                     "ms_each": 1000 * ratio.ours_seconds / n_each,

@@ -1,4 +1,4 @@
-"""import sklearn_dl, against import sklearn.pipeline."""
+"""Time of ``import sklearn_dl``, against ``import sklearn.pipeline``."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Long texts: their beginning against windows, on film reviews of some 750 words."""
+"""Accuracy on long texts: windows against the first tokens, for reviews of about 750 words."""
 
 import tempfile
 import warnings

@@ -1,12 +1,12 @@
-"""Peak resident memory of scoring, and of fitting to, 2,000 images, against 200."""
+"""Peak resident memory of scoring 2,000 images and of fitting to them, against 200 images."""
 
 import subprocess
 import sys
 
 _SCORING = """
-from benchmarks._photographs import photographs
+from benchmarks._images import image_paths
 from benchmarks.images import pipeline
-paths = photographs(640, 256)
+paths = image_paths(640, 256)
 pipeline().transform([paths[i % 256] for i in range(n)])
 """
 _DETECTION = """
@@ -16,7 +16,7 @@ X, y = cells("trainval")
 rows = [i % len(X) for i in range(n)]
 ObjectDetector(max_epochs=1, random_state=0).fit(X[rows], [y[row] for row in rows])
 """
-# not ru_maxrss, which a child begins with its parent's
+# not ru_maxrss, which a child process inherits from its parent
 _CODE = """
 import re, sys
 from pathlib import Path
@@ -48,6 +48,6 @@ def _row(work, what, runs, bar):
 
 def run(quick=False):
     return [
-        _row(_SCORING, "features of {n} photographs", 1 if quick else 3, 60),
+        _row(_SCORING, "features of {n} images", 1 if quick else 3, 60),
         _row(_DETECTION, "fit of ObjectDetector to {n} images, 1 epoch", 1, 100),
     ]

@@ -1,9 +1,9 @@
-"""predict of one photograph, against decoding it and running the session by hand."""
+"""`predict` of one image, against decoding it and running the session by hand."""
 
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from benchmarks._photographs import photographs
+from benchmarks._images import image_paths
 from benchmarks._ratio import compare
 from benchmarks.images import load_reduced, numbers, pipeline
 from sklearn_dl import ScoreClassifier
@@ -15,8 +15,8 @@ def run(quick=False):
     pipe = make_pipeline(
         *[step for _, step in pipeline().steps], ScoreClassifier(labels, activation="softmax")
     )
-    by_session = pipe[3]._session().session.run  # two pools of threads would disturb each other
-    paths = photographs(640, 64)
+    by_session = pipe[3]._session().session.run  # a second session would have a second thread pool
+    paths = image_paths(640, 64)
 
     def by_hand(i):
         pixels = numbers(load_reduced(paths[i % 64]))[None]

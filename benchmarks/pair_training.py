@@ -1,4 +1,4 @@
-"""Fits of pairs of texts, against the trainers of sentence-transformers."""
+"""Speed of fits on pairs of texts, against the trainers of sentence-transformers."""
 
 import tempfile
 

@@ -1,4 +1,4 @@
-"""A SavedModel scored by TensorFlowScorer, and by hand."""
+"""Scoring a SavedModel with TensorFlowScorer, against TensorFlow by hand."""
 
 import tempfile
 from pathlib import Path
@@ -55,7 +55,7 @@ def run(quick=False):
 
 
 def _networks(tf, divide):
-    """A network for tables, and one for images (random weights; only time counts)."""
+    """A network for tables and one for images; only their speed matters, so weights are random."""
     layers = tf.keras.layers
     rng = np.random.default_rng(0)
     tf.keras.utils.set_random_seed(0)

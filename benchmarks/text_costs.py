@@ -1,4 +1,4 @@
-"""What a frozen fit, a small fit and a long predict cost beyond what they must."""
+"""Overhead of a frozen fit and of a small fit, and memory of a predict on many texts."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ from sklearn_dl import TextClassifier
 texts = np.array([f"text number {i % 1000} of many" for i in range(int(sys.argv[1]))], dtype=object)
 fitted = TextClassifier(trainable_layers=1, max_epochs=1).fit(texts[:32], np.arange(32) % 2)
 fitted.predict(texts)
-# not ru_maxrss, which a child begins with its parent's
+# not ru_maxrss, which a child process inherits from its parent
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
 """
 
@@ -46,29 +46,29 @@ def _frozen_fit(quick):
     texts, areas = issues("Title", 0)
     n = 100 if quick else 1000
     texts, areas = texts[:n], areas[:n]
-    solving = []
+    solver_seconds = []
 
-    def solved(*args):
+    def timed_head(*args):
         started = time.perf_counter()
         head = logistic_head(*args)
-        solving.append(time.perf_counter() - started)
+        solver_seconds.append(time.perf_counter() - started)
         return head
 
-    def unsolved(features, codes, n_classes, *args):
+    def zero_head(features, codes, n_classes, *args):
         return LinearHead(np.zeros((n_classes, features.shape[1])), np.zeros(n_classes))
 
     classifier, encoder = TextClassifier(trainable_layers=0), TextEncoder()
-    with patch.object(_classes, "logistic_head", solved):
+    with patch.object(_classes, "logistic_head", timed_head):
         for _ in range(3):
             classifier.fit(texts, areas)
-    with patch.object(_classes, "logistic_head", unsolved):
+    with patch.object(_classes, "logistic_head", zero_head):
         ratio = compare(
             lambda i: classifier.fit(texts, areas),
             {"embed": lambda i: encoder.transform(texts)},
             3 if quick else 20,
         )["embed"]
     return {
-        "what": f"frozen fit of {n} titles but for the solver ({np.median(solving):.2f} s)",
+        "what": f"frozen fit of {n} titles but for the solver ({np.median(solver_seconds):.2f} s)",
         "rival": "embedding them",
         "bar": 0.95,
         "ms_each": 1000 * ratio.ours_seconds / n,

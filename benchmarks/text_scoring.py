@@ -1,4 +1,4 @@
-"""predict and embed, against transformers' pipeline and sentence-transformers."""
+"""Speed of predictions and embeddings, against transformers and sentence-transformers."""
 
 import logging
 
@@ -34,7 +34,7 @@ def run(quick=False):
             | ratio._asdict()
         )
 
-    # every text is cut at the same place: how many are is not of interest here
+    # both truncate texts after 128 tokens
     options = {"batch_size": 32, "truncation": True, "max_length": 128}
     network = transformers.AutoModelForSequenceClassification.from_pretrained(
         folder, num_labels=N_CLASSES

@@ -1,4 +1,4 @@
-"""Fits of texts, against transformers' Trainer."""
+"""Speed of fits on texts, against transformers' Trainer."""
 
 import logging
 import tempfile
@@ -19,7 +19,7 @@ QUIET = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "logg
 
 
 def arguments(kind, folder, seed=0, **options):
-    """Defaults (3 epochs, as ours), but for our batch size and for printing and saving nothing."""
+    """The Trainer's defaults (3 epochs, like ours), but our batch size and no output or files."""
     return kind(
         folder,
         per_device_train_batch_size=16,
@@ -30,7 +30,7 @@ def arguments(kind, folder, seed=0, **options):
 
 
 def transformers_fit(texts, codes, n_classes, folder, seed=0):
-    """What a user writes with transformers.Trainer; returns the model and its tokenizer."""
+    """A fit as a user writes it with transformers.Trainer; returns the model and its tokenizer."""
     path = model_path("all-minilm-l6-v2")
     transformers.set_seed(seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)
@@ -64,7 +64,7 @@ def row(what, rival, ratio, n, bar):
         "what": what,
         "rival": rival,
         "ms_each": 1000 * ratio.ours_seconds / n,
-        # the bars are for processors that compute with bfloat16
+        # the bars are for CPUs with instructions for bfloat16
         "bar": bar if PRECISION == "bfloat16" else None,
         **ratio._asdict(),
     }

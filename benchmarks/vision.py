@@ -1,4 +1,4 @@
-"""ImageClassifier and DetectionScorer, against loops written by hand."""
+"""Speed of ImageClassifier and DetectionScorer, against loops written by hand."""
 
 import math
 import tempfile
@@ -11,7 +11,7 @@ from joblib import cpu_count
 from PIL import Image
 from sklearn.model_selection import cross_val_score
 
-from benchmarks._photographs import photographs
+from benchmarks._images import image_paths
 from benchmarks._ratio import compare
 from benchmarks._shared import data
 from benchmarks.images import pipeline
@@ -23,7 +23,7 @@ SIDE = 416
 
 
 def cracks():
-    """400 photographs of concrete, 256 pixels, as bytes; and which are cracked (SDNET2018)."""
+    """400 images of concrete (SDNET2018) of 256 pixels, as bytes, and "cracked" or "whole"."""
     with zipfile.ZipFile(data("images/sdnet2018_crack/assets.zip")) as archive:
         names = sorted(n for n in archive.namelist() if n.lower().endswith(".jpg"))
         images = [archive.read(name) for name in names]
@@ -52,20 +52,20 @@ def _heads(n_pairs):
         {"pass": lambda i: scorer.transform(X[some])},
         n_pairs,
     )["pass"]
-    yield _row("fit of 300 photographs", "their features alone", ratio, 300, 0.91)
+    yield _row("fit of 300 images", "their features alone", ratio, 300, 0.91)
 
     def folds(i):
         with tempfile.TemporaryDirectory() as folder:
             cross_val_score(ImageClassifier(memory=folder), X, y, cv=5)
 
     ratio = compare(folds, {"pass": lambda i: scorer.transform(X)}, n_pairs)["pass"]
-    yield _row("5 folds of 400 photographs, memory=", "their features alone", ratio, 400, 0.77)
+    yield _row("5 folds of 400 images, memory=", "their features alone", ratio, 400, 0.77)
     n_pairs = min(n_pairs, 5)
     ratio = compare(
         folds, {"plain": lambda i: cross_val_score(ImageClassifier(), X, y, cv=5)}, n_pairs
     )["plain"]
     rival = f"without memory ({n_pairs} pairs)"
-    yield _row("5 folds of 400 photographs, memory=", rival, ratio, 400, None)
+    yield _row("5 folds of 400 images, memory=", rival, ratio, 400, None)
 
 
 def letterboxed(path):
@@ -86,7 +86,7 @@ def overlap(a, b):
 
 
 def plain_script(session, paths):
-    """(a) Image by image, box by box, as tutorials do."""
+    """(a) A loop over images and boxes, as in tutorials."""
     results = []
     for path in paths:
         pixels, scale = letterboxed(path)
@@ -124,7 +124,7 @@ STRIDES = np.concatenate([np.full(((SIDE // s) ** 2, 1), s) for s in (8, 16, 32)
 
 
 def by_hand(session, paths):
-    """(b) The limit: threads that each load, score and decode with numpy."""
+    """(b) The limit: each thread loads, scores and decodes images with numpy."""
 
     def one(path):
         pixels, scale = letterboxed(path)
@@ -149,7 +149,7 @@ def by_hand(session, paths):
 
 
 def _detectors(n_pairs, n):
-    paths = photographs(640, n)
+    paths = image_paths(640, n)
     sessions = []
     for n_threads in (0, 1):
         options = ort.SessionOptions()
@@ -170,7 +170,7 @@ def _detectors(n_pairs, n):
         },
         n_pairs,
     )
-    what = f"YOLOX-Nano on {n} photographs of 640 pixels"
+    what = f"YOLOX-Nano on {n} images of 640 pixels"
     rival = f"image by image, Python loops (other objects in {different})"
     yield _row(what, rival, ratios["plain"], n, 2.0)
     yield _row(what, "by hand: side by side, numpy", ratios["hand"], n, 0.95)

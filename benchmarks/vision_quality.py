@@ -1,4 +1,4 @@
-"""How well ImageClassifier tells cracked concrete from whole (SDNET2018), by 5 folds."""
+"""Accuracy of ImageClassifier on images of cracked and whole concrete (SDNET2018), 5 folds."""
 
 import tempfile
 
@@ -38,7 +38,7 @@ def run(quick=False):
             met = f" (>= 0.82: {'met' if score >= 0.82 else 'MISSED'})" * (name == "defaults")
             rows.append(
                 {
-                    "what": f"cracks in {len(X)} photographs of concrete, 5 folds",
+                    "what": f"cracks in {len(X)} images of concrete, 5 folds",
                     "rival": name,
                     "text": f"accuracy {score:.4f}{met}",
                 }

@@ -1,4 +1,4 @@
-"""Photographs that packages carry, re-encoded as JPEGs of a given size."""
+"""Images that are installed with scikit-image and scikit-learn, as JPEGs of a given size."""
 
 import tempfile
 from pathlib import Path
@@ -21,11 +21,11 @@ _NAMES = (
 )
 
 
-def photographs(long_side, n):
+def image_paths(long_side, n):
     """Paths of `n` different JPEGs whose longer side has `long_side` pixels.
 
-    Crops and mirror images of the packages' photographs, quality 90, kept in the temporary folder
-    from one run to the next.
+    They are crops of the packages' images, half of them mirrored, with quality 90. The temporary
+    folder keeps them for the next run.
     """
     folder = Path(tempfile.gettempdir()) / "sklearn_dl_benchmarks" / str(long_side)
     folder.mkdir(parents=True, exist_ok=True)
