@@ -18,12 +18,13 @@ class ImageRegressor(NetworkRegressorMixin, ImageEstimator):
     model : str, Path or callable, default="efficientnet-lite0"
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to a folder that transformers' AutoModelForImageClassification can load (safetensors
-        only), or to an ONNX file with one output, or with an output called "features" (an ONNX
-        graph cannot be fine-tuned: ``trainable_layers=0``). A callable without arguments is also
-        accepted; it returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to features.
-        Pixels are scaled as the registered model or the folder's preprocessor_config.json defines;
-        if neither does, by ImageNet's mean and standard deviation. A repository in the Hugging Face
-        cache can be given by its name ("owner/name").
+        only), or to an ONNX file. The ONNX graph must have one output, or an output called
+        "features". It cannot be fine-tuned, so it needs ``trainable_layers=0``. A callable without
+        arguments is also accepted; it returns a torch.nn.Module that maps pixels of shape
+        (n, 3, H, W) to features. The registered model or the folder's preprocessor_config.json
+        defines how pixels are scaled; if neither does, the mean and the standard deviation of
+        ImageNet are used. A repository in the Hugging Face cache can be given by its name
+        ("owner/name").
     image_size : int or (width, height), default=224
         Size in pixels that images are resized to. An int is both width and height. Images are
         cropped to this aspect ratio.

@@ -40,13 +40,14 @@ class ObjectDetector(DetectorMixin, TrainedOnImages):
     model : str, Path or callable, default="efficientnet-lite0"
         The pretrained model: a name from :func:`sklearn_dl.models.list_models`, or a path. The path
         leads to a folder that transformers' AutoModelForImageClassification can load (safetensors
-        only), or to an ONNX file whose outputs are feature maps (an ONNX graph cannot be
-        fine-tuned: ``trainable_layers=0``). A callable without arguments is also accepted; it
-        returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to a list of feature maps
-        of shape (n, C, H / stride, W / stride). The maps of the strides 8, 16 and 32 are used, or
-        those of them that the model gives. Pixels are scaled as the registered model or the
-        folder's preprocessor_config.json defines; if neither does, by ImageNet's mean and standard
-        deviation. A repository in the Hugging Face cache can be given by its name ("owner/name").
+        only), or to an ONNX file whose outputs are feature maps. An ONNX graph cannot be
+        fine-tuned, so it needs ``trainable_layers=0``. A callable without arguments is also
+        accepted; it returns a torch.nn.Module that maps pixels of shape (n, 3, H, W) to a list of
+        feature maps of shape (n, C, H / stride, W / stride). The detector uses the maps with the
+        strides 8, 16 and 32; a model need not give all three. The registered model or the folder's
+        preprocessor_config.json defines how pixels are scaled; if neither does, the mean and the
+        standard deviation of ImageNet are used. A repository in the Hugging Face cache can be given
+        by its name ("owner/name").
     image_size : int or (width, height), default=480
         Size in pixels that images are resized to. An int is the length of the longer side; the
         other side keeps the aspect ratio. Each side is rounded to a multiple of 32, and is at least
