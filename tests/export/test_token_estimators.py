@@ -239,7 +239,7 @@ def test_other_refusals(fitted, encoder):
         to_onnx(fitted, [["red"], ["blue", None]], text="token_ids")
     keys = LabelKeyMapper().fit(pd.DataFrame({"text": TEXTS[:2]}))
     steps = make_pipeline(keys, FunctionTransformer(keys.inverse_transform), fitted)
-    with pytest.raises(ValueError, match="texts are computed by the steps before it"):
+    with pytest.raises(ValueError, match="the steps before it compute its texts"):
         to_onnx(steps, pd.DataFrame({"text": TEXTS[:2]}), text="token_ids")
     masked = recognizer(encoder, max_epochs=1, on_error="nan").fit(TEXTS, ENTITIES)
     with pytest.raises(ValueError, match='on_error="nan" is not possible'):
