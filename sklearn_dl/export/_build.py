@@ -166,7 +166,7 @@ def _outputs(exporter, table):
 
 
 def check_columns(estimator, table):
-    """Raise a ValueError if the estimator was fitted to other columns than those of the sample."""
+    """Raise a ValueError if the estimator was not fitted on the columns of the sample."""
     name = type(estimator).__name__
     names = getattr(estimator, "feature_names_in_", None)
     width = getattr(estimator, "n_features_in_", None)

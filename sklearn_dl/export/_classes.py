@@ -41,7 +41,7 @@ def class_outputs(probabilities, dtype, classes, exporter):
 
 
 def known_labels(classes, exporter):
-    """The classes as an array that ONNX can hold: of strings (object), int64, bool or float64.
+    """Return the classes as an array of a type that ONNX has: object (str), int64, bool or float64.
 
     Other classes are refused.
     """

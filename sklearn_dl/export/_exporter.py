@@ -136,7 +136,7 @@ class Exporter:
         return made
 
     def value(self, block):
-        """Return the Value of a block. If the block is an input of the graph, add it if needed."""
+        """Return the Value of a block. If it is an input that does not exist yet, add the input."""
         if block.value is not None:
             return block.value
         shape: tuple = ("N", block.width)
@@ -323,5 +323,5 @@ class Exporter:
             )
 
     def refuse(self, why, what_to_do) -> NoReturn:
-        """Raise a ValueError: the estimator that is being exported cannot be exported."""
+        """Raise a ValueError that says why the current estimator cannot be exported."""
         raise ValueError(f"{' > '.join(self.path)} cannot be exported: {why}. {what_to_do}")

@@ -8,7 +8,7 @@ from sklearn_dl.text.entities._word_tokens import read_words
 
 
 class FirstWindows:
-    """A Tokenizer that keeps the first window of each text, as estimators that read windows cut it.
+    """A Tokenizer that keeps only the first window of each text, cut as the estimator does.
 
     It has only the methods of Tokenizer that `verify_model` needs.
 

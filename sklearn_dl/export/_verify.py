@@ -16,7 +16,7 @@ from sklearn_dl.runtimes.torch._device import float32_only
 from sklearn_dl.utils._columns import missing_mask
 from sklearn_dl.utils._threads import thread_budget
 
-# the largest difference of probabilities, and of numbers relative to those above 1
+# the largest differences that are allowed; those of numbers above 1 are relative
 _TOLERANCES = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05}
 _TOLERANCE_OF_RESIZED = 6e-3
 _LABELS = ("label", "labels")
@@ -105,7 +105,7 @@ def run_model(built):
 
 
 def _check_strings(built):
-    """Raise a ValueError if a column of strings that the model takes has another value."""
+    """Raise a ValueError if a column of strings that the model takes has other values."""
     taken = {value.name for value in built.model.graph.input}
     taken.update(column for token in built.tokens.values() for column in token.columns)
     for name, cells in built.values.items():
@@ -224,10 +224,10 @@ def _to_probabilities(made, expected):
 
 
 def _match_objects(made, expected, row, rare):
-    """Sort the objects that both have found in an image in the same order, in place.
+    """Put the objects that model and estimator find in an image into the same order, in place.
 
-    Objects with nearly equal scores may have been swapped. An object that only one of the two has
-    found is left out if its score is at most `rare`, which is a little above the threshold.
+    Objects with nearly equal scores may have been swapped. An object that only one of the two finds
+    is left out if its score is at most `rare`, which is a little above the threshold.
     """
     one, other = ([np.asarray(of[name][row]) for name in _OBJECTS] for of in (made, expected))
     overlaps = box_iou(one[0], other[0]) * (one[2][:, None] == other[2])

@@ -38,7 +38,7 @@ class RandomView:
         return f"view {self.seed} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """Return the smallest (width, height) to which an image of `size` can be decoded."""
+        """Return the smallest (width, height) at which an image of `size` may be decoded."""
         left, top, right, bottom = self._box(size)
         scale = 2 * max(self.width / (right - left), self.height / (bottom - top))
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

@@ -103,8 +103,8 @@ def read_characters(parts):
 def _readings(parts):
     """Return how the tokenizer reads each character, as a dict of lists of (character, kind).
 
-    A character is left out if it becomes one letter that is in no piece, and is in no special
-    token.
+    A character is left out if no special token contains it, and if it becomes one letter that is in
+    no piece.
     """
     characters = list(map(chr, [*CHARACTERS, *(start for start, _ in ALIKE)]))
     made = _normalized(parts.backend.normalizer, characters)

@@ -158,7 +158,7 @@ def _special_tokens(config):
 
 
 def _layouts(config, special):
-    """Return the Segments of single texts and of pairs. Short texts show how they are laid out."""
+    """Return the Segments of single texts and of pairs, as the tokenizer lays out short texts."""
     # make a small tokenizer with the same post-processor, for which each text is one token
     added = {token["content"]: token["id"] for token in config["added_tokens"]}
     unknown = max(added.values(), default=0) + 1

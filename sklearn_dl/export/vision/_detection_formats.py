@@ -76,7 +76,7 @@ class Decoding:
         return _DECODERS[name](self, *tables)
 
     def reaches(self, scores, dtype=np.float64):
-        """Whether scores reach the threshold, which numpy rounds when it compares this dtype."""
+        """Whether scores reach the threshold, after it is rounded as numpy does for this dtype."""
         return scores >= np.asarray(self.threshold, np.result_type(dtype, self.threshold))
 
 

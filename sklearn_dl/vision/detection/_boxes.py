@@ -24,7 +24,7 @@ class Suppression(NamedTuple):
 
 
 class Boxes(Problem):
-    """The objects in each image.
+    """The problem of finding the objects in each image.
 
     `y` is a list of structured arrays, as `given_objects` returns them. The targets are a Ragged;
     its columns are x0, y0, x1, y1 and the number of the class.
@@ -134,7 +134,7 @@ class Boxes(Problem):
         return detection_losses(outputs, goals, self.class_weights)
 
     def evaluate(self, outputs, targets, weights):
-        """Return no loss, and the mean average precision at an intersection over union of 0.5."""
+        """Return None for the loss, and the mean average precision at an IoU of 0.5."""
         return None, mean_average_precision_score(
             list(map(self._objects, targets.rows())), self.predictions(outputs)
         )

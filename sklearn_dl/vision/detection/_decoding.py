@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_dl.metrics._boxes import BOX_FIELDS, detection_dtype, suppress
 from sklearn_dl.vision.detection._views import moved_back
 
-# largest number of candidates, which are peaks of the heat maps, of an image
+# largest number of candidates (peaks of the heat maps) of an image
 N_CANDIDATES = 1000
 
 

@@ -82,7 +82,7 @@ class DetectionNetwork(ImageNetwork):
         return self.head(self.features(pixels))
 
     def layers(self):
-        """Return the layers that the maps depend on, which are not those after the last map."""
+        """Return the layers that the maps depend on, without the layers after the last map."""
         parameters = list(self.body.parameters())
         if not parameters:
             return []

@@ -50,7 +50,7 @@ class DetectionFeed(Feed):
 
 
 def _of_maps(network, rows, rng):
-    """Yield the outputs for stored maps. Of each row, the image or one of its views is used."""
+    """Yield the outputs for stored maps: for each row, those of its image or of a random view."""
     versions = [rows, *rows.seen]
     chosen = rng.integers(len(versions), size=len(rows))
     for group in groups_of(rows.canvases):

@@ -142,7 +142,7 @@ class FittedDetectionNetwork(FittedImageNetwork):
         network.train_last(trainable_layers)
 
     def start_head(self, network, rows, problem, seed, where):
-        """Add a new DetectionHead to `network`. Maps of some rows give its means and scales."""
+        """Add a new DetectionHead to `network`. Its means and scales are those of some rows."""
         import torch
 
         from sklearn_dl.vision.detection._head import DetectionHead

@@ -1,7 +1,7 @@
 """The loss of ObjectDetector's head. Importing this module imports torch.
 
-The goals are those of TTFNet (Liu et al., 2020): around the center of each object, a Gaussian is
-the goal of its class's heat map, and the weight of its box's loss.
+The goals are those of TTFNet (Liu et al., 2020). A Gaussian around the center of each object is the
+goal of the heat map of its class. It is also the weight of the loss of its box.
 """
 
 import math
@@ -49,7 +49,7 @@ class Output(NamedTuple):
 def detection_losses(outputs, goals, class_weights):
     """The loss of each row: Tensor of shape (n_rows,).
 
-    It is the focal loss of the heat map for each object, plus 5 times the mean loss of the boxes
+    It is the focal loss of the heat map per object, plus 5 times the mean loss of the boxes
     (1 - GIoU; Rezatofighi et al., 2019).
 
     Parameters

@@ -83,7 +83,7 @@ class BoxView:
         return f"view {self.seed} {self.width} x {self.height}"
 
     def needed_size(self, size):
-        """Return the smallest (width, height) to which an image of `size` can be decoded."""
+        """Return the smallest (width, height) at which an image of `size` may be decoded."""
         sx, sy = np.abs(self.move(size)[:2])
         return max(1, round(size[0] * 2 * sx)), max(1, round(size[1] * 2 * sy))
 

@@ -56,7 +56,10 @@ class PpYoloe(Format):
         return None if columns is None else columns - 4
 
     def is_likely(self, facts):
-        """Whether no output has a name of YOLOv5, YOLOX or YOLOv6, which have the same shape."""
+        """Whether no output has the name of an output of YOLOv5, YOLOX or YOLOv6.
+
+        Their outputs have the same shape.
+        """
         others = {"output", "outputs", "output0"}
         return super().is_likely(facts) and not others & facts.shapes.keys()
 
