@@ -36,12 +36,13 @@ mistakes.plot()
 plt.show()
 
 # %%
-# Which words moved these predictions? Without an orange word, the probability of the predicted
-# library is lower. Without a blue word, it is higher.
-TextExplanationDisplay.from_estimator(clf, mistakes.samples)
+# Which words moved these predictions? Without an orange word, the score of the predicted library is
+# lower. Without a blue word, it is higher. Some of the probabilities are close to 1, where a single
+# word cannot move them much; so the score is the decision function.
+TextExplanationDisplay.from_estimator(clf, mistakes.samples, response_method="decision_function")
 
 # %%
-# The same display as a plot, for another class than the predicted one.
+# The same display as a plot, for the probability of another class than the predicted one.
 TextExplanationDisplay.from_estimator(
     clf, ["Fit a forest of decision trees.", "Drop rows of a table."], class_of_interest="sklearn"
 ).plot()
