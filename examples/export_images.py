@@ -1,5 +1,5 @@
-"""Train here, use there: from pixels to a label in one ONNX file
-===============================================================
+"""Export to ONNX: from pixels to a label in one file
+==================================================
 
 A pipeline of image steps becomes one file that takes pixels of any size. The file resizes images,
 converts colours and scales pixels exactly as Pillow does. The program that uses the file only has

@@ -1,5 +1,5 @@
-"""Train here, use there: from a sentence to a label in one ONNX file
-===================================================================
+"""Export to ONNX: from a sentence to a label in one file
+======================================================
 
 A fitted text classifier becomes one file that takes strings and returns labels. The tokenizer is
 inside. ONNX Runtime runs the file in C#, Java, C++ or JavaScript, or, as here, in a Python process
