@@ -25,7 +25,8 @@ class Searched(NamedTuple):
     large: Any
 
 
-# the regularisation of a linear head; of the head that fine-tuning starts with, only in `large`
+# the regularisation of a linear head; for the head that fine-tuning starts from, it is searched
+# only in `large`
 C_OF_HEAD = {"C": Searched(loguniform(0.1, 100), loguniform(1e-3, 1e3))}
 C_OF_INITIAL_HEAD = {"C": Searched(None, loguniform(1e-2, 1e2))}
 
@@ -33,8 +34,8 @@ C_OF_INITIAL_HEAD = {"C": Searched(None, loguniform(1e-2, 1e2))}
 class SearchSpaceMixin:
     """The method `search_space` of a TrainedEstimator.
 
-    A subclass declares what is searched if its pretrained network is trained, and what if it is
-    not.
+    A subclass declares the parameters to search over if its network is trained, and if it is
+    frozen.
     """
 
     _searched_if_trained: Mapping[str, Searched] = {}
@@ -42,7 +43,7 @@ class SearchSpaceMixin:
     trainable_layers: Any
 
     def _searched(self) -> Mapping[str, Searched]:
-        """What a search tries with the present parameters."""
+        """The parameters to search over, given the current parameters of the estimator."""
         if self.trainable_layers == 0:
             return self._searched_if_frozen
         return self._searched_if_trained
@@ -55,14 +56,15 @@ class SearchSpaceMixin:
 
         If the pretrained network is trained, the small space has the learning rate, the number of
         epochs and the batch size. The large space has wider ranges of them, and further parameters
-        of the training. If it is not trained (``trainable_layers=0``), the spaces have what matters
-        for the head. An estimator whose head has no such parameters returns an empty dict.
+        of the training. If it is not trained (``trainable_layers=0``), the spaces have the
+        parameters of the head. An estimator whose head has no such parameters returns an empty
+        dict.
 
         Parameters
         ----------
         size : {"small", "large"}, default="small"
             "small": two or three parameters, or one of the head; 10 to 20 candidates are enough. A
-            candidate costs at most about twice as much as the default parameters do. "large": more
+            candidate takes at most about twice as long as the default parameters. "large": more
             parameters, in wider ranges, for 50 candidates or more. Some of these candidates take
             several times as long, because they have more epochs or random views of images.
         prefix : str, default=""
@@ -82,9 +84,9 @@ class SearchSpaceMixin:
 
         Notes
         -----
-        What the estimator reads and where it computes is not searched: `model`, `max_length`,
-        `image_size`, `device`, `precision`, `memory` and the like. Set `memory` to search over a
-        network that is not trained: all candidates then share its features.
+        Parameters that say what the estimator reads and where it computes are not searched:
+        `model`, `max_length`, `image_size`, `device`, `precision`, `memory` and the like. If the
+        network is not trained, set `memory`: all candidates then share its features.
 
         The small space of text estimators is the grid with which BERT was fine-tuned [1]_: 2, 3 or
         4 epochs and batches of 16 or 32 rows. But its learning rates go up to 5e-4, because smaller
