@@ -32,7 +32,7 @@ def as_column(X):
     ValueError
         If X is a single image.
     """
-    # what has a length is a column or a frame, even if its label "read" looks like a method
+    # frames and columns have a length; a label such as "read" must not make them look like files
     is_file = not hasattr(X, "__len__") and (_is_file(X) or _is_url_object(X))
     if isinstance(X, (Image.Image, LazyImage)) or _is_struct(X) or is_file:
         raise ValueError("X is a single image; put it in a list.")
@@ -138,7 +138,7 @@ def _content_of_file(file):
         if rewinds:
             file.seek(position)
     if not isinstance(content, bytes):
-        raise ValueError("it is an open file that does not give bytes: open it with mode 'rb'")
+        raise ValueError("it is an open file whose content is not bytes: open it with mode 'rb'")
     return content
 
 
@@ -211,7 +211,7 @@ def _pixels_of_spark(height, width, nChannels, mode, data):
     if nChannels != n_channels or min(height, width) < 1 or n_bytes != height * width * n_channels:
         raise ValueError(
             f"its {n_bytes} bytes are not {height} x {width} pixels (height x width) of "
-            f"{n_channels} channels, as its OpenCV type says (nChannels is {nChannels})"
+            f"{n_channels} channels, the number in its OpenCV type (nChannels is {nChannels})"
         )
     levels = np.frombuffer(data, dtype=np.uint8).reshape(height, width, n_channels)
     return levels[:, :, _SPARK_ORDERS[mode]]

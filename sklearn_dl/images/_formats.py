@@ -1,4 +1,4 @@
-"""The formats that are read, and opening a file in one of them."""
+"""The formats that ImageLoader reads, and how it opens a file."""
 
 import re
 
@@ -166,7 +166,7 @@ def _unlisted_format(file, listed):
 
 
 def _is_heif(start):
-    """Whether a file that starts like this is HEIC, not AVIF, by its brands."""
+    """Whether the brands at the start of a file say that it is HEIC, not AVIF."""
     if start[4:8] != b"ftyp":
         return False
     major = start[8:12]

@@ -1,4 +1,4 @@
-"""Checks of the sizes inside an image file, made before it is decoded.
+"""Check the sizes inside an image file before it is decoded.
 
 A file may contain images or tiles that are larger than the size in its header.
 """

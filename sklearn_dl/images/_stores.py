@@ -185,7 +185,7 @@ class _Opened:
     def turn(self, filesystem):
         """Return the context in which a thread reads.
 
-        It is a lock if the filesystem is not asynchronous: it may not be thread-safe.
+        It is a lock if the filesystem is not asynchronous: such filesystems may not be thread-safe.
         """
         while filesystem is not None:
             if not type(filesystem).async_impl:
@@ -212,8 +212,8 @@ def store_of(filesystem):
     if isinstance(filesystem, dict):
         if not isinstance(filesystem.get("protocol"), str):
             raise ValueError(
-                "filesystem is a dict without the protocol of a filesystem. It must contain it, as "
-                "in {'protocol': 's3'}; further items are the filesystem's options."
+                "filesystem is a dict without the protocol of a filesystem. Add the protocol, as "
+                "in {'protocol': 's3'}; the other items are the filesystem's options."
             )
         kind = _fsspec().get_filesystem_class(filesystem["protocol"])
     if kind is None or "file" in _protocols(kind):
@@ -283,14 +283,15 @@ def _check_url(url, filesystem):
         )
     if "::" in url:
         raise ValueError(
-            f"{url!r} is a chain of URLs, and would choose its own filesystems. Pass the path "
+            f"{url!r} is a chain of URLs, which would choose its own filesystems. Pass the path "
             "inside the filesystem of ImageLoader, without '://'"
         )
     for name, value in target._get_kwargs_from_urls(url).items():
         own = target.storage_options.get(name, getattr(target, name, None))
         if own is not None and own != value:
             raise ValueError(
-                f"{url!r} has the {name} {value!r}, but ImageLoader's filesystem has another"
+                f"{url!r} has the {name} {value!r}, but ImageLoader's filesystem has a different "
+                "one"
             )
 
 

@@ -294,7 +294,7 @@ def clean_tokenizer_config(asked, names):
         if not 0 <= int(number) < _LARGEST_TOKEN:
             raise ValueError(
                 "added_tokens_decoder of tokenizer_config.json has the token number "
-                f"{short(number)}; allowed are 0 to {_LARGEST_TOKEN - 1}."
+                f"{short(number)}; it must be from 0 to {_LARGEST_TOKEN - 1}."
             )
     return cleaned
 

@@ -147,7 +147,7 @@ def register_model(
     Parameters
     ----------
     name : str
-        Letters, digits, ``.``, ``_`` and ``-``; one slash may be inside, as in ``"owner/name"``.
+        It may contain letters, digits, ``.``, ``_``, ``-`` and one slash, as in ``"owner/name"``.
     source : FolderSource or HubSource
         Where the files are.
     sha256 : dict of str, default=None

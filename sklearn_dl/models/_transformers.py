@@ -128,7 +128,8 @@ def _check_parts(config_class, asked):
             model_type = part.get("model_type")
             if model_type not in (None, *_PARTS):
                 raise ValueError(
-                    f"model_type {short(model_type)} of {name} is refused; allowed are {_PARTS}"
+                    f"model_type {short(model_type)} of {name} is refused; it must be one of "
+                    f"{_PARTS}"
                 )
 
 
@@ -255,9 +256,9 @@ def load_model(content, model_class, config, state, shapes, may_lack, kind):
 
 
 def _without_costly_failure(model_class, may_lack):
-    """Return a subclass that draws no values for missing tensors if one must not be missing.
+    """Return a subclass that does not initialise missing tensors if `load_model` then raises.
 
-    Some classes draw values in Python loops, so that the error would come only after minutes.
+    Some classes draw initial values in Python loops, so the error would come only after minutes.
     """
 
     def initialize(self, *args, **kwargs):

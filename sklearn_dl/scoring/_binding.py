@@ -74,7 +74,7 @@ def _bind(X, graph, estimator, reset, allow_nan):
     if isinstance(X, PixelArray):
         if estimator.inputs is not None or len(graph.inputs) != 1:
             raise ValueError(
-                "X is the output of a PixelExtractor. That needs a graph with one input, and "
+                "X is the output of a PixelExtractor. Such an X needs a graph with one input, and "
                 f"inputs=None; the inputs of this graph are {listed(graph.inputs)}."
             )
         spec = graph.inputs[0]
@@ -114,7 +114,7 @@ def _bind_mapping(X, graph, estimator, allow_nan):
     if len(specs) + len(graph.unused_inputs) == 1:
         (name,) = specs
         raise ValueError(
-            f"X is a dict, but it feeds only one input, {name!r}: pass the array itself."
+            f"X is a dict, but the graph has only one input, {name!r}: pass the array itself."
         )
     if estimator.inputs is not None:
         raise ValueError(

@@ -134,7 +134,7 @@ def _scores(scorer, model, n_labels):
         raise ValueError(
             f"{model!r} has {n_labels} labels, so one of its outputs "
             f"{[spec.name for spec in scorer.outputs_]} should have {n_labels} values per row, but "
-            f"{len(names)} have that: name an output in `outputs`."
+            f"{len(names)} have that many: name an output in `outputs`."
         )
     return names[0]
 

@@ -314,7 +314,7 @@ def test_a_url_of_another_host_is_refused():
     loader = ImageLoader(filesystem={"protocol": "webhdfs", "host": "one", "port": 9870})
     loader.transform(["webhdfs://one:9870/a.png", "/a.png"])
     for url in ("webhdfs://two:9870/a.png", "webhdfs://one:9871/a.png"):
-        with pytest.raises(ImageReadError, match="but ImageLoader's filesystem has another"):
+        with pytest.raises(ImageReadError, match="but ImageLoader's filesystem has a different"):
             loader.transform([url])
 
 

@@ -100,7 +100,7 @@ def test_dict_that_does_not_fit(X, message):
 
 def test_a_dict_that_is_not_expected():
     with pytest.raises(
-        ValueError, match=r"X is a dict, but it feeds only one input, 'x': pass the array"
+        ValueError, match=r"X is a dict, but the graph has only one input, 'x': pass the array"
     ):
         OnnxScorer(negate()).transform({"x": A})
     with pytest.raises(ValueError, match="set inputs=None"):

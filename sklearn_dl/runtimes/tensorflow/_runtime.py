@@ -79,7 +79,7 @@ def _without_start_up_messages():
 
 
 def use_tensorflow(verbose=0):
-    """Import TensorFlow for work after which TensorFlow would hang in a forked process."""
+    """Import TensorFlow, and note that it was used: later forks of this process cannot use it."""
     global _used
     tf = import_tensorflow(verbose)
     _used = True

@@ -1,4 +1,4 @@
-"""Inspect a TensorFlow graph: inputs that outputs need, last tensors, and mixing of rows."""
+"""Inspect a TensorFlow graph: which inputs the outputs need, how it ends, if it mixes rows."""
 
 from sklearn_dl.runtimes.tensorflow._reader import GraphReader
 
