@@ -184,6 +184,6 @@ class YoloConfig:
                     raise ValueError(f"{path}, line {len(names)}: it is empty.")
             return names, path
         raise ValueError(
-            f"{self.folder} has no names of classes: neither a YAML file with `names` nor any of "
+            f"{self.folder} has no class names: neither a YAML file with `names` nor any of "
             f"{list(_CLASS_LISTS)}. Pass them as `classes`, in the order of their indices."
         )

@@ -92,8 +92,8 @@ def draw_picture(ax, picture, panel):
     """Draw the image of a panel and its title, or a text that says what is missing."""
     pixels, (width, height) = picture
     if pixels is not None:
-        # boxes are in pixels of the image as it is read; the edges of pixels, not their centers,
-        # are at whole numbers
+        # boxes are in pixels of the image that was read; whole numbers are the edges of pixels, not
+        # their centers
         ax.imshow(pixels, extent=(0, width, height, 0))
     if pixels is None or panel.objects is None:
         missing = "no image" if pixels is None else panel.otherwise

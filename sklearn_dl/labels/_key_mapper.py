@@ -235,7 +235,7 @@ class LabelKeyMapper(OneToOneFeatureMixin, TransformerMixin, DeepEstimator):
         rows = first_rows(column, where)[: self.max_keys]
         if not len(rows):
             warnings.warn(
-                f"There is no value in {where}: its dictionary is empty and all keys will be 0.",
+                f"There are no values in {where}: its dictionary is empty and all keys will be 0.",
                 stacklevel=3,
             )
         return self._ordered(column[rows], where)

@@ -162,16 +162,16 @@ def check_estimators_empty_data_messages(estimator, data):
     """If X has no rows, `fit` raises a ValueError; other methods do so, or return no rows."""
     if needs_fit(estimator):
         y = data.targets(estimator)[:0]
-        assert_refused("fit on no row", fresh(estimator).fit, data.take([]), y)
+        assert_refused("fit without rows", fresh(estimator).fit, data.take([]), y)
     for name in methods(estimator):
         try:
             n_rows = len(result(data.fitted(estimator), name, data.take([])))
         except Exception as error:
             if not isinstance(error, ValueError):
-                what = f"{name} of no row raises {type(error).__name__}: {error}"
+                what = f"{name} without rows raises {type(error).__name__}: {error}"
                 raise AssertionError(what) from error
         else:
-            assert not n_rows, f"{name} of no row returns {counted(n_rows, 'row')}"
+            assert not n_rows, f"{name} without rows returns {counted(n_rows, 'row')}"
 
 
 def check_dict_unchanged(estimator, data):

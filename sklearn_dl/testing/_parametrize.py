@@ -241,7 +241,7 @@ def _parametrize(estimators, data, expected_failed_checks):
 
 
 def _named(estimators):
-    """Estimators by their reprs, without spaces and addresses, which differ between processes."""
+    """Estimators by their reprs without spaces and addresses, as addresses differ by process."""
     named: dict = {}
     for estimator in estimators:
         name = re.sub(r" at 0x[0-9a-f]+|\s", "", str(estimator))
@@ -251,14 +251,14 @@ def _named(estimators):
 
 
 def _checks_without_rows(estimator, data):
-    """Yield scikit-learn's checks without X; none for 2-D numbers, as its own suite runs them."""
+    """Yield scikit-learn's checks that need no X; its own suite runs them for 2-D numbers."""
     numbers = data.is_table and data.X.dtype != object
     if numbers and get_tags(estimator).input_tags.two_d_array:
         return
-    from sklearn.utils import estimator_checks  # half of scikit-learn, and pytest
+    from sklearn.utils import estimator_checks  # it imports half of scikit-learn, and pytest
 
     for name in WITHOUT_ROWS:
-        # only an estimator that validates as scikit-learn's own do can pass this check
+        # only an estimator whose parameters are validated by scikit-learn can pass this check
         if name != "check_param_validation" or hasattr(estimator, "_parameter_constraints"):
             yield partial(getattr(estimator_checks, name), type(estimator).__name__)
 

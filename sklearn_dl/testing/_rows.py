@@ -61,9 +61,9 @@ def _check_no_rows(method, X, where):
     expected = method(X)
     if isinstance(expected, list) and where in ("predict_proba", "predict_log_proba"):
         for j, (one, other) in enumerate(zip(found, expected, strict=True)):
-            assert_no_rows_like(one, other, f"{where} of no row, output {j}")
+            assert_no_rows_like(one, other, f"{where} without rows, output {j}")
     else:
-        assert_no_rows_like(found, expected, f"{where} of no row")
+        assert_no_rows_like(found, expected, f"{where} without rows")
 
 
 def check_readonly_input(estimator, data):

@@ -17,7 +17,7 @@ from scipy.sparse import issparse
 from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
-# float64 holds every integer up to this one exactly, and rounds some larger ones
+# float64 stores every integer up to this one exactly, and rounds some larger ones
 MAX_EXACT_INTEGER = 2**53
 
 
@@ -303,7 +303,7 @@ def _exact_cells(series, native):
 
 
 def _exact_in_float(integers):
-    """Whether float64 holds each value of a Series of integers exactly."""
+    """Whether float64 stores each value of a Series of integers exactly."""
     lowest, highest = integers.min(), integers.max()
     return is_missing(lowest) or -MAX_EXACT_INTEGER <= lowest <= highest <= MAX_EXACT_INTEGER
 

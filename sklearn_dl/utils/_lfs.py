@@ -25,6 +25,6 @@ def refuse_pointer(start, what):
     """
     if bytes(start[:MAX_POINTER]).startswith(_STARTS):
         raise ValueError(
-            f"{what} is a Git LFS pointer, some 130 bytes of text instead of the file itself: "
+            f"{what} is a Git LFS pointer, about 130 bytes of text instead of the file itself: "
             "run `git lfs pull` in its repository, or download the file."
         )

@@ -41,7 +41,7 @@ def import_optional(module, *, extra, purpose):
     ------
     ImportError
         If the module's package is not installed. An ImportError raised inside an installed
-        package is passed on as it is.
+        package is not changed.
     """
     if module in _RUNTIMES and extra in _ESTIMATOR_EXTRAS:
         purpose, extra = _estimator.get() or (purpose, extra)

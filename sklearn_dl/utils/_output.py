@@ -14,7 +14,7 @@ class OwnOutputMixin:
         Parameters
         ----------
         transform : {"default", "pandas", "polars"} or None, default=None
-            None leaves the container as it is. Output that is not a 2-D table is not wrapped.
+            None does not change the container. Output that is not a 2-D table is not wrapped.
 
         Returns
         -------

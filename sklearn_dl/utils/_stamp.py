@@ -22,7 +22,7 @@ def file_stamp(path):
     Raises
     ------
     OSError
-        If there is no such file.
+        If the file does not exist.
     """
     found = os.stat(path)
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

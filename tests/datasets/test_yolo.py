@@ -84,7 +84,7 @@ def test_how_classes_are_named(folder, names):
 @pytest.mark.parametrize("name", ["classes.txt", "labels/classes.txt", "obj.names"])
 def test_lists_of_classes(folder, name):
     (folder / "data.yaml").unlink()
-    with pytest.raises(ValueError, match=r"has no names of classes.* Pass them as `classes`"):
+    with pytest.raises(ValueError, match=r"has no class names.* Pass them as `classes`"):
         load_detections(folder)
     assert load_detections(folder, classes=np.array(["x", "y"])).target_names == ["x", "y"]
     write(folder / name, "big cat\r\ndog\n\n")

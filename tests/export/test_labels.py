@@ -49,7 +49,7 @@ def test_given_keys_and_shared_dictionaries():
 
 
 def test_an_empty_dictionary():
-    with pytest.warns(UserWarning, match="no value"):
+    with pytest.warns(UserWarning, match="no values"):
         mapper = LabelKeyMapper().fit(["", ""])
     words = np.array([["a"], [""]], dtype=object)
     assert_exports(mapper, words)

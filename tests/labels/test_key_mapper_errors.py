@@ -102,7 +102,7 @@ def test_values_that_cannot_be_sorted_are_an_error():
 
 
 def test_a_column_without_values_warns():
-    with pytest.warns(UserWarning, match="no value in column 0"):
+    with pytest.warns(UserWarning, match="no values in column 0"):
         mapper = LabelKeyMapper().fit([None, np.nan])
     assert mapper.transform([None, "a"]).tolist() == [0, 0]
     assert mapper.inverse_transform([0]).tolist() == [None]

@@ -465,9 +465,9 @@ FAULTS = [
         NeedsTwoRows(),
         'does not contain "1 sample" or .*: cannot do that',
     ),
-    (_fit.check_estimators_empty_data_messages, TakesNoRows(), "fit on no row raises no error"),
-    (_fit.check_estimators_empty_data_messages, FailsWithoutRows(), "of no row raises IndexError"),
-    (_fit.check_estimators_empty_data_messages, GivesARowForNoRows(), "of no row returns 1 row"),
+    (_fit.check_estimators_empty_data_messages, TakesNoRows(), "fit without rows raises no error"),
+    (_fit.check_estimators_empty_data_messages, FailsWithoutRows(), "rows raises IndexError"),
+    (_fit.check_estimators_empty_data_messages, GivesARowForNoRows(), "without rows returns 1 row"),
     (_fit.check_estimators_unfitted, FailsWhenUnfitted(), "before fit raises AttributeError"),
     (
         _fit.check_estimators_unfitted,
@@ -489,12 +489,12 @@ FAULTS = [
     (
         _rows.check_methods_on_no_rows,
         HasAnotherShapeWithoutRows(),
-        r"shape of a row of transform of no row is \(\), not \(23,\)",
+        r"shape of a row of transform without rows is \(\), not \(23,\)",
     ),
     (
         _rows.check_set_output_polars,
         HasAnotherTypeWithoutRows(),
-        'dtypes of transform after set_output.transform="polars". of no row',
+        'dtypes of transform after set_output.transform="polars". without rows',
     ),
     (_rows.check_readonly_input, WritesIntoX(), "read-only"),
     (_rows.check_readonly_input, WritesIntoY(), "read-only"),
