@@ -1,4 +1,4 @@
-"""A folder as a website, and a headless Chromium that looks at it."""
+"""A folder as a website, and a headless Chromium that opens it."""
 
 import functools
 import shutil
@@ -28,7 +28,7 @@ def website(folder):
 
 @contextmanager
 def chromium():
-    """A browser of playwright; the test is skipped where there is none."""
+    """A browser of playwright; the test is skipped if there is no Chromium."""
     playwright = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
     if _CHROMIUM is None:
         pytest.skip("no chromium on this machine")

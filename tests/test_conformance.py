@@ -1,4 +1,4 @@
-"""What every public estimator keeps, found by walking the package.
+"""The rules that every public estimator keeps; a walk through the package finds the estimators.
 
 The checks of `sklearn_dl.testing` run on each of them, scikit-learn's own on those that take 2-D
 numbers. Below them stand the rules that this package adds to scikit-learn's.
@@ -346,7 +346,7 @@ EXPECTED_FAILURES = {
 
 
 def checks_of_scikit_learn():
-    """What `parametrize_with_checks` gives, with ids that hold no temporary path."""
+    """The result of `parametrize_with_checks`, with ids without temporary paths."""
     tables = {name: ON_NUMBERS[name] for name in ("OnnxScorer", "TensorFlowScorer")} | ON_LABELS
     for name, estimator in tables.items():
         expected = EXPECTED_FAILURES.get(name)
@@ -472,7 +472,7 @@ def test_a_fit_that_is_stopped_leaves_the_estimator_as_it_was(estimator, data, f
         def set_and_stop(self, name, value):
             nonlocal left
             object.__setattr__(self, name, value)
-            # scikit-learn's teardown of callbacks cannot do without what is set right after it
+            # scikit-learn's teardown of callbacks needs the attribute that is set right after it
             left -= name != "_callback_fit_ctx"
             if left == 0:
                 raise KeyboardInterrupt

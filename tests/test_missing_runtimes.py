@@ -1,4 +1,4 @@
-"""What is not installed is named with the extra of the estimator that needs it."""
+"""An error about a missing package names the extra of the estimator that needs it."""
 
 import pickle
 import sys

@@ -1,4 +1,4 @@
-"""The package as a whole: public names, what importing it loads, which room imports which."""
+"""The whole package: public names, what an import loads, and the imports between rooms."""
 
 import ast
 import json
@@ -104,7 +104,7 @@ def test_every_public_name_can_be_imported_and_is_listed():
         sklearn_dl.Nothing  # noqa: B018
 
 
-# what is imported in a fresh process, step after step
+# modules to import in a new process, one after the other
 STEPS = """
 import json, sys
 loaded = {}

@@ -1,4 +1,4 @@
-"""The built site: links, pictures, and how it looks in a browser.
+"""The built site: links, images, and how it looks in a browser.
 
 ``python -m sphinx docs site`` builds it; without it, or without a browser, these tests skip.
 """
@@ -39,11 +39,11 @@ class Page(HTMLParser):
         attrs = dict(attrs)
         self.ids |= {attrs.get("id"), attrs.get("name")}
         self.targets |= {attrs.get("href"), attrs.get("src")} - {None}
-        pictures = (attrs.get("srcset") or "").split(",")
-        self.targets |= {picture.split()[0] for picture in pictures if picture}
+        images = (attrs.get("srcset") or "").split(",")
+        self.targets |= {image.split()[0] for image in images if image}
 
 
-def test_links_and_pictures_inside_the_site_are_there():
+def test_links_and_images_inside_the_site_exist():
     # the theme's own files hold a template
     paths = [path for path in SITE.rglob("*.html") if "_static" not in path.parts]
     pages = {path: Page(path) for path in paths}
@@ -104,7 +104,7 @@ def test_a_page_in_a_browser(browser, address, page_name, width, scheme):
     page.on("response", lambda answer: answer.ok or said.append(("error", answer.url)))
     page.goto(f"{address}/{page_name}", wait_until="networkidle")
     assert [text for kind, text in said if kind == "error"] == []
-    # lazily loaded pictures are loaded when they are looked at
+    # lazily loaded images are loaded when they are visible
     for image in page.locator("img:visible").all():
         image.scroll_into_view_if_needed()
     page.wait_for_function("[...document.images].every(i => !i.offsetParent || i.naturalWidth)")

@@ -1,4 +1,4 @@
-"""load_detections on COCO: which image, which boxes, and files that must not hurt."""
+"""load_detections on COCO: images, boxes, and malformed files."""
 
 import json
 import os
@@ -142,7 +142,7 @@ def test_crowds_and_boxes_without_area_are_left_out_with_one_warning(path):
 
 
 def test_a_class_that_is_named_twice(path):
-    # Roboflow writes the group of the classes as a class
+    # Roboflow also writes the group of the classes as a class
     write(path, coco(categories=[*CLASSES, {"id": 0, "name": "cell", "supercategory": "none"}]))
     assert load_detections(path).target_names == ["spot", "cell", "none"]
 

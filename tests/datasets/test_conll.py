@@ -24,7 +24,7 @@ def path(tmp_path):
 
 
 def load(path, content, **options):
-    """What `load_conll` reads of `content`, which is written as it is."""
+    """The result of `load_conll` for a file with this content."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return load_conll(path, **options)
 

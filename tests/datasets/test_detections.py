@@ -20,7 +20,7 @@ VOC = (
     "<annotation><object><name>cat</name><bndbox><xmin>4</xmin><ymin>2</ymin><xmax>6</xmax>"
     "<ymax>6</ymax></bndbox></object></annotation>"
 )
-# what each format has for one image with a box
+# the annotations of one image with a box in each format
 FILES = {
     "coco": {"boxes.json": json.dumps(COCO)},
     "voc": {"a.xml": VOC},
@@ -31,7 +31,7 @@ FILES = {
 @pytest.fixture
 def folder(tmp_path):
     Image.new("RGB", (10, 8)).save(tmp_path / "a.png")
-    # what tools and people leave beside annotations
+    # files that tools and people leave beside annotations
     (tmp_path / "notes.json").write_text("{}")
     (tmp_path / "README.txt").write_text("Cats")
     (tmp_path / "tool.yaml").write_text("version: 3")
@@ -99,7 +99,7 @@ def test_wrong_parameters(folder, wrong):
 
 @st.composite
 def damaged(draw, content):
-    """The content of a file in which a part was replaced by other bytes."""
+    """The content of a file with some bytes replaced."""
     content = content.encode()
     start = draw(st.integers(0, len(content)))
     end = draw(st.integers(start, min(start + 9, len(content))))

@@ -1,4 +1,4 @@
-"""load_detections on Pascal VOC: which image, which boxes, and files that must not hurt."""
+"""load_detections on Pascal VOC: images, boxes, and malformed files."""
 
 import os
 import warnings

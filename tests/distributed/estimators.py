@@ -1,4 +1,4 @@
-"""Estimators that tell what workers do with them, and that end workers."""
+"""Estimators that record what workers do with them, or that kill workers."""
 
 import os
 import signal

@@ -1,10 +1,10 @@
-"""Frames of each engine, made of a table of pandas, and tables of pandas made of these."""
+"""Conversion of a pandas frame to the frames of each engine, and back."""
 
 import pytest
 
 from tests.distributed import engines
 
-# engines warn of their own settings, and of pandas 3
+# engines warn about their own settings, and about pandas 3
 ignores_warnings_of_engines = [
     pytest.mark.filterwarnings(f"ignore::{category}:{module}")
     for module in ("ray", "pyspark")
@@ -103,7 +103,7 @@ class SparkFrames:
         return frame.filter(~frame["name"].isin(names))
 
     def table(self, frame):
-        # not toPandas, which warns of pandas 3
+        # not toPandas, which warns about pandas 3
         return frame.toArrow().to_pandas()
 
     def close(self):

@@ -49,7 +49,7 @@ def test_a_fit_on_ray_is_that_of_torchrun(ray_address, by_torchrun):
 
 
 def test_accelerate_starts_one_process_on_a_cpu(tmp_path):
-    """As the guide says."""
+    """The command in the guide works."""
     script = tmp_path / "count.py"
     script.write_text("import os\nprint('processes:', os.environ.get('WORLD_SIZE', 'one'))")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]

@@ -1,4 +1,4 @@
-"""gunicorn loads the models before it forks its workers, and replaces these again and again."""
+"""gunicorn loads the models before it forks its workers, and keeps replacing workers."""
 
 import json
 import os

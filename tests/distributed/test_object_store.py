@@ -66,7 +66,7 @@ class KeepAlive(BaseHTTPRequestHandler):
 
 
 class ObjectStore:
-    """moto's server, which counts what is asked of it and fails when it is told to."""
+    """moto's server, which counts its requests and fails if the test sets it to."""
 
     def __init__(self):
         self.application = moto.DomainDispatcherApplication(moto.create_backend_app)

@@ -53,7 +53,7 @@ def table():
 
 
 def on_dask(table, estimator, columns, *args, n_partitions=4, **params):
-    """The rows with the results, computed by dask; its meta must say what they are."""
+    """The rows with the results, computed by dask; its meta must match them."""
     frame = dd.from_pandas(table, npartitions=n_partitions, sort=False)
     scored = predict_partitions(frame, estimator, columns, *args, **params)
     assert scored.npartitions == frame.npartitions

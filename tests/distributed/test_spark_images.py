@@ -1,4 +1,4 @@
-"""The structs that Spark itself makes of image files, as rows of ImageLoader."""
+"""The structs that Spark's reader makes from image files, as rows of ImageLoader."""
 
 import shutil
 import subprocess

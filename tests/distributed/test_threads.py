@@ -1,4 +1,4 @@
-"""Workers of engines use as many threads as the engine gives them, not those of the machine."""
+"""Workers of engines use as many threads as the engine gives them, not the whole machine's."""
 
 import json
 from pathlib import Path

@@ -33,7 +33,7 @@ def on_ray(address, works):
     import ray
     from ray.util.joblib import register_ray
 
-    # torch's threads take no time while they wait: on a busy machine they would be taken for busy
+    # torch's threads must not spin while they wait: on a busy machine they would seem busy
     ray.init(address, log_to_driver=False, runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}})
     for n_cpus in (1, 2):  # in one process, in which Ray changes OMP_NUM_THREADS
         count = ray.remote(num_cpus=n_cpus)(count_each)

@@ -28,7 +28,7 @@ class Run:
 
 
 def run_function(add, n_channels=3, opset=18):
-    """Run what `add(graph, images)` adds: Values, with their dtypes, by name."""
+    """Run the Values that `add(graph, images)` adds with their dtypes, by name."""
     graph = Graph(opset)
     images = graph.input("images", np.uint8, ("N", "H", "W", n_channels))
     for name, (value, dtype, rank) in add(graph, images).items():

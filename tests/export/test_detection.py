@@ -47,7 +47,7 @@ def edges(found):
 
 
 def assert_equal(made, found, atol=1e-5, boxes_atol=1e-4):
-    """The file has found what `predict` has found, in its order."""
+    """The file has found the same objects as `predict`, in the same order."""
     boxes, scores, labels = made
     assert labels.tolist() == found["label"].tolist()
     assert boxes.dtype == scores.dtype == np.float32
@@ -315,7 +315,7 @@ def with_mask():
     ],
 )
 def test_pixels_of_the_input(dtype, layout, options):
-    """The levels of three colours are the scores of three classes."""
+    """The levels of three colors are the scores of three classes."""
     detector = DetectionScorer(
         levels(dtype, layout), format="rt-detr", score_threshold=0, **options
     )

@@ -14,7 +14,7 @@ CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
 
 def expected(steps, images):
-    """What the pipeline of the steps computes, as an array."""
+    """The result of the pipeline of the steps, as an array."""
     made = make_pipeline(*steps).fit(images).transform(images)
     if made.dtype != object:
         return np.asarray(made)

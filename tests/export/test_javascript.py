@@ -12,7 +12,7 @@ from PIL import Image
 from tests.browser import chromium, website
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-# what npm says where the registry cannot be reached
+# npm's messages if the registry cannot be reached
 _NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET")
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(900)]

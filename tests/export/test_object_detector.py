@@ -32,7 +32,7 @@ IMAGES, OBJECTS = noisy_images(24)
 
 
 def assert_same_objects(file, detector, atol=1e-5, boxes_atol=1e-4):
-    """The file finds what `predict` finds in images of several sizes."""
+    """The file and `predict` find the same objects in images of several sizes."""
     n_found = 0
     for image, size in zip(IMAGES, SIZES, strict=False):
         resized = np.asarray(Image.fromarray(image).resize(size))

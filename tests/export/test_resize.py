@@ -48,7 +48,7 @@ def resizer(step, mode="RGB", fast=False):
 
 
 def by_pillow(step, images):
-    """What the step itself makes of arrays of shape (N, H, W, C)."""
+    """The result of the step itself for arrays of shape (N, H, W, C)."""
     images = [image[:, :, 0] if image.shape[2] == 1 else image for image in images]
     made = [np.asarray(step.apply(Image.fromarray(image))) for image in images]
     return np.stack(made).reshape(len(made), step.height, step.width, -1)

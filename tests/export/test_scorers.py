@@ -1,4 +1,4 @@
-"""Exported OnnxScorers give what the scorers give; `to_onnx` compares them on the sample."""
+"""Exported OnnxScorers give the scorers' results; `to_onnx` compares them on the sample."""
 
 import numpy as np
 import onnx

@@ -130,7 +130,7 @@ OTHER_DTYPES = (
 
 
 def each_dtype(estimators):
-    """Pairs of an estimator and a dtype of X; integers and bools for some of the estimators."""
+    """Pairs of an estimator and a dtype of X; only some estimators get integers and bools."""
     for estimator in estimators:
         for dtype in OF_DTYPE:
             if dtype.startswith("float") or isinstance(estimator, OTHER_DTYPES):

@@ -1,4 +1,4 @@
-"""Exported text estimators give what the estimators give, from strings, bytes and token ids."""
+"""Exported text estimators give the estimators' results from strings, bytes and token ids."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""Graphs tokenize texts as the tokenizers do that they are made from."""
+"""Graphs tokenize texts like the tokenizers from which they are made."""
 
 import numpy as np
 import onnxruntime

@@ -39,7 +39,7 @@ from tests.vision.backbones import SIZE, tiny_folder
 from tests.vision.detection.map_graphs import map_graph
 from tests.vision.detection.test_object_detector import drawn_images
 
-# what the cases use of other packages and of the tests, which a user would have to trust, too
+# types of other packages and of the tests, which a user would also have to trust
 OTHERS = {
     "numpy.dtype",
     "tests.vision.backbones.tiny_module",

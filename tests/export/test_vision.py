@@ -1,4 +1,4 @@
-"""Exported image estimators and image pipelines give what they give; `to_onnx` compares them."""
+"""Exported image estimators and pipelines give the same results; `to_onnx` compares them."""
 
 import numpy as np
 import onnxruntime as ort
@@ -237,13 +237,13 @@ def test_a_sample_without_images(colors, sample):
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_real_photographs():
+def test_real_images():
     data = pytest.importorskip("skimage.data")
-    photographs = [data.cat(), data.coffee(), data.astronaut(), data.rocket()]
+    images = [data.cat(), data.coffee(), data.astronaut(), data.rocket()]
     pipe = image_pipeline("efficientnet-lite0")
-    made = to_onnx(pipe, photographs)
+    made = to_onnx(pipe, images)
     for weights in ("float16", "int8"):
-        small = to_onnx(pipe, photographs, weights=weights)
+        small = to_onnx(pipe, images, weights=weights)
         assert small.ByteSize() < made.ByteSize() * {"float16": 0.51, "int8": 0.3}[weights]
-        labels = [run(small, {"image": one[None]})["label"][0] for one in photographs]
-        assert labels == pipe.predict(photographs).tolist()
+        labels = [run(small, {"image": one[None]})["label"][0] for one in images]
+        assert labels == pipe.predict(images).tolist()

@@ -1,4 +1,4 @@
-"""Graphs of tokenizers, and what they make of texts."""
+"""Graphs of tokenizers, and their results for texts."""
 
 import numpy as np
 import onnx
@@ -57,7 +57,7 @@ def utf8(texts):
 
 
 def assert_same_tokens(tokenizer, session, *columns):
-    """Check what a session makes of one or two columns of texts."""
+    """Check the results of a session for one or two columns of texts."""
     columns = [np.array(column, dtype=object) for column in columns]
     feeds = {
         given.name: column[:, None] if given.type == "tensor(string)" else utf8(column)

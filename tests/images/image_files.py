@@ -1,4 +1,4 @@
-"""Image files, sound and forged, for the tests of this room."""
+"""Valid and forged image files for the tests of images."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""The sizes that an AV1 stream inside an AVIF file says: of its items and of its tracks."""
+"""The sizes that an AV1 stream states in an AVIF file, for its items and its tracks."""
 
 import struct
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""What a row may be, beside paths, bytes and arrays: structs of tables, tensors, open files."""
+"""Rows other than paths, bytes and arrays: structs of tables, tensors, open files."""
 
 import gzip
 import pickle

@@ -1,4 +1,4 @@
-"""Faults of the machine are not bad images: they raise, whatever `on_error` says."""
+"""Faults of the machine are not bad images: they raise errors for any `on_error`."""
 
 import errno
 import os
@@ -54,7 +54,7 @@ def test_a_fault_while_a_file_is_opened_is_raised(paths, monkeypatch, fault, on_
 
 
 def failing(file, at_call, fault):
-    """`file`, whose read fails at that call and after it."""
+    """`file`, whose read fails from this call on."""
     calls = []
     read = file.read
 

@@ -1,4 +1,4 @@
-"""Which formats are read: those that are vouched for, and others that the user asks for."""
+"""The formats that are read: the safe ones, and others that the user asks for."""
 
 import pickle
 import struct
@@ -97,7 +97,7 @@ def test_a_pil_image_may_be_of_any_format():
 
 
 def test_a_cursor_is_not_read_as_tga():
-    """Their signatures are one; a TGA file has no number of cursors."""
+    """Both formats have the same signature, but only CUR has a number of cursors."""
     np.testing.assert_array_equal(load(encode(RGB, "TGA")), PIXELS)
     cursor = bytearray(ico(dib(16, 16), kind=2))
     cursor[14:18] = struct.pack("<I", 24 << 16)  # 24 bits, if it were TGA

@@ -56,7 +56,7 @@ def test_heic_is_a_format():
 
 
 class FakeHeif(ImageFile.ImageFile):
-    """What pillow-heif's plugin does, whose draft is a thumbnail."""
+    """Behaves like pillow-heif's plugin, whose draft is a thumbnail."""
 
     format = "HEIF"
     claimed = (8, 6)
@@ -101,7 +101,7 @@ def test_the_size_of_heic_is_limited(monkeypatch):
 
 @pytest.fixture
 def turned_file(tmp_path):
-    """A real HEIC file of `gradient(64, 48)`, which its EXIF block turns."""
+    """A real HEIC file of `gradient(64, 48)`, which its EXIF block rotates."""
     heif = pytest.importorskip("pillow_heif")
     exif = Image.Exif()
     exif[0x0112] = 6

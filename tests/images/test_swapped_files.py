@@ -49,7 +49,7 @@ LEAVES = "may leave the folder root=.*: a part of it became a symbolic link"
 
 @pytest.fixture(params=[True, False], ids=["descriptors", "comparing"])
 def both_ways_of_opening(request, monkeypatch):
-    """As POSIX does it, and as Windows has to."""
+    """The way of POSIX, and the way of Windows."""
     monkeypatch.setattr(_files, "_BELOW_A_FOLDER", request.param)
 
 
@@ -69,7 +69,7 @@ def test_a_swap_after_transform_is_refused(root, swap, pickled):
 
 @pytest.fixture
 def before_opening(monkeypatch):
-    """Does something after "a.png" was looked at, and before it is opened."""
+    """Calls a function after "a.png" was checked and before it is opened."""
     really_open = os.open
 
     def do(something):

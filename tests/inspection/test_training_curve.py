@@ -22,7 +22,7 @@ def close_figures():
 
 
 class Trained(BaseEstimator):
-    """Has a history, and trains nothing."""
+    """Has a history, but does not train."""
 
     def __init__(self, held_out=True, nothing=False):
         self.held_out = held_out

@@ -1,4 +1,4 @@
-"""LabelKeyMapper: keys, their order, and what goes in and out."""
+"""LabelKeyMapper: keys, their order, and the types of its input and output."""
 
 import pickle
 

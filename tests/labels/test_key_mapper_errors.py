@@ -1,4 +1,4 @@
-"""LabelKeyMapper: what is refused, and what an error says."""
+"""LabelKeyMapper: errors and their messages."""
 
 import numpy as np
 import pandas as pd

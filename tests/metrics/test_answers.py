@@ -18,7 +18,7 @@ PREDICTED = np.dtype([("answer", object), ("start", int), ("end", int), ("score"
 
 
 def words_of(text):
-    """The words that SQuAD's evaluation compares, in another way than the package does it."""
+    """The words that SQuAD's evaluation compares, found in another way than in the package."""
     kept = "".join(character for character in text.lower() if character not in string.punctuation)
     return re.split(r"\s+", re.sub(r"(?<!\w)(the|an|a)(?!\w)", " ", kept).strip())
 
@@ -78,7 +78,7 @@ def test_scores_are_those_of_the_reference(rows):
         ([], "", 1, 1),
         ([], "Paris", 0, 0),
         (["Paris"], "", 0, 0),
-        # a true answer of which nothing is left does not count
+        # a true answer that is empty after normalization does not count
         (["The", "Paris"], "a", 0, 0),
         (["The"], "", 1, 1),
         ([], "the", 1, 1),

@@ -17,7 +17,7 @@ CLASSES = ["bird", "cat", "dog", "egg"]
 
 
 def random_case(seed, n_images=12, ties=False):
-    """Objects, and detections that are some of them moved, and some of nothing."""
+    """Objects, and detections: some are moved objects, and some match nothing."""
     rng = np.random.default_rng(seed)
     y_true, y_pred = [], []
     for _ in range(n_images):

@@ -137,7 +137,7 @@ def test_predictions_tell_the_scheme_where_y_true_does_not():
     assert entity_f1_score([[(0, 1, "PER")]], y_pred) == 1.0
     # not undefined: one entity was predicted
     assert entity_f1_score([["O", "O"]], y_pred) == 0.0
-    # y_true tells it here, and "I-" alone is not an entity in BIO
+    # y_true determines the scheme here, and "I-" alone is not an entity in BIO
     precision, *_ = entity_precision_recall_fscore_support(
         [["B-PER", "O"]], y_pred, average="micro", zero_division=np.nan
     )

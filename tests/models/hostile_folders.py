@@ -1,4 +1,4 @@
-"""Folders of models as an attacker would write them, and traps that show what loading them does."""
+"""Model folders like an attacker's, and traps that detect what loading them does."""
 
 import builtins
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-# what transformers would import for one folder or another
+# modules that transformers would import for some of the folders
 FOREIGN = (
     *("kernels", "timm", "peft", "bitsandbytes", "flash_attn", "natten", "auto_gptq", "gptqmodel"),
     *("compressed_tensors", "torchao", "hqq", "fugashi", "nltk", "phonemizer", "mistral_common"),
@@ -19,7 +19,7 @@ FOREIGN = (
 
 
 class Trap(AssertionError):
-    """Something was done that no file may make the package do."""
+    """The package did something that no file may cause."""
 
 
 @contextlib.contextmanager

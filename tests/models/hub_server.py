@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(sent)
 
     def listing(self):
-        """What the hub says of the repository: hashes of large files only, perhaps wrong ones."""
+        """The hub's answer about the repository: hashes of large files only, perhaps wrong ones."""
         siblings: list[dict] = []
         for name, content in self.server.files.items():
             announced = getattr(content, "announced", None) or git_hash(content)

@@ -23,7 +23,7 @@ pytest.importorskip("onnxscript")
 
 
 def state_of_the_process():
-    """What an export must leave as it was."""
+    """The settings that an export must not change."""
     numpy_state = np.random.get_state()  # noqa: NPY002
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -111,7 +111,7 @@ def real_weights():
 
 @pytest.fixture(scope="session")
 def path_in_another_process(real_home):
-    """What `model_path` answers in a fresh process, which says nothing else."""
+    """What `model_path` returns in a new process, which prints nothing else."""
     code = "from sklearn_dl.models import model_path; print(model_path('efficientnet-lite0'))"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -65,7 +65,7 @@ def test_files_are_downloaded_once(server, capfd, monkeypatch):
 
 
 def test_verbose_shows_a_bar_for_each_file(server, capfd, monkeypatch):
-    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars are drawn though this is no terminal
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars are drawn although this is not a terminal
     register(server.url)
     model_path("mine", download=True, verbose=1)
     out, err = capfd.readouterr()

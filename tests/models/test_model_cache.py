@@ -128,7 +128,7 @@ def damage_empty_manifest(path):
 
 
 def damage_both(path):
-    """A file and its line in the manifest: the registry knows better."""
+    """A file and its line in the manifest are both wrong: the registry has the right hash."""
     manifest = json.loads((path / "manifest.json").read_bytes())
     (path / "model.bin").write_bytes(b"bad")
     (path / "manifest.json").write_text(json.dumps({**manifest, "model.bin": sha256(b"bad")}))

@@ -56,7 +56,7 @@ def built_in(folder, monkeypatch):
 
 
 def elsewhere(home, monkeypatch):
-    """As another machine would be, with an empty cache."""
+    """Behave like another machine, whose cache is empty."""
     monkeypatch.setenv("SKLEARN_DL_HOME", str(home))
     clear_sessions()
 

@@ -194,7 +194,7 @@ def server(bert):
 
 
 def test_a_pinned_model_is_found_without_a_network(server, bert, capfd, monkeypatch, request):
-    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars are drawn though this is no terminal
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # bars are drawn although this is not a terminal
     pin("me/mine", endpoint=server.url)
     printed, bar = capfd.readouterr()
     digest = hashlib.sha256((Path(bert) / "model.safetensors").read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Generators of ONNX files that mean harm, or are damaged, and how tests expect them refused."""
+"""Generators of hostile and damaged ONNX files, and checks that they are refused."""
 
 import pickle
 
@@ -10,7 +10,7 @@ from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 from sklearn_dl import OnnxScorer, clear_sessions
 from tests.scoring.onnx_graphs import WEIGHTS, model, negate, node, two_layers, value
 
-# what `two_layers` is scored on, and what it gives
+# an input of `two_layers` and its output
 X = np.array([[1.0, 2.0, 3.0], [-3.0, 0.0, 1.0]], dtype=np.float32)
 EXPECTED = (X @ WEIGHTS).clip(0)
 

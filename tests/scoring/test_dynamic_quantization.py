@@ -1,4 +1,4 @@
-"""Graphs whose scales are computed from all rows of a run: a row's scores stay its own."""
+"""Graphs whose scales depend on all rows of a run: a row's scores must not depend on other rows."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""image_pipeline, and a warning where a registered network gets other pixels than it should."""
+"""image_pipeline, and a warning if a registered network gets the wrong pixels."""
 
 import warnings
 

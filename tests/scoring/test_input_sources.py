@@ -1,4 +1,4 @@
-"""The parts between X and a graph, each alone: what the scorers of all runtimes share."""
+"""The parts between X and a graph that all scorers share, tested one by one."""
 
 from dataclasses import replace
 

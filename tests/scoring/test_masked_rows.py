@@ -56,7 +56,7 @@ def test_the_rows_that_are_scored_do_not_depend_on_the_others():
     result = masked(OnnxScorer(negate(), batch_size=3), X)
     good = OnnxScorer(negate()).transform(X[[0, 2]])
     np.testing.assert_array_equal(result[[0, 2]], good)
-    assert np.isnan(X[1, 0])  # X itself is left alone
+    assert np.isnan(X[1, 0])  # X itself does not change
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=["None", "NaN", "pd.NA"])

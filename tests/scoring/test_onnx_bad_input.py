@@ -64,7 +64,7 @@ def test_a_file_that_ends_anywhere_is_refused(capfd):
             out = scorer.transform(X)
         except ValueError:
             refused += 1
-        else:  # cut after the last thing that matters
+        else:  # cut after the last byte that is needed
             np.testing.assert_array_equal(out, whole)
     assert refused >= len(data) - 2
     assert capfd.readouterr() == ("", "")

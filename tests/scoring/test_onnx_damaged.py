@@ -1,4 +1,4 @@
-"""What is damaged is said in the error, and nowhere else."""
+"""Errors about damaged files; nothing else is printed."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def in_a_branch():
 
 
 def damages(data):
-    """Every byte of a file is not UTF-8 once, and gone once; the file ends at every byte once."""
+    """Each byte of a file is once not UTF-8 and once removed, and the file once ends at it."""
     for i in range(len(data)):
         yield data[:i] + b"\xff" + data[i + 1 :]
         yield data[:i] + data[i + 1 :]

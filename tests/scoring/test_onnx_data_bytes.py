@@ -1,4 +1,4 @@
-"""Which bytes of a data file are a tensor's: offset, length, shape and type are checked."""
+"""The bytes of a tensor in a data file: offset, length, shape and type are checked."""
 
 import math
 

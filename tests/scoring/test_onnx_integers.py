@@ -1,4 +1,4 @@
-"""64-bit integers stay what they are, whatever column or list they come from."""
+"""64-bit integers do not change, in any kind of column or list."""
 
 import sys
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Copies of OnnxScorer: pickled, cloned, forked, and what they carry."""
+"""Copies of OnnxScorer by pickle, clone and fork, and what they contain."""
 
 import copy
 import multiprocessing

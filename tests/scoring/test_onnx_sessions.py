@@ -1,4 +1,4 @@
-"""Open sessions: shared by copies, bounded in number, and what they are opened with."""
+"""Open sessions: copies share them, their number is bounded, and their options."""
 
 import builtins
 import copy
@@ -188,7 +188,7 @@ def test_one_thread_inside_a_thread_of_joblib(path):
 
 @pytest.mark.parametrize(("share", "n_threads"), [("3", 3), ("0", 1), ("many", 1)])
 def test_share_of_threads_inside_a_worker_process(path, monkeypatch, share, n_threads):
-    """What loky tells its workers, in this process."""
+    """Set in this process what loky sets in its workers."""
     monkeypatch.setattr(_threads, "get_active_backend", lambda: (Mock(nesting_level=1), 2))
     monkeypatch.setattr(_threads, "current_process", lambda: LOKY_WORKER)
     monkeypatch.setenv("OMP_NUM_THREADS", share)

@@ -1,4 +1,4 @@
-"""What ONNX Runtime is given: what was searched, and nothing that makes it open a file."""
+"""ONNX Runtime gets the content that was checked, and nothing that makes it open a file."""
 
 import struct
 

@@ -51,7 +51,7 @@ def test_sigmoid_of_several_columns():
     ids=["in order", "in reverse"],
 )
 def test_one_column(classes, in_order):
-    """The scores are those of the second label given, whatever the order of classes_."""
+    """The scores belong to the second label given, in any order of classes_."""
     clf = ScoreClassifier(classes, activation="sigmoid")
     X = np.array([[3.0], [-1.0], [0.0], [-2000.0]])
     p = expit(X)

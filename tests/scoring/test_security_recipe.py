@@ -1,4 +1,4 @@
-"""The recipe of SECURITY.md for the model of a stranger: a process of its own, with limits."""
+"""The recipe in SECURITY.md for an untrusted model: a separate process with limits."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What TensorFlowScorer says of models and rows that it cannot use, and that nothing stays."""
+"""Errors of TensorFlowScorer for models and rows that it cannot use; nothing leaks."""
 
 import gc
 import shutil

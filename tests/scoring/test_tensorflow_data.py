@@ -1,4 +1,4 @@
-"""What TensorFlowScorer takes and gives; most of the code is OnnxScorer's and tested there."""
+"""Input and output of TensorFlowScorer; most of the code is OnnxScorer's and tested there."""
 
 import numpy as np
 import pandas as pd

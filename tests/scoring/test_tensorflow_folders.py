@@ -1,4 +1,4 @@
-"""Files of a SavedModel: which are read, where they may lie, and what is said of others."""
+"""Files of a SavedModel: which are read, where they may be, and errors about others."""
 
 import os
 import pickle

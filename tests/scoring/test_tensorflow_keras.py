@@ -1,4 +1,4 @@
-"""Keras: models in memory that change, its layers, and files that do more than hold a model."""
+"""Keras: models that change in memory, layers, and files that do more than store a model."""
 
 import shutil
 import subprocess
@@ -286,7 +286,7 @@ def test_a_file_of_weights_only(tmp_path, name):
 
 
 def test_inside_a_graph_nothing_is_executed_eagerly(tmp_path):
-    """As where the process has switched eager execution off."""
+    """Behave like a process that has switched eager execution off."""
     keras_model().save(tmp_path / "model.keras")
     path = affine(tmp_path / "saved")
     models = (tmp_path / "model.keras", Affine(), sequential())

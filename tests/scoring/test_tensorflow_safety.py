@@ -46,7 +46,7 @@ def assert_refused(scorer, planted, op="WriteFile"):
     assert not planted.exists()
 
 
-# --- where an operation may stand
+# --- places of an operation in a model
 
 
 def test_a_frozen_graph_that_writes_is_refused_unless_it_is_trusted(tmp_path, planted):
@@ -209,7 +209,7 @@ def test_a_table_filled_from_a_constant_path_is_refused(tmp_path):
         TensorFlowScorer(folder).transform(["cat"])
 
 
-# --- what the training needed
+# --- operations for training
 
 
 def save_with_pipeline(folder, queue_is_used):

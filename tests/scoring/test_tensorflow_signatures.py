@@ -1,4 +1,4 @@
-"""What a signature feeds and gives: inner tensors, bytes, ragged and sparse tensors."""
+"""Inputs and outputs of signatures: inner tensors, bytes, ragged and sparse tensors."""
 
 import io
 

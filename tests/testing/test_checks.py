@@ -1,4 +1,4 @@
-"""The public checks pass on estimators of others that keep the rules."""
+"""The public checks pass on other packages' estimators that keep the rules."""
 
 from dataclasses import dataclass
 

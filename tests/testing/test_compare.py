@@ -1,4 +1,4 @@
-"""What is the same, and what an error says where it is not."""
+"""Which results are the same, and the error if they differ."""
 
 import copy
 

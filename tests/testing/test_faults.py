@@ -583,7 +583,7 @@ def test_every_check_has_a_fault():
     ids=[f"{check.__name__}-{type(faulty).__name__}" for check, faulty, _ in FAULTS],
 )
 def test_a_check_finds_its_fault(check, faulty, message):
-    # an AssertionError, or what the faulty estimator raises by itself
+    # an AssertionError, or the error that the faulty estimator raises
     with pytest.raises(Exception, match=message):
         check(faulty, data=text_data(1))
 

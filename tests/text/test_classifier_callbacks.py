@@ -1,4 +1,4 @@
-"""What a fit tells of its epochs: history_, verbose, callbacks."""
+"""What a fit reports about its epochs: history_, verbose, callbacks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rows to validate with, and the epoch that they choose."""
+"""Validation rows, and the epoch that they select."""
 
 import numpy as np
 import pytest

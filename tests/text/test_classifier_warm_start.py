@@ -1,4 +1,4 @@
-"""A fit that goes on from the one before."""
+"""A fit that continues from the fit before."""
 
 import pickle
 

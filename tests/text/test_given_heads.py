@@ -92,7 +92,7 @@ def test_probabilities_are_those_of_transformers(folders, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_starts_from_the_head(folders, kind):
-    # the learning rate changes nothing that can be seen
+    # a learning rate that is too small to change the weights visibly
     clf = TextClassifier(folders[kind], **QUICK, learning_rate=1e-12, batch_size=6)
     expected = clf.predict_proba(TEXTS)
     assert_allclose(clf.fit(TEXTS, Y).predict_proba(TEXTS), expected, atol=1e-6)

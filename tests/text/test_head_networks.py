@@ -1,4 +1,4 @@
-"""Networks with the head of their folder give what transformers' own call gives."""
+"""Networks with the head in their folder give the same outputs as transformers' own call."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folders of text encoders that want files, code or memory that are not theirs."""
+"""Folders of text encoders that try to read other files, run code or exhaust memory."""
 
 import contextlib
 import json
@@ -434,7 +434,7 @@ def test_a_pickle_of_trained_weights_is_checked_in_the_same_way(folder):
 
 
 def test_other_models_of_transformers_are_untouched(folder):
-    """What is cleared is cleared in a copy."""
+    """The clearing changes only a copy."""
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     change(folder / "config.json", use_cache=False)
     load(folder)

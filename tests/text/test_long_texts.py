@@ -1,4 +1,4 @@
-"""``long_texts="windows"``: long texts are read whole, and short ones as before."""
+"""``long_texts="windows"``: long texts are read to their end, and short ones as without windows."""
 
 import json
 import pickle
@@ -27,7 +27,7 @@ rng = np.random.default_rng(0)
 PARAMS = {"max_length": 16, "window_overlap": 4, "precision": "float32"}
 WINDOWS = {**PARAMS, "long_texts": "windows"}
 FITS = {"max_epochs": 2, "learning_rate": 1e-3, "random_state": 0}
-# what tells the class is at the end
+# the end of the text determines the class
 X = np.array([f"{'tree house ' * rng.integers(8, 16)}{text}" for text in SHORT], dtype=object)
 TEXTS = np.array(
     ["", *(" ".join(rng.choice(WORDS, n)) for n in (1, 13, 14, 15, 24, 25, 60, 200))], dtype=object

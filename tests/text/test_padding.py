@@ -32,7 +32,7 @@ _OWN = {
     "squeezebert": {"embedding_size": 32},
     "xmod": {"default_language": "en_XX"},
 }
-# refused as encoders of text, or not of texts alone
+# the package refuses them as encoders of text, or they are not only for text
 _NO_ENCODERS = {"bart", "mbart", "mvp", "mra", "yoso", "perceiver", "reformer"}
 _NO_ENCODERS |= {"modernvbert", "ultravbert"}  # of images too, and large
 _FAMILIES = sorted(c.model_type for c in MODEL_FOR_MASKED_LM_MAPPING)

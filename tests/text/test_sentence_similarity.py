@@ -218,7 +218,7 @@ def test_warm_start_goes_on_from_a_scaled_cosine(model):
     model.set_params(max_epochs=1, learning_rate=1e-9).fit(X, Y)
     assert_allclose(model.predict(X), expected, atol=1e-3)
     assert model.history_["epoch"] == [1]
-    # without a relation there is no line to go on from
+    # without a relation, there is no line to start from
     rows = np.column_stack([BASE, BASE])
     model.set_params(max_epochs=0, warm_start=False).fit(rows, Y)
     model.set_params(max_epochs=2, warm_start=True).fit(X, Y)

@@ -30,7 +30,7 @@ from tests.text.three_classes import Y as CLASSES
 # three labels: the class is "yes", the text has the word "film", the class is "red"
 Y = np.column_stack([CLASSES == "yes", [("film" in text) for text in X], CLASSES == "red"])
 Y = Y.astype(np.int64)
-# metrics that are not defined for several labels, whatever the estimator
+# metrics that are not defined for several labels, with any estimator
 NOT_FOR_SEVERAL = {
     "adjusted_mutual_info_score",
     "adjusted_rand_score",

@@ -1,4 +1,4 @@
-"""Every text estimator makes the checks of X, y and weights, and a refusal leaves it as it was.
+"""Every text estimator checks X, y and weights, and does not change if a check fails.
 
 What the check of X finds is in test_texts.py.
 """

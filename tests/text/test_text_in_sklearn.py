@@ -153,7 +153,7 @@ def as_from_another_process(made):
 
 
 def test_a_grid_of_models_whose_candidates_are_pickled(search):
-    """What a search over processes does, without the processes."""
+    """Do what a search with processes does, in this process."""
     search.fit(X, Y)
     scores = []
     for params in search.cv_results_["params"]:

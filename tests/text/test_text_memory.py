@@ -1,4 +1,4 @@
-"""``memory=``: features of texts are computed once for all calls, whoever asks for them."""
+"""``memory=``: features of texts are computed once for the calls of all estimators."""
 
 import warnings
 

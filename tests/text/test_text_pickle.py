@@ -57,7 +57,7 @@ def fitted(estimator):
 
 
 def forget():
-    """As another process would be."""
+    """Behave like another process."""
     clear_sessions()
     _folder._from_folder.cache_clear()
 

@@ -1,4 +1,4 @@
-"""Texts that are odd, or very long, are read by every estimator."""
+"""Every estimator reads unusual and very long texts."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Texts are cut into windows as their tokenizer does it, and offsets are those of the text."""
+"""Texts are cut into windows like by their tokenizer, and offsets refer to the text."""
 
 import json
 
@@ -48,7 +48,7 @@ def loaded(folder, max_length=MAX_LENGTH):
 
 
 def theirs(folder, *texts, **options):
-    """What the tokenizer of transformers makes of a text or pair: one list for each window."""
+    """The tokens of transformers' tokenizer for a text or pair: one list for each window."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     # in lists: otherwise an empty second text would count as none
     columns = [[text] for text in texts]

@@ -40,7 +40,7 @@ def tiny_head(folder, kind, task, labels=("c", "a", "b"), seed=0, **config):
 
 
 def own_outputs(folder, texts, pairs=None):
-    """What transformers' own call of the model in `folder` gives for texts, or pairs of texts."""
+    """The outputs of the model in `folder` for texts or pairs of texts, by transformers alone."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     config = transformers.AutoConfig.from_pretrained(folder)
     model_class = getattr(transformers, config.architectures[0])

@@ -57,7 +57,7 @@ def small_fit(folder=None, task=None, **changes):
 
 @pytest.fixture(scope="module")
 def whole():
-    """What a fit gives that is not killed."""
+    """The results of a fit that is not killed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOKY_MAX_CPU_COUNT", "1")
         return small_fit()

@@ -1,4 +1,4 @@
-"""Which device is meant, and that a network that is there is left alone."""
+"""The choice of the device; a network that is already there is not moved."""
 
 import copy
 

@@ -15,7 +15,7 @@ def threads_of_blas():
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What BLAS was set to whenever scikit-learn's solver ran."""
+    """The settings of BLAS whenever scikit-learn's solver ran."""
     seen = []
 
     class Watched(LogisticRegression):

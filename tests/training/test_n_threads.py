@@ -1,4 +1,4 @@
-"""How many threads are busy: what the user says, torch's own number, or the processors'."""
+"""The number of busy threads: the user's, torch's own, or that of the CPUs."""
 
 import json
 import os
@@ -42,7 +42,7 @@ def seen(monkeypatch):
 
 @pytest.fixture
 def four_threads(monkeypatch):
-    """As if this machine had four processors."""
+    """As if this machine had four CPUs."""
     monkeypatch.setattr("sklearn_dl.utils._threads._cpu_count", lambda *args: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()

@@ -1,4 +1,4 @@
-"""What the targets of a fit are: encoded, weighted, scaled and scored, without a network."""
+"""The targets of a fit are encoded, weighted, scaled and scored, without a network."""
 
 import numpy as np
 import pytest

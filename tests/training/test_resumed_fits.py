@@ -43,7 +43,7 @@ PARAMS = {
 
 @pytest.fixture(scope="module")
 def whole_fit(make_classifier, tmp_path_factory):
-    """What fits give that are not killed, by the names of PARAMS."""
+    """The results of fits that are not killed, by the names of PARAMS."""
     made = {}
 
     def result(name):

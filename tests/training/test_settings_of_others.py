@@ -1,4 +1,4 @@
-"""Fits and predictions inside what others have switched on, for torch and for scikit-learn."""
+"""Fits and predictions with settings of torch and scikit-learn that other code has changed."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What tells one fit from another, for checkpoints and between processes."""
+"""The description by which checkpoints and processes distinguish fits."""
 
 import functools
 

@@ -179,7 +179,7 @@ def test_the_best_epoch_is_kept():
         ([0.5, 0.4, 0.4, 0.4, 0.4], 1, 2),
         ([0.5, 0.4, 0.4, 0.4, 0.4], 3, 4),
         ([0.5, 0.4, 0.6, 0.4, 0.4], 2, 5),
-        # less than tol is no improvement, tol and more is
+        # less than tol does not count as an improvement, tol or more does
         ([0.5, 0.505, 0.5, 0.5, 0.5], 2, 3),
         ([0.5, 0.52, 0.51, 0.51, 0.5], 3, 5),
     ],

@@ -1,4 +1,4 @@
-"""A Git LFS pointer is named as one, whichever loader finds it."""
+"""Every loader raises an error that names a Git LFS pointer as such."""
 
 import json
 

@@ -51,7 +51,7 @@ def params():
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Numbers of rows whose features were computed, call by call."""
+    """The number of rows whose features were computed in each call."""
     calls, real = [], _features.computed_features
 
     def counted(graph, array, *args):

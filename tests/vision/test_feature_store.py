@@ -1,4 +1,4 @@
-"""The file of features: what is damaged, locked or full costs a warning, never a wrong row."""
+"""The file of features: a damaged, locked or full file leads to a warning, never to a wrong row."""
 
 import os
 import shutil

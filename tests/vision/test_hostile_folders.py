@@ -1,4 +1,4 @@
-"""Folders of image classifiers that want files, code or memory that are not theirs."""
+"""Folders of image classifiers that try to read other files, run code or exhaust memory."""
 
 import json
 import pickle

@@ -546,7 +546,7 @@ def test_a_warning_points_at_the_line_that_called_scikit_learn(clf, data, tmp_pa
 
 
 def test_one_class_of_readable_images(clf, data, paths):
-    """Frozen, it would get a head that always says the same."""
+    """With frozen features, the head would always predict the same."""
     y = np.full(24, "many")
     y[[5, 8]] = "unreadable"
     clf.set_params(on_error="nan")

@@ -1,4 +1,4 @@
-"""What a callable computes is not known from its tensors and names: nothing outlives a fit."""
+"""Tensors and names do not identify what a callable computes, so its features are not reused."""
 
 import functools
 
@@ -41,7 +41,7 @@ def versioned(version):
 
 @pytest.fixture
 def computed(monkeypatch):
-    """Numbers of rows whose features were computed, call by call."""
+    """The number of rows whose features were computed in each call."""
     calls = []
     real = _features.computed_features
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""Answers of y are located in their contexts, or refused."""
+"""Answers in y are found in their contexts, or raise an error."""
 
 import numpy as np
 import pandas as pd

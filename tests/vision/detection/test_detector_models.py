@@ -1,4 +1,4 @@
-"""What ObjectDetector takes as its model, and what it refuses."""
+"""Models that ObjectDetector accepts, and models that it refuses."""
 
 import pickle
 from importlib.util import find_spec
@@ -256,7 +256,7 @@ def test_the_default_model(data, layers):
 
 @pytest.mark.real
 def test_the_last_block_of_the_default_model_is_trained(data):
-    """The layer behind it, which a classifier uses, is no layer of the detector."""
+    """The layer behind it, which a classifier uses, does not belong to the detector."""
     detector = ObjectDetector(trainable_layers=1, **QUICK | {"max_epochs": 1}).fit(*data)
     before = torch_network("efficientnet-lite0").state_dict()
     after = state_of(detector)

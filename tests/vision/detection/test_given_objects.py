@@ -1,4 +1,4 @@
-"""The y of ObjectDetector: its forms, and what is wrong with a row or a box."""
+"""The y of ObjectDetector: its forms, and errors about a row or a box."""
 
 import io
 

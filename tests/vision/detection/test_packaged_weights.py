@@ -1,4 +1,4 @@
-"""The detector whose weights a package carries, on characters drawn over a photograph."""
+"""The detector whose weights a package carries, on characters drawn over an image."""
 
 import sys
 from importlib import metadata
@@ -50,8 +50,8 @@ def detector():
     return DetectionScorer(NAME, format="yolox", classes=model_card(NAME).labels)
 
 
-def photograph(shape=(600, 400)):
-    """A photograph with letters over it, and the boxes of the letters."""
+def image_with_letters(shape=(600, 400)):
+    """An image with letters over it, and the boxes of the letters."""
     image = Image.fromarray(skimage.data.coffee()).resize(shape)
     draw, font, boxes = ImageDraw.Draw(image), ImageFont.load_default(60), []
     for letter, x, y, color in LETTERS:
@@ -64,8 +64,8 @@ def edges(found):
     return np.stack([found[name] for name in ("x0", "y0", "x1", "y1")], axis=1)
 
 
-def test_letters_over_a_photograph(detector):
-    image, boxes = photograph()
+def test_letters_over_an_image(detector):
+    image, boxes = image_with_letters()
     (found,) = detector.predict([image])
     assert found["label"].tolist() == ["character"] * len(LETTERS)
     overlaps = box_iou(boxes, edges(found))
@@ -75,8 +75,8 @@ def test_letters_over_a_photograph(detector):
     assert "ddddocr" not in sys.modules
 
 
-def test_letters_in_a_large_photograph_are_found_in_tiles(detector):
-    image, boxes = photograph(shape=(2400, 1600))
+def test_letters_in_a_large_image_are_found_in_tiles(detector):
+    image, boxes = image_with_letters(shape=(2400, 1600))
     assert len(detector.predict([image])[0]) < 3
     (found,) = detector.set_params(tile=416).predict([image])
     overlaps = box_iou(boxes, edges(found))
@@ -86,7 +86,7 @@ def test_letters_in_a_large_photograph_are_found_in_tiles(detector):
 
 def test_the_exported_file_finds_the_same(detector):
     onnxruntime = pytest.importorskip("onnxruntime")
-    image = np.asarray(photograph()[0])
+    image = np.asarray(image_with_letters()[0])
     session = onnxruntime.InferenceSession(to_onnx(detector, [image]).SerializeToString())
     boxes, scores, labels = session.run(["boxes", "scores", "labels"], {"image": image[None]})
     (found,) = detector.predict([image])

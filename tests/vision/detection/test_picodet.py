@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def page():
-    """Two columns of text, and a photograph below."""
+    """Two columns of text, and an image below."""
     image = Image.new("RGB", (1240, 1754), "white")
     draw = ImageDraw.Draw(image)
     for left in (120, 640):
