@@ -3,6 +3,7 @@
 ``python -m sphinx docs site`` builds it; without it, or without a browser, these tests skip.
 """
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -169,6 +170,23 @@ def test_a_phone_shows_the_cells_of_a_row_below_each_other_with_their_columns(br
     assert columns == ('"ML.NET: "', '"sklearn_dl: "', '"what differs: "')
     assert tops == tuple(sorted(set(tops)))
     page.close()
+
+
+def test_the_quickstart_is_a_notebook_that_runs_in_jupyter(tmp_path, monkeypatch):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    links = Page(SITE / "gallery" / "quickstart.html").targets
+    (link,) = [link for link in links if link.endswith(".ipynb")]
+    notebook = nbformat.read(SITE / "gallery" / link, as_version=4)
+    assert 'pip install "sklearn-dl[demo]"' in notebook.cells[0].source
+    # nothing of this folder is beside it, and Jupyter chooses how to show figures
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    place = {"metadata": {"path": tmp_path}}
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=280, resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert re.search(r"coffee.png  espresso 0\.\d\d", said)
+    assert int(re.search(r"accuracy on 400 other sentences: (\d+)%", said)[1]) > 70
+    assert [output for output in outputs if "image/png" in output.get("data", {})]
 
 
 def test_the_table_of_parameters_is_whole():
