@@ -196,3 +196,27 @@ def test_the_table_of_parameters_is_whole():
     names = {name for parameters in PARAMETERS.values() for name in parameters}
     assert [name for name in sorted(names) if f">{name}</span>" not in text] == []
     assert text.count("<tr class=") == len(names) + 1
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        ("fine-tuning", "guide/image_classification.html"),
+        ("embeddings", "guide/sentence_similarity.html"),
+        ("object detection", "guide/object_detection.html"),
+        ("ImageClassifier", "generated/sklearn_dl.ImageClassifier.html"),
+        ("ML.NET", "from_mlnet.html"),
+    ],
+)
+def test_the_search_finds_the_right_page(browser, address, words, right):
+    page = browser.new_page()
+    page.goto(f"{address}/index.html")
+    page.keyboard.press("Control+k")
+    page.keyboard.type(words)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=*")
+    page.wait_for_function("document.querySelector('.search-summary')?.innerText.includes('found')")
+    links = page.locator("ul.search li a").evaluate_all("links => links.map(link => link.href)")
+    found = [urlsplit(link).path.removeprefix("/") for link in links]
+    assert right in found[:10]
+    page.close()
