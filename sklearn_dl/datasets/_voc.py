@@ -213,4 +213,4 @@ def parse_xml(content, place):
     except ElementTree.ParseError as error:
         raise ValueError(f"{place}, line {error.position[0]}: not XML: {error}.") from error
     except (LookupError, ValueError) as error:  # an unknown encoding, or a document type
-        raise ValueError(f"{place} is not XML that can be read: {error}.") from error
+        raise ValueError(f"{place} cannot be read as XML: {error}.") from error

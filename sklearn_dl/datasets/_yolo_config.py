@@ -121,7 +121,7 @@ class YoloConfig:
             line = "" if mark is None else f", line {mark.line + 1}"
             raise ValueError(f"{self._path()}{line}: not YAML: {error.problem}.") from error
         except (RecursionError, ValueError, yaml.YAMLError) as error:
-            raise ValueError(f"{self._path()} is not YAML that can be read: {error}.") from error
+            raise ValueError(f"{self._path()} cannot be read as YAML: {error}.") from error
         if not isinstance(content, dict):
             raise ValueError(f"{self._path()} must have the key `names`, but is {brief(content)}.")
         return content

@@ -13,6 +13,7 @@ from sklearn_dl.inspection._text_layout import (
     draw,
     measuring,
 )
+from sklearn_dl.utils._columns import counted
 from sklearn_dl.utils._messages import brief
 from sklearn_dl.utils._optional import import_optional
 
@@ -162,7 +163,7 @@ def _split(text, entities):
     words = None if isinstance(text, str) or not np.iterable(text) else list(text)
     if not (isinstance(text, str) if words is None else all(isinstance(w, str) for w in words)):
         raise ValueError(f"`text` must be a str or a list of words (str), not {brief(text)}.")
-    unit, length = ("characters", len(text)) if words is None else ("words", len(words))
+    unit, length = ("character", len(text)) if words is None else ("word", len(words))
     spans = sorted(_spans(entities, length, unit), key=lambda span: span[0])
     for first, second in pairwise(spans):
         if second[0] < first[1]:
@@ -209,5 +210,8 @@ def _spans(entities, length, unit):
         if not isinstance(label, str):
             raise ValueError(f"{shown} its label must be a str.")
         if not 0 <= start < end <= length:
-            raise ValueError(f"{shown} 0 <= start < end <= {length} (the {unit}) must hold.")
+            raise ValueError(
+                f"{shown} 0 <= start < end <= {length} must hold: the text has "
+                f"{counted(length, unit)}."
+            )
         yield int(start), int(end), label, score

@@ -237,7 +237,9 @@ def _read_squad(row):
         return [answer for text in texts for answer in _read_text(text)]
     starts = _as_list(row["answer_start"])
     if len(texts) != len(starts):
-        raise RowError(f"'text' has {counted(len(texts), 'item')}, 'answer_start' {len(starts)}")
+        raise RowError(
+            f"'text' has {counted(len(texts), 'item')}, but 'answer_start' has {len(starts)}"
+        )
     pairs = zip(texts, starts, strict=True)
     return [answer for text, start in pairs for answer in _read_pair(text, start)]
 

@@ -238,7 +238,7 @@ def test_boxes_without_area_are_left_out_with_one_warning(folder):
         ("<annotation>\n<object>\n</annotation>", r"line 3: not XML: mismatched tag"),
         ("", r"line 1: not XML"),
         ("<html></html>", r"the root is <html>"),
-        ('<?xml version="1.0" encoding="no-such"?><annotation/>', "is not XML that can be read"),
+        ('<?xml version="1.0" encoding="no-such"?><annotation/>', "cannot be read as XML"),
         ("<annotation>&unknown;</annotation>", "not XML: undefined entity"),
     ],
 )
@@ -265,7 +265,7 @@ def test_wrong_files(folder, content, message):
 def test_a_document_type_is_refused(folder, declared, encoding):
     content = declared + xml([CELL], extra="&e29;" if "e29" in declared else "")
     (folder / "Annotations" / "a.xml").write_bytes(content.encode(encoding))
-    with pytest.raises(ValueError, match=r"a\.xml is not XML that can be read: it has a DOCTYPE"):
+    with pytest.raises(ValueError, match=r"a\.xml cannot be read as XML: it has a DOCTYPE"):
         load_detections(folder)
 
 

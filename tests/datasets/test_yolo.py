@@ -253,8 +253,8 @@ def test_a_link_that_leaves_the_folder(folder, tmp_path_factory, inner):
     ("content", "message"),
     [
         ("a: 1\nnames: [cat", r"line 2: not YAML"),
-        ("names: [" + "[" * 10**5, "is not YAML that can be read"),
-        ("names: \0", "is not YAML that can be read"),
+        ("names: [" + "[" * 10**5, "cannot be read as YAML"),
+        ("names: \0", "cannot be read as YAML"),
         ("- names: a", "must have the key `names`"),
         ("names: cat", "names='cat' is not a list of names"),
         ("names: []", r"names=\[\] is not a list"),

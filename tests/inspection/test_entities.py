@@ -233,7 +233,7 @@ def test_lone_surrogates_are_replaced():
     [
         (
             [(0, 2, "A"), (20, 30, "B")],
-            r"Entity 1 is \(20, 30, 'B'\), but 0 <= .* <= 29 \(the char",
+            r"Entity 1 is \(20, 30, 'B'\), but 0 <= .* <= 29 must hold: the text has 29 char",
         ),
         ([(-1, 2, "A")], r"Entity 0 is \(-1, 2, 'A'\), but 0 <= start"),
         ([(2, 2, "A")], "start < end"),
@@ -255,7 +255,7 @@ def test_wrong_entities(entities, message):
 
 
 def test_entities_outside_the_words():
-    with pytest.raises(ValueError, match=r"0 <= start < end <= 5 \(the words\) must hold"):
+    with pytest.raises(ValueError, match=r"0 <= start < end <= 5 must hold: the text has 5 words"):
         EntityDisplay.from_predictions(TEXT.split(), [(4, 6, "LOC")])
 
 

@@ -157,8 +157,8 @@ def test_columns_of_frames():
         (("Paris", -1), "the start of 'Paris' must be at least 0, but is -1"),
         ((3, "Paris"), "the text of an answer must be a string, but is 3"),
         ({"text": ["Paris", None]}, "the text of an answer must be a string, but is None"),
-        ({"text": ["a", "b"], "answer_start": [1]}, "'text' has 2 items, 'answer_start' 1"),
-        ({"text": "a", "answer_start": []}, "'text' has 1 item, 'answer_start' 0"),
+        ({"text": ["a", "b"], "answer_start": [1]}, "'text' has 2 items, but 'answer_start' has 1"),
+        ({"text": "a", "answer_start": []}, "'text' has 1 item, but 'answer_start' has 0"),
         ({"answer": "Paris"}, "the dict must have the key 'text'"),
     ],
 )
