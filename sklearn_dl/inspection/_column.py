@@ -8,7 +8,7 @@ from sklearn_dl.utils._sklearn import safe_indexing
 
 
 class Column:
-    """The column of X whose cells are changed; the other columns stay as they are.
+    """The column of X whose cells are changed; the other columns do not change.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ class Column:
     column : str, int or None
         Name or position of the column. None: X has one column.
     estimator : estimator
-        Error messages name it.
+        Error messages contain its name.
 
     Attributes
     ----------
@@ -46,18 +46,18 @@ class Column:
         return range(len(columns))[column]
 
     def with_cells(self, rows, cells):
-        """X made of copies of its rows, with other cells in the column.
+        """Copies of rows of X with other cells in the column.
 
         Parameters
         ----------
         rows : list of int
-            Positions in X, as often as the row is needed.
+            The position in X of each copy's row.
         cells : list
             The cell of each copy.
 
         Returns
         -------
-        X : container of the kind of the X of this column
+        X : container of the same kind as X
         """
         X, position = self._X, self._position
         values = object_array(cells)

@@ -1,4 +1,4 @@
-"""The colors of effects: of what raises a score, and of what lowers it."""
+"""The colors of words and patches that raise a score or lower it."""
 
 RAISES, LOWERS = "#ff7f0e", "#1f77b4"  # orange and blue of matplotlib's "tab10"
 _MOST = 0.6  # the opacity of the largest effect

@@ -23,8 +23,8 @@ class ImageExplanationDisplay:
 
     Each image is divided into a grid of patches. The effect of a patch is the score of the image
     minus the score of the image in which one color covers the patch. An orange patch raises the
-    score: without it, the score is lower. A blue patch lowers the score. The color of the patch
-    with the largest effect of all images is the strongest.
+    score: without it, the score is lower. A blue patch lowers the score. The patch with the largest
+    effect in all images has the strongest color.
 
     Use :meth:`from_estimator` to make and draw one.
 
@@ -32,7 +32,7 @@ class ImageExplanationDisplay:
     ----------
     images : list of ndarray of shape (H, W) or (H, W, C)
     effects : list of ndarray of shape (n_patch_rows, n_patch_columns), dtype float64
-        Per image, the effects of its patches, from the upper left one on.
+        For each image, the effects of its patches, starting at the upper left.
     scores : ndarray of shape (n_samples,), dtype float64
         Score of the explained class for each image: its probability, or the decision function of an
         estimator without `predict_proba`, or the prediction of a regressor.
@@ -48,7 +48,7 @@ class ImageExplanationDisplay:
     See Also
     --------
     TextExplanationDisplay : The same for texts.
-    MistakesDisplay : The rows whose explanation may be worth a look.
+    MistakesDisplay : The worst mistakes, whose predictions can then be explained.
 
     Notes
     -----
@@ -111,12 +111,12 @@ class ImageExplanationDisplay:
             Any estimator of images: one of this package, a Pipeline, or a search. It gets arrays
             where X has arrays, and PIL images where X has anything else, such as paths.
         X : array-like, Series or DataFrame of n_samples rows
-            What the estimator predicts: a column of images that :class:`sklearn_dl.ImageLoader`
-            accepts, an array of shape (n_samples, H, W) or (n_samples, H, W, C) and any dtype of
-            numbers, or rows of pixels (see `image_shape`).
+            The rows to predict: a column of images that :class:`sklearn_dl.ImageLoader` accepts, an
+            array of numbers of shape (n_samples, H, W) or (n_samples, H, W, C), or rows of pixels
+            (see `image_shape`).
         column : str or int, default=None
             Name or position of the column with the images, if X has several columns. The other
-            columns stay as they are.
+            columns do not change.
         class_of_interest : label, default=None
             The class whose score is explained; the column of y if y has several labels or targets.
             None: for each image, the one with the highest score.
@@ -128,7 +128,7 @@ class ImageExplanationDisplay:
             Number of patches of an image from top to bottom and from left to right. It is at most
             the number of pixels.
         fill_color : "mean", number, or sequence of one number per channel, default="mean"
-            What covers a patch. "mean": the mean color of the image.
+            The color that covers a patch. "mean": the mean color of the image.
         image_shape : tuple of int, default=None
             (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
             scikit-learn's data sets. None: X is not such an array.

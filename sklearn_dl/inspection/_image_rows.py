@@ -1,4 +1,4 @@
-"""The pixels of the images of X, and how an estimator gets them back after a change."""
+"""The pixels of the images in X, and their conversion back to rows of X after a change."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +70,7 @@ def as_gray(pixels):
 
 
 def as_uint8(pixels):
-    """An image as :class:`sklearn_dl.ImageLoader` accepts it."""
+    """An image in a form that :class:`sklearn_dl.ImageLoader` accepts."""
     return pixels if pixels.dtype == np.uint8 else np.round(_stretched(pixels)).astype(np.uint8)
 
 

@@ -22,9 +22,9 @@ class MistakesDisplay:
 
     The worst mistake is the one for which the probability of the true class is the lowest.
 
-    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. In a notebook, a display of
-    texts as the last value of a cell shows itself as HTML, without matplotlib. :meth:`plot` draws a
-    display of texts or images.
+    Use :meth:`from_estimator` or :meth:`from_predictions` to make one. A notebook shows a display
+    of texts as HTML if it is the last value of a cell; this does not need matplotlib. :meth:`plot`
+    draws a display of texts or images.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ class MistakesDisplay:
         The true and the predicted labels.
     y_score : ndarray of shape (n_mistakes, 2), default=None
         Probabilities of the true and of the predicted label, or the decision function of an
-        estimator without `predict_proba`. NaN: the estimator does not know the label. None: neither
-        is written.
+        estimator without `predict_proba`. NaN: the estimator does not know the label. None: no
+        scores are written.
     kind : {"text", "image"}, default="text"
-        What the samples are.
+        The kind of the samples.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class MistakesDisplay:
     See Also
     --------
     sklearn.metrics.ConfusionMatrixDisplay : Which classes are mistaken for which.
-    TextExplanationDisplay : Which words moved a prediction.
-    ImageExplanationDisplay : Which regions moved a prediction.
+    TextExplanationDisplay : The effect of each word on a prediction.
+    ImageExplanationDisplay : The effect of each region on a prediction.
 
     Examples
     --------
@@ -81,9 +81,9 @@ class MistakesDisplay:
     ):
         """Find the worst mistakes that a fitted classifier makes.
 
-        X is predicted twice: by `predict`, and by `predict_proba` or `decision_function`. For the
-        mistakes on rows that the estimator has not learned from, pass held-out rows, or pass what
-        ``cross_val_predict(estimator, X, y, method="predict_proba")`` returns to
+        X is predicted twice: by `predict`, and by `predict_proba` or `decision_function`. To find
+        mistakes on rows that the estimator was not trained on, pass held-out rows, or pass the
+        result of ``cross_val_predict(estimator, X, y, method="predict_proba")`` to
         :meth:`from_predictions`.
 
         Parameters
@@ -91,16 +91,16 @@ class MistakesDisplay:
         estimator : fitted classifier
             Any classifier of texts or images: one of this package, a Pipeline, or a search.
         X : array-like, Series or DataFrame of n_samples rows
-            What the estimator predicts.
+            The rows to predict.
         y : array-like of shape (n_samples,)
             True labels.
         n_mistakes : int, default=10
-            How many mistakes to keep, at most.
+            Largest number of mistakes that are kept.
         column : str or int, default=None
             Name or position of the column to show, if X has several columns.
         kind : {"auto", "text", "image"}, default="auto"
-            What the column has. "auto": images, if no cell is a str or each of them ends as the
-            name of an image file does (".jpg"); otherwise texts.
+            The kind of the samples. "auto": images if the column has no str, or if each str ends
+            with the extension of an image file (".jpg"); otherwise texts.
         image_shape : tuple of int, default=None
             (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
             scikit-learn's data sets. None: X is not such an array.
@@ -203,8 +203,9 @@ class MistakesDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw texts, from its upper edge down, in lines of its width. None: in a new
-            figure, as high as the texts need. Images always have a new figure.
+            Where to draw texts. The first line is at the upper edge, and lines are as wide as the
+            axes. None: in a new figure that is as high as the texts. Images are always drawn in a
+            new figure.
         n_columns : int, default=5
             Number of images side by side.
         image_size : int or (width, height), default=160
@@ -249,7 +250,7 @@ class MistakesDisplay:
         return [(", ".join(self._lines(i)), [Piece(text)]) for i, text in enumerate(self.samples)]
 
     def _lines(self, i):
-        """What is written above a mistake: its row, its true and its predicted label."""
+        """The lines above a mistake: its row, its true label and its predicted label."""
         scores = (np.nan, np.nan) if self.y_score is None else self.y_score[i]
         labels = (f"true: {self.y_true[i]}", f"predicted: {self.y_pred[i]}")
         return [
@@ -282,7 +283,7 @@ def _scores_of_both(y_true, y_pred, y_proba, classes):
 
 
 def _samples(X, rows, column, kind, image_shape, display):
-    """The texts or images of some rows, and which of both they are."""
+    """The texts or images of some rows, and their kind."""
     if image_shape is not None or (isinstance(X, np.ndarray) and X.ndim > 2):
         images, _ = images_of(np.asarray(X)[rows], None, image_shape, display)
         return [as_uint8(image.pixels) for image in images], "image"

@@ -1,4 +1,4 @@
-"""Effects of the parts of a row on its prediction: the prediction without each part is compared."""
+"""Effects of the parts of a row: its prediction is compared with those without each part."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from sklearn_dl.utils._messages import RowError, brief
 
 @dataclass
 class Explanation:
-    """What moved the predictions of some rows.
+    """The effects of parts of some rows on the predictions for these rows.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def explain(
     without : callable(row, part)
         Returns the cell of a row without one of its parts.
     class_of_interest : label or None
-        The class to explain, or the column of y. None: of each row, the one with the highest score.
+        The class to explain, or the column of y. None: for each row, the one with the highest
+        score.
     response_method : {"auto", "predict_proba", "decision_function"}
         As in `response`.
     batch_size : int
@@ -106,8 +107,8 @@ def response(estimator, response_method="auto"):
     ----------
     estimator : fitted classifier or regressor
     response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
-        "auto": as in scikit-learn's displays, `predict_proba` comes before `decision_function`. A
-        regressor always predicts.
+        "auto": `predict_proba`, or `decision_function` without it, as in scikit-learn's displays.
+        For a regressor, `predict` is used in any case.
 
     Returns
     -------

@@ -34,7 +34,7 @@ def draw_blocks(blocks, ax, *, purpose):
     blocks : list of (str, list of Piece)
         The caption and the pieces of each text.
     ax : matplotlib.axes.Axes or None
-        None: new axes, as high as the texts need.
+        None: new axes that are as high as the texts.
     purpose : str
         Name of the display, for the error if matplotlib is not installed.
 

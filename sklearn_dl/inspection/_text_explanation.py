@@ -23,19 +23,19 @@ class TextExplanationDisplay:
 
     The effect of a word is the score of the text minus the score of the text without the word. An
     orange word raises the score: without it, the score is lower. A blue word lowers the score. The
-    color of the word with the largest effect of all texts is the strongest, and effects of at least
-    half of that are written beside their words.
+    word with the largest effect in all texts has the strongest color. An effect of at least half
+    that size is written beside its word.
 
-    Use :meth:`from_estimator` to make one. In a notebook, a display as the last value of a cell
-    shows itself as HTML, without matplotlib. Elsewhere, :meth:`plot` draws it.
+    Use :meth:`from_estimator` to make one. A notebook shows the display as HTML if it is the last
+    value of a cell; this does not need matplotlib. Elsewhere, :meth:`plot` draws it.
 
     Parameters
     ----------
     texts : list of str
     words : list of list of (start, end)
-        Per text, the positions of its words, in order; `end` is exclusive.
+        For each text, the positions of its words, in order; `end` is exclusive.
     effects : list of ndarray of shape (n_words,), dtype float64
-        Per text, the effects of its words.
+        For each text, the effects of its words.
     scores : ndarray of shape (n_samples,), dtype float64
         Score of the explained class for each text: its probability, or the decision function of an
         estimator without `predict_proba`, or the prediction of a regressor.
@@ -56,7 +56,7 @@ class TextExplanationDisplay:
     See Also
     --------
     ImageExplanationDisplay : The same for images.
-    MistakesDisplay : The rows whose explanation may be worth a look.
+    MistakesDisplay : The worst mistakes, whose predictions can then be explained.
 
     Notes
     -----
@@ -111,10 +111,10 @@ class TextExplanationDisplay:
         estimator : fitted classifier or regressor
             Any estimator of texts: one of this package, a Pipeline, or a search.
         X : list, tuple, ndarray, Series or DataFrame of n_samples rows
-            What the estimator predicts, with texts in one column.
+            The rows to predict, with texts in one column.
         column : str or int, default=None
             Name or position of the column with the texts, if X has several columns. The other
-            columns stay as they are.
+            columns do not change.
         class_of_interest : label, default=None
             The class whose score is explained; the column of y if y has several labels or targets.
             None: for each text, the one with the highest score.
@@ -123,9 +123,9 @@ class TextExplanationDisplay:
             `decision_function` if the classifier has no probabilities. With "decision_function",
             words have visible effects even if the probability is close to 1.
         token_pattern : str, default=r"\w+(?:['\u2019-]\w+)*"
-            Regular expression of what is left out at once. ``r"\w"`` leaves out single characters,
-            as for Chinese; ``r"[^.!?]+[.!?]*"`` leaves out sentences, which is faster for long
-            texts.
+            Regular expression for a word, the part of a text that is left out. ``r"\w"`` leaves out
+            single characters, for example in Chinese; ``r"[^.!?]+[.!?]*"`` leaves out sentences,
+            which is faster for long texts.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: nothing is drawn.
 
@@ -168,8 +168,8 @@ class TextExplanationDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw, from its upper edge down, in lines of its width; long texts go on below
-            it. None: in a new figure, as high as the texts need.
+            Where to draw. The first line is at the upper edge, and lines are as wide as the axes.
+            Long texts continue below the axes. None: in a new figure that is as high as the texts.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Text in pieces of different looks: as HTML, and in matplotlib's axes, broken into lines."""
+"""Text in pieces with different styles: as HTML, and in lines in matplotlib's axes."""
 
 import re
 import warnings
@@ -27,9 +27,9 @@ class Piece(NamedTuple):
     alpha : float, default=0.25
         Opacity of the color.
     note : str or None, default=None
-        What is to say about a colored part. HTML shows it where the pointer rests.
+        A note about a colored part. HTML shows it when the pointer is on the part.
     label : str or None, default=None
-        A short form of the note, which HTML writes after the part; plots write the note there.
+        A short form of the note. HTML writes it after the part, and plots write the note there.
         None: neither is written.
     """
 
@@ -108,7 +108,7 @@ def draw(pieces, pen):
     drawn = Drawn([], [], [], len(lines))
     for number, line in enumerate(lines):
         x, y = MARGIN, -MARGIN - (number + 0.7) * LINE_HEIGHT
-        # a piece and its label are neighbours, and have one box
+        # a piece and its label are neighbours and share one box
         for index, runs in groupby(line, key=lambda run: run.piece):
             color, start = pieces[index].color, x
             for run in runs:
