@@ -30,11 +30,11 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
     Parameters
     ----------
     root : str, Path or None, default=None
-        Folder of the images; relative paths start here. An absolute path cannot be read, nor can
-        a path that leaves the folder (by ``..`` or a symbolic link), or one in which a file or
-        folder became a symbolic link before the image was read. None: paths are used as they are.
-        With `filesystem`, it is a folder in that filesystem, such as ``"s3://bucket/images"``.
-        Each row is then a URL that begins with it or a relative path, and contains no ``..``.
+        Folder of the images; relative paths start here. An absolute path is an error. So is a path
+        that leaves the folder (by ``..`` or a symbolic link), or one in which a symbolic link
+        replaces a file or folder before the image is read. None: paths are used as they are. With
+        `filesystem`, it is a folder in that filesystem, such as ``"s3://bucket/images"``. Each row
+        is then a URL that begins with it or a relative path, and contains no ``..``.
     filesystem : dict, fsspec filesystem or None, default=None
         Filesystem of the package fsspec that holds the files: a dict of its protocol and options,
         as in ``{"protocol": "s3", "anon": True}``, or an instance. A file is read when its pixels
@@ -45,7 +45,7 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         Colour channels in their order, such as "RGB", or "L" for grey levels. With "RGB" and "L",
         transparent images are composited on black.
     exif_transpose : bool, default=True
-        Turn images upright, as their EXIF orientation says.
+        Whether images are turned upright, according to their EXIF orientation.
     on_error : {"raise", "nan"}, default="raise"
         What to do with a row that cannot be read. "raise": raise an error that names the row and
         its path. "nan": later steps return missing values for it; one warning states how many rows
@@ -58,11 +58,11 @@ class ImageLoader(ImageStepMixin, TransformerMixin, DeepEstimator):
         ``PIL.Image.MAX_IMAGE_PIXELS``, applies as well (a warning above it, an error above twice
         its value). None: only Pillow's limit.
     formats : list or tuple of str, or None, default=None
-        Formats that files may have, by their names in ``PIL.Image.OPEN`` (such as "PNG"); "HEIF"
-        for HEIC images. None: ``sklearn_dl.images.SAFE_FORMATS``, the formats whose size is known
-        before decoding. The error for a file in another format names that format. A format beyond
-        these, as in ``[*SAFE_FORMATS, "BLP"]``, is only for files that can be trusted. PIL images
-        may have any format but EPS.
+        Formats that files may have: names in ``PIL.Image.OPEN``, such as "PNG", and "HEIF" for HEIC
+        images. None: ``sklearn_dl.images.SAFE_FORMATS``, the formats whose size is known before
+        decoding. The error for a file in another format names that format. Add other formats, as in
+        ``[*SAFE_FORMATS, "BLP"]``, only for files that can be trusted. PIL images may have any
+        format but EPS.
 
     Attributes
     ----------

@@ -53,8 +53,7 @@ class PixelExtractor(
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them. It applies
         to ``layout="flat"``; a PixelArray is computed with the threads of the scorer that follows.
     verbose : int, default=0
-        How much is printed. 0: nothing. 1: a progress bar, if
-        ``layout="flat"``.
+        How much is printed. 0: nothing. 1: a progress bar, if ``layout="flat"``.
 
     Attributes
     ----------

@@ -28,10 +28,10 @@ class ScoreClassifier(CheckedScoreMixin, ClassifierMixin, DeepEstimator):
     Parameters
     ----------
     classes : array-like of shape (n_classes,), default=None
-        Labels of the classes, in the order of the network's scores. For one column of scores, they
-        are two labels, and the scores are those of the second one. None: column k belongs to the
-        k-th label of ``np.unique(y)``. Several columns may have the same label, such as the two
-        kinds of "crane" among ImageNet's labels: see Notes.
+        Labels of the classes, in the order of the network's scores. For one column of scores, pass
+        two labels; the scores belong to the second one. None: column k belongs to the k-th label of
+        ``np.unique(y)``. Several columns may have the same label, such as the two kinds of "crane"
+        among ImageNet's labels: see Notes.
     activation : {"softmax", "sigmoid"}, default=None
         How scores become probabilities. "softmax": by the softmax of each row. "sigmoid": by the
         sigmoid of each score; with several columns, it is then divided by the sum of its row.

@@ -64,8 +64,8 @@ class TensorFlowScorer(GraphScorer, auto_wrap_output_keys=None):  # type: ignore
         Number of threads that may be busy at once. None: the number of CPUs that this process may
         use, but at most ``OMP_NUM_THREADS``; inside a joblib worker, its share of them.
     device : {"auto", "cpu"}, default="auto"
-        Device to compute on. "auto" is a GPU if there is one, else the CPU. TensorFlow takes the
-        memory of a GPU as it is needed.
+        Device to compute on. "auto" is a GPU if there is one, else the CPU. TensorFlow allocates
+        GPU memory only as it needs it.
     embed_model : bool or "auto", default="auto"
         Whether a pickle contains the pretrained weights. "auto": only if `model` is not the name of
         a built-in or pinned model, which is found by its name where the pickle is loaded. True:

@@ -322,9 +322,7 @@ def test_a_file_that_does_not_give_bytes_is_refused(path, tmp_path):
         for file in (text, StringIO("text"), Stream(b"")):
             if isinstance(file, Stream):
                 file.read = lambda: None  # of a file that does not block
-            with pytest.raises(
-                ImageReadError, match="it is an open file whose content is not bytes"
-            ):
+            with pytest.raises(ImageReadError, match="an open file whose content is not bytes"):
                 ImageLoader().transform([file])
     with pytest.raises(ImageReadError, match="Row 0: I/O operation on closed file"):
         ImageLoader().transform([closed])
