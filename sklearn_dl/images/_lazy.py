@@ -216,7 +216,7 @@ class LazyImage:
             raise fault from fault.__cause__
 
     def _header_size(self, header_only=True):
-        """Return (width, height) of the image, turned as its EXIF orientation says."""
+        """Return (width, height) of the image after its EXIF orientation is applied."""
         with self._open() as image:
             width, height = image.size
             if image.format == "PNG" and not isinstance(self.source, Image.Image):

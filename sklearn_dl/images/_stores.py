@@ -159,7 +159,7 @@ class Store:
         process = os.getpid()
         if isinstance(self.given, dict):
             fsspec = _fsspec()
-            # an archive may be replaced: each column opens it anew
+            # an archive may be replaced: each column opens it again
             if fsspec.get_filesystem_class(self.given["protocol"]).cachable:
                 return _shared(process, fsspec.utils.tokenize(self.given))
         return self._opened.setdefault(process, _Opened())

@@ -195,7 +195,7 @@ def read_weights(content, names):
                 state.update(safetensors.torch.load_file(Path(content.folder, name)))
             else:
                 state.update(safetensors.torch.load(content.data[name]))
-        # safetensors raises errors of its own types and of torch
+        # safetensors raises its own errors and those of torch
         except Exception as error:
             raise ValueError(f"{content.name}: {name} is damaged: {error}") from error
     return state
@@ -343,7 +343,7 @@ def explained(content, what):
     """Turn each error that transformers raises inside into a ValueError that names the files."""
     try:
         yield
-    # transformers raises errors of its own, and of json, tokenizers and torch
+    # transformers raises its own errors and those of json, tokenizers and torch
     except BaseException as error:
         # a panic in the native code of tokenizers is not an Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -356,7 +356,7 @@ def explained(content, what):
 
 @contextmanager
 def quiet():
-    """Silence transformers' progress bars and reports inside; its global settings are put back."""
+    """Silence transformers' progress bars and reports inside; restore its global settings."""
     transformers_logging = transformers.utils.logging
     with _loading:
         verbosity = transformers_logging.get_verbosity()

@@ -33,8 +33,8 @@ def warn_of_other_pixels(pixels, model):
     seen = {name: getattr(pixels, name) for name in _DEFAULTS}
     warnings.warn(
         f"{model!r} gets pixels that differ from its card, so its scores may be meaningless. It "
-        f"gets {_shown(seen)}; the card says {_shown(wanted)}. To make all steps as the card says, "
-        f"use sklearn_dl.scoring.image_pipeline({model!r}).",
+        f"gets {_shown(seen)}; the card says {_shown(wanted)}. To make all steps according to the "
+        f"card, use sklearn_dl.scoring.image_pipeline({model!r}).",
         UserWarning,
         stacklevel=2,
     )

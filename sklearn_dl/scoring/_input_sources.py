@@ -33,8 +33,8 @@ class PixelSource:
     from_images : bool, default=False
         Whether the scorer made the PixelArray from images in X.
     numbers : sequence of int or None, default=None
-        The number of each row of `pixels`, by which `read` identifies it. None: the numbers are the
-        positions in `pixels`.
+        Number of each row of `pixels`; `read` takes these numbers. None: they are the positions in
+        `pixels`.
     """
 
     shapes = None

@@ -34,7 +34,7 @@ def spec_of(value, names):
     return TensorSpec(name, tuple(value.shape or ()) or None, dtype)
 
 
-def has_odd_ends(session):
+def needs_casts(session):
     """Whether an input or output of a session has a type that `cast_ends` casts."""
     return any(value.type in CAST_INPUTS for value in session.get_inputs()) or any(
         value.type in CAST_OUTPUTS for value in session.get_outputs()

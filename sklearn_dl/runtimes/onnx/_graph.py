@@ -9,7 +9,7 @@ from sklearn_dl.models._onnx_external import share
 from sklearn_dl.models._onnx_safety import search, walk
 from sklearn_dl.runtimes._scoring_loop import check_bfloat16
 from sklearn_dl.runtimes._sessions import cached_session, leave_to_parent
-from sklearn_dl.runtimes.onnx._ends import cast_ends, has_odd_ends, spec_of
+from sklearn_dl.runtimes.onnx._ends import cast_ends, needs_casts, spec_of
 from sklearn_dl.runtimes.onnx._runtime import import_onnxruntime
 from sklearn_dl.utils._optional import import_optional
 
@@ -195,7 +195,7 @@ def open_session(content, outputs, n_threads, providers, options, log_level):
     )
     try:
         session, names = _start(ort, data, session_options, providers), {}
-        if has_odd_ends(session):
+        if needs_casts(session):
             model = parse(data, content.name)
             names = cast_ends(model, session.get_inputs(), session.get_outputs())
             data = serialize(model, content.name)
