@@ -27,7 +27,7 @@ class Searched(NamedTuple):
 
 # the regularisation of a linear head; for the head that fine-tuning starts from, it is searched
 # only in `large`
-C_OF_HEAD = {"C": Searched(loguniform(0.1, 100), loguniform(1e-3, 1e3))}
+C_OF_HEAD = {"C": Searched(loguniform(1e-2, 1e2), loguniform(1e-4, 1e4))}
 C_OF_INITIAL_HEAD = {"C": Searched(None, loguniform(1e-2, 1e2))}
 
 
