@@ -28,6 +28,7 @@ NAMES = (
     "export_weights",
     "vision",
     "vision_quality",
+    "search",
     "detection",
     "distributed",
     "import_time",
