@@ -160,6 +160,7 @@ sphinx_gallery_conf = {
     "ignore_pattern": r"^_",
     "within_subsection_order": ExplicitOrder([*EXAMPLES, "*"]),
     "abort_on_example_error": True,
+    "parallel": 2,  # examples at a time; each has half of the CPUs for its threads
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sklearn_dl",),
     "download_all_examples": False,
