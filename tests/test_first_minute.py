@@ -68,9 +68,7 @@ def test_the_labels_of_a_folder_of_images(page, own_files):
 @pytest.mark.real
 @pytest.mark.parametrize("page", STARTS, ids=lambda page: page.name)
 def test_the_labels_of_a_column_of_texts(page, own_files):
-    # all columns and rows, to read the predictions
-    shown = "import pandas; pandas.set_option('display.width', 500, 'display.max_columns', 9)\n"
-    printed = run(shown + blocks(page)[1], own_files).splitlines()
+    printed = run(blocks(page)[1], own_files).splitlines()
     assert printed[0].split() == ["text", "label", "predicted"]
     rows = [line.split()[-2:] for line in printed[1:]]
     assert len(rows) == 10
