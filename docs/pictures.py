@@ -38,7 +38,7 @@ def contact_sheet(path):
 
 
 def detections(path):
-    """Two images that the detector of the example has not seen."""
+    """Two images that are not among the scenes that the detector of the example learned from."""
     example = runpy.run_path(str(EXAMPLES / "train_a_detector.py"))
     detector, images = example["detector"], example["others"]
     display = DetectionDisplay.from_predictions(

@@ -16,6 +16,7 @@ SITE = Path(__file__).parents[1] / "site"
 LOOKED_AT = [
     "index.html",
     "guide/when_to_use.html",
+    "guide/comparison.html",
     "from_mlnet.html",
     "benchmarks.html",
     "gallery/index.html",
