@@ -64,7 +64,7 @@ for owner, parameters in documented.items():
         question = f"What is the default of {name} in {owner}?"
         rows.append((question, " ".join(lines), answer, owner))
 table = pd.DataFrame(rows, columns=["question", "context", "answer", "owner"])
-table = table[table["context"].str.len() <= 400]  # long ones would take more time
+table = table[table["context"].str.len() <= 300]  # long ones would take more time
 print(f"{len(table)} parameters, {table['answer'].isna().mean():.0%} of them without a default")
 for column, cell in table.iloc[10].items():
     print(f"{column}: {cell}")
@@ -73,7 +73,7 @@ for column, cell in table.iloc[10].items():
 # Train on some functions and classes, and test on others.
 owners = rng.permutation(table["owner"].unique())
 is_test = table["owner"].isin(owners[: len(owners) // 3])
-train = table[~is_test].sample(500, random_state=0)
+train = table[~is_test].sample(400, random_state=0)
 test = table[is_test].sample(200, random_state=0)
 answerer = QuestionAnswerer(random_state=0)
 answerer.fit(train[["question", "context"]], train["answer"].tolist())
