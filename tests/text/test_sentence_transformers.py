@@ -286,7 +286,7 @@ def module(folder, number, **values):
         ),
         pytest.param(
             lambda f: module(f, 2, path="../2_Dense"),
-            "to a folder directly inside .* with a config.json",
+            "to a folder directly inside .* must contain config.json",
             id="path out of the folder",
         ),
         pytest.param(
@@ -413,7 +413,7 @@ def test_what_would_give_other_embeddings_is_refused(transformer, tmp_path, dama
         pytest.param(
             lambda f: (f / "tokenizer.json").unlink(),
             ValueError,
-            "to a folder directly inside .* with a tokenizer.json",
+            "to a folder directly inside .* must contain tokenizer.json",
             id="no tokenizer",
         ),
         pytest.param(

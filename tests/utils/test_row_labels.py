@@ -164,7 +164,7 @@ def test_numbers_and_strings():
     with pytest.raises(RowsError, match=r"Row 1 of X does not .* Row 1 has the index 'q'\.$"):
         ScoreClassifier(["u", "v"]).predict(scores)
     mapper = LabelKeyMapper().fit(["u"])
-    with pytest.raises(RowsError, match=r"Row 3 of column 0 holds .* Row 3 has the index 'd'\.$"):
+    with pytest.raises(RowsError, match=r"Row 3 of column 0 has .* Row 3 has the index 'd'\.$"):
         mapper.inverse_transform(series([0, 1, 1, 2]))
 
 

@@ -507,7 +507,7 @@ def test_tokens_are_not_features(data, params):
         def forward(self, pixels):
             return pixels.flatten(2)
 
-    with pytest.raises(ValueError, match=r"features have shape \(n, n_features\)"):
+    with pytest.raises(ValueError, match=r"it must have shape \(n, n_features\)"):
         ImageClassifier(Tokens, **params).fit(*data)
 
 

@@ -407,7 +407,7 @@ def test_a_callable_without_a_version(data, new, tmp_path):
     detector = ObjectDetector(unversioned_maps, **QUICK).fit(*data)
     expected = detector.predict(new[0])
     assert_equal_detections(pickle.loads(pickle.dumps(detector)).predict(new[0]), expected)
-    with pytest.raises(ValueError, match="it has no version"):
+    with pytest.raises(ValueError, match="this callable has no version"):
         detector.set_params(warm_start=True).fit(*data)
     (tmp_path / "checkpoint-0.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="has no version"):
