@@ -34,9 +34,10 @@ def own_files(tmp_path):
 
 
 def run(snippet, folder):
-    """The snippet in an interpreter of its own, as someone pastes it."""
+    """The snippet in an interpreter of its own, as someone pastes it; numpy's seed is fixed."""
+    seeded = f"import numpy\nnumpy.random.seed(0)\n{snippet}"
     done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "-c", snippet],
+        [sys.executable, "-W", "error::FutureWarning", "-c", seeded],
         capture_output=True,
         text=True,
         cwd=folder,
