@@ -1,7 +1,8 @@
 """Why did it predict that?
 ========================
 
-The worst mistakes of a classifier, the words that moved a prediction, and the regions of an image.
+This example shows the worst mistakes of a classifier, and the words of a text or the regions of an
+image that moved a prediction.
 
 The texts are the first sentences of docstrings (``_docstrings.py``); a label is the library that a
 sentence comes from. The images are those of scikit-learn.
@@ -42,7 +43,7 @@ plt.show()
 TextExplanationDisplay.from_estimator(clf, mistakes.samples, response_method="decision_function")
 
 # %%
-# The same display as a plot, for the probability of another class than the predicted one.
+# The same display as a plot. Here it explains the probability of a class that you choose.
 TextExplanationDisplay.from_estimator(
     clf, ["Fit a forest of decision trees.", "Drop rows of a table."], class_of_interest="sklearn"
 ).plot()

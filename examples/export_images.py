@@ -24,7 +24,7 @@ pipe = image_pipeline("efficientnet-lite0")
 model = to_onnx(pipe, images, verbose=1)
 
 # %%
-# Images of one size can be scored in one run. These have different sizes: one run for each.
+# One run can score several images of one size. These have different sizes, so each needs a run.
 session = onnxruntime.InferenceSession(model.SerializeToString())
 found = []
 for image in images:

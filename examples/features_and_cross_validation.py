@@ -47,7 +47,7 @@ features = make_pipeline(
 )
 
 # %%
-# How many images does each need?
+# How many images do the two pipelines need?
 _, axes = plt.subplots(layout="constrained")
 for name, pipe in {"pixels": pixels, "features": features}.items():
     display = LearningCurveDisplay.from_estimator(

@@ -54,8 +54,8 @@ ConfusionMatrixDisplay.from_predictions(labels, predicted)
 plt.show()
 
 # %%
-# The worst mistakes are those with the highest probabilities. Look at them before you tune
-# anything: in your own images, some may turn out to be wrong labels.
+# The worst mistakes are the wrong predictions with the highest probabilities. Look at them before
+# you tune anything: in your own data, some of the labels may turn out to be wrong.
 sure = probabilities.max(axis=1)
 wrong = np.flatnonzero(predicted != labels)
 worst = wrong[sure[wrong].argsort()[::-1]][:10]

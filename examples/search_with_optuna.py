@@ -64,7 +64,8 @@ def suggest(trial, name, values):
 
 # %%
 # scikit-learn calls a callback after each epoch. This one tells Optuna the accuracy on the
-# validation rows so far. If earlier trials were better after as many epochs, it ends the trial.
+# validation rows so far. If earlier trials were better after the same number of epochs, Optuna ends
+# the trial.
 train, validation = train_test_split(rows, train_size=120, stratify=rows["label"], random_state=0)
 
 

@@ -73,7 +73,8 @@ axes[0].legend()
 plt.show()
 
 # %%
-# Its method ``embed`` replaces ``transform`` of the encoder. The results may be worse than those
-# above: this model has learned to recognise libraries, not to answer questions.
+# The fine-tuned model returns embeddings with ``embed``, as the encoder did with ``transform``. The
+# results may be worse than those above: this model has learned to recognise libraries, not to
+# answer questions.
 index.fit(model.embed(table["text"]))
 search(["how do I remove repeated rows"], model.embed)

@@ -1,7 +1,8 @@
 """The same network in TensorFlow and in ONNX
 ==========================================
 
-The two scorers have the same steps before and after them, and give the same probabilities.
+``TensorFlowScorer`` and ``OnnxScorer`` take the same place in a pipeline, and give the same
+probabilities.
 
 Keras trains a small network to recognise faces, with 200 images of 25 x 25 pixels from
 scikit-image. The network is saved as a SavedModel, and written as an ONNX file too.

@@ -104,9 +104,9 @@ print(len(scores), "detections,", (scores >= 0.3).sum(), "of them with a score o
 print(sum(map(len, y_test)), "objects")
 
 # %%
-# Now two images that were not made by the script. Half of the coins on the tray were in the
-# training scenes; the astronaut was not. Scores are lower here, and some objects are missed. In the
-# training scenes, all round objects were coins, so the detector may take others for coins.
+# The script did not make the next two images. Half of the coins on the tray were in the training
+# scenes; the astronaut was not. Here, scores are lower, and the detector misses some objects. In
+# the training scenes, all round objects were coins, so it may take other round objects for coins.
 others = [tray, skimage.data.astronaut()]
 DetectionDisplay.from_predictions(others, detector.predict(others), classes=detector.classes_)
 plt.show()
