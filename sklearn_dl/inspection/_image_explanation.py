@@ -10,9 +10,11 @@ from sklearn_dl.inspection._effect_colors import (
     largest,
     opacity_of,
 )
-from sklearn_dl.inspection._image_rows import as_gray, images_of
+from sklearn_dl.inspection._image_rows import ImageRows, as_gray
 from sklearn_dl.inspection._occlusion import explain
-from sklearn_dl.inspection._patches import Grid, patch_edges
+from sklearn_dl.inspection._patches import Grid, patch_counts, patch_edges
+from sklearn_dl.utils._columns import require_rows
+from sklearn_dl.utils._messages import RowError
 from sklearn_dl.utils._optional import import_optional
 
 _CALL_ROWS, _CALL_BYTES = 256, 2**28
@@ -30,7 +32,8 @@ class ImageExplanationDisplay:
 
     Parameters
     ----------
-    images : list of ndarray of shape (H, W) or (H, W, C)
+    images : list of ndarray of shape (height, width), dtype uint8
+        Small gray copies of the images, with at most 320 pixels on a side.
     effects : list of ndarray of shape (n_patch_rows, n_patch_columns), dtype float64
         For each image, the effects of its patches, starting at the upper left.
     scores : ndarray of shape (n_samples,), dtype float64
@@ -102,14 +105,16 @@ class ImageExplanationDisplay:
     ):
         """Explain the predictions for some images, and draw the explanations.
 
-        The estimator predicts each image once, and once without each of its patches. The calls are
-        batches of at most 256 images, and of at most 256 MB of pixels (but of one image at least).
+        The estimator predicts each image once, and once without each of its patches. Images are
+        read one at a time. A call has at most 256 copies of an image, and at most 256 MB of pixels,
+        unless a single copy is larger.
 
         Parameters
         ----------
         estimator : fitted classifier or regressor
-            Any estimator of images: one of this package, a Pipeline, or a search. It gets arrays
-            where X has arrays, and PIL images where X has anything else, such as paths.
+            Any estimator of images: one of this package, a Pipeline, or a search. Where X has
+            paths or encoded images, an estimator whose first step is of this package gets PIL
+            images, and any other gets paths of temporary PNG files, or encoded PNGs.
         X : array-like, Series or DataFrame of n_samples rows
             The rows to predict: a column of images that :class:`sklearn_dl.ImageLoader` accepts, an
             array of numbers of shape (n_samples, H, W) or (n_samples, H, W, C), or rows of pixels
@@ -153,27 +158,32 @@ class ImageExplanationDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        images, with_cells = images_of(X, column, image_shape, estimator)
-        grids = [Grid.of(image.pixels, n_patches, fill_color) for image in images]
-        n_bytes = max((image.pixels.nbytes for image in images), default=1)
-        explanation = explain(
-            estimator,
-            with_cells,
-            [image.cell(image.pixels) for image in images],
-            [grid.n_patches for grid in grids],
-            lambda row, patch: images[row].cell(grids[row].covered(images[row].pixels, patch)),
-            class_of_interest=class_of_interest,
-            response_method=response_method,
-            batch_size=max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, n_bytes))),
-        )
-        effects = [
-            effects.reshape(grid.shape)
-            for effects, grid in zip(explanation.effects, grids, strict=True)
-        ]
-        pixels = [image.pixels for image in images]
-        return cls(pixels, effects, explanation.scores, explanation.labels).plot(
-            n_columns=n_columns
-        )
+        patch_counts(n_patches)
+        images, effects, scores, labels = [], [], [], []
+        with ImageRows(X, column, image_shape, estimator) as rows:
+            require_rows(len(rows), estimator)
+            for row in range(len(rows)):
+                pixels = rows.read(row)
+                grid = Grid.of(pixels, n_patches, fill_color)
+                try:
+                    explanation = explain(
+                        estimator,
+                        lambda copies, cells, row=row: rows.copies(row, cells),
+                        [pixels],
+                        [grid.n_patches],
+                        lambda _, patch, grid=grid, pixels=pixels: grid.covered(pixels, patch),
+                        class_of_interest=class_of_interest,
+                        response_method=response_method,
+                        batch_size=max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, pixels.nbytes))),
+                    )
+                except RowError as error:  # its row is that of a copy
+                    raise error.at(row) from error
+                images.append(as_gray(pixels))
+                effects.append(explanation.effects[0].reshape(grid.shape))
+                scores.append(explanation.scores[0])
+                labels.append(None if explanation.labels is None else explanation.labels[0])
+        explained = None if labels[0] is None else np.array(labels)
+        return cls(images, effects, np.array(scores), explained).plot(n_columns=n_columns)
 
     def plot(self, *, n_columns=4):
         """Draw the images and the effects of their patches.
@@ -212,7 +222,7 @@ class ImageExplanationDisplay:
             self.axes_.flat, self.images, self.effects, labels, self.scores, strict=False
         ):
             height, width = image.shape[:2]
-            axes.imshow(as_gray(image), cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(0, width, height, 0))
             n_down, n_across = effects.shape
             axes.pcolormesh(
                 patch_edges(width, n_across), patch_edges(height, n_down), _colors(effects, most)

@@ -9,12 +9,15 @@ from sklearn_dl.datasets._files import image_extensions
 from sklearn_dl.inspection._column import Column
 from sklearn_dl.inspection._effect_colors import caption
 from sklearn_dl.inspection._image_grid import ImageGridDisplay
-from sklearn_dl.inspection._image_rows import as_uint8, images_of
+from sklearn_dl.inspection._image_rows import as_uint8
 from sklearn_dl.inspection._occlusion import response
 from sklearn_dl.inspection._text_blocks import blocks_as_html, draw_blocks
 from sklearn_dl.inspection._text_layout import Piece
 from sklearn_dl.utils._columns import missing_mask
 from sklearn_dl.utils._targets import target_column
+
+# characters of a text and of a label that are shown
+_MAX_CHARACTERS, _MAX_LABEL = 1000, 40
 
 
 class MistakesDisplay:
@@ -120,7 +123,8 @@ class MistakesDisplay:
             If the estimator is not fitted.
         """
         respond, classes = response(estimator)
-        if classes is None:
+        y_pred = np.asarray(estimator.predict(X))
+        if classes is None or y_pred.ndim > 1:
             raise TypeError(
                 f"{type(estimator).__name__} predicts no classes, but numbers or several labels: "
                 "there are no mistakes to order."
@@ -128,7 +132,7 @@ class MistakesDisplay:
         return cls.from_predictions(
             X,
             y,
-            estimator.predict(X),
+            y_pred,
             y_proba=respond(X),
             classes=classes,
             n_mistakes=n_mistakes,
@@ -219,13 +223,11 @@ class MistakesDisplay:
         Raises
         ------
         ValueError
-            If `ax` is given for images, or if there are no mistakes to draw.
+            If `ax` is given for images.
         ImportError
             If matplotlib is not installed.
         """
-        if not len(self.rows):
-            raise ValueError("There are no mistakes to draw.")
-        if self.kind == "text":
+        if self.kind == "text" or not len(self.rows):
             self.ax_, _ = draw_blocks(self._blocks(), ax, purpose="MistakesDisplay")
             self.figure_ = self.ax_.figure
             return self
@@ -241,18 +243,24 @@ class MistakesDisplay:
         return self
 
     def _repr_html_(self):
-        if self.kind == "image":
+        if self.kind == "image" and len(self.rows):
             return None  # a notebook shows the plot, or falls back on the repr
         return blocks_as_html(self._blocks())
 
     def _blocks(self):
-        """The caption of each text, and its pieces."""
-        return [(", ".join(self._lines(i)), [Piece(text)]) for i, text in enumerate(self.samples)]
+        """The caption of each text, and its pieces. Long texts are shortened."""
+        if not len(self.rows):
+            return [("no mistakes", [])]
+        texts = [_cut(text, _MAX_CHARACTERS) for text in self.samples]
+        return [(", ".join(self._lines(i)), [Piece(text)]) for i, text in enumerate(texts)]
 
     def _lines(self, i):
         """The lines above a mistake: its row, its true label and its predicted label."""
         scores = (np.nan, np.nan) if self.y_score is None else self.y_score[i]
-        labels = (f"true: {self.y_true[i]}", f"predicted: {self.y_pred[i]}")
+        labels = (
+            _cut(f"true: {self.y_true[i]}", _MAX_LABEL),
+            _cut(f"predicted: {self.y_pred[i]}", _MAX_LABEL),
+        )
         return [
             f"row {self.rows[i]}",
             *(
@@ -285,8 +293,10 @@ def _scores_of_both(y_true, y_pred, y_proba, classes):
 def _samples(X, rows, column, kind, image_shape, display):
     """The texts or images of some rows, and their kind."""
     if image_shape is not None or (isinstance(X, np.ndarray) and X.ndim > 2):
-        images, _ = images_of(np.asarray(X)[rows], None, image_shape, display)
-        return [as_uint8(image.pixels) for image in images], "image"
+        images = np.asarray(X)[rows]
+        if image_shape is not None:
+            images = images.reshape(-1, *image_shape)
+        return [as_uint8(image) for image in images], "image"
     cells = Column(X, column, display).cells
     if kind == "auto":
         texts = [os.fspath(cell) for cell in cells if isinstance(cell, str)]
@@ -296,3 +306,8 @@ def _samples(X, rows, column, kind, image_shape, display):
     if kind == "image":
         return [as_uint8(c) if isinstance(c, np.ndarray) else c for c in cells], kind
     return [c if isinstance(c, str) else repr(c) for c in cells], kind
+
+
+def _cut(text, length):
+    """The start of a text that is longer than `length`."""
+    return text if len(text) <= length else f"{text[: length - 4]} ..."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import is_regressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_dl.utils._columns import require_rows
@@ -135,17 +136,53 @@ def response(estimator, response_method="auto"):
             f"{' and '.join(wanted)}: there is no score to explain."
         )
 
+    classes = estimator.classes_
+    has_several_labels = np.ndim(classes[0]) > 0
+    if name == "decision_function" and _compares_pairs(estimator):
+        raise TypeError(
+            "The decision function of a support vector machine with decision_function_shape='ovo' "
+            "compares pairs of classes: no column is the score of a class. Use 'ovr'."
+        )
+
     def respond(X):
         scores = getattr(estimator, name)(X)
         if isinstance(scores, list):  # several labels, in scikit-learn's form
-            scores = np.column_stack([of_label[:, 1] for of_label in scores])
+            return _of_labels(scores, classes)
         scores = np.asarray(scores, dtype=float)
         if scores.ndim == 1:  # a decision function of two classes
             scores = np.column_stack([-scores, scores])
+        if not has_several_labels and scores.shape[1] != len(classes):
+            raise TypeError(
+                f"{name} of {type(estimator).__name__} has {scores.shape[1]} columns for "
+                f"{len(classes)} classes: they are not the scores of the classes."
+            )
         return scores
 
-    has_several_labels = np.ndim(estimator.classes_[0]) > 0
-    return respond, None if has_several_labels else np.asarray(estimator.classes_)
+    return respond, None if has_several_labels else np.asarray(classes)
+
+
+def _compares_pairs(estimator):
+    """Whether the last step of a pipeline, also inside a search, is an SVM of pairs of classes."""
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    if isinstance(estimator, Pipeline):
+        return _compares_pairs(estimator[-1])
+    shape = getattr(estimator, "decision_function_shape", None)
+    return shape == "ovo" and len(estimator.classes_) > 2
+
+
+def _of_labels(scores, classes):
+    """The probability of the second value of each label, of shape (n_samples, n_labels)."""
+    columns = []
+    for column, (of_label, values) in enumerate(zip(scores, classes, strict=True)):
+        if len(values) > 2:
+            raise TypeError(
+                f"Column {column} of y has {len(values)} classes. Columns with more than two "
+                "cannot be explained together: explain an estimator of one column."
+            )
+        # a column that was constant in fit has one class
+        is_second = np.full(len(of_label), values[0] == 1, dtype=float)
+        columns.append(of_label[:, 1] if len(values) == 2 else is_second)
+    return np.column_stack(columns)
 
 
 def _chosen(scores, classes, class_of_interest):

@@ -25,31 +25,19 @@ class Grid:
     @classmethod
     def of(cls, pixels, n_patches, fill_color):
         """The grid of an image; the parameters are those of ImageExplanationDisplay."""
-        if pixels.ndim not in (2, 3):
+        shape = pixels.shape
+        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and shape[0] <= 4 < shape[2]):
             raise ValueError(
-                f"An image must have shape (H, W) or (H, W, C), but one has {pixels.shape}."
+                f"An image must have shape (H, W) or (H, W, C), but one has {shape}. If the "
+                "channels are the first axis, move them to the end with numpy.moveaxis, and back "
+                "in the first step of a pipeline."
             )
-        counts = (n_patches, n_patches) if isinstance(n_patches, Integral) else tuple(n_patches)
-        if len(counts) != 2 or min(counts) < 1:
-            raise ValueError(f"n_patches={n_patches!r} must be one or two integers from 1 on.")
         edges = [
-            patch_edges(size, min(count, size)).astype(int)
-            for size, count in zip(pixels.shape, counts, strict=False)
+            np.round(patch_edges(size, min(count, size))).astype(int)
+            for size, count in zip(shape, patch_counts(n_patches), strict=False)
         ]
-        if isinstance(fill_color, str):
-            if fill_color != "mean":
-                raise ValueError(f'fill_color={fill_color!r} must be "mean" or a color in numbers.')
-            color = pixels.mean(axis=(0, 1))
-            color = np.round(color) if pixels.dtype.kind in "iub" else color
-        else:
-            color = np.asarray(fill_color)
-        if color.shape not in ((), pixels.shape[2:]):
-            raise ValueError(
-                f"fill_color={fill_color!r} needs one number per channel of images of shape "
-                f"{pixels.shape}."
-            )
         rows, columns = edges
-        return cls(rows, columns, color.astype(pixels.dtype))
+        return cls(rows, columns, _color(fill_color, pixels))
 
     @property
     def shape(self):
@@ -69,6 +57,37 @@ class Grid:
         return copy
 
 
+def patch_counts(n_patches):
+    """The number of patches from top to bottom and from left to right, checked."""
+    counts = tuple(n_patches) if np.iterable(n_patches) else (n_patches, n_patches)
+    if len(counts) != 2 or not all(isinstance(n, Integral) and int(n) >= 1 for n in counts):
+        raise ValueError(f"n_patches={n_patches!r} must be one or two integers from 1 on.")
+    return counts
+
+
 def patch_edges(size, n_patches):
-    """Where patches start and end, in pixels."""
-    return np.round(np.linspace(0, size, n_patches + 1))
+    """Where patches start and end on a side of an image."""
+    return np.linspace(0, size, n_patches + 1)
+
+
+def _color(fill_color, pixels):
+    """The color that covers patches of an image, in the dtype of the image."""
+    is_integer = pixels.dtype.kind in "iub"
+    if isinstance(fill_color, str):
+        if fill_color != "mean":
+            raise ValueError(f'fill_color={fill_color!r} must be "mean" or a color in numbers.')
+        color = pixels.mean(axis=(0, 1))
+        color = np.round(color) if is_integer else color
+    else:
+        color = np.asarray(fill_color)
+    if color.shape not in ((), pixels.shape[2:]):
+        raise ValueError(
+            f"fill_color={fill_color!r} needs one number per channel of images of shape "
+            f"{pixels.shape}."
+        )
+    cast = color.astype(pixels.dtype)
+    if is_integer and not np.array_equal(cast, color):
+        raise ValueError(
+            f"fill_color={fill_color!r} is not a value of images of dtype {pixels.dtype}."
+        )
+    return cast

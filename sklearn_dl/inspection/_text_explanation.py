@@ -16,6 +16,9 @@ from sklearn_dl.inspection._text_layout import Piece
 from sklearn_dl.utils._messages import RowError, brief
 
 _CALL_ROWS, _CALL_CHARACTERS = 1024, 2**23
+# not \w, which is neither the vowel signs of Hindi nor emoji
+_INSIDE = r"[^\s!-/:-@\[-^`{-~\u00a1-\u00bf\u2010-\u205e\u3000-\u3020\uff01-\uff0f\uff1a-\uff20]"
+_WORD = rf"{_INSIDE}+(?:['\u2019-]{_INSIDE}+)*"
 
 
 class TextExplanationDisplay:
@@ -98,7 +101,7 @@ class TextExplanationDisplay:
         column=None,
         class_of_interest=None,
         response_method="auto",
-        token_pattern=r"\w+(?:['\u2019-]\w+)*",
+        token_pattern=None,
         ax=None,
     ):
         r"""Explain the predictions for some texts; with `ax`, draw the explanations there.
@@ -122,10 +125,11 @@ class TextExplanationDisplay:
             Which score of a classifier is explained. "auto": `predict_proba`, or
             `decision_function` if the classifier has no probabilities. With "decision_function",
             words have visible effects even if the probability is close to 1.
-        token_pattern : str, default=r"\w+(?:['\u2019-]\w+)*"
-            Regular expression for a word, the part of a text that is left out. ``r"\w"`` leaves out
-            single characters, for example in Chinese; ``r"[^.!?]+[.!?]*"`` leaves out sentences,
-            which is faster for long texts.
+        token_pattern : str, default=None
+            Regular expression of the parts that are removed one at a time. None: words, which are
+            the characters between spaces and punctuation, with the hyphens and apostrophes inside.
+            ``r"\w"`` removes single characters, as for Chinese; ``r"[^.!?]+[.!?]*"`` removes
+            sentences, which is faster for long texts.
         ax : matplotlib.axes.Axes, default=None
             Where to draw. None: nothing is drawn.
 
@@ -147,7 +151,9 @@ class TextExplanationDisplay:
         """
         given = Column(X, column, estimator)
         texts = [_checked(text, row) for row, text in enumerate(given.cells)]
-        words = [[match.span() for match in re.finditer(token_pattern, text)] for text in texts]
+        words = [
+            [match.span() for match in re.finditer(token_pattern or _WORD, text)] for text in texts
+        ]
         longest = max(map(len, texts), default=0)
         explanation = explain(
             estimator,

@@ -1,6 +1,8 @@
 """ImageExplanationDisplay: effects of patches, on estimators whose answer is known."""
 
 import sys
+from io import BytesIO
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -14,11 +16,12 @@ from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
 from sklearn_dl.inspection import ImageExplanationDisplay
-from sklearn_dl.inspection._image_rows import as_gray
+from sklearn_dl.inspection._image_rows import ImageRows, as_gray
 
 mpl.use("Agg")
 
@@ -79,16 +82,13 @@ def test_the_mean_color_is_the_default():
     assert np.unique(covered.reshape(-1, 3), axis=0).tolist() == [[32, 0, 0]]
 
 
-@pytest.mark.parametrize("kind", ["path", "bytes", "pil", "array", "lazy"])
-def test_what_the_estimator_gets(tmp_path, kind):
-    path = tmp_path / "image.png"
-    Image.fromarray(image()).save(path)
+@pytest.mark.parametrize("kind", ["pil", "array", "lazy"])
+def test_pixels_stay_pixels(tmp_path, kind):
+    Image.fromarray(image()).save(tmp_path / "image.png")
     cell = {
-        "path": path,
-        "bytes": path.read_bytes(),
         "pil": Image.fromarray(image()),
         "array": image(),
-        "lazy": ImageLoader().transform([path])[0, 0],
+        "lazy": ImageLoader().transform([tmp_path / "image.png"])[0, 0],
     }[kind]
     clf = UpperLeftIsRed().fit(None)
     display = explained(clf, [cell, cell])
@@ -97,12 +97,62 @@ def test_what_the_estimator_gets(tmp_path, kind):
     assert given == ({np.ndarray} if kind == "array" else {Image.Image})
 
 
+@pytest.mark.parametrize("as_cell", [str, Path, Path.read_bytes])
+def test_steps_of_this_package_get_images_without_files(tmp_path, as_cell):
+    path = tmp_path / "image.png"
+    Image.fromarray(image()).save(path)
+    column = FunctionTransformer(lambda X: X[:, 0])
+    last = UpperLeftIsRed().fit(None)
+    clf = make_pipeline(make_pipeline(ImageLoader(), column), last)
+    display = explained(clf, [as_cell(path)])
+    np.testing.assert_allclose(display.effects[0], EFFECTS)
+    sources = {type(x.source) for call in last.calls_ for x in call}
+    assert sources == {Image.Image}
+
+
+def test_an_estimator_that_reads_files_by_itself(tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(image()).save(path)
+    seen = []
+
+    def read(paths):
+        seen.extend(map(str, paths))
+        return np.stack([np.asarray(Image.open(p)) for p in paths])
+
+    def decode(contents):
+        return np.stack([np.asarray(Image.open(BytesIO(content))) for content in contents])
+
+    for step, cell in [(read, path), (read, str(path)), (decode, path.read_bytes())]:
+        clf = make_pipeline(FunctionTransformer(step), UpperLeftIsRed().fit(None))
+        display = explained(clf, [cell, cell], n_patches=(2, 20))
+        np.testing.assert_allclose(display.effects[1].sum(), 0.5)
+    assert len(set(seen)) == len(seen)
+    assert not any(Path(p).exists() for p in seen)
+
+
 def test_images_of_different_sizes_and_batches():
     clf = UpperLeftIsRed().fit(None)
-    display = explained(clf, [image(), image(100, 80), image(3, 4)] * 12, n_patches=(4, 4))
-    assert [effects.shape for effects in display.effects[:3]] == [(4, 4), (4, 4), (3, 4)]
-    assert [len(call) for call in clf.calls_] == [36, 256, 256, 16]
+    display = explained(clf, [image(), image(100, 80), image(3, 4)], n_patches=(4, 4))
+    assert [effects.shape for effects in display.effects] == [(4, 4), (4, 4), (3, 4)]
     assert display.effects[1].argmax() == 0
+    clf = UpperLeftIsRed().fit(None)
+    explained(clf, [image(40, 40)], n_patches=20)
+    assert [len(call) for call in clf.calls_] == [1, 256, 144]
+
+
+def test_images_are_read_one_at_a_time(monkeypatch):
+    events = []
+
+    class Notes(UpperLeftIsRed):
+        def predict_proba(self, X):
+            events.append("predict")
+            return super().predict_proba(X)
+
+    read = ImageRows.read
+    monkeypatch.setattr(ImageRows, "read", lambda *args: events.append("read") or read(*args))
+    display = explained(Notes().fit(None), [image(700, 700)] * 2)
+    assert events == ["read", "predict", "predict"] * 2
+    assert display.images[0].shape == (234, 234)
 
 
 def test_large_images_come_in_smaller_batches():
@@ -169,7 +219,7 @@ def test_plot():
     colors = mesh.get_array()
     assert colors[0, 0].tolist() == [*mpl.colors.to_rgb("#ff7f0e"), 0.6]
     assert not colors.reshape(8, 4)[1:, 3].any()
-    assert display.axes_[0, 0].images[0].get_extent() == [0, 24, 16, 0]
+    assert display.axes_[0, 0].images[0].get_array().shape == (16, 24)
     empty = explained(UpperLeftIsRed().fit(None), [np.zeros((4, 4, 3), np.uint8)])
     (mesh,) = empty.axes_[0, 0].collections
     assert not mesh.get_array()[..., 3].any()
@@ -190,6 +240,16 @@ def test_bad_input(tmp_path):
         explained(clf, [image()], n_patches=0)
     with pytest.raises(ValueError, match=r'fill_color="?\'?median.* must be "mean" or a color'):
         explained(clf, [image()], fill_color="median")
+    for value in (300, -1, 0.5):
+        with pytest.raises(ValueError, match="is not a value of images of dtype uint8"):
+            explained(clf, [image()], fill_color=value)
+    for value in (2.5, (2.5, 2), (1, 2, 3)):
+        with pytest.raises(ValueError, match="must be one or two integers from 1 on"):
+            explained(clf, [image()], n_patches=value)
+    with pytest.raises(ValueError, match=r"one has \(3, 64, 64\). If the channels are the first"):
+        explained(clf, np.zeros((1, 3, 64, 64), np.float32))
+    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+        explained(clf, [])
     with pytest.raises(ValueError, match=r"fill_color=\(1, 2\) needs one number per channel"):
         explained(clf, [image()], fill_color=(1, 2))
     with pytest.raises(ValueError, match="class_of_interest='blue' is not one of"):

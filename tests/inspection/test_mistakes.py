@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
@@ -137,8 +138,22 @@ def test_texts_as_a_plot_and_as_html():
 def test_no_mistakes():
     display = MistakesDisplay.from_predictions(TEXTS, TRUTH, TRUTH)
     assert display.samples == []
-    with pytest.raises(ValueError, match="no mistakes to draw"):
-        display.plot()
+    assert "no mistakes" in display._repr_html_()
+    assert [text.get_text() for text in display.plot().ax_.texts] == ["no mistakes"]
+    images = MistakesDisplay.from_predictions([np.zeros((4, 4), np.uint8)] * 5, TRUTH, TRUTH)
+    assert "no mistakes" in images._repr_html_()
+    assert images.plot().ax_.texts
+
+
+def test_long_texts_and_labels_are_shortened():
+    display = MistakesDisplay.from_predictions(
+        ["word " * 10_000] * 2, ["a" * 200, "b"], ["b", "a" * 200]
+    ).plot()
+    assert len(display._repr_html_()) < 5000
+    assert display.figure_.get_figheight() < 12
+    right = display.ax_.get_window_extent().x1
+    assert all(text.get_window_extent().x1 <= right for text in display.ax_.texts)
+    assert len(display.samples[0]) == 50_000
 
 
 def test_bad_input():
@@ -154,5 +169,8 @@ def test_bad_input():
         MistakesDisplay.from_predictions("ab", ["a", "b"], ["a", "a"])
     with pytest.raises(ValueError, match="leave out `ax`"):
         mistakes([np.zeros((4, 4), np.uint8)] * 5).plot(ax=object())
+    several = OneVsRestClassifier(LogisticRegression()).fit([[1], [2]], [[0, 1], [1, 0]])
+    with pytest.raises(TypeError, match="OneVsRestClassifier predicts no classes"):
+        MistakesDisplay.from_estimator(several, [[1], [2]], [[0, 1], [1, 0]])
     with pytest.raises(TypeError, match="LinearRegression predicts no classes"):
         MistakesDisplay.from_estimator(LinearRegression().fit([[1], [2]], [1, 2]), [[1]], [1])
