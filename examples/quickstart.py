@@ -5,7 +5,7 @@ A pretrained ImageNet network labels images, and a text classifier is trained.
 
 .. code-block:: bash
 
-    pip install "sklearn-dl[demo]"
+    pip install -e ".[demo]"  # in a checkout of the repository: there is no release yet
 
 This page is a script and a notebook: run ``python examples/quickstart.py``, or open the notebook in
 Jupyter (the links are at the end of the page). Images, texts and the network come with installed

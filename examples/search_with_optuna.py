@@ -94,7 +94,7 @@ def objective(trial):
 
 
 # %%
-# The first trial has the default parameters, which are in every space.
+# The first trial has the default parameters. Here they are all numbers; leave out an "auto".
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 study = optuna.create_study(
     direction="maximize",

@@ -12,6 +12,7 @@ import pytest
 import sklearn.datasets
 import sklearn.linear_model
 import sklearn.preprocessing
+from PIL import Image
 
 from tests.test_docs import FIRST_MINUTE, ROOT, STARTS, blocks
 
@@ -22,8 +23,8 @@ SKLEARN_IMAGES = Path(sklearn.datasets.__file__).parent / "images"
 def own_files(tmp_path):
     """A folder as a user has it: images, and a table of texts, in the order of their labels."""
     (tmp_path / "photos").mkdir()
-    for name in ("china.jpg", "flower.jpg"):
-        shutil.copy(SKLEARN_IMAGES / name, tmp_path / "photos")
+    shutil.copy(SKLEARN_IMAGES / "china.jpg", tmp_path / "photos" / "IMG_1.JPG")
+    Image.open(SKLEARN_IMAGES / "flower.jpg").save(tmp_path / "photos" / "flower.png")
     rows = [
         (inspect.getdoc(getattr(module, name)).splitlines()[0], module.__name__)
         for module in (sklearn.linear_model, sklearn.preprocessing)
@@ -61,7 +62,7 @@ def test_both_pages_start_with_the_same_five_lines():
 @pytest.mark.parametrize("page", STARTS, ids=lambda page: page.name)
 def test_the_labels_of_a_folder_of_images(page, own_files):
     printed = run(blocks(page)[0], own_files).splitlines()
-    china, flower = (os.path.join("photos", name) for name in ("china.jpg", "flower.jpg"))
+    china, flower = (os.path.join("photos", name) for name in ("IMG_1.JPG", "flower.png"))
     assert printed == [repr((china, "palace")), repr((flower, "daisy"))]
 
 

@@ -178,7 +178,7 @@ def test_the_quickstart_is_a_notebook_that_runs_in_jupyter(tmp_path, monkeypatch
     links = Page(SITE / "gallery" / "quickstart.html").targets
     (link,) = [link for link in links if link.endswith(".ipynb")]
     notebook = nbformat.read(SITE / "gallery" / link, as_version=4)
-    assert 'pip install "sklearn-dl[demo]"' in notebook.cells[0].source
+    assert 'pip install -e ".[demo]"' in notebook.cells[0].source
     # nothing of this folder is beside it, and Jupyter chooses how to show figures
     monkeypatch.delenv("MPLBACKEND", raising=False)
     place = {"metadata": {"path": tmp_path}}
