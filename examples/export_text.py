@@ -56,9 +56,11 @@ print(f"{equal} of {len(test)} labels are equal")
 
 # %%
 # Weights can be stored in float16 or int8. ONNX Runtime converts them back when it loads the file.
+models = {"float32": model}
+for weights in ("float16", "int8"):
+    models[weights] = to_onnx(clf, test[["text"]].head(20), weights=weights)
 sizes = {}
-for weights in ("float32", "float16", "int8"):
-    small = to_onnx(clf, test[["text"]].head(20), weights=weights)
+for weights, small in models.items():
     labels = OnnxScorer(small, outputs="label").transform(test[["text"]])[:, 0]
     sizes[weights] = small.ByteSize() / 1e6
     accuracy = (labels == test["label"].to_numpy()).mean()
