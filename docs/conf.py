@@ -143,13 +143,13 @@ EXAMPLES = [
     "text_grid_search.py",
     "search_with_optuna.py",
     "similarity_search.py",
+    "export_text.py",
+    "export_images.py",
     "mixed_columns.py",
     "mixed_text_and_numbers.py",
     "tensorflow_images.py",
     "tensorflow_text.py",
     "keras_features.py",
-    "export_text.py",
-    "export_images.py",
     "distributed_fit.py",
 ]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
