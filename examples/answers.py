@@ -73,8 +73,8 @@ for column, cell in table.iloc[10].items():
 # Train on some functions and classes, and test on others.
 owners = rng.permutation(table["owner"].unique())
 is_test = table["owner"].isin(owners[: len(owners) // 3])
-train = table[~is_test].sample(300, random_state=0)
-test = table[is_test].sample(120, random_state=0)
+train = table[~is_test].sample(220, random_state=0)
+test = table[is_test].sample(100, random_state=0)
 answerer = QuestionAnswerer(random_state=0)
 answerer.fit(train[["question", "context"]], train["answer"].tolist())
 

@@ -16,7 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn_dl import TextClassifier
 
 table = load_docstrings()
-train, test = train_test_split(table, train_size=600, test_size=300, random_state=0)
+train, test = train_test_split(table, train_size=500, test_size=300, random_state=0)
 classes = sorted(table["label"].unique())
 
 # %%

@@ -25,7 +25,7 @@ binarizer = MultiLabelBinarizer()
 labels = binarizer.fit_transform(table["sections"])
 print(pd.DataFrame(labels, columns=binarizer.classes_).mean().round(2).to_string())
 X_train, X_test, y_train, y_test = train_test_split(
-    table["text"], labels, train_size=600, test_size=600, random_state=0
+    table["text"], labels, train_size=500, test_size=500, random_state=0
 )
 
 # %%

@@ -22,7 +22,7 @@ from sklearn_dl.inspection import TrainingCurveDisplay
 # whether the encoder needs training at all.
 table = load_docstrings()
 X_train, X_test, y_train, y_test = train_test_split(
-    table["text"], table["label"], train_size=600, test_size=400, random_state=0
+    table["text"], table["label"], train_size=500, test_size=300, random_state=0
 )
 clf = TextClassifier(early_stopping=True, random_state=0)
 started = time.perf_counter()
