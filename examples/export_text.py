@@ -24,7 +24,7 @@ from sklearn_dl import OnnxScorer, TextClassifier
 from sklearn_dl.export import to_onnx
 
 table = load_docstrings()
-train, test = train_test_split(table, train_size=600, test_size=200, random_state=0)
+train, test = train_test_split(table, train_size=300, test_size=100, random_state=0)
 clf = TextClassifier(trainable_layers=0, precision="float32").fit(train["text"], train["label"])
 
 # %%

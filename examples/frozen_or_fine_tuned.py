@@ -35,7 +35,7 @@ rivals = {
 }
 
 # %%
-# Each rival is fitted on 50, 150 and 450 sentences and scored on 300 others, for two splits.
+# Each rival is fitted on 50, 150 and 450 sentences and scored on 200 others, for two splits.
 _, axes = plt.subplots(layout="constrained")
 for name, rival in rivals.items():
     started = time.perf_counter()
@@ -44,7 +44,7 @@ for name, rival in rivals.items():
         table["text"],
         table["label"],
         train_sizes=[50, 150, 450],
-        cv=StratifiedShuffleSplit(2, train_size=450, test_size=300, random_state=0),
+        cv=StratifiedShuffleSplit(2, train_size=450, test_size=200, random_state=0),
         score_type="test",
         score_name="accuracy",
         std_display_style="errorbar",

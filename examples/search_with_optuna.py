@@ -22,7 +22,7 @@ from sklearn.model_selection import RandomizedSearchCV, train_test_split
 from sklearn_dl import TextClassifier
 
 table = load_docstrings()
-rows, test = train_test_split(table, train_size=240, test_size=400, random_state=0)
+rows, test = train_test_split(table, train_size=240, test_size=250, random_state=0)
 
 
 def compare(default, best):
