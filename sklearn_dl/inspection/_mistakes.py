@@ -276,8 +276,8 @@ def _scores_of_both(y_true, y_pred, y_proba, classes):
     classes = np.unique(y_true) if classes is None else np.asarray(classes)
     if y_proba.shape != (len(y_true), len(classes)):
         raise ValueError(
-            f"`y_proba` has shape {y_proba.shape}, but {len(y_true)} rows and {len(classes)} "
-            "classes need one column for each class."
+            f"`y_proba` has shape {y_proba.shape}, but must have shape ({len(y_true)}, "
+            f"{len(classes)}): a row for each row of X, and a column for each class."
         )
     place = {label: i for i, label in enumerate(classes.tolist())}
     with_unknown = np.column_stack([y_proba, np.full(len(y_true), np.nan)])

@@ -159,7 +159,7 @@ def test_long_texts_and_labels_are_shortened():
 def test_bad_input():
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         MistakesDisplay.from_predictions(TEXTS, TRUTH[1:], PREDICTED)
-    with pytest.raises(ValueError, match=r"`y_proba` has shape \(5, 2\), but 5 rows and 3 classes"):
+    with pytest.raises(ValueError, match=r"\(5, 2\), but must have shape \(5, 3\)"):
         mistakes(y_proba=np.ones((5, 2)))
     with pytest.raises(ValueError, match="n_mistakes=0 must be at least 1"):
         mistakes(n_mistakes=0)
