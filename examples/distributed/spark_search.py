@@ -67,5 +67,7 @@ if __name__ == "__main__":
     master = sys.argv[1] if len(sys.argv) > 1 else "local[2]"
     spark = SparkSession.builder.master(master).config("spark.ui.enabled", "false").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    # joblib's backend fails while no executor has registered; a job waits for the first one
+    spark.sparkContext.parallelize([0], 1).count()
     main()
     spark.stop()
