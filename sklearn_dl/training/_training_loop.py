@@ -273,10 +273,16 @@ class _Run:
 
     def _diverged(self, what, batch_number):
         """Return the error for a loss or weights that are not finite."""
+        settings = self.settings
+        advice = [f"lower learning_rate={settings.learning_rate:g}"]
+        # only what is not set yet: image estimators, which have no max_grad_norm, always clip
+        if settings.max_grad_norm is None:
+            advice.append("set max_grad_norm=1.0")
+        if settings.precision != "float32":
+            advice.append("set precision='float32'")
         return ValueError(
             f"{what} in epoch {self.progress.epoch + 1}, batch {batch_number}: "
-            f"lower learning_rate={self.settings.learning_rate:g}, or set max_grad_norm or "
-            "precision='float32'."
+            f"{', or '.join(advice)}."
         )
 
     def compare(self, epoch, loss, score):

@@ -145,8 +145,12 @@ def test_gradients_are_scaled_down_to_max_grad_norm(gradient_norms, max_grad_nor
 def test_a_loss_that_is_not_finite_names_the_learning_rate(target):
     task = LinearTask()
     task.y[7] = target
-    with pytest.raises(ValueError, match=r"in epoch 1, batch \d: lower learning_rate=0\.05"):
+    with pytest.raises(ValueError, match=r"in epoch 1, batch \d: lower learning_rate=0\.05\.$"):
         trained(task)
+    with pytest.raises(ValueError, match=r"=0\.05, or set max_grad_norm=1\.0\.$"):
+        trained(task, max_grad_norm=None)
+    with pytest.raises(ValueError, match=r"=0\.05, or set precision='float32'\.$"):
+        trained(task, precision="bfloat16")
 
 
 def test_gradients_that_are_not_finite_in_the_last_step_are_no_result():
