@@ -2,6 +2,7 @@
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from narwhals.stable.v1.dependencies import is_pandas_dataframe
 
 from sklearn_dl.utils._columns import is_frame, is_series, object_array, split_columns
 from sklearn_dl.utils._sklearn import safe_indexing
@@ -21,12 +22,17 @@ class Column:
     Attributes
     ----------
     cells : ndarray of shape (n_samples,)
+    position : int
+    name : str or None
     """
 
     def __init__(self, X, column, estimator):
         columns, names, self._one_dimensional = split_columns(X, estimator)
-        self._X, self._position = X, self._find(column, columns, names)
-        self.cells = columns[self._position]
+        if is_series(X) and getattr(X, "name", None) is not None:
+            names = [X.name]
+        self._X, self.position = X, self._find(column, columns, names)
+        self.name = names[self.position] if names else None
+        self.cells = columns[self.position]
 
     @staticmethod
     def _find(column, columns, names):
@@ -38,12 +44,23 @@ class Column:
                 "`column`."
             )
         if isinstance(column, str):
-            if names is None or column not in names:
+            if names is None:
+                raise ValueError(
+                    f"column={column!r} is a name, but the columns of X have no names: pass a "
+                    "position, or leave out `column` if X has one column."
+                )
+            if column not in names:
                 raise ValueError(f"column={column!r} is not a column of X; X has {names}.")
             return names.index(column)
+        if not isinstance(column, (int, np.integer)) or isinstance(column, bool):
+            raise ValueError(f"column={column!r} must be the name or the position of one column.")
         if not -len(columns) <= column < len(columns):
             raise ValueError(f"column={column!r} is not one of the {len(columns)} columns of X.")
         return range(len(columns))[column]
+
+    def row(self, row):
+        """One row of X, as a container of the same kind as X."""
+        return safe_indexing(self._X, [row])
 
     def with_cells(self, rows, cells):
         """Copies of rows of X with other cells in the column.
@@ -59,15 +76,19 @@ class Column:
         -------
         X : container of the same kind as X
         """
-        X, position = self._X, self._position
+        X, position = self._X, self.position
         values = object_array(cells)
         if is_series(X):
             return self._series(safe_indexing(X, rows), values)
         if is_frame(X):
             taken = nw.from_native(safe_indexing(X, rows), eager_only=True)
-            name = taken.columns[position]
-            made = nw.from_native(self._series(taken[name].to_native(), values), series_only=True)
-            return taken.with_columns(made.alias(name)).to_native()
+            column = self._series(taken[:, position].to_native(), values)
+            if is_pandas_dataframe(X):  # whose names may be numbers or tuples
+                copy = taken.to_native().copy()
+                copy.isetitem(position, column)
+                return copy
+            made = nw.from_native(column, series_only=True)
+            return taken.with_columns(made.alias(taken.columns[position])).to_native()
         if isinstance(X, np.ndarray):
             if X.ndim != 2:
                 return values

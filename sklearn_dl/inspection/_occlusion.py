@@ -7,7 +7,7 @@ from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_dl.utils._columns import require_rows
+from sklearn_dl.utils._columns import count_rows, counted, require_rows
 from sklearn_dl.utils._messages import RowError, brief
 
 
@@ -23,11 +23,14 @@ class Explanation:
         Score of the explained class for each whole row.
     labels : ndarray of shape (n_samples,) or None
         The explained class of each row. None: the estimator is a regressor of one target.
+    differences : ndarray of shape (n_samples,), dtype float64
+        Score of each whole row minus the score of its unchanged copy.
     """
 
     effects: list
     scores: np.ndarray
     labels: np.ndarray | None
+    differences: np.ndarray
 
 
 def explain(
@@ -40,6 +43,7 @@ def explain(
     class_of_interest,
     response_method,
     batch_size,
+    given=None,
 ):
     """Explain the predictions of some rows.
 
@@ -55,12 +59,14 @@ def explain(
     without : callable(row, part)
         Returns the cell of a row without one of its parts.
     class_of_interest : label or None
-        The class to explain, or the column of y. None: for each row, the one with the highest
-        score.
+        The class to explain, or the position of the column of y. None: for each row, the one with
+        the highest score.
     response_method : {"auto", "predict_proba", "decision_function"}
         As in `response`.
     batch_size : int
         How many rows the estimator predicts in one call.
+    given : X or None, default=None
+        The whole rows, if unchanged copies of them may have other scores. None: they have not.
 
     Returns
     -------
@@ -69,7 +75,8 @@ def explain(
     Raises
     ------
     ValueError
-        If `class_of_interest` is not a class, or if there are no rows.
+        If `class_of_interest` is not a class, if there are no rows, or if the estimator does not
+        return one finite score per row.
     TypeError
         If the estimator has none of the methods.
     """
@@ -84,21 +91,30 @@ def explain(
         )
 
     every = list(range(len(cells)))
-    whole = scores_of(every, lambda i: cells[i])
-    for row in np.flatnonzero(~np.isfinite(whole).all(axis=1)):
-        raise RowError("the estimator predicts NaN, which cannot be explained", row)
+    copies = scores_of(every, lambda i: cells[i])
+    whole = copies if given is None else respond(given)
+    for scores in (whole, copies):
+        _check_finite(scores, every, "the estimator predicts NaN, which cannot be explained")
     chosen = _chosen(whole, classes, class_of_interest)
-    scores = whole[every, chosen]
+    scores, unchanged = whole[every, chosen], copies[every, chosen]
     rows = np.repeat(every, n_parts).tolist()
     parts = [part for count in n_parts for part in range(count)]
     changes = np.zeros(0)
     if rows:
         changed = scores_of(rows, lambda i: without(rows[i], parts[i]))
-        changes = scores[rows] - changed[np.arange(len(rows)), chosen[rows]]
+        _check_finite(changed, rows, "the estimator predicts NaN if a part of the row is missing")
+        changes = unchanged[rows] - changed[np.arange(len(rows)), chosen[rows]]
     effects = np.split(changes, np.cumsum(n_parts)[:-1])
     if classes is None and whole.shape[1] > 1:
         classes = np.arange(whole.shape[1])
-    return Explanation(effects, scores, None if classes is None else classes[chosen])
+    labels = None if classes is None else classes[chosen]
+    return Explanation(effects, scores, labels, scores - unchanged)
+
+
+def _check_finite(scores, rows, message):
+    """Raise an error that names the first of `rows` whose scores are not finite."""
+    for copy in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
+        raise RowError(message, rows[copy])
 
 
 def response(estimator, response_method="auto"):
@@ -125,7 +141,12 @@ def response(estimator, response_method="auto"):
         )
     check_is_fitted(estimator)
     if is_regressor(estimator):
-        return lambda X: np.asarray(estimator.predict(X), dtype=float).reshape(len(X), -1), None
+
+        def predict(X):
+            values = np.asarray(estimator.predict(X), dtype=float)
+            return _one_per_row(values.reshape(len(values), -1), X, estimator)
+
+        return predict, None
     wanted = methods if response_method == "auto" else (response_method,)
     for name in wanted:
         if hasattr(estimator, name) and hasattr(estimator, "classes_"):
@@ -147,7 +168,7 @@ def response(estimator, response_method="auto"):
     def respond(X):
         scores = getattr(estimator, name)(X)
         if isinstance(scores, list):  # several labels, in scikit-learn's form
-            return _of_labels(scores, classes)
+            return _one_per_row(_of_labels(scores, classes), X, estimator)
         scores = np.asarray(scores, dtype=float)
         if scores.ndim == 1:  # a decision function of two classes
             scores = np.column_stack([-scores, scores])
@@ -156,9 +177,20 @@ def response(estimator, response_method="auto"):
                 f"{name} of {type(estimator).__name__} has {scores.shape[1]} columns for "
                 f"{len(classes)} classes: they are not the scores of the classes."
             )
-        return scores
+        return _one_per_row(scores, X, estimator)
 
     return respond, None if has_several_labels else np.asarray(classes)
+
+
+def _one_per_row(scores, X, estimator):
+    """The scores, if there is one row of them for each row of X."""
+    if len(scores) != count_rows(X):
+        raise ValueError(
+            f"{type(estimator).__name__} returns {counted(len(scores), 'row')} for "
+            f"{counted(count_rows(X), 'row')} of X. scikit-learn's vectorizers read the names of "
+            'the columns of a data frame: pass one column of it, as in X["text"].'
+        )
+    return scores
 
 
 def _compares_pairs(estimator):
@@ -191,8 +223,8 @@ def _chosen(scores, classes, class_of_interest):
         return scores.argmax(axis=1)
     known = list(range(scores.shape[1])) if classes is None else classes.tolist()
     if class_of_interest not in known:
+        what = "positions of the columns of y" if classes is None else "classes of the estimator"
         raise ValueError(
-            f"class_of_interest={class_of_interest!r} is not one of {brief(known)}"
-            + (", the columns of y." if classes is None else ", the classes of the estimator.")
+            f"class_of_interest={class_of_interest!r} is not one of {brief(known)}, the {what}."
         )
     return np.full(len(scores), known.index(class_of_interest))

@@ -119,8 +119,8 @@ class TextExplanationDisplay:
             Name or position of the column with the texts, if X has several columns. The other
             columns do not change.
         class_of_interest : label, default=None
-            The class whose score is explained; the column of y if y has several labels or targets.
-            None: for each text, the one with the highest score.
+            The class whose score is explained, or the position of the column of y if y has several
+            labels or targets. None: for each text, the one with the highest score.
         response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
             Which score of a classifier is explained. "auto": `predict_proba`, or
             `decision_function` if the classifier has no probabilities. With "decision_function",

@@ -226,7 +226,7 @@ def test_several_labels_or_targets(last):
     display = TextExplanationDisplay.from_estimator(clf, ["good film"], class_of_interest=1)
     assert display.labels.tolist() == [1]
     assert effects_of(display)["film"] > 1.5 * abs(effects_of(display)["good"])
-    with pytest.raises(ValueError, match=r"=2 is not one of \[0, 1\], the c"):
+    with pytest.raises(ValueError, match=r"=2 is not one of \[0, 1\], the (pos|cla)"):
         TextExplanationDisplay.from_estimator(clf, ["good film"], class_of_interest=2)
 
 
@@ -248,6 +248,47 @@ def test_one_column_of_a_table(frame):
         TextExplanationDisplay.from_estimator(clf, X, column="t")
     with pytest.raises(ValueError, match="column=2 is not one of the 2 columns of X"):
         TextExplanationDisplay.from_estimator(clf, X, column=2)
+    for column in (["text"], 1.0, True):
+        with pytest.raises(ValueError, match="must be the name or the position of one column"):
+            TextExplanationDisplay.from_estimator(clf, X, column=column)
+
+
+@pytest.mark.parametrize("names", [[0, 1], [("a", "n"), ("a", "text")]])
+def test_names_that_are_not_texts(names):
+    X = pd.DataFrame({"n": [1.0, 2.0] * 6, "text": TEXTS})
+    X.columns = pd.Index(names)
+    clf = make_pipeline(
+        make_column_transformer((CountVectorizer(), 1), ("passthrough", [0])), LogisticRegression()
+    ).fit(X, LABELS)
+    effects = effects_of(TextExplanationDisplay.from_estimator(clf, X[:3], column=1))
+    assert effects["good"] > 0.1 > abs(effects["film"])
+
+
+def test_the_name_of_a_series():
+    clf = make_pipeline(CountVectorizer(), LogisticRegression()).fit(TEXTS, LABELS)
+    X = pd.Series(TEXTS, name="text")
+    display = TextExplanationDisplay.from_estimator(clf, X, column="text")
+    assert len(display.texts) == 12
+    with pytest.raises(ValueError, match=r"column='t' is not a column of X; X has \['text'\]"):
+        TextExplanationDisplay.from_estimator(clf, X, column="t")
+    with pytest.raises(ValueError, match="the columns of X have no names"):
+        TextExplanationDisplay.from_estimator(clf, TEXTS, column="text")
+
+
+def test_a_vectorizer_that_reads_the_names_of_columns():
+    clf = make_pipeline(CountVectorizer(), LogisticRegression()).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match=r"returns 1 row for 2 rows of X.* as in X\[\"text\"\]"):
+        TextExplanationDisplay.from_estimator(clf, pd.DataFrame({"text": TEXTS[:2]}))
+
+
+def test_a_prediction_that_is_missing_without_a_word():
+    class Missing(KnownWords):
+        def predict_proba(self, X):
+            empty = np.array([not text for text in X])
+            return np.where(empty[:, None], np.nan, super().predict_proba(X))
+
+    with pytest.raises(ValueError, match="Row 1: the estimator predicts NaN if a part of the row"):
+        TextExplanationDisplay.from_estimator(Missing().fit(None), ["a film", "good"])
 
 
 @pytest.mark.parametrize(
