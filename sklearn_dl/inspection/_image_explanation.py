@@ -14,7 +14,7 @@ from sklearn_dl.inspection._image_rows import ImageRows, as_gray
 from sklearn_dl.inspection._occlusion import explain
 from sklearn_dl.inspection._patches import Grid, patch_counts, patch_edges
 from sklearn_dl.utils._columns import require_rows
-from sklearn_dl.utils._messages import RowError
+from sklearn_dl.utils._messages import RowError, warn_user
 from sklearn_dl.utils._optional import import_optional
 
 _CALL_ROWS, _CALL_BYTES = 256, 2**28
@@ -105,9 +105,10 @@ class ImageExplanationDisplay:
     ):
         """Explain the predictions for some images, and draw the explanations.
 
-        The estimator predicts each image once, and once without each of its patches. Images are
-        read one at a time. A call has at most 256 copies of an image, and at most 256 MB of pixels,
-        unless a single copy is larger.
+        The estimator predicts each image, a copy of it, and a copy without each of its patches. The
+        effect of a patch is the difference between the scores of two copies. Images are read one at
+        a time. A call has at most 256 copies of an image, and at most 256 MB of pixels, unless a
+        single copy is larger.
 
         Parameters
         ----------
@@ -123,8 +124,8 @@ class ImageExplanationDisplay:
             Name or position of the column with the images, if X has several columns. The other
             columns do not change.
         class_of_interest : label, default=None
-            The class whose score is explained; the column of y if y has several labels or targets.
-            None: for each image, the one with the highest score.
+            The class whose score is explained, or the position of the column of y if y has several
+            labels or targets. None: for each image, the one with the highest score.
         response_method : {"auto", "predict_proba", "decision_function"}, default="auto"
             Which score of a classifier is explained. "auto": `predict_proba`, or
             `decision_function` if the classifier has no probabilities. With "decision_function",
@@ -175,9 +176,11 @@ class ImageExplanationDisplay:
                         class_of_interest=class_of_interest,
                         response_method=response_method,
                         batch_size=max(1, min(_CALL_ROWS, _CALL_BYTES // max(1, pixels.nbytes))),
+                        given=rows.given(row),
                     )
                 except RowError as error:  # its row is that of a copy
                     raise error.at(row) from error
+                _warn_of_difference(explanation, row, estimator)
                 images.append(as_gray(pixels))
                 effects.append(explanation.effects[0].reshape(grid.shape))
                 scores.append(explanation.scores[0])
@@ -234,6 +237,18 @@ class ImageExplanationDisplay:
                 parse_math=False,
             )
         return self
+
+
+def _warn_of_difference(explanation, row, estimator):
+    """Warn if the score of an image and that of its copy differ, compared with the effects."""
+    (score,), (difference,) = explanation.scores, explanation.differences
+    if abs(difference) > max(largest(explanation.effects) / 2, 1e-3 * abs(score)):
+        warn_user(
+            f"Row {row}: the score of this image is {score:.3g}, but that of an image with the "
+            f"same pixels is {score - difference:.3g}, so the effects may be wrong. "
+            f"{type(estimator).__name__} may use more than the pixels, or may read them from the "
+            "file in another way. Pass arrays or PIL images as X."
+        )
 
 
 def _colors(effects, most):

@@ -1,5 +1,6 @@
 """The images of X, one at a time, and their conversion back to rows of X after a change."""
 
+import math
 import os
 from io import BytesIO
 from itertools import count
@@ -7,16 +8,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import narwhals.stable.v1 as nw
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from sklearn_dl.images import ImageLoader, ImageReadError, LazyImage
 from sklearn_dl.inspection._column import Column
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._columns import object_array
+from sklearn_dl.utils._columns import is_frame, object_array
+from sklearn_dl.utils._sklearn import safe_indexing
 
 _SHOWN = 320  # pixels of the longer side
+_PNG_MODES = ("1", "L", "LA", "I;16", "RGB", "RGBA")
 
 
 class ImageRows:
@@ -27,28 +33,28 @@ class ImageRows:
     X, column, image_shape
         As in :meth:`ImageExplanationDisplay.from_estimator`.
     estimator : estimator
-        It decides what changed copies of paths and encoded images are: PIL images for an estimator
-        of this package, files or encoded images for any other.
+        It decides how images are read, and what changed copies of paths and encoded images are: PIL
+        images for an estimator of this package, files or encoded images for any other.
     """
 
     def __init__(self, X, column, image_shape, estimator):
-        self._shape = None
-        if image_shape is not None:
-            X = np.asarray(X)
-            if X.ndim != 2 or X.shape[1] != np.prod(image_shape):
-                raise ValueError(
-                    f"image_shape={image_shape!r} needs an X of shape (n_samples, "
-                    f"{np.prod(image_shape)}), but X has shape {X.shape}."
-                )
-            self._shape = X.shape[1:]
-            X = X.reshape(-1, *image_shape)
-        self._are_numbers = isinstance(X, np.ndarray) and X.ndim > 2 and X.dtype != object
+        self._X, self._shape = X, image_shape
+        self._cells = X if image_shape is None else as_images(X, image_shape)
+        self._are_numbers = (
+            isinstance(self._cells, np.ndarray)
+            and self._cells.ndim > 2
+            and self._cells.dtype != object
+        )
         self._column: Any = None
-        self._cells = X
         if not self._are_numbers:
             self._column = Column(X, column, estimator)
             self._cells = self._column.cells
-        self._takes_pil = isinstance(_first_step(estimator), DeepEstimator)
+        step = image_step(estimator, self._column)
+        self._takes_pil = isinstance(step, DeepEstimator)
+        loader = clone(step) if isinstance(step, ImageLoader) else ImageLoader()
+        self._has_loader = isinstance(step, ImageLoader)
+        self._loader = loader.set_params(on_error="raise").set_output(transform="default")
+        self._orientation: int | None = None  # that of the last image, if it was not applied
         self._folder = TemporaryDirectory()
         self._files: list[Path] = []
         self._names = count()
@@ -63,7 +69,10 @@ class ImageRows:
         return len(self._cells)
 
     def read(self, row):
-        """The pixels of an image, of shape (H, W) or (H, W, C).
+        """The pixels of an image, of shape (H, W) or (H, W, C), as the estimator reads them.
+
+        If the estimator is not of this package, they are those of the file: without the EXIF
+        orientation, which changed copies contain too, and in the mode of the file.
 
         Raises
         ------
@@ -73,20 +82,38 @@ class ImageRows:
         cell = self._cells[row]
         if isinstance(cell, np.ndarray):
             return cell
-        loader = ImageLoader().set_output(transform="default")
-        if isinstance(cell, Image.Image) and cell.mode in ("L", "RGB", "RGBA"):
-            loader.set_params(colors=cell.mode)
+        self._orientation = None
         try:
-            return np.asarray(loader.transform(object_array([cell]))[0, 0])
+            pixels = np.asarray(self._loader.transform(object_array([cell]))[0, 0])
         except ImageReadError as error:
             raise error.at(row) from error
         except FileNotFoundError as error:
             raise ImageReadError(str(error).removeprefix("Row 0: "), row) from error
+        if isinstance(cell, Image.Image) and not self._has_loader:
+            return self._as_opened(cell)
+        if self._takes_pil or not isinstance(cell, (str, os.PathLike, bytes)):
+            return pixels
+        with Image.open(BytesIO(cell) if isinstance(cell, bytes) else cell) as image:
+            return self._as_opened(image)
+
+    def _as_opened(self, image):
+        """The pixels of an image that Pillow has opened; the orientation is noted."""
+        self._orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if image.mode not in _PNG_MODES:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        return np.asarray(image)
+
+    def given(self, row):
+        """One row of X if its copies are made by reading and writing an image, else None."""
+        is_copied = self._are_numbers or isinstance(self._cells[row], np.ndarray)
+        return None if is_copied else self._column.row(row)
 
     def copies(self, row, images):
         """The X of changed copies of a row; `images` are their pixels."""
         if self._are_numbers:
-            return np.stack([image if self._shape is None else image.ravel() for image in images])
+            if self._shape is None:
+                return np.stack(images)
+            return _rows_like(self._X, row, np.stack([image.ravel() for image in images]))
         cell = self._cells[row]
         while self._files:  # of the last batch
             self._files.pop().unlink()
@@ -99,23 +126,84 @@ class ImageRows:
         if isinstance(cell, np.ndarray):
             return pixels
         image = Image.fromarray(pixels)
+        if self._orientation is not None:
+            image.getexif()[ExifTags.Base.Orientation] = self._orientation
         if self._takes_pil or isinstance(cell, (Image.Image, LazyImage)):
             return image
         if isinstance(cell, (str, os.PathLike)):
             # a name of its own for each copy: an estimator may keep results by their paths
             path = Path(self._folder.name) / f"{next(self._names)}.png"
-            image.save(path, compress_level=1)
+            image.save(path, compress_level=1, exif=image.getexif())
             self._files.append(path)
             return str(path) if isinstance(cell, str) else path
         encoded = BytesIO()
-        image.save(encoded, "PNG", compress_level=1)
+        image.save(encoded, "PNG", compress_level=1, exif=image.getexif())
         return encoded.getvalue()
 
 
-def _first_step(estimator):
-    """The first step of a pipeline, also inside a search; otherwise the estimator."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    return _first_step(estimator[0]) if isinstance(estimator, Pipeline) else estimator
+def image_step(estimator, column=None):
+    """The first step that gets the images, also inside a search, or in a table's transformers.
+
+    Parameters
+    ----------
+    estimator : estimator
+    column : Column or None
+        The column of the images, which chooses among the transformers of a ColumnTransformer.
+
+    Returns
+    -------
+    step : estimator
+        The estimator itself, if it has no such steps.
+    """
+    if isinstance(estimator, Pipeline):
+        return image_step(estimator[0], column)
+    if isinstance(estimator, ColumnTransformer) and column is not None:
+        transformers = getattr(estimator, "transformers_", estimator.transformers)
+        for _, step, columns in transformers:
+            # slices and masks name no single column
+            names = columns if isinstance(columns, (list, tuple)) else [columns]
+            if any(
+                each == (column.position if isinstance(each, int) else column.name)
+                for each in names
+                if not isinstance(each, bool)
+            ):
+                return image_step(step, column)
+    if not isinstance(estimator, DeepEstimator):
+        for name in ("best_estimator_", "estimator", "regressor"):
+            if hasattr(getattr(estimator, name, None), "fit"):
+                return image_step(getattr(estimator, name), column)
+    return estimator
+
+
+def as_images(X, image_shape):
+    """Rows of pixels as an array of images of a shape.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` is not a shape, or not that of the rows.
+    """
+    if not isinstance(image_shape, (tuple, list)) or len(image_shape) not in (2, 3):
+        raise ValueError(f"image_shape={image_shape!r} must be (H, W) or (H, W, C).")
+    pixels = np.asarray(X)
+    n_pixels = math.prod(image_shape)
+    if pixels.ndim != 2 or pixels.shape[1] != n_pixels:
+        raise ValueError(
+            f"image_shape={image_shape!r} needs an X of shape (n_samples, {n_pixels}), but X has "
+            f"shape {pixels.shape}."
+        )
+    return pixels.reshape(-1, *image_shape)
+
+
+def _rows_like(X, row, pixels):
+    """Rows of pixels, as a frame if X is a frame; its columns keep their names."""
+    if not is_frame(X):
+        return pixels
+    taken = safe_indexing(X, [row] * len(pixels))
+    if hasattr(taken, "iloc"):
+        return type(taken)(pixels, columns=taken.columns, index=taken.index)
+    frame = nw.from_native(taken, eager_only=True)
+    return nw.from_numpy(pixels, frame.columns, backend=frame.implementation).to_native()
 
 
 def as_gray(pixels):
@@ -133,6 +221,6 @@ def as_uint8(pixels):
 
 
 def _stretched(pixels):
-    """The pixels, with their lowest value at 0 and their highest at 255."""
-    low, high = float(pixels.min()), float(pixels.max())
-    return 255 * ((pixels - low) / (high - low or 1))
+    """The pixels, with their lowest value at 0 and their highest at 255; NaN is 0."""
+    low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+    return np.nan_to_num(255 * ((pixels - low) / (high - low or 1)))

@@ -76,10 +76,11 @@ def _color(fill_color, pixels):
     if isinstance(fill_color, str):
         if fill_color != "mean":
             raise ValueError(f'fill_color={fill_color!r} must be "mean" or a color in numbers.')
-        color = pixels.mean(axis=(0, 1))
-        color = np.round(color) if is_integer else color
+        color = np.round(pixels.mean((0, 1))) if is_integer else np.nanmean(pixels, (0, 1))
     else:
         color = np.asarray(fill_color)
+        if color.dtype.kind not in "biuf":
+            raise ValueError(f'fill_color={fill_color!r} must be "mean" or a color in numbers.')
     if color.shape not in ((), pixels.shape[2:]):
         raise ValueError(
             f"fill_color={fill_color!r} needs one number per channel of images of shape "

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
@@ -94,7 +95,8 @@ def test_pixels_stay_pixels(tmp_path, kind):
     display = explained(clf, [cell, cell])
     np.testing.assert_allclose(display.effects[1], EFFECTS)
     given = {type(x) for call in clf.calls_ for x in call}
-    assert given == ({np.ndarray} if kind == "array" else {Image.Image})
+    copied = {np.ndarray} if kind == "array" else {Image.Image}
+    assert given == copied | {type(cell)}
 
 
 @pytest.mark.parametrize("as_cell", [str, Path, Path.read_bytes])
@@ -106,8 +108,9 @@ def test_steps_of_this_package_get_images_without_files(tmp_path, as_cell):
     clf = make_pipeline(make_pipeline(ImageLoader(), column), last)
     display = explained(clf, [as_cell(path)])
     np.testing.assert_allclose(display.effects[0], EFFECTS)
-    sources = {type(x.source) for call in last.calls_ for x in call}
-    assert sources == {Image.Image}
+    copies, given, changed = last.calls_
+    assert {type(x.source) for x in [*copies, *changed]} == {Image.Image}
+    assert len(given) == 1
 
 
 def test_an_estimator_that_reads_files_by_itself(tmp_path):
@@ -126,8 +129,133 @@ def test_an_estimator_that_reads_files_by_itself(tmp_path):
         clf = make_pipeline(FunctionTransformer(step), UpperLeftIsRed().fit(None))
         display = explained(clf, [cell, cell], n_patches=(2, 20))
         np.testing.assert_allclose(display.effects[1].sum(), 0.5)
-    assert len(set(seen)) == len(seen)
-    assert not any(Path(p).exists() for p in seen)
+    copies = [p for p in seen if p != str(path)]
+    assert len(set(copies)) == len(copies) > 100
+    assert not any(Path(p).exists() for p in copies)
+
+
+class TopIsBright(ClassifierMixin, BaseEstimator):
+    """P("bright") is the mean of the upper half; `read` gives the array of an image."""
+
+    def __init__(self, read=np.asarray):
+        self.read = read
+
+    def fit(self, X, y=None):
+        self.classes_ = np.array(["bright", "dark"])
+        return self
+
+    def predict_proba(self, X):
+        arrays = [self.read(x) for x in X]
+        bright = np.array([a[: len(a) // 2].mean() / np.iinfo(a.dtype).max for a in arrays])
+        return np.column_stack([bright, 1 - bright])
+
+
+def opened(path):
+    with Image.open(path) as file:
+        return np.asarray(file)
+
+
+def turned_upright(path):
+    with Image.open(path) as file:
+        return np.asarray(ImageOps.exif_transpose(file))
+
+
+@pytest.fixture
+def turned(tmp_path):
+    """The path of an image whose left half is white, but which is turned to have it above."""
+    pixels = np.zeros((8, 8), np.uint8)
+    pixels[:, :4] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    return tmp_path / "turned.png"
+
+
+@pytest.mark.parametrize("as_cell", [str, Path, Path.read_bytes])
+@pytest.mark.parametrize(("read", "effects"), [(opened, [0.5, 0]), (turned_upright, [0.5, 0.5])])
+def test_the_estimator_decides_about_the_orientation(turned, as_cell, read, effects):
+    # the patches are those of the file, whose left half is white
+    clf = TopIsBright(lambda cell: read(BytesIO(cell) if isinstance(cell, bytes) else cell))
+    display = explained(
+        clf.fit(None), [as_cell(turned)], class_of_interest="bright", n_patches=2, fill_color=0
+    )
+    assert display.effects[0][:, 0].tolist() == effects
+    assert not display.effects[0][:, 1].any()
+
+
+def in_pipeline(loader):
+    return make_pipeline(loader, FunctionTransformer(np.ravel), TopIsBright().fit(None))
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_the_loader_of_the_pipeline_reads_the_images(turned, is_applied):
+    loader = ImageLoader(root=turned.parent, exif_transpose=is_applied, colors="L")
+    settings = {"class_of_interest": "bright", "n_patches": 2, "fill_color": 0}
+    display = explained(in_pipeline(loader), ["turned.png"], **settings)
+    upper = [0.5, 0.5] if is_applied else [0.5, 0]
+    np.testing.assert_allclose(display.effects[0], [upper, [0, 0]])
+    assert display.scores == pytest.approx(1.0 if is_applied else 0.5)
+
+
+@pytest.mark.parametrize("columns", ["image", ["image"], 1, [1]])
+def test_the_loader_of_a_column_reads_the_images(turned, columns):
+    clf = make_pipeline(
+        make_column_transformer(
+            ("drop", [0]), (ImageLoader(root=turned.parent, colors="L"), columns)
+        ),
+        FunctionTransformer(np.ravel),
+        TopIsBright(),
+    )
+    X = pd.DataFrame({"n": [1.0], "image": ["turned.png"]})
+    clf.fit(X, ["bright"])
+    settings = {"class_of_interest": "bright", "n_patches": 2, "fill_color": 0}
+    display = explained(clf, X, column="image", **settings)
+    np.testing.assert_allclose(display.effects[0], [[0.5, 0.5], [0, 0]])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "I;16", "RGB", "RGBA"])
+def test_files_keep_their_mode(tmp_path, mode):
+    Image.new("L", (8, 8), 255).convert(mode).save(tmp_path / "image.png")
+    modes = set()
+
+    def read(path):
+        with Image.open(path) as file:
+            modes.add(file.mode)
+            return np.asarray(file).astype(np.uint8)
+
+    explained(TopIsBright(read).fit(None), [tmp_path / "image.png"], class_of_interest="dark")
+    assert modes == {mode}
+
+
+def test_a_copy_with_another_score_is_said(tmp_path):
+    Image.new("L", (8, 8), 255).save(tmp_path / "image.png", comment="bright")
+
+    def read(path):
+        return opened(path) // (1 if Path(path).name == "image.png" else 5)
+
+    with pytest.warns(UserWarning, match=r"Row 0: the score of this image is 1, .* is 0\.2, so"):
+        display = explained(
+            TopIsBright(read).fit(None), [tmp_path / "image.png"], class_of_interest="bright"
+        )
+    assert display.scores == [1]
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_frames_of_pixels_stay_frames(frame):
+    names = [f"pixel{i}" for i in range(16)]
+    X = frame(dict(zip(names, np.eye(16), strict=True)))
+    steps = make_column_transformer(("passthrough", names[:1]), (StandardScaler(), names[1:]))
+    clf = make_pipeline(steps, LogisticRegression()).fit(X, ["other"] + ["red"] * 15)
+    display = explained(clf, X[:1], image_shape=(4, 4), n_patches=4)
+    assert abs(display.effects[0]).argmax() == 0
+
+
+def test_missing_pixels():
+    X = np.array([[0.0, 1.0, np.nan, 4.0], [4.0, 0.0, 2.0, np.nan]] * 10)
+    clf = HistGradientBoostingClassifier(min_samples_leaf=1).fit(X, ["other", "red"] * 10)
+    display = ImageExplanationDisplay.from_estimator(clf, X[:1], image_shape=(2, 2))
+    assert np.isfinite(display.effects[0]).all()
+    assert display.images[0].tolist() == [[0, 64], [0, 255]]
 
 
 def test_images_of_different_sizes_and_batches():
@@ -182,6 +310,9 @@ def test_rows_of_pixels():
         changed[4, 3] = 0
         expected = clf.predict_proba([X[row], changed.ravel()])[:, 2]
         assert display.effects[row][4, 3] == pytest.approx(expected[0] - expected[1], abs=1e-12)
+    for shape in (64, (64,)):
+        with pytest.raises(ValueError, match=r"must be \(H, W\) or \(H, W, C\)"):
+            ImageExplanationDisplay.from_estimator(clf, X, image_shape=shape)
     with pytest.raises(ValueError, match=r"image_shape=\(8, 9\) needs an X of shape .* 72\)"):
         ImageExplanationDisplay.from_estimator(clf, X, image_shape=(8, 9))
 
@@ -240,6 +371,8 @@ def test_bad_input(tmp_path):
         explained(clf, [image()], n_patches=0)
     with pytest.raises(ValueError, match=r'fill_color="?\'?median.* must be "mean" or a color'):
         explained(clf, [image()], fill_color="median")
+    with pytest.raises(ValueError, match=r'fill_color=None must be "mean" or a color'):
+        explained(clf, [image()], fill_color=None)
     for value in (300, -1, 0.5):
         with pytest.raises(ValueError, match="is not a value of images of dtype uint8"):
             explained(clf, [image()], fill_color=value)
