@@ -4,8 +4,8 @@
 How many labelled texts do you need before it pays to fine-tune an encoder?
 
 The texts are the first sentences of docstrings, and the classes are four libraries
-(``_docstrings.py``). For your own texts, use ``table = pd.read_csv("mine.csv")``, with the columns
-``text`` and ``label``.
+(``_docstrings.py``). For your own texts, use ``table = pandas.read_csv("mine.csv")``, with the
+columns ``text`` and ``label``.
 """
 
 import tempfile

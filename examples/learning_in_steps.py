@@ -5,7 +5,7 @@ Each call of ``partial_fit`` continues the training on new rows. It does not nee
 earlier calls, so all rows together need not fit into memory.
 
 The texts are the first sentences of docstrings (``_docstrings.py``). For a file of your own, use
-``for chunk in pd.read_csv("mine.csv", chunksize=100): ...``
+``for chunk in pandas.read_csv("mine.csv", chunksize=100): ...``
 """
 
 import matplotlib.pyplot as plt

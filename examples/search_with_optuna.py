@@ -8,7 +8,7 @@ matter, with the values to try. scikit-learn's searches take them as they are; f
 function of five lines converts them.
 
 The texts are the first sentences of docstrings (``_docstrings.py``). For your own texts, use
-``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+``table = pandas.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
 import tempfile

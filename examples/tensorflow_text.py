@@ -6,7 +6,8 @@ and a small network scores them.
 
 ML.NET's tutorial downloads reviews and a dictionary. Here, the texts are the first sentences of
 docstrings (``_docstrings.py``), and a small Keras network learns which library they come from. For
-your own texts, use ``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+your own texts, use ``table = pandas.read_csv("mine.csv")``, with the columns ``text`` and
+``label``.
 """
 
 import re

@@ -4,7 +4,7 @@
 Which library does a sentence describe?
 
 The texts are the first sentences of docstrings (``_docstrings.py``). For your own texts, use
-``table = pd.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
+``table = pandas.read_csv("mine.csv")``, with the columns ``text`` and ``label``.
 """
 
 import time

@@ -1,19 +1,22 @@
 """MistakesDisplay: the rows that an estimator predicts wrongly, the worst first."""
 
 import os
+from numbers import Integral, Number
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.datasets._files import image_extensions
+from sklearn_dl.images import ImageLoader
 from sklearn_dl.inspection._column import Column
 from sklearn_dl.inspection._effect_colors import caption
 from sklearn_dl.inspection._image_grid import ImageGridDisplay
-from sklearn_dl.inspection._image_rows import as_uint8
+from sklearn_dl.inspection._image_rows import as_images, as_uint8, image_step
 from sklearn_dl.inspection._occlusion import response
 from sklearn_dl.inspection._text_blocks import blocks_as_html, draw_blocks
 from sklearn_dl.inspection._text_layout import Piece
-from sklearn_dl.utils._columns import missing_mask
+from sklearn_dl.utils._columns import is_missing, missing_mask, object_array
 from sklearn_dl.utils._targets import target_column
 
 # characters of a text and of a label that are shown
@@ -102,8 +105,9 @@ class MistakesDisplay:
         column : str or int, default=None
             Name or position of the column to show, if X has several columns.
         kind : {"auto", "text", "image"}, default="auto"
-            The kind of the samples. "auto": images if the column has no str, or if each str ends
-            with the extension of an image file (".jpg"); otherwise texts.
+            The kind of the samples. "auto": texts if the column has a number or a str that does not
+            end with the extension of an image file (".jpg"), or if all cells are missing; otherwise
+            images.
         image_shape : tuple of int, default=None
             (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
             scikit-learn's data sets. None: X is not such an array.
@@ -124,12 +128,12 @@ class MistakesDisplay:
         """
         respond, classes = response(estimator)
         y_pred = np.asarray(estimator.predict(X))
-        if classes is None or y_pred.ndim > 1:
+        if classes is None or y_pred.shape[1:] not in ((), (1,)):
             raise TypeError(
                 f"{type(estimator).__name__} predicts no classes, but numbers or several labels: "
                 "there are no mistakes to order."
             )
-        return cls.from_predictions(
+        display = cls.from_predictions(
             X,
             y,
             y_pred,
@@ -140,6 +144,17 @@ class MistakesDisplay:
             kind=kind,
             image_shape=image_shape,
         )
+        if any(isinstance(sample, (str, os.PathLike)) for sample in display.samples):
+            display._load_images(image_step(estimator, Column(X, column, estimator)))
+        return display
+
+    def _load_images(self, loader):
+        """Replace paths that only the estimator's ImageLoader can read by lazy images."""
+        if self.kind != "image" or not isinstance(loader, ImageLoader):
+            return
+        if loader.root is not None or loader.filesystem is not None:
+            loader = clone(loader).set_params(on_error="nan").set_output(transform="default")
+            self.samples = list(loader.transform(object_array(self.samples))[:, 0])
 
     @classmethod
     def from_predictions(
@@ -182,14 +197,19 @@ class MistakesDisplay:
             If lengths or shapes do not match, if `y_true` has missing values, or if `column` does
             not exist.
         """
-        if n_mistakes < 1:
-            raise ValueError(f"n_mistakes={n_mistakes!r} must be at least 1.")
+        if not isinstance(n_mistakes, Integral) or n_mistakes < 1:
+            raise ValueError(f"n_mistakes={n_mistakes!r} must be an integer of at least 1.")
         if kind not in ("auto", "text", "image"):
             raise ValueError(f'kind={kind!r} must be "auto", "text" or "image".')
         y_true, y_pred = target_column(y_true, "y_true"), np.asarray(y_pred)
+        if y_pred.shape[1:] not in ((), (1,)):
+            raise ValueError(
+                f"`y_pred` has shape {y_pred.shape}, but must be one column of labels."
+            )
+        y_pred = y_pred.reshape(-1)
         check_consistent_length(X, y_true, y_pred)
-        wrong = (y_true.astype(object) != y_pred.astype(object)) & ~missing_mask(y_pred)
-        rows = np.flatnonzero(wrong)
+        rows = np.flatnonzero(~missing_mask(y_pred))
+        rows = rows[y_true.astype(object)[rows] != y_pred.astype(object)[rows]]
         scores = None
         if y_proba is not None:
             scores = _scores_of_both(y_true, y_pred, y_proba, classes)
@@ -293,15 +313,15 @@ def _scores_of_both(y_true, y_pred, y_proba, classes):
 def _samples(X, rows, column, kind, image_shape, display):
     """The texts or images of some rows, and their kind."""
     if image_shape is not None or (isinstance(X, np.ndarray) and X.ndim > 2):
-        images = np.asarray(X)[rows]
-        if image_shape is not None:
-            images = images.reshape(-1, *image_shape)
-        return [as_uint8(image) for image in images], "image"
+        images = X if image_shape is None else as_images(X, image_shape)
+        return [as_uint8(image) for image in images[rows]], "image"
     cells = Column(X, column, display).cells
     if kind == "auto":
-        texts = [os.fspath(cell) for cell in cells if isinstance(cell, str)]
-        extensions = {os.path.splitext(text)[1].lower() for text in texts}
-        kind = "image" if extensions <= image_extensions() else "text"
+        known = [cell for cell in cells if not is_missing(cell)]
+        extensions = {os.path.splitext(c)[1].lower() for c in known if isinstance(c, str)}
+        is_number = any(isinstance(cell, (Number, np.number, np.bool_)) for cell in known)
+        are_images = known and not is_number and extensions <= image_extensions()
+        kind = "image" if are_images else "text"
     cells = [cells[row] for row in rows]
     if kind == "image":
         return [as_uint8(c) if isinstance(c, np.ndarray) else c for c in cells], kind

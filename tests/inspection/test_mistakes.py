@@ -15,6 +15,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from sklearn_dl import ImageLoader, PixelExtractor
 from sklearn_dl.inspection import MistakesDisplay
 
 mpl.use("Agg")
@@ -70,6 +71,43 @@ def test_a_label_that_the_estimator_does_not_know_is_the_worst():
 def test_rows_without_a_prediction_are_left_out():
     display = MistakesDisplay.from_predictions(TEXTS, TRUTH, ["b", None, "c", "c", None])
     assert display.rows.tolist() == [0, 2]
+    for dtype in ("string", "category", object):
+        predicted = pd.Series(["b", pd.NA, "c", "c", pd.NA], dtype=dtype)
+        display = MistakesDisplay.from_predictions(TEXTS, TRUTH, predicted)
+        assert display.rows.tolist() == [0, 2]
+
+
+def test_predictions_may_be_a_column():
+    for predicted in (np.array(PREDICTED)[:, None], pd.DataFrame({"predicted": PREDICTED})):
+        display = MistakesDisplay.from_predictions(TEXTS, TRUTH, predicted, y_proba=PROBABILITIES)
+        assert display.rows.tolist() == [4, 2, 3, 0]
+        assert display.y_pred.tolist() == ["b", "c", "a", "b"]
+    with pytest.raises(ValueError, match=r"`y_pred` has shape \(5, 2\)"):
+        MistakesDisplay.from_predictions(TEXTS, TRUTH, np.array([PREDICTED, PREDICTED]).T)
+
+
+def test_paths_that_only_the_pipeline_can_read(tmp_path):
+    for level in range(4):
+        Image.new("L", (8, 8), 80 * level).save(tmp_path / f"{level}.png")
+    clf = make_pipeline(
+        ImageLoader(root=tmp_path), PixelExtractor(layout="flat"), LogisticRegression()
+    )
+    names, truth = [f"{level}.png" for level in range(4)], ["dark", "dark", "bright", "bright"]
+    clf.fit(names, truth)
+    wrong = ["bright", *truth[1:]]
+    display = MistakesDisplay.from_estimator(clf, names, wrong).plot(image_size=16)
+    assert display.rows.tolist() == [0]
+    assert not display.axes_[0, 0].images[0].get_array().any()
+    assert not display.axes_[0, 0].texts
+    clf.set_params(imageloader__root=None).fit([str(tmp_path / name) for name in names], truth)
+    paths = [str(tmp_path / name) for name in names]
+    assert MistakesDisplay.from_estimator(clf, paths, wrong).samples == paths[:1]
+
+
+@pytest.mark.parametrize("column", [[1.5, 2.5, 3.5, 4.5, 5.5], [True] * 5, [None] * 5])
+def test_numbers_and_missing_values_are_no_images(column):
+    X = pd.DataFrame({"n": column, "text": TEXTS})
+    assert mistakes(X, column="n").kind == "text"
 
 
 @pytest.mark.parametrize("container", [pd.Series, pl.Series, np.array, list])
@@ -161,8 +199,10 @@ def test_bad_input():
         MistakesDisplay.from_predictions(TEXTS, TRUTH[1:], PREDICTED)
     with pytest.raises(ValueError, match=r"\(5, 2\), but must have shape \(5, 3\)"):
         mistakes(y_proba=np.ones((5, 2)))
-    with pytest.raises(ValueError, match="n_mistakes=0 must be at least 1"):
+    with pytest.raises(ValueError, match="n_mistakes=0 must be an integer of at least 1"):
         mistakes(n_mistakes=0)
+    with pytest.raises(ValueError, match="n_mistakes=None must be"):
+        mistakes(n_mistakes=None)
     with pytest.raises(ValueError, match='kind=\'audio\' must be "auto", "text" or "image"'):
         mistakes(kind="audio")
     with pytest.raises(ValueError, match="MistakesDisplay expects a column"):
