@@ -67,7 +67,7 @@ def find_objects():
     local = detector.predict_frame(table["path"])
     assert len(local) > 0
     assert objects["label"].tolist() == local["label"].tolist()
-    np.testing.assert_array_equal(objects["x0"].to_numpy(np.float32), local["x0"])
+    np.testing.assert_allclose(objects["x0"].to_numpy(np.float32), local["x0"], rtol=0, atol=1e-3)
 
 
 if __name__ == "__main__":

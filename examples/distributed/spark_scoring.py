@@ -75,7 +75,7 @@ def find_objects(spark):
     local = local.sort_values(["path", "x0", "y0"], ignore_index=True)
     assert len(local) > 0
     assert objects["label"].tolist() == local["label"].tolist()
-    np.testing.assert_array_equal(objects["x0"], local["x0"])
+    np.testing.assert_allclose(objects["x0"], local["x0"], rtol=0, atol=1e-3)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import io
 from itertools import pairwise
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import numpy as np
 import psutil
@@ -17,14 +17,18 @@ from tests.scoring.onnx_graphs import model
 from tests.text.tiny_encoders import WORDS, tiny_bert
 
 WIDTH = 512
+BOTH = Barrier(2)  # two tasks in one process
 
 
-def busy_threads(work):
-    """The number of threads that compute during a call of `work`.
+def busy_threads(work, barrier=None):
+    """The number of threads of this process that compute during a call of `work`.
 
-    Threads with less than a quarter of the busiest thread's time do something else.
+    Threads with less than a quarter of the busiest thread's time do something else. Calls that
+    share a `barrier` count at the same time.
     """
     work()  # loads the model
+    if barrier is not None:
+        barrier.wait(120)
     process = psutil.Process()
 
     def times():
@@ -83,12 +87,12 @@ def estimators(folder):
     return {
         "torch": (
             TextEncoder(str(tiny_bert(folder / "bert", **size)), max_length=64),
-            [" ".join(rng.choice(WORDS, 60)) for _ in range(150)],
+            [" ".join(rng.choice(WORDS, 60)) for _ in range(600)],
         ),
-        "ONNX Runtime": (OnnxScorer(dense_layers()), numbers(1000)),
+        "ONNX Runtime": (OnnxScorer(dense_layers()), numbers(4000)),
         "images": (
             make_pipeline(ImageLoader(), ImageResizer(224, 224), PixelExtractor(layout="flat")),
-            [file.getvalue()] * 64,
+            [file.getvalue()] * 256,
         ),
     }
 
@@ -100,6 +104,11 @@ def count_each(works):
     }
 
 
+def count_beside_another(estimator, X):
+    """The number of threads of two tasks that transform at the same time."""
+    return busy_threads(lambda: estimator.transform(X), BOTH)
+
+
 def count_in_predict(estimator, X, y):
     """A score for a search: the number of threads that predict."""
     return busy_threads(lambda: estimator.predict(X))
@@ -108,7 +117,7 @@ def count_in_predict(estimator, X, y):
 def search():
     """The numbers of threads in the tasks of a grid search with joblib's active backend."""
     learner = make_pipeline(OnnxScorer(dense_layers()), LogisticRegression(max_iter=5, tol=1e9))
-    X, y = numbers(2000), np.arange(2000) % 2
+    X, y = numbers(8000), np.arange(8000) % 2
     grid = {"logisticregression__C": [1.0]}
     searched = GridSearchCV(
         learner, grid, scoring=count_in_predict, cv=2, n_jobs=2, refit=False, error_score="raise"

@@ -1,6 +1,7 @@
 """Engines of several processes on the loopback interface: a scheduler and two workers each."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -107,6 +108,8 @@ def ray_cluster(folder):
     head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     head += ["--node-ip-address", HOST, "--port", port, "--num-cpus", 2, "--temp-dir", short]
     head += ["--include-dashboard", "false", "--object-store-memory", 500_000_000]
+    # otherwise they are 10001 and 52365, which two heads cannot share
+    head += ["--ray-client-server-port", free_port(), "--dashboard-agent-listen-port", 0]
     try:
         with running(head, folder, "ray"):
             wait_for(lambda: listens(port), "the start of Ray", folder=folder)
@@ -138,14 +141,15 @@ def spark_cluster(folder):
     ):
         # workers connect again until the master listens
         wait_for(
-            lambda: log.read_text().count("Registering worker") == 2,
+            # a worker that gets no answer asks again
+            lambda: len(set(re.findall(r"Registering worker (\S+)", log.read_text()))) == 2,
             "the start of Spark's workers",
             folder=folder,
         )
         yield address
 
 
-def run_example(name, *arguments, seconds=120, **environment):
+def run_example(name, *arguments, seconds=270, **environment):
     """Run a script of examples/distributed in a new process, and return what it prints."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)],

@@ -24,6 +24,11 @@ def server(tmp_path):
     command = [sys.executable, "-m", "gunicorn", "tests.distributed.gunicorn_app:application"]
     command += ["--preload", "--workers", 2, "--bind", url.removeprefix("http://")]
     command += ["--max-requests", N_BEFORE_EXIT, "--max-requests-jitter", 0, "--timeout", 60]
+    # without it, two servers share a socket in the home folder
+    command += ["--config", tmp_path / "conf.py", "--no-control-socket"]
+    (tmp_path / "conf.py").write_text(
+        "def post_worker_init(worker):\n    worker.log.info('ready: %s', worker.pid)\n"
+    )
     get = build_opener(ProxyHandler({})).open
 
     def answer():
@@ -56,11 +61,14 @@ def test_workers_are_replaced_without_a_failure(server):
     assert process.pid not in workers
     assert len(workers) >= N_REQUESTS // N_BEFORE_EXIT - 1
 
-    def have_ended():
+    def are_replaced():
+        # a worker that still starts ignores the signal to end
+        said = log.read_text()
+        are_ready = said.count("ready: ") == 2 + said.count("Autorestarting worker")
         living = {child.pid for child in psutil.Process(process.pid).children()}
-        return len(workers & living) <= 2
+        return are_ready and len(living) == 2 and len(workers & living) <= 2
 
-    engines.wait_for(have_ended, "the end of workers with all their requests", folder=log.parent)
+    engines.wait_for(are_replaced, "the start of the last workers", folder=log.parent)
     process.terminate()
     assert process.wait(60) == 0
     for complaint in ("TIMEOUT", "SIGKILL", "SIGABRT", "Traceback", "[ERROR]", "[WARNING]"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 
-from tests.distributed.busy_threads import busy_threads, count_each, estimators, search
+from tests.distributed.busy_threads import count_beside_another, count_each, estimators, search
 
 
 def on_dask(address, works):
@@ -23,9 +23,7 @@ def on_dask(address, works):
         n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=":0"
     )
     with cluster, Client(cluster) as client:
-        two = [
-            client.submit(lambda i: busy_threads(lambda: scorer.transform(X)), i) for i in range(2)
-        ]
+        two = [client.submit(count_beside_another, scorer, X, pure=False) for _ in range(2)]
         yield "two tasks in one process", max(client.gather(two))
 
 

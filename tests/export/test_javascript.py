@@ -13,7 +13,11 @@ from tests.browser import chromium, website
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # npm's messages if the registry cannot be reached
-_NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET")
+_NO_NETWORK = (
+    *("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", "ENETUNREACH"),
+    *("EHOSTUNREACH", "ECONNABORTED", "EIDLETIMEOUT", "ERR_SOCKET_TIMEOUT", "EPROTO"),
+    *("E500", "E502", "E503", "E504"),
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.timeout(900)]
 
@@ -30,7 +34,10 @@ def folder(tmp_path_factory):
     )
     folder = root / "use_in_javascript"
     command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm's registry needs more than 5 minutes")
     if done.returncode and any(code in done.stderr for code in _NO_NETWORK):
         pytest.skip("npm cannot reach its registry")
     assert done.returncode == 0, done.stderr

@@ -215,7 +215,7 @@ def test_a_location_that_is_not_text(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_pipes_and_devices_do_not_hang(tmp_path):
     path = external(tmp_path)
     os.mkfifo(tmp_path / "model.pipe")

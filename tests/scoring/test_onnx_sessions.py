@@ -274,8 +274,11 @@ def test_the_file_is_read_once(path, monkeypatch):
 
 
 @pytest.fixture
-def score_in_three_ways(path):
+def score_in_three_ways(path, tmp_path, monkeypatch):
     """A function that scores numbers, images and numbers by an unpickled copy; called once."""
+    # other processes write to the global folder of temporary files
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     pixels = make_pipeline(ImageLoader(), PixelExtractor())
     on_images = OnnxScorer(mean_color().SerializeToString(), n_threads=2)
     scorer = OnnxScorer(path, n_threads=2)

@@ -13,12 +13,14 @@ from sklearn_dl.utils import _threads
 from sklearn_dl.utils._threads import for_each_batch, thread_budget
 
 
-def test_budget():
+def test_budget(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert thread_budget() == joblib.cpu_count()
     assert thread_budget(7) == 7
 
 
 def test_budget_follows_the_cpus_of_the_process(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert thread_budget() == 1
     monkeypatch.delenv("LOKY_MAX_CPU_COUNT")
