@@ -36,6 +36,7 @@ class Column:
 
     @staticmethod
     def _find(column, columns, names):
+        """The position of a column that is given by its name or position."""
         if column is None:
             if len(columns) == 1:
                 return 0
