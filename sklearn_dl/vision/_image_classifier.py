@@ -53,7 +53,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         (except `class_weight`), have no effect with ``trainable_layers=0``.
     batch_size : int, default=32
         Number of rows in a batch. It applies to the training only.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-4
         Highest learning rate of AdamW. It rises over the first 6 % of the steps, and then falls to
         0.
     weight_decay : float, default=0.01
@@ -202,7 +202,7 @@ class ImageClassifier(NetworkClassifierMixin, ImageEstimator):
         augment=None,
         max_epochs=5,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         weight_decay=0.01,
         class_weight=None,
         early_stopping=False,

@@ -100,7 +100,7 @@ class ImageEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TrainedO
     }
     _searched_if_frozen = {"augment": Searched(None, [None, "standard"])}
     _searched_if_trained = {
-        "learning_rate": Searched(loguniform(3e-5, 2e-3), loguniform(1e-5, 1e-2)),
+        "learning_rate": Searched(loguniform(3e-5, 1e-3), loguniform(1e-5, 3e-3)),
         "max_epochs": Searched([3, 5, 8], [3, 5, 8, 12]),
         "batch_size": Searched([16, 32], [16, 32, 64]),
         "trainable_layers": Searched(None, [1, 3, "all"]),
