@@ -285,21 +285,25 @@ def test_estimators_of_pairs_of_texts(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_row_checks(WITH_LABELS, text_data(1).X, SEVERAL_LABELS)
 def test_classifiers_of_texts_with_several_labels(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_row_checks(WITH_LABELS_OF_IMAGES, PIXELS, SEVERAL_LABELS, atol=1e-4)
 def test_classifiers_of_images_with_several_labels(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_row_checks(WITH_NUMBERS, text_data(1).X, SEVERAL_NUMBERS)
 def test_regressors_of_texts_with_several_numbers(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_row_checks(WITH_NUMBERS_OF_IMAGES, PIXELS, SEVERAL_NUMBERS)
 def test_regressors_of_images_with_several_numbers(estimator, check):
     check(estimator)

@@ -33,6 +33,11 @@ def runnable(page):
     return blocks(page)[FIRST_MINUTE if page in STARTS else 0 :]
 
 
+def as_parameter(page):
+    marks = () if page.name == "README.md" else pytest.mark.slow
+    return pytest.param(page, marks=marks, id=page.name)
+
+
 def test_there_are_blocks():
     guide = {page.name for page in PAGES if page.parent.name == "guide"} - {"index.md"}
     with_blocks = {page.name for page in PAGES if blocks(page)}
@@ -42,7 +47,7 @@ def test_there_are_blocks():
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("page", [p for p in PAGES if runnable(p)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [as_parameter(page) for page in PAGES if runnable(page)])
 def test_blocks_run_and_print_what_they_say(page, capsys, monkeypatch):
     monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))  # a page registers models
     names: dict = {}

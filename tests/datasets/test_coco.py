@@ -220,6 +220,7 @@ def test_a_pipe_is_not_waited_for(path):
 numbers = st.floats(0, 1e4, width=16)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 1]), st.sampled_from(CLASSES), numbers, numbers), max_size=5

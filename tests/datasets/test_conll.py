@@ -157,6 +157,7 @@ word = st.text(
 sentence = st.lists(st.tuples(word, word), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(st.lists(sentence, min_size=1, max_size=4))
 def test_what_is_written_is_read(tmp_path_factory, sentences):
     path = tmp_path_factory.mktemp("conll") / "tags.txt"

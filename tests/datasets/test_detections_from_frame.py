@@ -198,6 +198,7 @@ edges = st.tuples(*[st.floats(0, 1e4, width=32)] * 4).map(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.text(max_size=5), edges, st.floats(0, 1, width=32)),
@@ -227,6 +228,7 @@ def test_rows_become_boxes(rows, images, library):
         assert found.tolist() == kept
 
 
+@pytest.mark.slow
 def test_polars_needs_no_pandas():
     code = (
         "import sys; sys.modules['pandas'] = None\n"

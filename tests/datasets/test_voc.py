@@ -292,6 +292,7 @@ edges = st.tuples(*[st.floats(0, 1e4, width=32)] * 4).map(
 names = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(names, edges), max_size=4))
 def test_what_is_written_is_read(objects):
     with TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -249,6 +249,7 @@ def test_a_link_that_leaves_the_folder(folder, tmp_path_factory, inner):
         load_detections(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -274,6 +275,7 @@ def test_wrong_yaml_files(folder, content, message):
         load_detections(folder / "data.yaml")
 
 
+@pytest.mark.slow
 def test_names_that_multiply(folder):
     lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{f'*a{i - 1},' * 9}]" for i in range(1, 40))]
     write(folder / "data.yaml", "\n".join([*lines, "names: *a39"]))
@@ -296,6 +298,7 @@ def test_without_pyyaml(folder, monkeypatch):
 values = st.floats(0, 1).map(lambda value: round(value, 6))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from([0, 1]), values, values, values, values), max_size=4))
 def test_what_is_written_is_read(rows):
     with TemporaryDirectory() as folder, warnings.catch_warnings():

@@ -48,6 +48,7 @@ def session(tokenizer):
     return session_of(tokenizer, "utf8")
 
 
+@pytest.mark.slow
 def test_each_text_has_the_tokens_of_the_tokenizer(tokenizer, session):
     random = np.random.default_rng(0)
     parts = [*PARTS, *HARD, *WORDS, "<mask>", "<sep>", "</s>", " <mask> ", "  <sep>  "]
@@ -99,6 +100,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", REFUSED)
 def test_other_tokenizers_are_refused(why):
     with pytest.raises(UnknownTokenizer, match=why):

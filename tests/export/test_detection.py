@@ -55,6 +55,7 @@ def assert_equal(made, found, atol=1e-5, boxes_atol=1e-4):
     np.testing.assert_allclose(scores, found["score"], rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("open_", [False, True])
 @pytest.mark.parametrize("name", TABLES)
@@ -125,6 +126,7 @@ def with_ties(name, rng):
     return {"logits": kinds[rng.integers(0, 5, n)], "pred_boxes": boxes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "class_agnostic"),
     [
@@ -160,6 +162,7 @@ def test_class_agnostic_suppression():
         assert File(detector).predict(IMAGE)[2].tolist() == labels
 
 
+@pytest.mark.slow
 def test_thresholds_are_reached():
     """A float32 score equals a threshold that float32 rounds; 1 is reached, 0 too."""
     scores = np.array([[0, 0.3], [0, 0.1], [1, 0], [0, 1]])
@@ -241,6 +244,7 @@ def with_scale(name="scale", shape=(2,), kind=TensorProto.INT64, batch="N"):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["N", 1])
 @pytest.mark.parametrize("given", [(32, 48), np.array([32.0, 48.0])], ids=["tuple", "array"])
 def test_a_second_input(batch, given):
@@ -378,6 +382,7 @@ def test_what_cannot_be_in_a_file_is_refused():
     refused("it takes one column of images", X=np.zeros((2, 3)))
 
 
+@pytest.mark.slow
 def test_labels():
     graph = constant_detector({"scores": [[0.1, 0.2, 0.9]], "boxes": [[0, 0, 1, 1]]})
     for classes, dtype in [

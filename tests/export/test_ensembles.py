@@ -58,6 +58,7 @@ REGRESSORS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [TWO, THREE])
 @pytest.mark.parametrize("weights", [None, [2, 7, 1]])
 @pytest.mark.parametrize("voting", ["hard", "soft"])
@@ -71,6 +72,7 @@ def test_the_mean_of_regressors():
     assert_exports(VotingRegressor(REGRESSORS, weights=[1, 3]).fit(X, NUMBER), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [TWO, THREE])
 @pytest.mark.parametrize("method", ["auto", "predict", "decision_function"])
 @pytest.mark.parametrize("passthrough", [False, True])
@@ -110,6 +112,7 @@ CALIBRATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [TWO, THREE, TWO == "up"])
 @pytest.mark.parametrize(
     ("method", "estimator"), [(k, each) for k, several in CALIBRATED.items() for each in several]
@@ -119,6 +122,7 @@ def test_calibration(y, method, estimator):
     assert_exports(calibrated, 10 * X, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [TWO, THREE])
 @pytest.mark.parametrize("estimator", [LogisticRegression(C=0.1), BOOSTED, GaussianNB()])
 def test_calibration_by_a_temperature(y, estimator):
@@ -164,6 +168,7 @@ def test_thresholds(threshold, response, pos_label):
     assert_exports(classifier.fit(X, TWO), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [LogisticRegression(), FOREST, LinearSVC()])
 @pytest.mark.parametrize("y", [TWO, (TWO == "up").astype(int)])
 def test_tuned_thresholds(estimator, y):
@@ -172,12 +177,14 @@ def test_tuned_thresholds(estimator, y):
     assert_exports(classifier.fit(X, y), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [TWO, THREE, LABELS])
 @pytest.mark.parametrize("estimator", [LogisticRegression(), LinearSVC(), FOREST, BOOSTED])
 def test_one_vs_rest(y, estimator):
     assert_exports(OneVsRestClassifier(estimator).fit(X, y), X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [LogisticRegression(), LinearSVC(), BOOSTED])
 def test_several_labels(estimator):
     outputs, _ = assert_exports(MultiOutputClassifier(estimator).fit(X, LABELS), X)
@@ -196,6 +203,7 @@ def test_self_training():
     assert_exports(SelfTrainingClassifier(BOOSTED).fit(X, y), X)
 
 
+@pytest.mark.slow
 def test_columns_of_a_frame_reach_the_steps_inside():
     frame = pd.DataFrame(X, columns=list("abcd")).assign(word=TWO)
     columns = make_column_transformer(
@@ -209,6 +217,7 @@ def test_columns_of_a_frame_reach_the_steps_inside():
     assert_exports(CalibratedClassifierCV(inside, cv=2).fit(frame, THREE), frame)
 
 
+@pytest.mark.slow
 def test_networks_inside(tmp_path):
     (tmp_path / "colors.onnx").write_bytes(mean_color_graph())
     images, colors = colored_images(12)

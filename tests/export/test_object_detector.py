@@ -59,6 +59,7 @@ def detector(fitted):
     return pickle.loads(pickle.dumps(fitted))
 
 
+@pytest.mark.slow
 def test_images_of_any_size(detector):
     file = File(detector, IMAGES[:2])
     (given,) = file.session.get_inputs()
@@ -67,6 +68,7 @@ def test_images_of_any_size(detector):
     assert_same_objects(file, detector)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_of_the_fit(detector):
     """`predict` uses the present ones."""
     detector.set_params(
@@ -180,6 +182,7 @@ def test_two_exports_have_the_same_bytes(detector):
     assert first == second
 
 
+@pytest.mark.slow
 def test_what_cannot_be_in_a_file_is_refused(detector, tmp_path):
     def refused(match, X=IMAGES[:1]):
         with pytest.raises(ValueError, match=f"ObjectDetector cannot be exported: {match}"):

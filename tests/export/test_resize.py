@@ -81,6 +81,7 @@ def test_a_size_that_the_graph_computes(mode):
         np.testing.assert_array_equal(run(images), expected, f"{height} x {width}")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     st.builds(

@@ -407,6 +407,7 @@ def test_a_selector_without_columns():
         to_onnx(pipeline, X)
 
 
+@pytest.mark.slow
 def test_outliers_and_clusters():
     for estimator in (IsolationForest(n_estimators=5), KMeans(3, n_init=1)):
         assert_exports(estimator.fit(X), X)
@@ -414,6 +415,7 @@ def test_outliers_and_clusters():
     assert_exports(distances, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [KNeighborsRegressor(p=1), KNNImputer(), GaussianProcessRegressor(optimizer=None)],
@@ -566,6 +568,7 @@ def test_converters_of_the_user_are_used(registries):
     assert_exports(pipeline.fit(rows, np.where(THREE, "b", "a")), rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opset", [18, 21, 23])
 def test_versions_of_the_operators(opset):
     frame = pd.DataFrame(COLUMNS).assign(number=X[:, 0])

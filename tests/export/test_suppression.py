@@ -41,6 +41,7 @@ def test_ties_and_overlaps(iou_threshold, max_detections):
     assert dropped > 0 or (iou_threshold, max_detections) == (1.0, 300)
 
 
+@pytest.mark.slow
 def test_boxes_of_any_size():
     found = session(0.45, 300)
     rng = np.random.default_rng(1)

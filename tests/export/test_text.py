@@ -80,6 +80,7 @@ def test_a_classifier_of_texts_inside_others(encoder):
         assert names == ["label", "probabilities"]
 
 
+@pytest.mark.slow
 def test_from_a_string_to_a_label(clf):
     model = to_onnx(clf, X)
     (text,) = model.graph.input
@@ -93,6 +94,7 @@ def test_from_a_string_to_a_label(clf):
     assert_allclose(results["probabilities"], clf.predict_proba(new), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_process_with_onnxruntime_alone(clf, tmp_path):
     (tmp_path / "model.onnx").write_bytes(to_onnx(clf, X).SerializeToString())
     program = """
@@ -108,6 +110,7 @@ assert not {"onnx", "sklearn", "sklearn_dl", "tokenizers", "torch", "transformer
     assert done.stdout.split() == clf.predict(["a fine old film", "dog"]).tolist()
 
 
+@pytest.mark.slow
 def test_from_bytes_to_a_label(clf):
     results = run(to_onnx(clf, X, text="utf8"), {"text": as_bytes(["a\0fine film", "中文"])})
     clf.set_params(precision="float32")
@@ -230,6 +233,7 @@ def test_a_static_embedding(tmp_path):
     to_onnx(TextEncoder(str(tmp_path / "static"), max_length=16), X, text="token_ids")
 
 
+@pytest.mark.slow
 def test_token_ids_of_a_saved_tokenizer(clf, tmp_path):
     model = to_onnx(clf, X, text="token_ids")
     names = [value.name for value in model.graph.input]
@@ -266,6 +270,7 @@ def test_a_tokenizer_is_found_in_a_pipeline(clf, encoder, tmp_path):
     assert (tmp_path / "tokenizer.json").exists()
 
 
+@pytest.mark.slow
 def test_a_pipeline_without_one_tokenizer_is_refused(encoder, tmp_path):
     with pytest.raises(ValueError, match="LogisticRegression has no text estimator"):
         save_tokenizer(LogisticRegression(), tmp_path)
@@ -302,6 +307,7 @@ def test_several_texts_enter(encoder, text):
         )
 
 
+@pytest.mark.slow
 def test_an_export_changes_nothing_of_the_estimator(clf):
     before = pickle.dumps(clf)
     first = to_onnx(clf, X).SerializeToString()
@@ -316,6 +322,7 @@ def test_an_export_changes_nothing_of_the_estimator(clf):
         assert secret not in first
 
 
+@pytest.mark.slow
 def test_what_the_file_says_about_itself(clf):
     properties = {entry.key: entry.value for entry in to_onnx(clf, X).metadata_props}
     assert properties["estimator"] == "TextClassifier"

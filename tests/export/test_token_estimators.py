@@ -22,6 +22,8 @@ from tests.text.answers.questions import PAIRS, X, Y, quick, small
 from tests.text.entities.colors import ENTITIES, TAGS, TEXTS, WORDS, spans
 from tests.text.tiny_encoders import KINDS, tiny_bert, tiny_encoder
 
+pytestmark = pytest.mark.slow
+
 TAG_NAMES = ["O", "B-colour", "I-colour", "B-pet", "I-pet"]
 QUICK_KINDS = {"mpnet"}  # it takes word shapes without token types
 FAMILIES = [k if k in QUICK_KINDS else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]

@@ -38,12 +38,14 @@ def from_bytes_of_pairs(tiny):
     return tokenizer, session_of(tokenizer, "utf8", 2)
 
 
+@pytest.mark.slow
 def test_strings_with_a_prompt(from_strings):
     assert_same_tokens(*from_strings, HARD)
     for text in HARD:
         assert_same_tokens(*from_strings, [text])
 
 
+@pytest.mark.slow
 def test_pairs_of_bytes(from_bytes_of_pairs):
     firsts, seconds = zip(*((a, b) for a in HARD for b in HARD), strict=True)
     assert_same_tokens(*from_bytes_of_pairs, firsts, seconds)
@@ -51,6 +53,7 @@ def test_pairs_of_bytes(from_bytes_of_pairs):
     assert_same_tokens(*from_bytes_of_pairs, ["goo\0d", "\0", ""], ["\0\0a", "b\0", "\0"])
 
 
+@pytest.mark.slow
 def test_long_texts_of_pairs_are_shortened_first(from_bytes_of_pairs):
     tokenizer, _ = from_bytes_of_pairs
     n = tokenizer.n_whole_characters
@@ -61,6 +64,7 @@ def test_long_texts_of_pairs_are_shortened_first(from_bytes_of_pairs):
     assert_same_tokens(*from_bytes_of_pairs, firsts, seconds)
 
 
+@pytest.mark.slow
 def test_a_run_without_rows(from_strings, from_bytes_of_pairs):
     (_, single), (_, pairs) = from_strings, from_bytes_of_pairs
     for array in single.run(None, {"text_0": np.empty((0, 1), dtype=object)}):
@@ -78,11 +82,13 @@ def test_bytes_that_are_not_utf8_do_not_fail(from_bytes_of_pairs):
     assert ids.shape[0] == 50
 
 
+@pytest.mark.slow
 def test_two_graphs_are_the_same_bytes(tiny):
     first, second = (model_of(Tokenizer(tiny(), 8), "string") for _ in range(2))
     assert first.SerializeToString() == second.SerializeToString()
 
 
+@pytest.mark.slow
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(1, 20))
 @settings(max_examples=200)
 def test_pairs_are_cut_as_tokenizers_cuts_them(n_first, n_second, room):
@@ -185,6 +191,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", REFUSED)
 def test_other_tokenizers_are_refused(why):
     with pytest.raises(UnknownTokenizer, match=why):

@@ -56,6 +56,7 @@ def run(made, feeds):
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
+@pytest.mark.slow
 def test_from_pixels_to_a_label(colors):
     clf = ImageClassifier(colors, image_size=SIZE, C=100.0).fit(IMAGES, COLORS)
     made = to_onnx(clf, MIXED)

@@ -128,6 +128,7 @@ def read_damaged_files(format, n_files):
 READ_BY_US = {"AVIF", "ICNS", "ICO", "JPEG2000", "TIFF"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", SEEDS)
 def test_damaged_files(format):
     read_damaged_files(format, n_files=200 if format in READ_BY_US else 40)

@@ -387,6 +387,7 @@ def test_memory_is_used(path, tmp_path, monkeypatch):
 # --- threads, leaks, fuzz
 
 
+@pytest.mark.slow
 def test_threads_share_images(tmp_path):
     pixels = gradient(300, 200)
     file = tmp_path / "a.png"
@@ -407,6 +408,7 @@ def test_threads_share_images(tmp_path):
         shared.close()
 
 
+@pytest.mark.slow
 def test_nothing_leaks(path, tmp_path):
     cells = [path, path.read_bytes(), RGB, PIXELS]
     data = path.read_bytes()
@@ -456,6 +458,7 @@ def damaged_files(draw):
     return bytes(data[start : draw(st.integers(start, len(data)))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", ["error", "ignore"])
 @settings(max_examples=300)
 @given(data=damaged_files() | st.binary(max_size=200))

@@ -451,6 +451,7 @@ def test_links_and_devices_in_a_tar_lead_nowhere(tmp_path):
     np.testing.assert_array_equal(found, [LEVELS[3], np.nan, np.nan, np.nan])
 
 
+@pytest.mark.slow
 def test_a_member_that_unpacks_to_a_large_file_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.png", bytes(80_000_000))
@@ -529,6 +530,7 @@ def test_an_archive_that_was_replaced_is_read_anew(archives):
     assert levels_of(["images/1.png"], filesystem=options) == LEVELS[9]
 
 
+@pytest.mark.slow
 def test_no_descriptor_thread_or_instance_is_left(archives):
     options = {"protocol": "zip", "fo": str(archives["zip"])}
     cached = {"protocol": "memory", "use_listings_cache": False}

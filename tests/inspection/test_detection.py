@@ -163,6 +163,7 @@ def test_the_same_places_each_time():
     assert np.array_equal(tags(first), tags(second))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
 def test_tags_in_axes_of_the_user(layout):
     figure, axes = plt.subplots(1, 2, layout=layout, figsize=(13, 5))

@@ -163,6 +163,7 @@ def test_labels_and_padding_are_a_part_of_the_lines():
     assert len(display.labels_) == 100
 
 
+@pytest.mark.slow
 def test_a_label_is_on_the_line_of_the_last_word():
     for n_words in range(1, 40):
         text = "word " * n_words + "Ada Lovelace"
@@ -191,6 +192,7 @@ def test_more_labels_than_colors():
     assert colors[10:] == colors[:2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -283,6 +283,7 @@ def test_images_are_read_one_at_a_time(monkeypatch):
     assert display.images[0].shape == (234, 234)
 
 
+@pytest.mark.slow
 def test_large_images_come_in_smaller_batches():
     clf = UpperLeftIsRed().fit(None)
     explained(clf, [np.zeros((6000, 6000, 3), np.uint8)], n_patches=2)

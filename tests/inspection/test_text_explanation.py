@@ -343,6 +343,7 @@ def test_plots_and_html():
     assert TextExplanationDisplay.from_estimator(KnownWords().fit(None), ["a"], ax=ax).ax_ is ax
 
 
+@pytest.mark.slow
 def test_nothing_is_colored_where_nothing_matters():
     display = TextExplanationDisplay.from_estimator(KnownWords().fit(None), ["a b c"])
     assert display.plot().boxes_ == []

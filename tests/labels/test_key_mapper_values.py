@@ -133,6 +133,7 @@ values = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(X=values, shuffled=st.randoms())
 def test_every_value_comes_back(X, shuffled):
     mapper = LabelKeyMapper().fit(X)

@@ -45,6 +45,7 @@ texts = st.lists(
 ).map(" ".join)
 
 
+@pytest.mark.slow
 @given(
     rows=st.lists(
         st.tuples(st.lists(texts, max_size=3), texts).map(

@@ -49,6 +49,7 @@ def known_and_found(draw):
     return true, predicted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SEQEVAL)
 @given(case=known_and_found(), zero_division=st.sampled_from([0, 1]), beta=st.sampled_from([1, 2]))
 @settings(max_examples=25, deadline=None)
@@ -78,6 +79,7 @@ def test_legal_tags_score_as_in_seqeval(scheme, case, zero_division, beta):
                 np.testing.assert_array_equal(entity_f1_score(*rows, **params), ours[2])
 
 
+@pytest.mark.slow
 @given(data=st.data(), true=st.lists(row_spans(5), min_size=1, max_size=3).filter(lambda y: any(y)))
 @settings(max_examples=100, deadline=None)
 def test_illegal_predictions_score_as_in_seqeval(data, true):

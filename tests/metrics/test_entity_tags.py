@@ -67,6 +67,7 @@ def test_spans_survive_tags(scheme, case):
     assert [(entity.start, entity.end, entity.tag) for entity in found] == spans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SEQEVAL)
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)

@@ -83,6 +83,7 @@ def small_network():
     return lite.EfficientNet(blocks[:1], settings)
 
 
+@pytest.mark.slow
 def test_a_small_network_is_exported(tmp_path, monkeypatch, capfd, caplog):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -5,6 +5,7 @@ import pytest
 from sklearn_dl.models import model_path
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.usefixtures("use_real_home")
 def test_transformers_loads_it_from_its_folder(monkeypatch):

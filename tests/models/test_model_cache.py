@@ -137,6 +137,7 @@ def damage_both(path):
 DAMAGES = [value for key, value in globals().items() if key.startswith("damage_")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__[7:])
 @pytest.mark.parametrize("forget", [True, False], ids=["new process", "same process"])
 def test_damaged_copy_is_made_again(mine, damage, forget):

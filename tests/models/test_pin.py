@@ -116,6 +116,7 @@ def test_a_damaged_cache(hub_cache, bert, main):
         vectors("owner/name")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "folder"),
     [
@@ -218,6 +219,7 @@ def new_workers():
     get_reusable_executor().shutdown(wait=True)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_workers")
 def test_a_worker_of_joblib_finds_a_pinned_model(server, bert):
     pin("me/mine", endpoint=server.url)
@@ -303,6 +305,7 @@ def test_a_name_that_is_taken(server):
         pin("all-minilm-l6-v2", endpoint=server.url)
 
 
+@pytest.mark.slow
 def test_pinned_anew_at_another_content(server, tmp_path):
     pin("me/mine", endpoint=server.url)
     first = vectors("me/mine")

@@ -8,6 +8,7 @@ import pytest
 from tests.runtimes.fresh_process import run_fresh
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(
     "kind",

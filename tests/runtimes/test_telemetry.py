@@ -25,6 +25,7 @@ assert dict(os.environ) == before
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_written(tmp_path):
     path = tmp_path / "graph.onnx"
     path.write_bytes(two_layers().SerializeToString())
@@ -65,6 +66,7 @@ def test_an_imported_module_is_left_alone(monkeypatch, seen_while_imported):
     assert seen_while_imported == [None]
 
 
+@pytest.mark.slow
 def test_one_module_imports_it():
     own = Path(_runtime.__file__)
     for path in Path(sklearn_dl.__file__).parent.rglob("*.py"):

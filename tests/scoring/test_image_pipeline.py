@@ -177,6 +177,7 @@ def test_a_long_wrong_name_is_not_repeated_in_the_error(name):
     assert "x" * 1000 not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_packaged_network():
     import sklearn.datasets

@@ -73,6 +73,7 @@ def test_fit_rank(values, declared, fitted):
         assert fit_rank(np.zeros(values), spec(*declared)).shape == fitted
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.data(), NUMBERS, NUMBERS)
 def test_cast_keeps_the_value_or_raises(data, given_type, wanted):

@@ -34,6 +34,7 @@ def test_onnx_models():
     assert_allclose(results, [i * X for i in range(8)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["saved_model", "keras"])
 def test_tensorflow_models(tmp_path, kind):
     scorers, expected = [], []

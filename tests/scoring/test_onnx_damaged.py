@@ -30,6 +30,7 @@ def damages(data):
         yield data[:i]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [two_layers, add_and_multiply, row_sum, in_a_branch])
 def test_nothing_is_printed(tmp_path, capfd, make):
     path = tmp_path / "model.onnx"

@@ -58,6 +58,7 @@ def error_of_preparing(path, outputs):
     return None
 
 
+@pytest.mark.slow
 def test_damaged_files_are_prepared_or_refused(tmp_path):
     path = tmp_path / "damaged.onnx"
     sound = files(tmp_path)[0]
@@ -89,6 +90,7 @@ TENSORS = st.fixed_dictionaries(
 SIZES = st.lists(st.integers(0, 4) | st.integers(-(2**63), 2**63 - 1), max_size=3)
 
 
+@pytest.mark.slow
 def test_a_tensor_reads_no_file_outside_the_folder(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     (folder / "sub").mkdir(parents=True)

@@ -24,6 +24,7 @@ IMAGES = rng.integers(0, 128, (12, 6, 6, 3), dtype=np.uint8) + 128 * Y[:, None, 
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", ["default", "pandas"])
 def test_column_transformer(container):
     table = X.assign(image=list(IMAGES))
@@ -58,6 +59,7 @@ def test_feature_union():
     assert_allclose(out, np.hstack([-X, X]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_grid_search_in_workers():
     pipe = make_pipeline(
         ImageLoader(),
@@ -106,6 +108,7 @@ def large():
     return Counted(made.SerializeToString())
 
 
+@pytest.mark.slow
 def test_short_repr(large):
     scorer = OnnxScorer(large, outputs="y")
     shown = "<2 MB sha256:"

@@ -85,6 +85,7 @@ CONTAINERS = (
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(st.lists(st.tuples(CELLS, CELLS).map(list), min_size=1, max_size=4), st.data())
 def test_any_mixture_stays_exact(rows, data):

@@ -150,6 +150,7 @@ def test_initializers_that_are_inputs_in_old_files():
         assert scorer.transform(X).shape == (4, 2)
 
 
+@pytest.mark.slow
 @needs_shared
 def test_ultraface_has_initializers_as_inputs():
     path = SHARED / "ultraface" / "version-RFB-320.onnx"

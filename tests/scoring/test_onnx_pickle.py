@@ -80,6 +80,7 @@ def test_size_of_the_pickle(path):
     assert carried > 65538 > 2000 > named
 
 
+@pytest.mark.slow
 def test_a_new_process_loads_it_without_the_file(path, tmp_path):
     pipe = make_pipeline(OnnxScorer(path)).fit(X)
     (tmp_path / "pipe.pkl").write_bytes(pickle.dumps(pipe))
@@ -187,6 +188,7 @@ def test_worker_processes(path, method):
         assert_array_equal(pool.apply(scorer.transform, (X,)), -X)
 
 
+@pytest.mark.slow
 def test_loky(path):
     scorer = OnnxScorer(path)
     out = joblib.Parallel(n_jobs=2)(joblib.delayed(scorer.transform)(X + i) for i in range(4))

@@ -94,6 +94,7 @@ def test_grid_on_images_shares_one_session(openings, container):
     assert len(openings) == 1
 
 
+@pytest.mark.slow
 def test_grid_over_workers_opens_once_in_each(path):
     pipe = make_pipeline(OnnxScorer(path), LogisticRegression())
     grid = {"logisticregression__C": [0.1, 1.0], "onnxscorer__outputs": ["hidden", "y"]}
@@ -312,6 +313,7 @@ def assert_nothing_is_left_open(call, n_calls):
     assert more_names - names == set()
 
 
+@pytest.mark.slow
 def test_calls_leave_no_file_thread_or_array_behind(score_in_three_ways, openings):
     score_in_three_ways()
     assert len(openings) == 2

@@ -49,6 +49,7 @@ def test_a_frozen_graph(tmp_path, way):
     assert_array_equal(scorer.transform(X), 5 * X)
 
 
+@pytest.mark.slow
 def test_variables_of_a_saved_model(tmp_path, way):
     scorer = TensorFlowScorer(affine(tmp_path / "model", 2.0))
     assert_array_equal(scorer.transform(X), 2 * X)
@@ -59,6 +60,7 @@ def test_variables_of_a_saved_model(tmp_path, way):
     assert_array_equal(scorer.transform(X), 5 * X)
 
 
+@pytest.mark.slow
 def test_a_keras_file(tmp_path, way):
     model = keras_model()
     model.save(tmp_path / "model.h5")

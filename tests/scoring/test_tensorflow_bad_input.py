@@ -109,6 +109,7 @@ def grown(work, n_first, n_calls):
     return np.subtract(used(n_calls), before)
 
 
+@pytest.mark.slow
 def test_nothing_stays_after_some_calls(tmp_path):
     scorer = TensorFlowScorer(affine(tmp_path / "model"))
     rows = np.ones((100_000, 3), dtype=np.float32)

@@ -134,6 +134,7 @@ def test_a_keras_model_in_memory():
     assert scorer.model_path_ is None
 
 
+@pytest.mark.slow
 def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(monkeypatch):
     opened = []
     monkeypatch.setattr(
@@ -154,6 +155,7 @@ def test_a_model_in_memory_is_exported_once_and_again_when_its_weights_change(mo
         assert len(opened) == 2
 
 
+@pytest.mark.slow
 def test_clones_share_the_export_of_a_model_in_memory(monkeypatch):
     exports = []
     real = _live.pack

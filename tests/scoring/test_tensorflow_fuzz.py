@@ -147,6 +147,7 @@ def test_some_changes_of_bytes(folders, data):
     change_bytes(data, folders)
 
 
+@pytest.mark.slow
 @FEW
 @given(data=st.data())
 def test_some_changes_of_graphs(folders, data):

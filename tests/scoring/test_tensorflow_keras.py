@@ -41,6 +41,7 @@ def set_function(model):
     model.layers[1].activation = seven_times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -100,6 +101,7 @@ class Table(tf.Module):
         return {"id": self.table.lookup(word)}
 
 
+@pytest.mark.slow
 def test_a_table_in_memory_that_changes():
     module = Table()
     scorer = TensorFlowScorer(module)
@@ -108,6 +110,7 @@ def test_a_table_in_memory_that_changes():
     assert scorer.transform(["cat", "dog"]).tolist() == [[7], [8]]
 
 
+@pytest.mark.slow
 def test_a_model_that_did_not_change_is_exported_once(monkeypatch):
     exports = []
     real = _live.pack
@@ -152,6 +155,7 @@ LAYERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_gives_what_keras_gives(name):
     shape, make = LAYERS[name]
@@ -183,6 +187,7 @@ def files(harmless_files, tmp_path):
     return shutil.copytree(harmless_files, tmp_path, dirs_exist_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_harmless_files(files, suffix):
     assert TensorFlowScorer(files / f"dense{suffix}").transform(X).shape == (2, 2)
@@ -246,6 +251,7 @@ def two_outputs():
     return keras.Model(inputs, [score, layers.Rescaling(2.0, name="twice")(inputs)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["memory", ".keras", ".h5"])
 def test_outputs_keep_their_names(tmp_path, kind):
     model = two_outputs()
@@ -266,6 +272,7 @@ def test_outputs_keep_their_names(tmp_path, kind):
         assert_allclose(one.transform(X), 2 * X)
 
 
+@pytest.mark.slow
 def test_outputs_of_other_models_keep_their_names():
     last = sequential()
     assert TensorFlowScorer(last).outputs_[0].name == last.layers[-1].name

@@ -87,12 +87,14 @@ def child(tmp_path_factory):
     return (ran.stdout, ran.stderr), seen, results, expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODEL_FILES, *IN_MEMORY, *BY_PATH])
 def test_a_pickle_gives_the_same_in_another_process(child, name):
     _, _, results, expected = child
     assert_array_equal(results[name], expected[name])
 
 
+@pytest.mark.slow
 def test_the_screen_stays_clean(child):
     printed, _, _, _ = child
     assert printed == ("", "")

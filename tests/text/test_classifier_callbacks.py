@@ -81,6 +81,7 @@ def test_scoring_monitor_sees_each_epoch(clf):
     assert_allclose(scores[1], last, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_callbacks_reach_the_epochs_of_a_grid_search(clf, capsys):
     pytest.importorskip("rich")
     monitor, bar = ScoringMonitor(scoring="accuracy"), ProgressBar()

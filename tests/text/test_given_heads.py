@@ -203,6 +203,7 @@ def test_numbers(numbers):
         TextClassifier(numbers).predict(TEXTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("y", [np.arange(6), 100.0 + 50 * np.arange(6)], ids=["small", "large"])
 def test_a_regression_starts_from_the_head_in_any_unit(numbers, y):
     model = TextRegressor(numbers, **QUICK, learning_rate=1e-12)

@@ -68,6 +68,7 @@ def test_word_shapes_of_zero_change_nothing(tmp_path, kind):
     assert_allclose(made, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_used_twice_share_their_probability(tmp_path):
     folder = tiny_head(tmp_path / "bert", "bert", "token", ["O", "I-x"])
     head = find_head(find_folder(folder), "token")

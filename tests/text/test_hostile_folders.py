@@ -484,6 +484,7 @@ def with_pooling(encoder, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @settings(max_examples=50, derandomize=True, deadline=None)
 @given(st.lists(CHANGES, min_size=1, max_size=2))
 def test_odd_values_give_a_network_or_a_named_error(with_pooling, changes):

@@ -170,6 +170,7 @@ def test_texts_are_read_in_chunks(trained, monkeypatch, n_rows, n_characters):
         assert len(texts) <= n_rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, "all"])
 def test_a_fit_learns_from_all_of_a_text(encoder, layers):
     fits = FITS | {"max_epochs": 8, "learning_rate": 3e-3}
@@ -195,6 +196,7 @@ def test_a_text_counts_like_one_row_in_training(trained, monkeypatch, n_rows):
     assert_allclose(feed.shares[feed.row_of_part == 4], np.array([16, 7]) / 23)
 
 
+@pytest.mark.slow
 def test_the_validation_score_is_that_of_whole_texts(encoder):
     scores = []
 
@@ -254,6 +256,7 @@ def test_a_grid_search_chooses(encoder):
     assert search.best_params_ == {"long_texts": "windows"}
 
 
+@pytest.mark.slow
 def test_a_killed_fit_goes_on(encoder, tmp_path, monkeypatch):
     clf = TextClassifier(encoder, **WINDOWS, **FITS)
     expected = clone(clf).fit(X, Y).decision_function(X)
@@ -274,6 +277,7 @@ def test_a_killed_fit_goes_on(encoder, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_fit_goes_on_with_windows(encoder):
     clf = TextClassifier(encoder, warm_start=True, **WINDOWS, **FITS)
     assert clf.fit(X, Y).fit(X, Y).history_["epoch"] == [1, 2, 3, 4]

@@ -49,6 +49,7 @@ def made(family):
     return model_class(config_class(**settings)).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in _FAMILIES if f not in _NO_ENCODERS])
 def test_families_that_see_padding_are_known(family):
     with torch.random.fork_rng([]), torch.inference_mode():
@@ -80,6 +81,7 @@ OF_BERT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", OF_BERT)
 def test_a_text_does_not_depend_on_the_others(family, tmp_path, monkeypatch):
     monkeypatch.setitem(KINDS, family, OF_BERT[family])

@@ -76,6 +76,7 @@ def long_fit(encoder, request):
     return model, model.fit(X, Y).predict(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES.values(), ids=SCALES)
 def test_predictions_have_the_units_of_y(long_fit, scale):
     y = scale[0] * Y + scale[1]
@@ -87,6 +88,7 @@ def test_predictions_have_the_units_of_y(long_fit, scale):
     assert np.corrcoef(predicted, y)[0, 1] > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params", [{"max_epochs": 0}, {"max_epochs": 2}, {"max_epochs": 8}], ids=str
 )
@@ -184,6 +186,7 @@ def test_rows_of_weight_zero_change_nothing(model, architecture):
     assert_array_equal(clone(model).fit(more, y, sample_weight=weights).predict(X), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bi-encoder", "cross-encoder"])
 def test_early_stopping_scores_r2(model, architecture):
     model.set_params(architecture=architecture, early_stopping=True, max_epochs=4)
@@ -259,6 +262,7 @@ def test_warm_start_refuses_another_architecture(model):
     assert_array_equal(model.predict(X), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["bi-encoder", "cross-encoder"])
 def test_integers_bools_and_lists_of_similarities(model, architecture):
     model.set_params(architecture=architecture, max_epochs=1)

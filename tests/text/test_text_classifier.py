@@ -126,6 +126,7 @@ def test_label_smoothing_makes_probabilities_less_sure(clf, smoothing):
     assert (clf.predict_proba(X).max(1).mean() < 0.9) == (smoothing > 0)
 
 
+@pytest.mark.slow
 def test_random_state(clf):
     def fitted(random_state):
         return clone(clf).set_params(random_state=random_state).fit(X, Y).predict_proba(X)

@@ -152,6 +152,7 @@ def as_from_another_process(made):
     return pickle.loads(data)
 
 
+@pytest.mark.slow
 def test_a_grid_of_models_whose_candidates_are_pickled(search):
     """Do what a search with processes does, in this process."""
     search.fit(X, Y)
@@ -169,6 +170,7 @@ def test_a_grid_of_models_whose_candidates_are_pickled(search):
     assert_allclose(as_from_another_process(search).predict_proba(X), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_grid_of_models_over_two_threads(search):
     serial = clone(search).fit(X, Y)
     with joblib.parallel_backend("threading"):
@@ -180,6 +182,7 @@ def test_a_grid_of_models_over_two_threads(search):
     assert_allclose(parallel.predict_proba(X), serial.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_halving_search(trained):
     grid = {"learning_rate": [1e-6, 1e-3], "trainable_layers": [0, "all"]}
     search = HalvingGridSearchCV(
@@ -240,6 +243,7 @@ def test_sample_weights_are_routed(frozen):
     assert not np.allclose(expected, frozen.fit(X, Y).predict_proba(X))
 
 
+@pytest.mark.slow
 def test_a_grid_over_models_and_lengths_loads_each_once(frozen, tmp_path, monkeypatch):
     folders = [str(tiny_bert(tmp_path / f"bert-{seed}", seed=seed)) for seed in range(4)]
     loaded = []

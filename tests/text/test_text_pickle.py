@@ -105,6 +105,7 @@ def test_everything_works_in_another_process_without_the_folder(folder, tmp_path
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_copies_need_no_folder(folder, kind):
     estimator = fitted(make(kind, str(folder), embed_model=True))
     expected = outputs(estimator)

@@ -36,6 +36,7 @@ def model(encoder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["all", 1, 0])
 def test_numbers_are_learned(model, layers):
     model.set_params(trainable_layers=layers).fit(X, Y)
@@ -47,6 +48,7 @@ def test_numbers_are_learned(model, layers):
     assert len(model.history_.get("epoch", [])) == (12 if layers else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["all", 0])
 def test_several_numbers_of_a_row_are_learned(model, layers):
     model.set_params(trainable_layers=layers).fit(X, BOTH)
@@ -57,6 +59,7 @@ def test_several_numbers_of_a_row_are_learned(model, layers):
     assert_allclose(predicted[:, 1], 100 - 10 * predicted[:, 0], atol=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["all", 0])
 def test_predictions_have_the_units_of_y(model, layers):
     model.set_params(trainable_layers=layers)

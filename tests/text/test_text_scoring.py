@@ -13,6 +13,8 @@ from sklearn_dl.text import _scoring, _windows
 from sklearn_dl.text._tokenizer import Tokenizer
 from sklearn_dl.training import _rows
 
+pytestmark = pytest.mark.slow
+
 rng = np.random.default_rng(0)
 WORDS = ["good", "bad", "film", "book", "plot", "music", "cat", "dog", "house", "tree"]
 # of 0 to 29 words, so that sorting by length moves every row

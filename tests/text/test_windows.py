@@ -135,6 +135,7 @@ def test_offsets_count_the_characters_of_the_text_as_it_was_given(folder, before
     assert offsets.max() == len(text)
 
 
+@pytest.mark.slow
 def test_a_text_of_a_megabyte(bert):
     words = rng.choice(WORDS, 220_000)
     text = " ".join(words)

@@ -115,6 +115,7 @@ def test_the_checkpoint_of_another_fit_is_refused_by_name(saved, other, differen
     assert saved.load()[0]["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_checkpoint_can_change_unnoticed(saved):
     whole = saved.path.read_bytes()
     for place in range(len(whole)):
@@ -169,6 +170,7 @@ class DyingTask(LinearTask):
         self.losses = die_at_call(step, self.losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every_step", [True, False])
 @pytest.mark.parametrize("step", [1, 7, 10, 19])
 def test_a_fit_killed_in_mid_epoch_ends_as_if_it_had_not_been(
@@ -204,6 +206,7 @@ def kill_before_the_file_is_in_place(number):
     Path.replace = die_at_call(number, Path.replace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 1, 8, 18])
 @pytest.mark.parametrize(
     "kill",
@@ -230,6 +233,7 @@ def test_a_fit_killed_while_it_saves_ends_as_if_it_had_not_been(
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_fit_killed_again_and_again_ends_as_if_it_had_not_been(tmp_path, monkeypatch, whole):
     monkeypatch.setattr(_training_loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     for _ in range(6):

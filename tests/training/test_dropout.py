@@ -4,6 +4,7 @@ import torch
 from sklearn_dl.training._dropout import Dropout, replace_dropout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_it_drops_and_scales_as_torch_does(p, dtype):

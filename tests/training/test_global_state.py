@@ -286,6 +286,7 @@ def test_a_fit_keeps_its_threads_when_it_scores(make_classifier, monkeypatch):
     torch.set_num_threads(n_threads)
 
 
+@pytest.mark.slow
 def test_fits_in_threads_give_the_bits_of_fits_one_after_the_other(make_classifier, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     n_threads, rng_state = torch.get_num_threads(), torch.get_rng_state()
@@ -303,6 +304,7 @@ def test_fits_in_threads_give_the_bits_of_fits_one_after_the_other(make_classifi
     assert torch.equal(torch.get_rng_state(), rng_state)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_fits_and_predicts(make_classifier, monkeypatch):
     # torch's threads do not live on in the child, which must not wait for them

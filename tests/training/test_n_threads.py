@@ -87,6 +87,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize("kind", KINDS)
 def test_n_threads_wins(kind, make_classifier, seen):

@@ -67,6 +67,7 @@ def test_a_call_is_one_epoch_more(case):
     assert estimator.predict(rows).dtype == before.dtype
 
 
+@pytest.mark.slow
 def test_calls_are_repeatable_and_a_pickle_goes_on_the_same_way(case):
     estimator, rows, y, first = case
     other = clone(estimator).partial_fit(rows, y, **first)
@@ -87,6 +88,7 @@ def test_it_goes_on_from_a_fit(case):
         assert not np.array_equal(estimator.predict(rows), before)
 
 
+@pytest.mark.slow
 def test_it_learns(clf):
     for _ in range(6):
         for chunk in np.array_split(np.arange(24), 4):
@@ -94,6 +96,7 @@ def test_it_learns(clf):
     assert clf.score(X, Y) > 0.9
 
 
+@pytest.mark.slow
 def test_classes_that_come_late_are_learned(clf):
     clf.set_params(batch_size=4)
     known = np.flatnonzero(Y != "red")
@@ -111,6 +114,7 @@ def test_one_class_alone(clf):
     assert np.isfinite(clf.predict_log_proba(X)).all()
 
 
+@pytest.mark.slow
 def test_labels_that_come_late(clf):
     clf.set_params(batch_size=8, learning_rate=5e-3)
     clf.partial_fit(X[:4], LABELS[[1, 1, 1, 1], :2])  # no row has a label
@@ -158,6 +162,7 @@ def test_labels_need_no_classes(clf):
         clf.partial_fit(X, LABELS[:, :2])
 
 
+@pytest.mark.slow
 def test_learning_curves_learn_in_steps(clf):
     for y in (Y, LABELS):
         _, _, scores = learning_curve(
@@ -275,6 +280,7 @@ def test_callbacks_are_for_fit(clf):
     clf.set_callbacks(ProgressBar()).partial_fit(X, Y, classes=CLASSES)
 
 
+@pytest.mark.slow
 def test_a_killed_call_resumes(clf, tmp_path, monkeypatch):
     clf.set_params(batch_size=4)
     clf.partial_fit(X, Y, classes=CLASSES)

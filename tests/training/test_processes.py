@@ -132,6 +132,7 @@ def run(request, still_encoder, tmp_path_factory):
     return output, folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_processes_end_with_equal_weights_and_histories(run, name):
     _, folder, (first, second) = run
@@ -141,6 +142,7 @@ def test_the_processes_end_with_equal_weights_and_histories(run, name):
     assert first[name]["best_epoch"] == second[name]["best_epoch"]
 
 
+@pytest.mark.slow
 def test_the_processes_share_the_rows_of_each_epoch(run):
     _, _, results = run
     first, second = (result["plain"]["seen"] for result in results)
@@ -152,6 +154,7 @@ def test_the_processes_share_the_rows_of_each_epoch(run):
         assert sorted(chain(*rows)) == list(range(19))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(run, still_encoder):
     _, _, (first, _) = run
     alone = TextClassifier(still_encoder, max_length=16, batch_size=3, learning_rate=1e-3)
@@ -271,6 +274,7 @@ class LearnsNothing:
         return len(texts) / self.n_texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
     monkeypatch.setenv("RANK", str(rank))

@@ -219,6 +219,7 @@ def test_detections_and_pixels(bars):
     assert bars() == {"DetectionScorer": "6/6", "PixelExtractor": "9/9"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, "all"])
 def test_a_detector_that_learns(bars, layers, tmp_path):
     X, y = drawn_images(6)

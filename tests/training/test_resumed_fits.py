@@ -12,7 +12,10 @@ from tests.training.children import die_at_call, in_child
 from tests.training.linear_task import same_bits, tensors_of
 from tests.training.reviews import LABELS, TEXTS
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
+]
 
 
 @pytest.fixture(autouse=True)

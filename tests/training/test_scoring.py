@@ -38,6 +38,7 @@ def classifier(encoder, **params):
     return TextClassifier(encoder, max_length=16, **QUICK | params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier", "regressor", "similarity", "images"])
 def test_the_score_is_that_of_the_scorer(kind, encoder):
     estimator, X, y, name = make(kind, encoder)

@@ -166,6 +166,7 @@ def test_a_wrong_argument_is_named(argument, value):
         QuestionAnswerer().search_space(**{argument: value})
 
 
+@pytest.mark.slow
 def test_it_can_be_searched_at_random(encoder):
     clf = TextClassifier(encoder, max_length=16, precision="float32", **FROZEN)
     search = RandomizedSearchCV(clf, clf.search_space(), n_iter=4, cv=2, random_state=0)
@@ -197,6 +198,7 @@ def test_a_step_of_a_pipeline_can_be_searched_by_halving(encoder):
     assert search.n_candidates_[0] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [ImageClassifier(tiny_module, image_size=12), ImageRegressor(tiny_module, image_size=12)],

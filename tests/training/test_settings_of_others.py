@@ -210,6 +210,7 @@ def check_settings(case, expected_and_pickle, names):
     equal(getattr(again.fit(X, y), method)(X), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("together", TOGETHER)
 @pytest.mark.parametrize("kind", KINDS)

@@ -52,6 +52,7 @@ def gradient_norms(monkeypatch):
     return norms
 
 
+@pytest.mark.slow
 def test_training_finds_the_weights_of_a_linear_function():
     task = LinearTask(torch.nn.Linear(3, 1))
     _, history, _ = trained(task, max_epochs=150, weight_decay=0.0, max_grad_norm=None)

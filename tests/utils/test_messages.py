@@ -69,6 +69,7 @@ def raised_by_a_worker(error):
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [RowError, ImageReadError, NotFiniteError])
 @pytest.mark.parametrize(
     "copied",

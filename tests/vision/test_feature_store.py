@@ -96,6 +96,7 @@ def whole(tmp_path_factory):
 PLACES = st.integers(0, 2**16)
 
 
+@pytest.mark.slow
 @given(
     st.one_of(
         st.tuples(st.just("bits"), st.lists(st.tuples(PLACES, st.integers(0, 7)), max_size=8)),

@@ -41,6 +41,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_learns(clf, data):
     X_new, y_new = colored_images(30, seed=1)
     clf.set_params(max_epochs=6, learning_rate=3e-3).fit(*data)
@@ -62,6 +63,7 @@ def test_it_starts_from_the_solved_head(clf, data):
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(clf, data):
     clf.set_params(augment="standard")
     first, second = clone(clf).fit(*data), clone(clf).fit(*data)
@@ -109,6 +111,7 @@ def test_an_unreadable_image_of_x_val_raises_before_training(clf, data, tmp_path
     assert computed == [24]  # nothing of X_val
 
 
+@pytest.mark.slow
 def test_views_change_what_is_learned(clf, data):
     plain = clone(clf).fit(*data)
     seen = clone(clf).set_params(augment=("flip",)).fit(*data)
@@ -169,6 +172,7 @@ def test_pickles_carry_the_trained_network(trainable, data, params, layers):
         assert copied.history_ == clf.history_
 
 
+@pytest.mark.slow
 def test_a_pickle_works_where_the_folder_is_gone(tmp_path, data, params):
     folder = tiny_folder(tmp_path / "model")
     frozen, tuned = (
@@ -197,6 +201,7 @@ def test_an_onnx_file_has_a_head_to_train_only(onnx_file, data, params):
         clf.fit(*data)
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(clf, data):
     X_val, y_val = colored_images(12, seed=2)
     clf.set_params(early_stopping=True, n_iter_no_change=2, max_epochs=8, learning_rate=0.01)
@@ -210,6 +215,7 @@ def test_early_stopping_keeps_the_best_epoch(clf, data):
     assert len(clf.history_["validation_loss"]) >= 1
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on(clf, data):
     clf.set_params(warm_start=True).fit(*data).fit(*data)
     assert clf.history_["epoch"] == [1, 2, 3, 4]
@@ -232,6 +238,7 @@ def test_callbacks(clf, data):
     assert epochs.accuracy.iloc[-1] == clf.score(*data)
 
 
+@pytest.mark.slow
 def test_weights_of_zero_change_nothing(clf, data):
     X, y = data
     weights = np.ones(24)
@@ -255,6 +262,7 @@ def test_an_error_leaves_the_estimator_as_it_was(clf, data, monkeypatch):
     np.testing.assert_array_equal(clf.predict_proba(data[0]), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
@@ -281,6 +289,7 @@ def test_a_killed_fit_ends_with_the_weights_of_a_whole_one(
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_bfloat16(clf, data):
     clf.set_params(precision="bfloat16").fit(*data)
     rough = clf.predict_proba(data[0])
@@ -289,6 +298,7 @@ def test_bfloat16(clf, data):
     assert not np.array_equal(rough, fine)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_efficientnet(data, params):
     """The torch network computes what its ONNX export does, and its last block is trained."""
@@ -316,6 +326,7 @@ def test_efficientnet(data, params):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, "all"])
 def test_a_pickle_that_names_its_model_is_gone_on_with(resnet, data, params, layers):
     clf = ImageClassifier(resnet, embed_model=False, warm_start=True, **params)

@@ -77,6 +77,7 @@ def test_features_are_those_of_the_onnx_scorer(onnx_file, params, data):
     assert clf.get_feature_names_out().tolist() == [f"imageclassifier{i}" for i in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainable_layers", [0, "all"])
 def test_image_size_is_a_width_and_a_height(trainable, params, trainable_layers):
     images = [np.full((30, 40, 3), level, np.uint8) for level in (0, 90, 180, 250)] * 3
@@ -123,6 +124,7 @@ def test_the_output_called_features_is_taken(tmp_path, params, data):
         ImageClassifier(path, **params).fit(*data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_folders_of_transformers(tmp_path, params, data, kind):
     folder = tiny_folder(tmp_path / kind, kind)
@@ -219,6 +221,7 @@ def test_the_settings_of_a_loader_before_it_hold(clf, paths, data):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 def test_unreadable_images_are_left_out(clf, data, paths, tmp_path, cached):
     y = data[1]
@@ -361,6 +364,7 @@ def test_what_a_row_may_be(clf, data, paths):
         np.testing.assert_array_equal(clf.predict_proba(column), expected)
 
 
+@pytest.mark.slow
 def test_views_teach_a_frozen_head(data, params):
     X, y = data
     plain = ImageClassifier(tiny_module, **params).fit(X, y)
@@ -433,6 +437,7 @@ def test_damaged_folders(tmp_path, params, data, damage):
         ImageClassifier(folder, **params).fit(*data)
 
 
+@pytest.mark.slow
 def test_onnx_does_not_need_torch(onnx_file, tmp_path):
     import subprocess
     import sys
@@ -654,6 +659,7 @@ def test_features_are_known_whatever_an_error_does(clf, data, computed, tmp_path
     assert computed == []
 
 
+@pytest.mark.slow
 def test_equal_image_sizes_are_the_same_fit(trainable, params, data, tmp_path):
     def fitted(size):
         clf = ImageClassifier(trainable, **{**params, "image_size": size, "random_state": None})

@@ -69,6 +69,7 @@ def test_several_numbers(trainable, train, test, layers):
     np.testing.assert_allclose(predicted[:, 1], -1000 * predicted[:, 0] + 5, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_network_learns(trainable, train, test):
     regressor = ImageRegressor(
         trainable, trainable_layers="all", max_epochs=8, early_stopping=True, **SMALL

@@ -39,6 +39,7 @@ def test_it_learns_labels(clf):
     assert_array_equal(copied.decision_function(others), clf.decision_function(others))
 
 
+@pytest.mark.slow
 def test_trained_layers_learn_labels():
     X, y = of_colors(100)
     clf = ImageClassifier(

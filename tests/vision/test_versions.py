@@ -13,6 +13,8 @@ from sklearn_dl.training import _training_loop
 from sklearn_dl.vision import _features
 from tests.vision.backbones import tiny_module
 
+pytestmark = pytest.mark.slow
+
 SIGN = {"is": 1.0}
 
 

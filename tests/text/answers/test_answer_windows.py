@@ -37,6 +37,7 @@ def answerer(encoder):
     return small(encoder, max_length=32).fit(LONG * 4, ["house"] * 12)
 
 
+@pytest.mark.slow
 def test_answers_are_found_in_any_window(answerer):
     answers = answerer.predict(LONG)
     assert answers["answer"].tolist() == ["house"] * 3

@@ -49,6 +49,7 @@ FORMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_cross_validation_of_each_form_of_y(encoder, form):
     y = FORMS[form]
@@ -62,6 +63,7 @@ def test_cross_validation_of_each_form_of_y(encoder, form):
         assert score == pytest.approx(answer_f1_score(golds, fitted.predict(X[test])))
 
 
+@pytest.mark.slow
 def test_all_forms_of_the_same_answers_give_the_same_fit(encoder):
     expected = quick(encoder).fit(X, Y).predict(PAIRS)
     for form in ("tuple", "pairs", "dicts", "Series"):
@@ -78,6 +80,7 @@ def test_a_fold_without_an_answer(encoder):
     assert np.nanmax(found["test_score"]) == 0
 
 
+@pytest.mark.slow
 def test_grid_search_and_predictions_of_folds(encoder):
     search = GridSearchCV(quick(encoder), {"learning_rate": [1e-9, 3e-3]}, cv=2)
     search.fit(X, Y)
@@ -98,6 +101,7 @@ def test_frames(encoder, answerer, frame):
         fitted.predict(table[["context", "question"]])
 
 
+@pytest.mark.slow
 def test_clones_and_pickles(encoder, answerer):
     assert clone(answerer).get_params() == answerer.get_params()
     assert_array_equal(clone(answerer).fit(X, Y).predict(X), answerer.predict(X))
@@ -115,6 +119,7 @@ def test_results_do_not_depend_on_the_other_rows(answerer):
     assert_allclose(together["score"], answerer.predict(X)["score"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_row_of_weight_0_is_left_out(encoder):
     others = np.array([UNANSWERABLE] * 4, dtype=object)
     both, y = np.vstack([X, others]), [*Y, *["dog"] * 4]
@@ -124,6 +129,7 @@ def test_a_row_of_weight_0_is_left_out(encoder):
     assert not np.array_equal(quick(encoder).fit(both, y).predict(X), alone.predict(X))
 
 
+@pytest.mark.slow
 def test_weights_count_in_the_loss(encoder):
     """Two contradicting answers to one question: the heavier one is learned."""
     pairs, y = [PAIRS[0]] * 8, ["house", "cat"] * 4
@@ -207,6 +213,7 @@ def test_warm_start_goes_on_with_the_same_head(encoder):
     assert all((answers["start"] == -1).any() for answers in answerer.top_k(PAIRS, 10_000))
 
 
+@pytest.mark.slow
 def test_a_stopped_fit_goes_on_from_its_checkpoint(encoder, tmp_path, monkeypatch):
     whole = quick(encoder, checkpoint_dir=tmp_path / "whole").fit(X, Y)
     answerer = quick(encoder, checkpoint_dir=tmp_path / "stopped")

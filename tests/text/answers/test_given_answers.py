@@ -45,6 +45,7 @@ def own_answer(folder, question, context, max_length):
     return list(spans)[scores.argmax()], scores.max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_those_of_transformers(tmp_path, kind):
     folder = str(tiny_head(tmp_path / kind, kind, "answer"))
@@ -71,6 +72,7 @@ def test_without_fit_everything_works(folder):
     assert all((-1 in some["start"]) for some in every)
 
 
+@pytest.mark.slow
 def test_training_starts_from_the_head(folder):
     answerer = quick(folder, learning_rate=1e-12, max_epochs=1)
     expected = answerer.predict(PAIRS)

@@ -39,6 +39,7 @@ def with_no_answers(encoder):
     return small(encoder).fit(rows, [*Y, None, "", [], {"text": [], "answer_start": []}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_family_learns_and_aligns_its_answers(tmp_path, kind, capfd):
     answerer = small(str(tiny_encoder(tmp_path / kind, kind))).fit(X, Y)
@@ -90,6 +91,7 @@ def test_logits_are_those_of_transformers_own_head(answerer, encoder):
             assert_allclose(score, np.exp(scores[start, end]) / total, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_scores_of_all_spans_add_up_to_one(answerer, with_no_answers):
     for fitted in (answerer, with_no_answers):
         for answers in fitted.top_k(PAIRS, 10_000):

@@ -102,6 +102,7 @@ def test_large_logits_do_not_overflow():
     assert spans["end"].tolist() == [1, 2, 2]
 
 
+@pytest.mark.slow
 def test_memory_does_not_depend_on_the_number_of_windows():
     rng = np.random.default_rng(0)
 

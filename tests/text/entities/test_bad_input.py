@@ -155,6 +155,7 @@ UNUSUAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", UNUSUAL, ids=range(len(UNUSUAL)))
 def test_unusual_texts(recognizer, text):
     recognizer.fit(TEXTS, ENTITIES)

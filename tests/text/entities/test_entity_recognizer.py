@@ -42,6 +42,7 @@ def test_tags_of_words(recognizer):
     assert spans(second) == [(1, 2, "colour"), (2, 3, "pet"), (5, 6, "colour")]
 
 
+@pytest.mark.slow
 def test_words_and_texts_lead_to_the_same_entities(recognizer):
     of_words, of_texts = clone(recognizer).fit(WORDS, TAGS), recognizer.fit(TEXTS, ENTITIES)
     for fitted in (of_words, of_texts):
@@ -119,6 +120,7 @@ def test_each_family_finds_entities(tmp_path, recognizer, kind):
 CASED = [("deberta-v2", False), ("bert", True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ignores_case"), CASED)
 def test_only_encoders_that_ignore_case_learn_word_shapes(tmp_path, recognizer, kind, ignores_case):
     # only the capital letter tells the entities from the other words
@@ -137,6 +139,7 @@ def test_only_encoders_that_ignore_case_learn_word_shapes(tmp_path, recognizer, 
         assert before == after == ["O", "B-name", "O", "O", "O", "O", "O"]
 
 
+@pytest.mark.slow
 def test_long_texts_are_read_in_windows(recognizer):
     X = ["the old red cat and music " * n for n in (1, 5, 11)] * 4
     y = [[(26 * i + 8, 26 * i + 11, "colour") for i in range(n)] for n in (1, 5, 11)] * 4
@@ -211,6 +214,7 @@ def test_lists_of_equal_length_are_words_and_not_columns(recognizer):
     assert recognizer.predict_tags([["a red cat"]])[0] in (["O"], ["B-colour"], ["B-pet"])
 
 
+@pytest.mark.slow
 def test_cross_validation_and_grid_search(recognizer):
     assert cross_validate(recognizer, WORDS, TAGS, cv=2)["test_score"].tolist() == [1, 1]
     for X, y in ((TEXTS, ENTITIES), (WORDS, TAGS)):

@@ -46,6 +46,7 @@ def test_one_format_fits():
     assert chosen(constant_detector(tables), classes=["a", "b", "c"]) == "rt-detr"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shapes", "name"),
     [

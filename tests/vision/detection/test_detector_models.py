@@ -64,6 +64,7 @@ def changed(first, second):
     return {name.split(".")[0] for name, t in first.items() if not torch.equal(t, second[name])}
 
 
+@pytest.mark.slow
 def test_folders_of_transformers(folder, kind, data):
     strides, _ = MAPS[kind]
     detector = ObjectDetector(folder, **QUICK).fit(*data)
@@ -74,6 +75,7 @@ def test_folders_of_transformers(folder, kind, data):
     assert_equal_detections(pickle.loads(data_).predict(data[0]), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", ["all", 1])
 def test_folders_that_are_fine_tuned(folder, kind, data, layers):
     detector = ObjectDetector(folder, trainable_layers=layers, **QUICK | {"max_epochs": 1})
@@ -89,6 +91,7 @@ def test_folders_that_are_fine_tuned(folder, kind, data, layers):
         detector.set_params(trainable_layers=n_layers + 1).fit(*data)
 
 
+@pytest.mark.slow
 def test_a_tuned_network_with_unused_maps_goes_on_after_a_pickle(tmp_path, data):
     """The ResNet also has maps of stride 4, which the head does not take."""
     detector = ObjectDetector(
@@ -244,6 +247,7 @@ def test_map_sizes():
             map_sizes(shapes, 128, "a model")
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("layers", [0, 1, "all"])
 def test_the_default_model(data, layers):
@@ -254,6 +258,7 @@ def test_the_default_model(data, layers):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_last_block_of_the_default_model_is_trained(data):
     """The layer behind it, which a classifier uses, does not belong to the detector."""
@@ -267,6 +272,7 @@ def test_the_last_block_of_the_default_model_is_trained(data):
         detector.set_params(trainable_layers=18).fit(*data)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_the_graph_of_the_default_model_gives_the_maps_of_its_module(data):
     """The head may be trained on the maps of ONNX Runtime, and continue on those of torch."""

@@ -216,6 +216,7 @@ def test_an_unreadable_image_is_named(detector, images, tmp_path, n_bytes):
         detector.predict(X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_bytes", [4, 150])
 @pytest.mark.parametrize("layers", [0, "all"])
 def test_unreadable_images_are_left_out(detector, images, tmp_path, n_bytes, layers):

@@ -67,6 +67,7 @@ def same(first, second):
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_learns():
     X, y = drawn_images(16)
     new, objects = drawn_images(8, seed=1)
@@ -178,6 +179,7 @@ def test_more_rows_than_are_predicted_at_once(fitted, new, monkeypatch):
         np.testing.assert_allclose(one["x0"], other["x0"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(either, data):
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), torch.get_num_threads()  # noqa: NPY002
     first, second = clone(either).fit(*data), clone(either).fit(*data)
@@ -196,6 +198,7 @@ def test_the_same_seed_gives_the_same_bits(either, data):
     assert not same(states[2], states[3])
 
 
+@pytest.mark.slow
 def test_views_change_what_is_learned(either, data):
     plain = clone(either).set_params(augment=None).fit(*data)
     seen = clone(either).set_params(augment=("flip",)).fit(*data)
@@ -214,6 +217,7 @@ def test_n_threads(either, data):
         np.testing.assert_allclose(first["score"][:2], second["score"][:2], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_early_stopping(either, data, new):
     either.set_params(early_stopping=True, n_iter_no_change=2, max_epochs=8, learning_rate=0.01)
     either.fit(*data, X_val=new[0], y_val=new[1])
@@ -296,6 +300,7 @@ def test_a_weight_of_two_is_two_rows(detector, data, monkeypatch):
         np.testing.assert_allclose(one["score"][:3], other["score"][:3], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_class_weight(detector, data, monkeypatch):
     seen = []
     losses = _losses.detection_losses
@@ -328,6 +333,7 @@ def test_class_weight(detector, data, monkeypatch):
             clone(detector).set_params(class_weight=wrong).fit(X, y)
 
 
+@pytest.mark.slow
 def test_warm_start(either, data):
     X, y = data
     either.set_params(warm_start=True).fit(X, y)
@@ -345,6 +351,7 @@ def test_warm_start(either, data):
     assert either.set_params(warm_start=False).fit(X, others).classes_.tolist() == ["green"]
 
 
+@pytest.mark.slow
 def test_a_warm_start_from_frozen_to_tuned_and_back(detector, data):
     detector.set_params(warm_start=True, learning_rate=1e-9, augment=None).fit(*data)
     head = state_of(detector)
@@ -377,6 +384,7 @@ def test_callbacks(either, data):
     assert epochs.iloc[-1]["map"] == either.score(*data)
 
 
+@pytest.mark.slow
 def test_copies(either, data, new, tmp_path):
     unfitted = pickle.loads(pickle.dumps(either))
     assert unfitted.get_params() == either.get_params()
@@ -427,6 +435,7 @@ def test_an_error_leaves_the_estimator_as_it_was(either, data, monkeypatch):
     assert_equal_detections(either.predict(data[0]), expected)
 
 
+@pytest.mark.slow
 def test_model_selection(detector, data):
     detector.set_params(max_epochs=1)
     found = cross_validate(detector, *data, cv=2, error_score="raise")
@@ -436,6 +445,7 @@ def test_model_selection(detector, data):
     assert len(search.predict(data[0])) == 6
 
 
+@pytest.mark.slow
 def test_objects_that_numpy_stacks(detector, data):
     """With one object in each image, y becomes an array of two dimensions."""
     one_each = [image[:1] for image in data[1]]
@@ -447,6 +457,7 @@ def test_objects_that_numpy_stacks(detector, data):
     assert mean_average_precision_score(y, predicted) == detector.score(data[0], y)
 
 
+@pytest.mark.slow
 def test_fits_in_threads_give_the_bits_of_one(detector, data):
     network = small_maps()  # its seed is not drawn in threads
     detector.set_params(model=lambda: copy.deepcopy(network))
@@ -459,6 +470,7 @@ def test_fits_in_threads_give_the_bits_of_one(detector, data):
             assert_equal_detections(found, expected)
 
 
+@pytest.mark.slow
 def test_a_pipeline_with_steps_of_images(detector, fitted, data, new):
     pipe = make_pipeline(ImageLoader(), detector).fit(*data)
     assert_equal_detections(pipe.predict(new[0]), fitted.predict(new[0]))
@@ -479,6 +491,7 @@ def test_bfloat16(either, data, new):
         np.testing.assert_allclose(one["score"][:1], other["score"][:1], atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 @pytest.mark.parametrize(
     ("params", "step"), [({}, 3), ({"early_stopping": True, "validation_fraction": 2}, 2)]

@@ -32,6 +32,7 @@ def installed():
 
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.real,
     pytest.mark.skipif(
         installed() is None, reason='ddddocr is not installed: pip install "sklearn-dl[detection]"'

@@ -85,6 +85,7 @@ def same(first, second):
     return all(torch.equal(t, state_of(second)[name]) for name, t in state_of(first).items())
 
 
+@pytest.mark.slow
 def test_the_file_is_gone_after_a_fit(detector, data, files):
     detector.fit(*data)
     (file,) = files
@@ -183,6 +184,7 @@ def test_groups():
     assert list(groups_of(canvases[:0])) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["path", "joblib"])
 def test_memory(detector, data, tmp_path, computed, kind):
     expected = clone(detector).fit(*data)
@@ -215,6 +217,7 @@ def test_memory(detector, data, tmp_path, computed, kind):
     assert not list(Path(tmp_path).rglob("sklearn-dl-*"))
 
 
+@pytest.mark.slow
 def test_memory_of_an_onnx_graph(data, tmp_path):
     path = tmp_path / "maps.onnx"
     path.write_bytes(feature_map_graph(stride=8))
@@ -227,6 +230,7 @@ def test_memory_of_an_onnx_graph(data, tmp_path):
         assert_equal_detections(found.predict(data[0]), expected.predict(data[0]))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(detector, data, tmp_path, monkeypatch):
     monkeypatch.setattr(_feature_store, "MAX_BYTES", 30_000)
     detector.set_params(memory=tmp_path, augment=None)
@@ -241,6 +245,7 @@ def test_memory_is_bounded(detector, data, tmp_path, monkeypatch):
     assert same(detector.fit(*data), expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_memory(detector, data, tmp_path, computed):
     detector.set_params(memory=tmp_path, augment=None)
     expected = clone(detector).set_params(memory=None).fit(*data)
@@ -283,6 +288,7 @@ def test_an_unreadable_image_is_not_kept(detector, data, tmp_path):
             assert same(clone(detector).fit(X, y), expected)
 
 
+@pytest.mark.slow
 def test_images_that_are_repeated_are_kept_once(detector, data, tmp_path, computed):
     detector.set_params(memory=tmp_path, augment=None)
     X, y = [*data[0], *data[0]], [*data[1], *data[1]]

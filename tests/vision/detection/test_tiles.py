@@ -97,6 +97,7 @@ def test_an_object_at_the_edge_of_a_tile_is_found_once(box, overlap):
     assert objects_of(found) == [("red", box)]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_rectangles_anywhere(data):
     """One in each field of a grid, of any size up to the field's, whatever the tiles are."""
@@ -160,6 +161,7 @@ def many_images():
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", ["N", 1, 3])
 def test_batches_and_threads_do_not_matter(batch):
     images = many_images()
