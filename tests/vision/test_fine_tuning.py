@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
+from sklearn.datasets import load_digits
 
 from sklearn_dl import ImageClassifier, clear_sessions
 from sklearn_dl.images import ImageLoader, ImageReadError
@@ -324,6 +325,20 @@ def test_efficientnet(data, params):
     np.testing.assert_allclose(
         pickle.loads(pickle.dumps(tuned)).predict_proba(images), tuned.predict_proba(images)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_all_layers_learn_with_the_default_learning_rate():
+    digits, labels = load_digits(return_X_y=True)
+    images = [
+        Image.fromarray((15.9 * digit.reshape(8, 8)).astype(np.uint8)).resize((64, 64))
+        for digit in digits[:900]
+    ]
+    clf = ImageClassifier(image_size=64, max_epochs=3, random_state=0)
+    frozen = clf.fit(images[:400], labels[:400]).score(images[400:], labels[400:900])
+    clf.set_params(trainable_layers="all").fit(images[:400], labels[:400])
+    assert clf.score(images[400:], labels[400:900]) > frozen > 0.6
 
 
 @pytest.mark.slow
