@@ -4,8 +4,14 @@ import narwhals.stable.v1 as nw
 import numpy as np
 from narwhals.stable.v1.dependencies import is_pandas_dataframe
 
-from sklearn_dl.utils._columns import is_frame, is_series, object_array, split_columns
-from sklearn_dl.utils._sklearn import safe_indexing
+from sklearn_dl.utils._columns import (
+    as_table,
+    is_frame,
+    is_series,
+    object_array,
+    split_columns,
+)
+from sklearn_dl.utils._sklearn import column_indices, safe_indexing
 
 
 class Column:
@@ -22,17 +28,15 @@ class Column:
     Attributes
     ----------
     cells : ndarray of shape (n_samples,)
-    position : int
-    name : str or None
     """
 
     def __init__(self, X, column, estimator):
         columns, names, self._one_dimensional = split_columns(X, estimator)
         if is_series(X) and getattr(X, "name", None) is not None:
             names = [X.name]
-        self._X, self.position = X, self._find(column, columns, names)
-        self.name = names[self.position] if names else None
-        self.cells = columns[self.position]
+        self._X, self._n_columns = as_table(X), len(columns)
+        self._position = self._find(column, columns, names)
+        self.cells = columns[self._position]
 
     @staticmethod
     def _find(column, columns, names):
@@ -59,6 +63,13 @@ class Column:
             raise ValueError(f"column={column!r} is not one of the {len(columns)} columns of X.")
         return range(len(columns))[column]
 
+    def is_in(self, columns):
+        """Whether the column is among some columns, given as to a ColumnTransformer."""
+        columns = columns(self._X) if callable(columns) else columns
+        # a list of rows has no shape
+        X = self._X if hasattr(self._X, "shape") else np.empty((0, self._n_columns))
+        return self._position in np.atleast_1d(column_indices(X, columns))
+
     def row(self, row):
         """One row of X, as a container of the same kind as X."""
         return safe_indexing(self._X, [row])
@@ -77,7 +88,7 @@ class Column:
         -------
         X : container of the same kind as X
         """
-        X, position = self._X, self.position
+        X, position = self._X, self._position
         values = object_array(cells)
         if is_series(X):
             return self._series(safe_indexing(X, rows), values)

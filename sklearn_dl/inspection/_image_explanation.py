@@ -105,10 +105,10 @@ class ImageExplanationDisplay:
     ):
         """Explain the predictions for some images, and draw the explanations.
 
-        The estimator predicts each image, a copy of it, and a copy without each of its patches. The
-        effect of a patch is the difference between the scores of two copies. Images are read one at
-        a time. A call has at most 256 copies of an image, and at most 256 MB of pixels, unless a
-        single copy is larger.
+        The estimator predicts each image and its copies. One copy is unchanged; each of the others
+        lacks one patch, and the effect of this patch is the difference between the scores of the
+        two. Images are read one at a time. A call has at most 256 copies of an image, and at most
+        256 MB of pixels, unless a single copy is larger.
 
         Parameters
         ----------
@@ -136,8 +136,8 @@ class ImageExplanationDisplay:
         fill_color : "mean", number, or sequence of one number per channel, default="mean"
             The color that covers a patch. "mean": the mean color of the image.
         image_shape : tuple of int, default=None
-            (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
-            scikit-learn's data sets. None: X is not such an array.
+            (H, W) or (H, W, C) of the images if the rows of X are pixels, as in scikit-learn's data
+            sets. None: they are not.
         n_columns : int, default=4
             Number of images side by side.
 
@@ -247,7 +247,7 @@ def _warn_of_difference(explanation, row, estimator):
             f"Row {row}: the score of this image is {score:.3g}, but that of an image with the "
             f"same pixels is {score - difference:.3g}, so the effects may be wrong. "
             f"{type(estimator).__name__} may use more than the pixels, or may read them from the "
-            "file in another way. Pass arrays or PIL images as X."
+            "file in another way. Pass arrays, or PIL images of mode L or RGB, as X."
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -10,15 +11,14 @@ from typing import Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
+from narwhals.stable.v1.dependencies import is_pyarrow_chunked_array, is_pyarrow_table
 from PIL import ExifTags, Image
-from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
 
 from sklearn_dl.images import ImageLoader, ImageReadError, LazyImage
 from sklearn_dl.inspection._column import Column
 from sklearn_dl.utils._base import DeepEstimator
-from sklearn_dl.utils._columns import is_frame, object_array
+from sklearn_dl.utils._columns import as_table, is_frame, object_array
 from sklearn_dl.utils._sklearn import safe_indexing
 
 _SHOWN = 320  # pixels of the longer side
@@ -38,6 +38,7 @@ class ImageRows:
     """
 
     def __init__(self, X, column, image_shape, estimator):
+        X = as_table(X)
         self._X, self._shape = X, image_shape
         self._cells = X if image_shape is None else as_images(X, image_shape)
         self._are_numbers = (
@@ -50,10 +51,10 @@ class ImageRows:
             self._column = Column(X, column, estimator)
             self._cells = self._column.cells
         step = image_step(estimator, self._column)
-        self._takes_pil = isinstance(step, DeepEstimator)
-        loader = clone(step) if isinstance(step, ImageLoader) else ImageLoader()
+        self._is_ours = isinstance(step, DeepEstimator)
+        self._can_hold_images = not (is_pyarrow_table(X) or is_pyarrow_chunked_array(X))
         self._has_loader = isinstance(step, ImageLoader)
-        self._loader = loader.set_params(on_error="raise").set_output(transform="default")
+        self._loader = loader_like(step if self._has_loader else ImageLoader(), on_error="raise")
         self._orientation: int | None = None  # that of the last image, if it was not applied
         self._folder = TemporaryDirectory()
         self._files: list[Path] = []
@@ -71,8 +72,9 @@ class ImageRows:
     def read(self, row):
         """The pixels of an image, of shape (H, W) or (H, W, C), as the estimator reads them.
 
-        If the estimator is not of this package, they are those of the file: without the EXIF
-        orientation, which changed copies contain too, and in the mode of the file.
+        If the estimator is not of this package, they are those of the file. The EXIF orientation is
+        not applied, because changed copies contain it too. Modes that PNG does not have become RGB
+        or RGBA.
 
         Raises
         ------
@@ -84,20 +86,23 @@ class ImageRows:
             return cell
         self._orientation = None
         try:
+            if isinstance(cell, LazyImage) and not self._has_loader:
+                return np.asarray(cell)
             pixels = np.asarray(self._loader.transform(object_array([cell]))[0, 0])
         except ImageReadError as error:
             raise error.at(row) from error
         except FileNotFoundError as error:
             raise ImageReadError(str(error).removeprefix("Row 0: "), row) from error
-        if isinstance(cell, Image.Image) and not self._has_loader:
-            return self._as_opened(cell)
-        if self._takes_pil or not isinstance(cell, (str, os.PathLike, bytes)):
+        if self._is_ours or not isinstance(cell, (Image.Image, str, os.PathLike, bytes)):
             return pixels
+        if isinstance(cell, Image.Image):
+            return self._as_opened(cell)
         with Image.open(BytesIO(cell) if isinstance(cell, bytes) else cell) as image:
             return self._as_opened(image)
 
     def _as_opened(self, image):
         """The pixels of an image that Pillow has opened; the orientation is noted."""
+        image.load()  # applies the orientation of a TIFF file, and removes it
         self._orientation = image.getexif().get(ExifTags.Base.Orientation)
         if image.mode not in _PNG_MODES:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -125,12 +130,14 @@ class ImageRows:
         """Pixels in the form of a cell, or in the form that the estimator takes."""
         if isinstance(cell, np.ndarray):
             return pixels
+        if isinstance(cell, LazyImage):
+            return replace(cell, source=pixels, steps=())
         image = Image.fromarray(pixels)
         if self._orientation is not None:
             image.getexif()[ExifTags.Base.Orientation] = self._orientation
-        if self._takes_pil or isinstance(cell, (Image.Image, LazyImage)):
+        if isinstance(cell, Image.Image) or (self._is_ours and self._can_hold_images):
             return image
-        if isinstance(cell, (str, os.PathLike)):
+        if isinstance(cell, (str, os.PathLike)) and not self._is_ours:
             # a name of its own for each copy: an estimator may keep results by their paths
             path = Path(self._folder.name) / f"{next(self._names)}.png"
             image.save(path, compress_level=1, exif=image.getexif())
@@ -155,24 +162,32 @@ def image_step(estimator, column=None):
     step : estimator
         The estimator itself, if it has no such steps.
     """
-    if isinstance(estimator, Pipeline):
-        return image_step(estimator[0], column)
-    if isinstance(estimator, ColumnTransformer) and column is not None:
+    if isinstance(estimator, DeepEstimator):
+        return estimator
+    if isinstance(estimator, ColumnTransformer):
         transformers = getattr(estimator, "transformers_", estimator.transformers)
-        for _, step, columns in transformers:
-            # slices and masks name no single column
-            names = columns if isinstance(columns, (list, tuple)) else [columns]
-            if any(
-                each == (column.position if isinstance(each, int) else column.name)
-                for each in names
-                if not isinstance(each, bool)
-            ):
-                return image_step(step, column)
-    if not isinstance(estimator, DeepEstimator):
-        for name in ("best_estimator_", "estimator", "regressor"):
-            if hasattr(getattr(estimator, name, None), "fit"):
-                return image_step(getattr(estimator, name), column)
-    return estimator
+        steps = [
+            step
+            for _, step, columns in transformers
+            if column is not None and column.is_in(columns)
+        ]
+    else:
+        # pipelines, unions, votes and stacks; then searches and other meta-estimators
+        lists = ("steps", "transformer_list", "estimators")
+        steps = [step for name in lists for _, step in getattr(estimator, name, [])]
+        single = ("best_estimator_", "estimator", "regressor")
+        steps += [getattr(estimator, name, None) for name in single]
+    steps = [step for step in steps if hasattr(step, "fit")]
+    return image_step(steps[0], column) if steps else estimator
+
+
+def loader_like(loader, on_error):
+    """An ImageLoader with the parameters of another one, but for `on_error`.
+
+    It is not a clone: a filesystem that cannot be copied is shared.
+    """
+    params = loader.get_params(deep=False) | {"on_error": on_error}
+    return ImageLoader(**params).set_output(transform="default")
 
 
 def as_images(X, image_shape):
@@ -186,6 +201,8 @@ def as_images(X, image_shape):
     if not isinstance(image_shape, (tuple, list)) or len(image_shape) not in (2, 3):
         raise ValueError(f"image_shape={image_shape!r} must be (H, W) or (H, W, C).")
     pixels = np.asarray(X)
+    if pixels.dtype == object:  # a frame of pandas with dtypes that numpy does not have
+        pixels = pixels.astype(float)
     n_pixels = math.prod(image_shape)
     if pixels.ndim != 2 or pixels.shape[1] != n_pixels:
         raise ValueError(
@@ -199,7 +216,7 @@ def _rows_like(X, row, pixels):
     """Rows of pixels, as a frame if X is a frame; its columns keep their names."""
     if not is_frame(X):
         return pixels
-    taken = safe_indexing(X, [row] * len(pixels))
+    taken = safe_indexing(as_table(X), [row] * len(pixels))
     if hasattr(taken, "iloc"):
         return type(taken)(pixels, columns=taken.columns, index=taken.index)
     frame = nw.from_native(taken, eager_only=True)

@@ -1,10 +1,11 @@
 """MistakesDisplay: the rows that an estimator predicts wrongly, the worst first."""
 
 import os
+from collections.abc import Mapping
+from datetime import date, time, timedelta
 from numbers import Integral, Number
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_dl.datasets._files import image_extensions
@@ -12,7 +13,7 @@ from sklearn_dl.images import ImageLoader
 from sklearn_dl.inspection._column import Column
 from sklearn_dl.inspection._effect_colors import caption
 from sklearn_dl.inspection._image_grid import ImageGridDisplay
-from sklearn_dl.inspection._image_rows import as_images, as_uint8, image_step
+from sklearn_dl.inspection._image_rows import as_images, as_uint8, image_step, loader_like
 from sklearn_dl.inspection._occlusion import response
 from sklearn_dl.inspection._text_blocks import blocks_as_html, draw_blocks
 from sklearn_dl.inspection._text_layout import Piece
@@ -105,12 +106,12 @@ class MistakesDisplay:
         column : str or int, default=None
             Name or position of the column to show, if X has several columns.
         kind : {"auto", "text", "image"}, default="auto"
-            The kind of the samples. "auto": texts if the column has a number or a str that does not
-            end with the extension of an image file (".jpg"), or if all cells are missing; otherwise
-            images.
+            The kind of the samples. "auto": images if the column has no numbers, dates or lists,
+            and each str or path ends with the extension of an image file (".jpg"); otherwise, or if
+            all cells are missing, texts.
         image_shape : tuple of int, default=None
-            (H, W) or (H, W, C) of the images if X is an array of shape (n_samples, n_pixels), as in
-            scikit-learn's data sets. None: X is not such an array.
+            (H, W) or (H, W, C) of the images if the rows of X are pixels, as in scikit-learn's data
+            sets. None: they are not.
 
         Returns
         -------
@@ -144,16 +145,15 @@ class MistakesDisplay:
             kind=kind,
             image_shape=image_shape,
         )
-        if any(isinstance(sample, (str, os.PathLike)) for sample in display.samples):
+        paths = (str, os.PathLike, Mapping)
+        if display.kind == "image" and any(isinstance(s, paths) for s in display.samples):
             display._load_images(image_step(estimator, Column(X, column, estimator)))
         return display
 
     def _load_images(self, loader):
         """Replace paths that only the estimator's ImageLoader can read by lazy images."""
-        if self.kind != "image" or not isinstance(loader, ImageLoader):
-            return
-        if loader.root is not None or loader.filesystem is not None:
-            loader = clone(loader).set_params(on_error="nan").set_output(transform="default")
+        if isinstance(loader, ImageLoader) and (loader.root, loader.filesystem) != (None, None):
+            loader = loader_like(loader, on_error="nan")
             self.samples = list(loader.transform(object_array(self.samples))[:, 0])
 
     @classmethod
@@ -318,14 +318,18 @@ def _samples(X, rows, column, kind, image_shape, display):
     cells = Column(X, column, display).cells
     if kind == "auto":
         known = [cell for cell in cells if not is_missing(cell)]
-        extensions = {os.path.splitext(c)[1].lower() for c in known if isinstance(c, str)}
-        is_number = any(isinstance(cell, (Number, np.number, np.bool_)) for cell in known)
-        are_images = known and not is_number and extensions <= image_extensions()
-        kind = "image" if are_images else "text"
+        kind = "image" if known and all(map(_is_image, known)) else "text"
     cells = [cells[row] for row in rows]
     if kind == "image":
         return [as_uint8(c) if isinstance(c, np.ndarray) else c for c in cells], kind
     return [c if isinstance(c, str) else repr(c) for c in cells], kind
+
+
+def _is_image(cell):
+    """Whether a cell can be an image, or the path of one."""
+    if isinstance(cell, (str, os.PathLike)):
+        return os.path.splitext(cell)[1].lower() in image_extensions()
+    return not isinstance(cell, (Number, np.generic, date, time, timedelta, list, tuple))
 
 
 def _cut(text, length):

@@ -126,6 +126,12 @@ def _from_native(X):
     return nw.from_native(X, eager_only=True, allow_series=True, pass_through=True)
 
 
+def as_table(X):
+    """X, whose rows can be indexed: an array or a batch of pyarrow becomes chunked or a table."""
+    native = _from_native(X)
+    return native.to_native() if isinstance(native, (nw.DataFrame, nw.Series)) else X
+
+
 def series_to_numpy(X):
     """The cells of a Series or pyarrow array, as `split_columns` returns them."""
     return _series_to_numpy(_from_native(X))

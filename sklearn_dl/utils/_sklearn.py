@@ -8,6 +8,7 @@ from sklearn.model_selection._search_successive_halving import (
     HalvingRandomSearchCV,
 )
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._indexing import _get_column_indices as column_indices
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -29,6 +30,7 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "clone_parametrized",
+    "column_indices",
     "output_container",
     "safe_indexing",
     "tuned_pos_label",

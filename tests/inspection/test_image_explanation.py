@@ -9,15 +9,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from PIL import ExifTags, Image, ImageOps
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from sklearn_dl import ImageLoader, ImageResizer, PixelExtractor
 from sklearn_dl.images import ImageReadError
@@ -95,8 +99,7 @@ def test_pixels_stay_pixels(tmp_path, kind):
     display = explained(clf, [cell, cell])
     np.testing.assert_allclose(display.effects[1], EFFECTS)
     given = {type(x) for call in clf.calls_ for x in call}
-    copied = {np.ndarray} if kind == "array" else {Image.Image}
-    assert given == copied | {type(cell)}
+    assert given == {type(cell)}
 
 
 @pytest.mark.parametrize("as_cell", [str, Path, Path.read_bytes])
@@ -197,8 +200,23 @@ def test_the_loader_of_the_pipeline_reads_the_images(turned, is_applied):
     assert display.scores == pytest.approx(1.0 if is_applied else 0.5)
 
 
-@pytest.mark.parametrize("columns", ["image", ["image"], 1, [1]])
-def test_the_loader_of_a_column_reads_the_images(turned, columns):
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "image",
+        ["image"],
+        1,
+        -1,
+        [1],
+        slice(1, 2),
+        [False, True],
+        np.array([1]),
+        pd.Index(["image"]),
+    ],
+    ids=repr,
+)
+def test_the_loader_of_a_column_reads_the_images(turned, columns, frame):
     clf = make_pipeline(
         make_column_transformer(
             ("drop", [0]), (ImageLoader(root=turned.parent, colors="L"), columns)
@@ -206,10 +224,63 @@ def test_the_loader_of_a_column_reads_the_images(turned, columns):
         FunctionTransformer(np.ravel),
         TopIsBright(),
     )
-    X = pd.DataFrame({"n": [1.0], "image": ["turned.png"]})
+    X = frame({"n": [1.0], "image": ["turned.png"]})
     clf.fit(X, ["bright"])
     settings = {"class_of_interest": "bright", "n_patches": 2, "fill_color": 0}
     display = explained(clf, X, column="image", **settings)
+    np.testing.assert_allclose(display.effects[0], [[0.5, 0.5], [0, 0]])
+
+
+def test_the_loader_is_found_in_unions_votes_and_searches(turned):
+    loader = ImageLoader(root=turned.parent, colors="L")
+    step = make_pipeline(loader, PixelExtractor(layout="flat"))
+    pixels = make_pipeline("passthrough", make_union("drop", step))
+    clf = make_pipeline(pixels, DecisionTreeClassifier())
+    names, labels = ["turned.png"] * 4, ["red", "other"] * 2
+    for estimator in (
+        clf,
+        VotingClassifier([("clf", clf)], voting="soft"),
+        GridSearchCV(clf, {"decisiontreeclassifier__max_depth": [1]}, cv=2),
+        CalibratedClassifierCV(clf, cv=2),
+    ):
+        display = explained(estimator.fit(names, labels), names[:1])
+        assert display.scores == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_tiff_file_is_turned_once(turned):
+    with Image.open(turned) as file:
+        file.save(turned.with_suffix(".tif"), exif=file.getexif())
+    display = explained(
+        TopIsBright(turned_upright).fit(None),
+        [turned.with_suffix(".tif")],
+        class_of_interest="bright",
+        n_patches=2,
+        fill_color=0,
+    )
+    np.testing.assert_allclose(display.effects[0], [[0.5, 0.5], [0, 0]])
+
+
+@pytest.mark.parametrize("settings", [{"colors": "L"}, {"exif_transpose": False}])
+def test_lazy_images_keep_the_settings_of_their_loader(turned, settings):
+    (cell,) = ImageLoader(**settings).transform([turned])[:, 0]
+    clf = make_pipeline(ImageResizer(8, 8), FunctionTransformer(np.ravel), TopIsBright().fit(None))
+    display = explained(clf, [cell], class_of_interest="bright", n_patches=2, fill_color=0)
+    assert display.scores == pytest.approx(1.0 if "colors" in settings else 0.5)
+    assert display.effects[0][0, 1] == pytest.approx(0.5 if "colors" in settings else 0)
+
+
+@pytest.mark.parametrize("kind", ["array", "chunked array", "table", "batch"])
+@pytest.mark.parametrize("as_cell", [str, Path.read_bytes])
+def test_containers_of_pyarrow(turned, kind, as_cell):
+    array = pa.array([as_cell(turned)])
+    X = {
+        "array": array,
+        "chunked array": pa.chunked_array([array]),
+        "table": pa.table({"image": array}),
+        "batch": pa.RecordBatch.from_pydict({"image": array}),
+    }[kind]
+    settings = {"class_of_interest": "bright", "n_patches": 2, "fill_color": 0}
+    display = explained(in_pipeline(ImageLoader(colors="L")), X, **settings)
     np.testing.assert_allclose(display.effects[0], [[0.5, 0.5], [0, 0]])
 
 
@@ -240,10 +311,11 @@ def test_a_copy_with_another_score_is_said(tmp_path):
     assert display.scores == [1]
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
-def test_frames_of_pixels_stay_frames(frame):
+@pytest.mark.parametrize("dtype", [None, "Float64", "object"])
+def test_frames_of_pixels_stay_frames(dtype):
     names = [f"pixel{i}" for i in range(16)]
-    X = frame(dict(zip(names, np.eye(16), strict=True)))
+    X = dict(zip(names, np.eye(16), strict=True))
+    X = pd.DataFrame(X, dtype=dtype) if dtype else pl.DataFrame(X)
     steps = make_column_transformer(("passthrough", names[:1]), (StandardScaler(), names[1:]))
     clf = make_pipeline(steps, LogisticRegression()).fit(X, ["other"] + ["red"] * 15)
     display = explained(clf, X[:1], image_shape=(4, 4), n_patches=4)

@@ -1,5 +1,7 @@
 """MistakesDisplay: which rows are shown, in which order, with which words."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,12 +9,14 @@ import pandas as pd
 import polars as pl
 import pytest
 from PIL import Image
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sklearn_dl import ImageLoader, PixelExtractor
@@ -104,8 +108,28 @@ def test_paths_that_only_the_pipeline_can_read(tmp_path):
     assert MistakesDisplay.from_estimator(clf, paths, wrong).samples == paths[:1]
 
 
-@pytest.mark.parametrize("column", [[1.5, 2.5, 3.5, 4.5, 5.5], [True] * 5, [None] * 5])
-def test_numbers_and_missing_values_are_no_images(column):
+@pytest.mark.parametrize("columns", [["n", "m"], pd.Index(["n", "m"]), np.array([0, 1])], ids=repr)
+def test_texts_of_a_table(columns):
+    X = pd.DataFrame({"n": np.arange(5.0), "m": np.ones(5), "text": TEXTS})
+    steps = make_column_transformer((StandardScaler(), columns), (CountVectorizer(), "text"))
+    clf = make_pipeline(steps, LogisticRegression(C=100)).fit(X, TRUTH)
+    display = MistakesDisplay.from_estimator(clf, X, ["b", *TRUTH[1:]], column="text")
+    assert display.samples == ["one"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1.5, 2.5, 3.5, 4.5, 5.5],
+        [True] * 5,
+        [None] * 5,
+        [["x"]] * 5,
+        [Path("a.txt")] * 5,
+        pd.to_datetime(["2020-01-01"] * 5),
+    ],
+    ids=repr,
+)
+def test_what_is_no_image(column):
     X = pd.DataFrame({"n": column, "text": TEXTS})
     assert mistakes(X, column="n").kind == "text"
 
