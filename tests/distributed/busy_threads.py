@@ -87,12 +87,12 @@ def estimators(folder):
     return {
         "torch": (
             TextEncoder(str(tiny_bert(folder / "bert", **size)), max_length=64),
-            [" ".join(rng.choice(WORDS, 60)) for _ in range(600)],
+            [" ".join(rng.choice(WORDS, 60)) for _ in range(300)],
         ),
-        "ONNX Runtime": (OnnxScorer(dense_layers()), numbers(4000)),
+        "ONNX Runtime": (OnnxScorer(dense_layers()), numbers(2000)),
         "images": (
             make_pipeline(ImageLoader(), ImageResizer(224, 224), PixelExtractor(layout="flat")),
-            [file.getvalue()] * 256,
+            [file.getvalue()] * 128,
         ),
     }
 
@@ -117,7 +117,7 @@ def count_in_predict(estimator, X, y):
 def search():
     """The numbers of threads in the tasks of a grid search with joblib's active backend."""
     learner = make_pipeline(OnnxScorer(dense_layers()), LogisticRegression(max_iter=5, tol=1e9))
-    X, y = numbers(8000), np.arange(8000) % 2
+    X, y = numbers(4000), np.arange(4000) % 2
     grid = {"logisticregression__C": [1.0]}
     searched = GridSearchCV(
         learner, grid, scoring=count_in_predict, cv=2, n_jobs=2, refit=False, error_score="raise"
