@@ -275,11 +275,13 @@ def test_estimators_of_entities(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_row_checks(ON_QUESTIONS, text_data(2).X, ANSWERS)
 def test_estimators_of_questions(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
 @parametrize_with_text_checks(ON_PAIRS, n_columns=2)
 def test_estimators_of_pairs_of_texts(estimator, check):
     check(estimator)

@@ -150,6 +150,7 @@ def test_an_estimator_of_texts(container):
     np.testing.assert_allclose(display.y_score, [[-value, value]])
 
 
+@pytest.mark.slow
 def test_rows_of_pixels_and_cross_validation():
     X, y = load_digits(return_X_y=True)
     X, y = X[:300], y[:300]

@@ -33,6 +33,8 @@ from tests.scoring.tensorflow_models import (
 )
 from tests.training.children import in_child
 
+pytestmark = pytest.mark.slow
+
 X = np.arange(12, dtype=np.float32).reshape(4, 3) - 5
 IN_MEMORY = {"in memory, embedded": True, "in memory, not embedded": False}
 BY_PATH = ["path", "cloudpickle"]
@@ -87,14 +89,12 @@ def child(tmp_path_factory):
     return (ran.stdout, ran.stderr), seen, results, expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*MODEL_FILES, *IN_MEMORY, *BY_PATH])
 def test_a_pickle_gives_the_same_in_another_process(child, name):
     _, _, results, expected = child
     assert_array_equal(results[name], expected[name])
 
 
-@pytest.mark.slow
 def test_the_screen_stays_clean(child):
     printed, _, _, _ = child
     assert printed == ("", "")
@@ -134,7 +134,6 @@ def test_a_forked_child_raises_and_does_not_hang(tmp_path):
     assert in_child(work) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("embed", [True, False])
 def test_workers_of_joblib_and_a_spawned_pool_give_the_same(tmp_path, embed):
     scorer = TensorFlowScorer(affine(tmp_path / "model"), embed_model=embed)

@@ -23,6 +23,8 @@ from tests.training.children import in_children
 from tests.training.linear_task import same_bits
 from tests.training.reviews import LABELS, TEXTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 FITS = ["plain", "early stopping", "frozen", "resumed"]
@@ -132,7 +134,6 @@ def run(request, still_encoder, tmp_path_factory):
     return output, folder, [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_processes_end_with_equal_weights_and_histories(run, name):
     _, folder, (first, second) = run
@@ -142,7 +143,6 @@ def test_the_processes_end_with_equal_weights_and_histories(run, name):
     assert first[name]["best_epoch"] == second[name]["best_epoch"]
 
 
-@pytest.mark.slow
 def test_the_processes_share_the_rows_of_each_epoch(run):
     _, _, results = run
     first, second = (result["plain"]["seen"] for result in results)
@@ -154,7 +154,6 @@ def test_the_processes_share_the_rows_of_each_epoch(run):
         assert sorted(chain(*rows)) == list(range(19))
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_one_does(run, still_encoder):
     _, _, (first, _) = run
     alone = TextClassifier(still_encoder, max_length=16, batch_size=3, learning_rate=1e-3)
@@ -274,7 +273,6 @@ class LearnsNothing:
         return len(texts) / self.n_texts
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
     monkeypatch.setenv("RANK", str(rank))
@@ -285,7 +283,6 @@ def test_the_example_prints_in_the_first_process(rank, monkeypatch, capsys):
     assert capsys.readouterr() == ("" if rank else said, "")
 
 
-@pytest.mark.slow
 def test_the_example_prints_once():
     out, _ = torchrun("examples/distributed_fit.py")
     (line,) = out.splitlines()
