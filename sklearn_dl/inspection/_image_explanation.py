@@ -115,7 +115,8 @@ class ImageExplanationDisplay:
         estimator : fitted classifier or regressor
             Any estimator of images: one of this package, a Pipeline, or a search. Where X has
             paths or encoded images, an estimator whose first step is of this package gets PIL
-            images, and any other gets paths of temporary PNG files, or encoded PNGs.
+            images (in pyarrow's containers, encoded PNGs). Any other estimator gets paths of
+            temporary PNG files, or encoded PNGs.
         X : array-like, Series or DataFrame of n_samples rows
             The rows to predict: a column of images that :class:`sklearn_dl.ImageLoader` accepts, an
             array of numbers of shape (n_samples, H, W) or (n_samples, H, W, C), or rows of pixels

@@ -33,8 +33,9 @@ class ImageRows:
     X, column, image_shape
         As in :meth:`ImageExplanationDisplay.from_estimator`.
     estimator : estimator
-        It decides how images are read, and what changed copies of paths and encoded images are: PIL
-        images for an estimator of this package, files or encoded images for any other.
+        It decides how images are read, and what changed copies of paths and encoded images are:
+        files or encoded images in general, and PIL images for an estimator of this package, unless
+        X is a container of pyarrow, which cannot hold them.
     """
 
     def __init__(self, X, column, image_shape, estimator):
@@ -216,7 +217,7 @@ def _rows_like(X, row, pixels):
     """Rows of pixels, as a frame if X is a frame; its columns keep their names."""
     if not is_frame(X):
         return pixels
-    taken = safe_indexing(as_table(X), [row] * len(pixels))
+    taken = safe_indexing(X, [row] * len(pixels))
     if hasattr(taken, "iloc"):
         return type(taken)(pixels, columns=taken.columns, index=taken.index)
     frame = nw.from_native(taken, eager_only=True)
